@@ -1,0 +1,39 @@
+# What a fresh clone needs: make, git, and Python 3.11 or newer. Everything else goes into .venv.
+
+# Which Python makes .venv; by default the first of python3, python3.11 … python3.14 that can.
+PYTHON ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test test-matrix lint format
+
+# A shell that forbids bytecode would make every Airflow process start at half the speed.
+unexport PYTHONDONTWRITEBYTECODE
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup:  ## make .venv, or bring it up to date (the others do this by themselves)
+	@scripts/make-venv.sh .venv constraints.txt "$(PYTHON)"
+
+demo: setup  ## the main job on real servers, from CRM rows to reconciled receipts
+	@.venv/bin/python -m demo
+
+serve: setup  ## the same, and it stays: Airflow's UI on localhost
+	@.venv/bin/python -m demo --serve
+
+test: setup  ## all tests on this Python and the newest Airflow
+	@.venv/bin/python -m pytest -n 2 -m "not slow"
+	@.venv/bin/python -m pytest -m slow
+
+test-matrix: setup  ## the fast tests on every supported Airflow and every Python found
+	@scripts/test-matrix.sh full
+
+lint: setup  ## style, types and the import contract
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+format: setup  ## bring the code into the project's style
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Runs the fast tests on other versions of Airflow and Python, each pair in an environment of its
+# own under .venvs.
+#
+#   scripts/test-matrix.sh full     every Airflow on every Python found
+#   scripts/test-matrix.sh spread   each Airflow and each Python at least once, for a short check
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mapfile -t pythons < <(scripts/find-pythons.sh)
+declare -A constraints=(
+    [3.1]=constraints/airflow-3.1.txt
+    [3.2]=constraints/airflow-3.2.txt
+    [3.3]=constraints.txt
+)
+main_python="$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+
+pairs=()
+for index in "${!pythons[@]}"; do
+    for airflow in 3.1 3.2 3.3; do
+        case "$airflow ${pythons[$index]}" in
+            # Airflow 3.1 does not install on Python 3.14; the last pair is what `make test` runs.
+            "3.1 3.14 "* | "3.3 $main_python "*) continue ;;
+        esac
+        if [ "$1" = spread ]; then
+            # Old with old, and the newest Airflow with every Python.
+            case "$airflow $index" in
+                "3.1 0" | "3.2 1" | "3.3 "*) ;;
+                "3.2 0") [ "${#pythons[@]}" -eq 1 ] || continue ;;
+                *) continue ;;
+            esac
+        fi
+        pairs+=("$airflow ${pythons[$index]}")
+    done
+done
+
+failed=()
+for pair in "${pairs[@]}"; do
+    read -r airflow version path <<<"$pair"
+    venv=".venvs/airflow-$airflow-py$version"
+    started=$SECONDS
+    echo "== Airflow $airflow on Python $version"
+    mkdir -p .venvs
+    if scripts/make-venv.sh "$venv" "${constraints[$airflow]}" "$path" &&
+        "$venv/bin/python" -m pytest -q -n 2 -m "not slow"; then
+        echo "== passed in $((SECONDS - started)) s"
+    else
+        failed+=("Airflow $airflow on Python $version")
+    fi
+done
+if [ "${#failed[@]}" -gt 0 ]; then
+    printf 'Failed: %s\n' "${failed[@]}"
+    exit 1
+fi
