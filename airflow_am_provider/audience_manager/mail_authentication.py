@@ -1,0 +1,134 @@
+"""What the receiving mail server found out about a message's sender.
+
+Pages: RFC 8601 (Authentication-Results), RFC 7489 (DMARC and alignment). The signatures
+themselves are not verified here: that needs DNS and the message as it was on the wire, which the
+mail server had. Its word stands in a header that anyone can write, so it counts only where the
+server put it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Finding(StrEnum):
+    """What the mail server says of the sender."""
+
+    PASS = "pass"  # noqa: S105  # no password
+    FAIL = "fail"
+    ABSENT = "absent"  # says nothing, or nothing that bears on the sender
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """The mail server's finding and the result it follows from, such as ``dmarc=fail``."""
+
+    finding: Finding
+    reason: str
+
+
+_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[();]|[^"\\();]+|.', re.S)
+_RESULT = re.compile(r"([a-z0-9-]{1,40})(?:/[0-9]{1,9})?=([a-z]{1,40})(?: |\Z)", re.I)
+_PROPERTY = re.compile(r"([a-z]{1,20}\.[a-z-]{1,40})=(.*)", re.I)
+_DKIM_FAILURES = frozenset(("fail", "permerror", "policy"))
+
+
+def judge(results: Sequence[str], *, domain: str, authserv_id: str | None) -> Judgement:
+    """Judge a sender's domain by the message's Authentication-Results headers.
+
+    ``dmarc=fail`` is a failure whatever else is said. Otherwise ``dmarc=pass``, or ``dkim=pass`` by
+    a signature aligned with the domain, is a pass; mail lists and relays add signatures of their
+    own, so a failed one beside a good one is none. SPF does not count: it is about the envelope.
+
+    :param results: values of all such headers, the topmost first.
+    :param domain: domain of the From header's address.
+    :param authserv_id: the name under which the receiving server writes. Then all headers of that
+        name count, as that server must remove those of others (RFC 8601, section 5). An empty one
+        stands for servers that write none (Microsoft 365). None: the topmost header counts, which
+        anybody may have written if the receiving server writes none.
+
+    >>> found = judge(["mx.example.com; dkim=pass header.d=adobe.com"], domain="adobe.com",
+    ...     authserv_id="mx.example.com")
+    >>> found.finding.value, found.reason
+    ('pass', 'dkim=pass')
+    """
+    passed = failed = ""
+    for statements in _trusted(results, authserv_id):
+        if statements is None:
+            return Judgement(finding=Finding.FAIL, reason="a header that cannot be read")
+        for statement in statements:
+            result = _RESULT.match(statement)
+            if result is None:
+                continue
+            method, verdict = result[1].lower(), result[2].lower()
+            if method == "dmarc" and verdict == "fail":
+                return Judgement(finding=Finding.FAIL, reason="dmarc=fail")
+            if method == "dkim" and verdict in _DKIM_FAILURES:
+                failed = f"dkim={verdict}"
+            elif verdict == "pass" and _vouches(method, statement, domain.lower()):
+                passed = f"{method}=pass"
+    if passed:
+        return Judgement(finding=Finding.PASS, reason=passed)
+    if failed:
+        return Judgement(finding=Finding.FAIL, reason=failed)
+    return Judgement(finding=Finding.ABSENT, reason="neither dkim nor dmarc of the sender's domain")
+
+
+def _trusted(results: Sequence[str], authserv_id: str | None) -> list[list[str] | None]:
+    """The statements of each header that counts; None for one that cannot be read."""
+    if authserv_id:
+        read = (_read(value) for value in results)
+        return [statements for name, statements in read if name == authserv_id.lower()]
+    read = (_read(value) for value in results[:1])
+    return [statements for name, statements in read if authserv_id is None or not name]
+
+
+def _read(value: str) -> tuple[str, list[str] | None]:
+    """Split a header into the server's name and its statements (None if they do not end).
+
+    Comments are dropped, and quoted text is made one word, so that neither passes for a result.
+    """
+    statements, depth, ends = [""], 0, True
+    for piece in _PIECE.findall(value):
+        if piece == "(":
+            depth += 1
+        elif piece == ")" and depth:
+            depth -= 1
+        elif depth:
+            continue
+        elif piece == ";":
+            statements.append("")
+        elif piece == '"':
+            ends = False
+        else:
+            quoted = len(piece) > 1 and piece.startswith('"')
+            statements[-1] += "_".join(piece[1:-1].split()) if quoted else piece
+    statements = [re.sub(" ?([=/.]) ?", r"\1", " ".join(text.split())) for text in statements]
+    name = "" if _RESULT.match(statements[0]) else statements[0].split(" ")[0].lower()
+    results = statements[1:] if name else statements
+    return name, results if ends and not depth else None
+
+
+def _vouches(method: str, statement: str, domain: str) -> bool:
+    words = map(_PROPERTY.fullmatch, statement.split(" "))
+    properties = {word[1].lower(): word[2].lower() for word in words if word}
+    if method == "dmarc":
+        return properties.get("header.from", domain).rpartition("@")[2] == domain
+    if method == "dkim":
+        # Some servers name the signer's identity, @adobe.com, in place of its domain.
+        signer = properties.get("header.d") or properties.get("header.i", "").rpartition("@")[2]
+        return _is_aligned(signer, domain)
+    return False
+
+
+def _is_aligned(signer: str, domain: str) -> bool:
+    """Whether one domain is the other or below it; a name without a dot is nobody's domain."""
+    return "." in signer and (
+        signer == domain or signer.endswith(f".{domain}") or domain.endswith(f".{signer}")
+    )

@@ -1,0 +1,107 @@
+"""How often each user stands in a file, for rules such as 200 lines a user.
+
+Files hold millions of users. :class:`ExactCounts` knows each one;
+:class:`SuspectCounts` fits in 16 MB whatever the file, and names those who may be over the
+limit, so that a second reading needs to count these alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SLOT_MASK = (1 << 24) - 1
+
+
+class UserCounts(Protocol):
+    """Counts users and tells who is over the limit."""
+
+    def over_limit(self, user_id: bytes, times: int = 1) -> bool:
+        """Count a user once more, or several times more. Is that over the limit?"""
+        ...
+
+    def places_over_limit(self, user_ids: Sequence[bytes], times: int = 1) -> list[int]:
+        """Count many users; at which places of the sequence is one over the limit?"""
+        ...
+
+
+class ExactCounts:
+    """Counts every user, or only the suspects of an earlier reading.
+
+    :param limit: the largest count that is allowed.
+    :param suspects: count only users in these slots of a :class:`SuspectCounts`.
+
+    >>> counts = ExactCounts(limit=2)
+    >>> [counts.over_limit(user) for user in (b"ann", b"bob", b"ann", b"ann")]
+    [False, False, False, True]
+    """
+
+    def __init__(self, *, limit: int, suspects: frozenset[int] | None = None) -> None:
+        self._limit = limit
+        self._suspects = suspects
+        self._counts: Counter[bytes] = Counter()
+
+    def over_limit(self, user_id: bytes, times: int = 1) -> bool:
+        """Count a user once more, or several times more. Is that over the limit?"""
+        if self._suspects is not None and hash(user_id) & _SLOT_MASK not in self._suspects:
+            return False
+        # Eight bytes a user instead of the ID, which may have any length.
+        key = hashlib.blake2b(user_id, digest_size=8).digest()
+        self._counts[key] += times
+        return self._counts[key] > self._limit
+
+    def places_over_limit(self, user_ids: Sequence[bytes], times: int = 1) -> list[int]:
+        """Count many users; at which places of the sequence is one over the limit?"""
+        return [place for place, user_id in enumerate(user_ids) if self.over_limit(user_id, times)]
+
+
+class SuspectCounts:
+    """Counts users by slots that several may share: never too low, perhaps too high.
+
+    It calls nobody over the limit, but collects the slots of those who may be.
+
+    :param limit: the largest count that is allowed, at most 255.
+
+    >>> counts = SuspectCounts(limit=2)
+    >>> [counts.over_limit(user) for user in (b"ann", b"bob", b"ann", b"ann")]
+    [False, False, False, False]
+    >>> len(counts.suspects)
+    1
+    """
+
+    def __init__(self, *, limit: int) -> None:
+        self._limit = limit
+        self._slots = bytearray(_SLOT_MASK + 1)
+        self._suspects: set[int] = set()
+
+    @property
+    def suspects(self) -> frozenset[int]:
+        """The slots that hold more than the limit."""
+        return frozenset(self._suspects)
+
+    def over_limit(self, user_id: bytes, times: int = 1) -> bool:
+        """Count a user once more, or several times more. Never says yes."""
+        slot = hash(user_id) & _SLOT_MASK
+        count = self._slots[slot] + times
+        if count > self._limit:
+            self._suspects.add(slot)
+        else:
+            self._slots[slot] = count
+        return False
+
+    def places_over_limit(self, user_ids: Sequence[bytes], times: int = 1) -> list[int]:
+        """Count many users. Names no places."""
+        # The same as over_limit for each, without a call for each.
+        slots, limit, mask = self._slots, self._limit, _SLOT_MASK
+        for user_id in user_ids:
+            slot = hash(user_id) & mask
+            count = slots[slot] + times
+            if count > limit:
+                self._suspects.add(slot)
+            else:
+                slots[slot] = count
+        return []
