@@ -1,0 +1,1 @@
+"""Rows in, checked and formatted parts out: column batches, bounded memory, no Airflow."""

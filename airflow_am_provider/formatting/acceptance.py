@@ -1,0 +1,87 @@
+"""When a source is too bad to be sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.rules import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_am_provider.formatting.lines import PersonalData
+    from airflow_am_provider.formatting.rejects import Rejects
+
+#: Before so many values were seen, a few strange ones at the start say nothing of a column.
+ENOUGH_VALUES: Final = 1000
+
+
+class PersonalDataWatch:
+    """Finds columns that hold personal data for the most part."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, PersonalData] = {}
+
+    def add(self, columns: Mapping[str, PersonalData]) -> None:
+        """Take the next rows into account.
+
+        :raises DataError: when a column holds mostly personal data, and enough was seen.
+        """
+        for name, more in columns.items():
+            before = self._columns.get(name)
+            self._columns[name] = more if before is None else before + more
+        self.check(at_least=ENOUGH_VALUES)
+
+    def check(self, *, at_least: int = 1) -> None:
+        """Look at all columns.
+
+        :param at_least: how many values of a column must have been seen.
+        :raises DataError: when one holds mostly personal data.
+        """
+        for name, column in self._columns.items():
+            if column.values >= at_least and column.found * 2 > column.values:
+                raise DataError(
+                    f"column {name!r} holds personal data: {column.found:,} of its first "
+                    f"{column.values:,} values are e-mail addresses or phone numbers in the clear, "
+                    f"which must not be sent. Choose another column, or hash it; for hashed "
+                    f"e-mails use hash_columns in an ID sync (batch-data-transfer-overview.md)"
+                )
+
+
+def check_limit(allowed: float) -> None:
+    """Check what a user gave as ``max_set_aside``.
+
+    :raises ConfigurationError: when it is neither a count nor a share.
+    """
+    if isinstance(allowed, bool) or not (
+        allowed >= 0 if isinstance(allowed, int) else 0 <= allowed <= 1
+    ):
+        raise ConfigurationError(
+            f"max_set_aside: {allowed!r} is neither a number of rows nor a share from 0.0 to 1.0"
+        )
+
+
+def check_set_aside(rejects: Rejects, rows_read: int, allowed: float, path: str) -> None:
+    """Compare the rows that were set aside with what is allowed.
+
+    :param rejects: the rows that were set aside.
+    :param rows_read: all rows.
+    :param allowed: a whole number is a count, a fraction a share of the rows read.
+    :param path: the rejects file, for the message.
+    :raises DataError: when there are more; says why they were set aside.
+    """
+    limit = allowed if isinstance(allowed, int) else allowed * rows_read
+    if rejects.lost <= limit:
+        return
+    reasons = ", ".join(
+        f"{count:,} {rule.value} ({RULES[rule].sentence})"
+        for rule, count in rejects.counts.most_common()
+        if not RULES[rule].loses_nothing
+    )
+    most = f"{allowed:,}" if isinstance(allowed, int) else f"{allowed:.2%}"
+    raise DataError(
+        f"{rejects.lost:,} of {rows_read:,} rows break a rule, max_set_aside allows {most}: "
+        f"{reasons}. Nothing was sent. Row numbers are in {path}; mend the source, or raise "
+        f"max_set_aside if these rows may be left out"
+    )

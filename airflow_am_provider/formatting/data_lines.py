@@ -1,0 +1,266 @@
+"""Lines of data files: ``USERID<TAB>ITEM,ITEM,…`` (inbound-file-contents.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_am_provider.audience_manager import limits
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.identifiers import AAM_UUID, IdKind, kind_of_data_source
+from airflow_am_provider.audience_manager.items import (
+    ADD_PREFIX,
+    IC_PREFIX,
+    REMOVE_PREFIX,
+    ic_problem,
+    signal_prefix,
+    trait_problem,
+    value_problem,
+)
+from airflow_am_provider.audience_manager.names import DataFileName, Mode, check_dpid
+from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.formatting.checks import CODE_OF, Codes, id_codes, value_codes
+from airflow_am_provider.formatting.columns import as_bytes, column_of, empty_to_null, without_nulls
+from airflow_am_provider.formatting.item_lists import joined_items
+from airflow_am_provider.formatting.lines import (
+    FormattedBatch,
+    PersonalData,
+    first_codes,
+    without_long_lines,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CONTENTS = "inbound-file-contents.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFileSpec:
+    """What a data file is to hold, and from which columns.
+
+    :param dpid: the data source whose IDs are in ``id_column``.
+    :param target_dpid: the data source whose traits are set, when it is another one;
+        mandatory when ``dpid`` is a global device data source.
+    :param mode: ``sync`` or ``overwrite``.
+    :param id_column: the column with the user ID.
+    :param id_kind: the kind of ID; follows from ``dpid`` when not given.
+    :param traits_columns: columns with IDs of traits the user has: one ID, several behind
+        commas, or a list.
+    :param removed_traits_columns: columns with IDs of traits the user no longer has.
+    :param ic_columns: columns with codes of the key ``ic``.
+    :param trait_flags: boolean columns and the trait that each stands for: true means the
+        user has it, anything else says nothing.
+    :param signal_columns: columns that are sent as signals, and the key of each.
+    :param remove_all_of_users_without_items: in ``.overwrite`` mode, write the user ID alone
+        when a row has no items, which removes all the user's traits. Otherwise such rows are
+        set aside.
+    :raises ConfigurationError: when a choice breaks the contract.
+    """
+
+    dpid: int
+    id_column: str
+    target_dpid: int | None = None
+    mode: Mode = Mode.SYNC
+    id_kind: IdKind | None = None
+    traits_columns: tuple[str, ...] = ()
+    removed_traits_columns: tuple[str, ...] = ()
+    ic_columns: tuple[str, ...] = ()
+    trait_flags: dict[str, int] = field(default_factory=dict)
+    signal_columns: dict[str, str] = field(default_factory=dict)
+    remove_all_of_users_without_items: bool = False
+
+    def __post_init__(self) -> None:
+        # The name knows the rules about data sources.
+        DataFileName(dpid=self.dpid, target_dpid=self.target_dpid, timestamp=1_000_000_000)
+        if not self.item_columns:
+            raise ConfigurationError(
+                f"no items: name at least one column of traits, ic codes or signals ({_CONTENTS})"
+            )
+        expected = kind_of_data_source(self.dpid)
+        given = self.id_kind or expected
+        # AAM UUIDs have no data source of their own: they may stand in any customer's file.
+        if given != expected and (given != AAM_UUID or expected.is_device):
+            raise ConfigurationError(
+                f"id_kind: {given.title} does not go with dpid {self.dpid}, which holds "
+                f"{expected.title} (features/global-data-sources.md)"
+            )
+        if self.mode is Mode.OVERWRITE and self.removed_traits_columns:
+            raise ConfigurationError(
+                f"removed_traits_columns: d_unsid is ignored in an .overwrite file; leave the "
+                f"trait out of the row instead ({_CONTENTS})"
+            )
+        if self.remove_all_of_users_without_items and self.mode is not Mode.OVERWRITE:
+            raise ConfigurationError(
+                "remove_all_of_users_without_items: only an .overwrite file removes all traits of "
+                "a user (Adobe's partner guide, aam-marketplace-implement-validate)"
+            )
+        for column, trait in self.trait_flags.items():
+            check_dpid(f"trait_flags[{column!r}]", trait)
+        for key in self.signal_columns.values():
+            signal_prefix(key)
+
+    @property
+    def kind(self) -> IdKind:
+        """The kind of ID in the file."""
+        return self.id_kind or kind_of_data_source(self.dpid)
+
+    @property
+    def item_columns(self) -> tuple[str, ...]:
+        """All columns that items come from."""
+        return (
+            *self.traits_columns,
+            *self.removed_traits_columns,
+            *self.ic_columns,
+            *self.trait_flags,
+            *self.signal_columns,
+        )
+
+
+class DataLineWriter:
+    """Turns batches of rows into lines of a data file.
+
+    :param spec: what to write, and from which columns.
+    """
+
+    max_lines_per_user: int | None = limits.MAX_LINES_PER_USER
+    one_line_per_user = False
+
+    def __init__(self, spec: DataFileSpec) -> None:
+        self.spec = spec
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are needed, the user ID's first."""
+        return tuple(dict.fromkeys((self.spec.id_column, *self.spec.item_columns)))
+
+    def file_name(self, timestamp: int) -> DataFileName:
+        """The name of the file."""
+        return DataFileName(
+            dpid=self.spec.dpid,
+            target_dpid=self.spec.target_dpid,
+            mode=self.spec.mode,
+            timestamp=timestamp,
+        )
+
+    def format(self, batch: pa.RecordBatch) -> FormattedBatch:
+        """Check and format a batch."""
+        spec = self.spec
+        ids = as_bytes(column_of(batch, spec.id_column), spec.id_column, is_id=True)
+        codes = id_codes(ids, spec.kind)
+        personal_data = {spec.id_column: PersonalData.among(ids, codes)}
+        pieces: list[_Piece] = []
+        for prefix, columns, problem in (
+            (ADD_PREFIX, spec.traits_columns, trait_problem),
+            (REMOVE_PREFIX, spec.removed_traits_columns, trait_problem),
+            (IC_PREFIX, spec.ic_columns, ic_problem),
+        ):
+            for column in columns:
+                joined, broken = joined_items(column_of(batch, column), column, prefix, problem)
+                personal_data[column] = PersonalData.among(joined, broken)
+                codes = first_codes(codes, broken)
+                pieces.append(_Piece(prefix, joined, ""))
+        for column, trait in spec.trait_flags.items():
+            pieces.append(_Piece("", _flag_items(batch, column, trait), ""))
+        for column, key in spec.signal_columns.items():
+            values = without_nulls(as_bytes(column_of(batch, column), column))
+            broken = value_codes(values, b',"', value_problem)
+            personal_data[column] = PersonalData.among(values, broken)
+            codes = first_codes(codes, broken)
+            pieces.append(_Piece(signal_prefix(key), empty_to_null(values), '"'))
+        return self._assemble(ids, pieces, codes, personal_data)
+
+    def finish(self) -> None:
+        """Nothing is held back: each row is a line."""
+
+    def _assemble(
+        self,
+        ids: pa.Array,
+        pieces: list[_Piece],
+        codes: Codes,
+        personal_data: dict[str, PersonalData],
+    ) -> FormattedBatch:
+        spec = self.spec
+        if not (spec.mode is Mode.OVERWRITE and spec.remove_all_of_users_without_items):
+            silent = np.ones(len(ids), bool)
+            for piece in pieces:
+                silent &= piece.text.is_null().to_numpy(zero_copy_only=False)
+            codes[silent & (codes == 0)] = CODE_OF[Rule.NO_ITEMS]
+        good = codes == 0
+        rows = np.flatnonzero(good)
+        good_ids = ids
+        if rows.size != len(codes):
+            # Filtering copies what is kept, so that no byte of a rejected row is left behind
+            # in the buffer that goes into the file.
+            mask = pa.array(good)
+            good_ids = ids.filter(mask)
+            pieces = [
+                _Piece(piece.before, piece.text.filter(mask), piece.after) for piece in pieces
+            ]
+        lines = _lines(good_ids, pieces)
+        lines, rows = without_long_lines(lines, rows, codes)
+        return FormattedBatch(lines, rows, codes, ids, personal_data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """One item, or one list of items, of each row: text between two constants, or null."""
+
+    before: str
+    text: pa.Array
+    after: str
+
+
+def _lines(ids: pa.Array, pieces: list[_Piece]) -> pa.Array:
+    """Put lines together: each item of a row with a comma between it and the next.
+
+    An item that is not there takes its comma with it. So a piece that every row has, the
+    anchor, stands without one; those before it carry theirs behind, those after it before.
+    """
+    present = [piece.text.null_count == 0 for piece in pieces]
+    anchor = present.index(True) if any(present) else -1
+    parts: list[pa.Array | bytes] = [ids, b"\t"]
+    for place, piece in enumerate(pieces):
+        before = "," * (place > anchor) + piece.before
+        after = piece.after + "," * (place < anchor)
+        if present[place]:
+            parts += [before.encode(), piece.text, after.encode()]
+        else:
+            parts.append(_concatenated(before.encode(), piece.text, after.encode()))
+    lines = _concatenated(*_merged([*parts, b"\n"]), null_handling="replace")
+    if anchor >= 0:
+        return lines
+    return pc.replace_substring(lines, b"\t,", b"\t", max_replacements=1)
+
+
+def _merged(parts: list[pa.Array | bytes]) -> Iterator[pa.Array | bytes]:
+    """Constants behind one another as one."""
+    for constant, run in groupby(parts, key=lambda part: isinstance(part, bytes)):
+        if constant:
+            yield b"".join(run)
+        else:
+            yield from run
+
+
+def _concatenated(*parts: pa.Array | bytes, null_handling: str = "emit_null") -> pa.Array:
+    """The parts of each row behind one another."""
+    return pc.binary_join_element_wise(*parts, b"", null_handling=null_handling)
+
+
+def _flag_items(batch: pa.RecordBatch, column: str, trait: int) -> pa.Array:
+    flags = column_of(batch, column)
+    if pa.types.is_null(flags.type):
+        # Some sources know a column's type only from its values, and here there are none.
+        return pa.nulls(len(flags), pa.binary())
+    if not pa.types.is_boolean(flags.type):
+        raise ConfigurationError(
+            f"column {column!r}: a flag for trait {trait} must be boolean, not {flags.type}; "
+            f"cast it in the source"
+        )
+    items = pa.array([None, f"{ADD_PREFIX}{trait}".encode()], pa.binary())
+    return items.take(flags.fill_null(False).cast(pa.int8()))

@@ -1,0 +1,182 @@
+"""Deliveries in staging: an identity that follows from the content, a name, a manifest.
+
+A format task that runs again, because it was retried, cleared or backfilled, makes the
+same content; it then finds the delivery that is there and hands out its manifest, with
+the names that were given the first time. So nothing is sent under two names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from airflow_am_provider.audience_manager.errors import TransientError
+from airflow_am_provider.audience_manager.names import IdSyncFileName
+from airflow_am_provider.formatting.manifest import MANIFEST_FILE, Manifest, Part
+from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    import pyarrow as pa
+
+    from airflow_am_provider.audience_manager.names import DataFileName
+    from airflow_am_provider.formatting.lines import LineWriter
+    from airflow_am_provider.formatting.storage import Storage
+
+log = logging.getLogger(__name__)
+
+_MOST_SECONDS_AHEAD: Final = 1000
+_NAMES: Final = "names"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What a delivery's content is said of: the same content for another day is another delivery.
+
+    :param destination: where it goes, such as ``production/acme``.
+    :param window_start: first moment of the data as ISO 8601, or None.
+    :param window_end: first moment after the data as ISO 8601, or None.
+    :param run: what tells runs without a window apart, such as a run ID.
+    """
+
+    destination: str
+    window_start: str | None = None
+    window_end: str | None = None
+    run: str | None = None
+
+
+def stage_delivery(
+    batches: Iterable[pa.RecordBatch],
+    writer: LineWriter,
+    storage: Storage,
+    options: FormatOptions,
+    *,
+    scope: Scope,
+    now: datetime,
+) -> Manifest:
+    """Format rows into the staging location and write the manifest last.
+
+    :param batches: the source's rows.
+    :param writer: what turns them into lines.
+    :param storage: the staging location.
+    :param options: how to write the parts.
+    :param scope: what the content is said of.
+    :param now: the time, in UTC; the names' timestamp is taken from it.
+    :return: the manifest; without parts when no row was written.
+    :raises DataError: as :func:`~airflow_am_provider.formatting.pipeline.format_rows` does.
+    """
+    kind = (
+        "id_sync" if isinstance(writer.file_name(int(now.timestamp())), IdSyncFileName) else "data"
+    )
+    # Each attempt writes to a folder of its own, so that two of them never mix.
+    attempt = f"deliveries/{kind}/attempts/{now:%Y-%m-%d}-{uuid.uuid4().hex[:12]}"
+    result = format_rows(batches, writer, storage, attempt, options)
+    delivery_id = _identity(writer, options, scope, result)
+    # Where nothing was written there is no delivery; the manifest beside the rejects says why.
+    location = f"deliveries/{kind}/{delivery_id}" if result.parts else attempt
+    path = f"{location}/{MANIFEST_FILE}"
+    parts: tuple[Part, ...] = ()
+    if result.parts:
+        staged = _staged_already(storage, path)
+        if staged is not None:
+            return _given_back(storage, result, staged)
+        name = _reserved_name(writer, storage, delivery_id, int(now.timestamp()))
+        parts = named_parts(result, name, options)
+    manifest = Manifest(
+        delivery_id=delivery_id,
+        kind=kind,
+        staging=storage.url,
+        location=location,
+        window_start=scope.window_start,
+        window_end=scope.window_end,
+        rows_read=result.rows_read,
+        rows_written=result.rows_written,
+        rows_set_aside=result.rows_set_aside,
+        set_aside_by_reason=result.set_aside_by_reason,
+        rejects=result.rejects,
+        created_at=now.isoformat(timespec="seconds"),
+        parts=parts,
+    )
+    if storage.create(path, json.dumps(manifest.to_json(), indent=2).encode()):
+        return manifest
+    # Another attempt with the same content was quicker by a moment.
+    staged = _staged_already(storage, path)
+    if staged is None:
+        raise TransientError(f"{storage.url}/{path}: there, and gone a moment later")
+    if staged == manifest:
+        # It was this one: an answer got lost, and the storage's client asked again.
+        return manifest
+    storage.delete(f"{_NAMES}/{name}")
+    return _given_back(storage, result, staged)
+
+
+def named_parts(
+    result: FormattedParts, name: DataFileName | IdSyncFileName, options: FormatOptions
+) -> tuple[Part, ...]:
+    """Give the parts their names: a single one has no split number."""
+    only_one = len(result.parts) == 1
+    parts = []
+    for number, part in enumerate(result.parts, start=1):
+        part_name = name.packed(options.encoding).with_split(None if only_one else number)
+        parts.append(
+            Part(
+                path=part.path,
+                file_name=str(part_name),
+                lines=part.lines,
+                bytes=part.bytes,
+                compressed_bytes=part.compressed_bytes,
+                sha256=part.sha256,
+            )
+        )
+    return tuple(parts)
+
+
+def _identity(
+    writer: LineWriter, options: FormatOptions, scope: Scope, result: FormattedParts
+) -> str:
+    """A hash of what is sent, where and for when."""
+    # The name without its timestamp stands for data source, target and mode.
+    name = str(writer.file_name(1_000_000_000).packed(options.encoding))
+    facts = [name, scope.destination, scope.window_start, scope.window_end]
+    if scope.window_start is None and scope.window_end is None:
+        facts.append(scope.run)
+    facts.append(result.text_sha256)
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
+
+
+def _staged_already(storage: Storage, path: str) -> Manifest | None:
+    content = storage.read_bytes(path)
+    return None if content is None else Manifest.from_json(content)
+
+
+def _given_back(storage: Storage, result: FormattedParts, staged: Manifest) -> Manifest:
+    log.info(
+        "The same content is staged already as delivery %s, since %s: going on with that one, "
+        "under its names",
+        staged.delivery_id,
+        staged.created_at,
+    )
+    for part in result.parts:
+        storage.delete(part.path)
+    if result.rejects is not None:
+        storage.delete(result.rejects)
+    return staged
+
+
+def _reserved_name(
+    writer: LineWriter, storage: Storage, delivery_id: str, timestamp: int
+) -> DataFileName | IdSyncFileName:
+    """A name that no other delivery has: two of one second get different seconds."""
+    for later in range(_MOST_SECONDS_AHEAD):
+        name = writer.file_name(timestamp + later)
+        if storage.create(f"{_NAMES}/{name}", delivery_id.encode()):
+            return name
+    raise TransientError(
+        f"{storage.url}/{_NAMES}: the names of the next {_MOST_SECONDS_AHEAD} seconds are all taken"
+    )

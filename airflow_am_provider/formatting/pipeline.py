@@ -1,0 +1,272 @@
+"""Rows in, parts out: reading, checking, formatting, compressing and uploading overlap.
+
+Memory is bounded by a few batches, whatever the number of rows.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
+from airflow_am_provider.audience_manager.names import Encoding
+from airflow_am_provider.formatting.acceptance import (
+    PersonalDataWatch,
+    check_limit,
+    check_set_aside,
+)
+from airflow_am_provider.formatting.batches import bounded
+from airflow_am_provider.formatting.bits import Bits
+from airflow_am_provider.formatting.checks import rule_of
+from airflow_am_provider.formatting.line_origins import LineOrigins
+from airflow_am_provider.formatting.overlap import Behind, prefetched
+from airflow_am_provider.formatting.parts import PartSizes, PartWriter, WrittenPart
+from airflow_am_provider.formatting.reading_back import read_lines
+from airflow_am_provider.formatting.rejects import Rejects
+from airflow_am_provider.formatting.repeats import Repeat, RepeatFinder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from airflow_am_provider.formatting.lines import FormattedBatch, LineWriter
+    from airflow_am_provider.formatting.storage import Storage
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MAX_SET_ASIDE: Final = 0.01
+_PROGRESS_EVERY_S: Final = 10.0
+_REPEATS_AT_A_TIME: Final = 50_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormatOptions:
+    """How to write parts, whatever stands in them.
+
+    :param encoding: gzip (the default) or plain.
+    :param sizes: where to split.
+    :param max_set_aside: how many rows may be set aside: a whole number is a count, a
+        fraction from 0.0 to 1.0 a share of the rows read. Duplicates and rows without items
+        do not count, since nothing is lost with them.
+    :raises ConfigurationError: when ``max_set_aside`` is neither.
+    """
+
+    encoding: Encoding = Encoding.GZIP
+    sizes: PartSizes = field(default_factory=PartSizes)
+    max_set_aside: int | float = DEFAULT_MAX_SET_ASIDE
+
+    def __post_init__(self) -> None:
+        check_limit(self.max_set_aside)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormattedParts:
+    """What lies in the storage when all rows went through.
+
+    Rows read = rows written + rows set aside.
+
+    :param parts: the parts, in their order; none when no row was written.
+    :param text_sha256: checksum of all their text, which tells whether content is the same
+        wherever it is split and whatever packed it.
+    :param rejects: path of the rejects file, or None.
+    """
+
+    rows_read: int
+    rows_written: int
+    rows_set_aside: int
+    set_aside_by_reason: dict[str, int]
+    parts: tuple[WrittenPart, ...]
+    text_sha256: str
+    rejects: str | None
+
+
+def format_rows(
+    batches: Iterable[pa.RecordBatch],
+    writer: LineWriter,
+    storage: Storage,
+    folder: str,
+    options: FormatOptions,
+) -> FormattedParts:
+    """Write the parts of a delivery.
+
+    :param batches: the source's rows; closed at the end if it can be, as a generator can.
+    :param writer: what turns them into lines.
+    :param storage: where the parts go.
+    :param folder: the folder for them, relative to the storage.
+    :raises DataError: when more rows are set aside than ``max_set_aside`` allows, or a
+        column holds mostly personal data. Nothing is left in the folder but the rejects file,
+        which is what a person needs to find out why.
+
+    After any other error nothing is left at all.
+    """
+    run = _Run(writer, storage, folder, options)
+    try:
+        result = run.all(batches)
+    except DataError:
+        run.clean_up(keep_rejects=True)
+        raise
+    except BaseException:
+        run.clean_up(keep_rejects=False)
+        raise
+    return result
+
+
+class _Run:
+    """One pass over a source."""
+
+    def __init__(
+        self, writer: LineWriter, storage: Storage, folder: str, options: FormatOptions
+    ) -> None:
+        self._writer = writer
+        self._storage = storage
+        self._folder = folder
+        self._options = options
+        self._rows_read = 0
+        self._watch = PersonalDataWatch()
+        self._rejects_path = f"{folder}/rejects.csv"
+        self._rejects = Rejects(storage, self._rejects_path)
+        # The second one is there when repeated lines have to be taken out.
+        self._writers = [self._part_writer("parts")]
+        self._behind: Behind[pa.Array] = Behind(self._writers[0].write)
+        self._repeats = RepeatFinder(1 if writer.one_line_per_user else writer.max_lines_per_user)
+        self._origins = LineOrigins()
+        self._started = self._reported = time.monotonic()
+
+    def all(self, batches: Iterable[pa.RecordBatch]) -> FormattedParts:
+        with closing(prefetched(bounded(batches, self._writer.columns))) as read:
+            for batch in read:
+                self._take(self._writer.format(batch))
+        last = self._writer.finish()
+        if last is not None:
+            self._take(last)
+        self._watch.check()
+        self._behind.close()
+        self._writers[0].close()
+        self._take_out_repeats()
+        self._repeats.close()
+        check_set_aside(
+            self._rejects,
+            self._rows_read,
+            self._options.max_set_aside,
+            f"{self._storage.url}/{self._rejects_path}",
+        )
+        rejects = self._rejects.close()
+        self._report_progress("formatted")
+        return FormattedParts(
+            rows_read=self._rows_read,
+            rows_written=self._rows_read - self._rejects.total,
+            rows_set_aside=self._rejects.total,
+            set_aside_by_reason={rule.value: n for rule, n in sorted(self._rejects.counts.items())},
+            parts=tuple(self._writers[-1].parts),
+            text_sha256=self._writers[-1].text_sha256,
+            rejects=rejects,
+        )
+
+    def clean_up(self, *, keep_rejects: bool) -> None:
+        """Leave nothing half-written behind."""
+        # The last one is done first, and each whatever becomes of the others.
+        with ExitStack() as stack:
+            stack.callback(self._repeats.close)
+            stack.callback(
+                self._put_away, self._rejects.close if keep_rejects else self._rejects.discard
+            )
+            for writer in self._writers:
+                stack.callback(self._put_away, writer.discard)
+            stack.callback(self._behind.abandon)
+
+    def _put_away(self, step: Callable[[], object]) -> None:
+        # The error that ended the run says more than what it leads to, such as a full disk that
+        # is still full.
+        try:
+            step()
+        except (AudienceManagerError, OSError) as error:
+            log.warning("Could not clean up %s/%s: %s", self._storage.url, self._folder, error)
+
+    def _part_writer(self, folder: str) -> PartWriter:
+        return PartWriter(
+            self._storage, f"{self._folder}/{folder}", self._options.encoding, self._options.sizes
+        )
+
+    def _take(self, batch: FormattedBatch) -> None:
+        bad = np.flatnonzero(batch.codes)
+        if bad.size:
+            self._rejects.add(
+                (self._rows_read + row + 1, rule_of(code), user_id or b"")
+                for row, code, user_id in zip(
+                    bad.tolist(),
+                    batch.codes[bad].tolist(),
+                    batch.ids.take(pa.array(bad)).to_pylist(),
+                    strict=True,
+                )
+            )
+        self._origins.add(batch.line_rows + self._rows_read)
+        self._rows_read += len(batch.codes)
+        self._watch.add(batch.personal_data)
+        if len(batch.lines):
+            self._repeats.observe(batch.lines)
+            self._behind.put(batch.lines)
+        if time.monotonic() - self._reported >= _PROGRESS_EVERY_S:
+            self._report_progress("so far")
+
+    def _take_out_repeats(self) -> None:
+        """Set repeated lines aside, and write the parts once more without them."""
+        first = self._writers[0]
+        read = partial(read_lines, self._storage, first.parts, self._options.encoding)
+        dropped = Bits(len(self._repeats))
+        for some in _chunks(self._repeats.repeats(read)):
+            if self._writer.one_line_per_user:
+                raise self._not_in_order(some[0])
+            lines = np.array([repeat.line for repeat in some], np.int64)
+            dropped.add(lines)
+            self._rejects.add(
+                (row, repeat.rule, repeat.user_id)
+                for row, repeat in zip(self._origins.rows_of(lines).tolist(), some, strict=True)
+            )
+        if not dropped:
+            return
+        log.info("Taking repeated lines out of the parts")
+        second = self._part_writer("parts-without-repeats")
+        self._writers.append(second)
+        number = 0
+        for lines in read():
+            out = dropped.holds(np.arange(number, number + len(lines)))
+            second.write(lines.filter(pa.array(~out)) if out.any() else lines)
+            number += len(lines)
+        second.close()
+        first.discard()
+
+    def _not_in_order(self, repeat: Repeat) -> DataError:
+        lines = np.array(sorted([repeat.other_line, repeat.line]), np.int64)
+        first, second = self._origins.rows_of(lines).tolist()
+        return DataError(
+            f"rows {first:,} and {second:,}: the same CRM ID, with others between them. All hashed "
+            f"e-mails of a CRM ID stand on one line, so its rows must follow each other: add ORDER "
+            f"BY {self._writer.columns[0]} (people-based-destinations-workflow-combined.md)"
+        )
+
+    def _report_progress(self, what: str) -> None:
+        self._reported = time.monotonic()
+        seconds = self._reported - self._started
+        log.info(
+            "%s: %s rows read, %s set aside, %s parts, %.0f s (%s rows/s)",
+            what.capitalize(),
+            f"{self._rows_read:,}",
+            f"{self._rejects.total:,}",
+            len(self._writers[-1].parts),
+            seconds,
+            f"{self._rows_read / max(seconds, 0.001):,.0f}",
+        )
+
+
+def _chunks(repeats: Iterator[Repeat]) -> Iterator[list[Repeat]]:
+    """Some at a time, in the order of their lines."""
+    while some := list(islice(repeats, _REPEATS_AT_A_TIME)):
+        yield sorted(some, key=attrgetter("line"))

@@ -1,0 +1,48 @@
+"""Parts that were written, read once more for the rules over all lines."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+from isal import igzip
+
+from airflow_am_provider.audience_manager.names import Encoding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from airflow_am_provider.formatting.parts import WrittenPart
+    from airflow_am_provider.formatting.storage import Storage
+
+_READ_BYTES: Final = 4 << 20
+
+
+def read_lines(
+    storage: Storage, parts: Iterable[WrittenPart], encoding: Encoding
+) -> Iterator[pa.Array]:
+    """The lines of parts in batches, as ``binary`` arrays, each line with its newline.
+
+    :param storage: where the parts lie.
+    :param parts: the parts, in their order.
+    :param encoding: how they are packed.
+    """
+    for part in parts:
+        with storage.open_read(part.path) as file:
+            unpacked = igzip.IGzipFile(fileobj=file) if encoding is Encoding.GZIP else file
+            yield from _lines(partial(unpacked.read, _READ_BYTES))
+
+
+def _lines(read: Callable[[], bytes]) -> Iterator[pa.Array]:
+    rest = b""
+    while data := read():
+        data = rest + data
+        end = data.rfind(b"\n") + 1
+        data, rest = data[:end], data[end:]
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
+        offsets = np.concatenate(([0], ends)).astype(np.int32)
+        yield pa.Array.from_buffers(
+            pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+        )

@@ -1,0 +1,176 @@
+"""Rows from Parquet and CSV files, in column batches."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.audience_manager.personal_data import is_personal_data, mask
+from airflow_am_provider.formatting.batches import MAX_BYTES, MAX_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+READABLE: Final = (".parquet", ".pq", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
+_CSV_BLOCK_BYTES: Final = 8 << 20
+_CSV_COLUMNS: Final = re.compile(r"Expected [0-9]+ columns, got [0-9]+")
+_HEAD_BYTES: Final = 1 << 20
+
+
+def read_table(
+    file: BinaryIO, name: str, columns: Sequence[str], *, delimiter: str = ","
+) -> Iterator[pa.RecordBatch]:
+    """Read a Parquet or CSV file.
+
+    :param file: the file; Parquet needs one that can seek.
+    :param name: its name, which tells the format: ``.parquet``, ``.csv``, ``.csv.gz``.
+    :param columns: the columns that are needed.
+    :param delimiter: what separates the fields of a CSV file.
+    :raises ConfigurationError: for other formats, or when a column is missing.
+    :raises DataError: when the file is damaged.
+    """
+    lowered = name.lower()
+    if lowered.endswith((".parquet", ".pq")):
+        reader = read_parquet(file, name, columns)
+    elif lowered.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
+        tabs = ".tsv" in lowered
+        reader = read_csv(file, name, columns, delimiter="\t" if tabs else delimiter)
+    else:
+        raise ConfigurationError(
+            f"source {name!r}: the format follows from the name, which must end in .parquet, "
+            f".csv, .csv.gz, .tsv or .tsv.gz"
+        )
+    try:
+        yield from reader
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, csv.Error) as error:
+        raise _damaged(name, error) from None
+    except OSError as error:
+        # Arrow's own, for what cannot be unpacked, have no number; the system's have.
+        if error.errno is not None:
+            raise
+        raise _damaged(name, error) from None
+
+
+def _damaged(name: str, error: Exception) -> DataError:
+    # Arrow quotes the text it stumbled over, which may be personal data: only its words up to
+    # the first colon are kept.
+    reason = str(error).split(":")[0]
+    columns = _CSV_COLUMNS.search(str(error))
+    detail = "" if columns is None else f", {columns[0]} in a row"
+    return DataError(
+        f"source {name!r}: the file is damaged or not what its name says: {reason}{detail}"
+    )
+
+
+def read_parquet(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Read a Parquet file, only the columns that are needed."""
+    parquet = pq.ParquetFile(file)
+    _check_columns(parquet.schema_arrow.names, name, columns)
+    yield from parquet.iter_batches(
+        batch_size=_rows_per_batch(parquet.metadata), columns=list(columns)
+    )
+
+
+def _rows_per_batch(metadata: pq.FileMetaData) -> int:
+    """Fewer rows at a time where they are very long."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    longest = max(
+        (group.total_byte_size // group.num_rows for group in groups if group.num_rows), default=0
+    )
+    return max(1, min(MAX_ROWS, MAX_BYTES // max(1, longest)))
+
+
+def read_csv(
+    file: BinaryIO, name: str, columns: Sequence[str], *, delimiter: str = ","
+) -> Iterator[pa.RecordBatch]:
+    """Read a CSV file with a header. Fields are taken as bytes; nothing is guessed.
+
+    An empty field is no value. Quoted fields may hold newlines.
+    """
+    stream: pa.NativeFile = pa.PythonFile(file, mode="r")
+    if name.lower().endswith(".gz"):
+        stream = pa.CompressedInputStream(stream, "gzip")
+    head, stream = _peeked(stream)
+    _check_columns(_header(head, delimiter), name, columns)
+    with pa_csv.open_csv(
+        stream,
+        read_options=pa_csv.ReadOptions(block_size=_CSV_BLOCK_BYTES),
+        parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        convert_options=pa_csv.ConvertOptions(
+            check_utf8=False,
+            include_columns=list(columns),
+            column_types={column: pa.binary() for column in columns},
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+            null_values=[""],
+        ),
+    ) as reader:
+        yield from reader
+
+
+class _Rejoined(io.RawIOBase):
+    """A stream whose first bytes were looked at already."""
+
+    def __init__(self, head: bytes, rest: Callable[[int], bytes]) -> None:
+        super().__init__()
+        self._head = head
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        target = memoryview(buffer)  # type: ignore[arg-type]  # the base class types it so
+        count = min(len(self._head), len(target))
+        target[:count] = self._head[:count]
+        self._head = self._head[count:]
+        # Filled up, so that the same file is always cut into the same batches.
+        while count < len(target) and (data := self._rest(len(target) - count)):
+            target[count : count + len(data)] = data
+            count += len(data)
+        return count
+
+
+def _peeked(stream: pa.NativeFile) -> tuple[bytes, pa.NativeFile]:
+    head = b""
+    while len(head) < _HEAD_BYTES and (data := stream.read(_HEAD_BYTES - len(head))):
+        head += data
+    if 0 < len(head) < _HEAD_BYTES and not head.endswith((b"\n", b"\r")):
+        # Arrow takes a header without a line end for a damaged file.
+        head += b"\n"
+    # Exports of some tools start with a byte order mark, which is not part of a name.
+    head = head.removeprefix(b"\xef\xbb\xbf")
+    return head, pa.PythonFile(_Rejoined(head, stream.read), mode="r")
+
+
+def _header(head: bytes, delimiter: str) -> list[str]:
+    text = head.decode("utf-8", "replace")
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+
+
+def _check_columns(there: Sequence[str], name: str, needed: Sequence[str]) -> None:
+    missing = [column for column in needed if column not in there]
+    if missing:
+        raise ConfigurationError(
+            f"source {name!r}: no column {', '.join(map(repr, missing))}; it has "
+            f"{', '.join(map(_shown, there)) or 'none'}"
+        )
+    for column in needed:
+        if there.count(column) > 1:
+            raise ConfigurationError(
+                f"source {name!r}: column {column!r} is there {there.count(column)} times; "
+                f"rename one"
+            )
+
+
+def _shown(column: str) -> str:
+    # Where a file has no header, its first row is taken for one.
+    return mask(column) if is_personal_data(column) else repr(printable(column))

@@ -1,0 +1,46 @@
+"""A storage in memory, for tests that write thousands of small deliveries."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class MemoryFolder:
+    """Files by path; a file appears whole or not at all."""
+
+    url = "memory://staging"
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self._lock = Lock()
+
+    @contextmanager
+    def open_write(self, path: str) -> Iterator[BinaryIO]:
+        file = io.BytesIO()
+        yield file
+        self.files[path] = file.getvalue()
+
+    def open_read(self, path: str) -> BinaryIO:
+        return io.BytesIO(self.files[path])
+
+    def read_bytes(self, path: str) -> bytes | None:
+        return self.files.get(path)
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        self.files[path] = content
+
+    def create(self, path: str, content: bytes) -> bool:
+        with self._lock:
+            if path in self.files:
+                return False
+            self.files[path] = content
+            return True
+
+    def delete(self, path: str) -> None:
+        self.files.pop(path, None)

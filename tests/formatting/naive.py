@@ -1,0 +1,225 @@
+"""The contract once more, row by row and as plainly as can be: what the engine is held against.
+
+Nothing here comes from the engine, and whether a value is good is decided here without the
+contract's own functions. Only the name of the broken rule is asked of them, and both must
+agree on whether there is one.
+"""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_am_provider.audience_manager.identifiers import DPUUID, IdKind
+from airflow_am_provider.audience_manager.items import ic_problem, trait_problem, value_problem
+from airflow_am_provider.audience_manager.rules import RULES, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+LOWER = set("0123456789abcdef")
+UPPER = set("0123456789ABCDEF")
+CONTROLS = {chr(code) for code in range(32)} | {"\x7f"}
+DIGITS = set("0123456789")
+
+
+class Aside(Exception):
+    """A row that is not written."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+
+@dataclass
+class Outcome:
+    """What must come out: the lines in order, and each row that is set aside with its rule."""
+
+    lines: list[bytes] = field(default_factory=list)
+    aside: dict[int, Rule] = field(default_factory=dict)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        return dict(Counter(rule.value for rule in self.aside.values()))
+
+    @property
+    def lost(self) -> int:
+        return sum(not RULES[rule].loses_nothing for rule in self.aside.values())
+
+
+def outcome(
+    rows: Iterable[Sequence[object]],
+    line: Callable[..., bytes],
+    *,
+    max_lines: int | None,
+) -> Outcome:
+    """Go through all rows with everything seen so far in one dictionary."""
+    result = Outcome()
+    seen: dict[bytes, dict[bytes, int]] = {}
+    for number, row in enumerate(rows, start=1):
+        try:
+            text = line(*row)
+            if len(text) > 102_400:
+                raise Aside(Rule.LINE_TOO_LONG)
+            others = seen.setdefault(text.split(b"\t")[0], {})
+            if text in others:
+                result.aside[others[text]] = Rule.DUPLICATE_LINE
+            elif max_lines is not None and len(others) >= max_lines:
+                raise Aside(Rule.TOO_MANY_LINES_PER_USER)
+            others[text] = number
+        except Aside as aside:
+            result.aside[number] = aside.rule
+    kept = ((number, text) for others in seen.values() for text, number in others.items())
+    result.lines = [text + b"\n" for _, text in sorted(kept)]
+    return result
+
+
+def decoded(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Aside(Rule.INVALID_UTF8) from None
+
+
+def _judge(good: bool, rule: Rule | None) -> None:
+    assert good is (rule is None), rule
+    if rule is not None:
+        raise Aside(rule)
+
+
+def checked_id(raw: bytes | None, kind: IdKind) -> bytes:
+    """The ID, when it is good."""
+    text = decoded(raw or b"")
+    good = text != "" and not (set(text) & CONTROLS or text[0] == "\ufeff" or personal(text))
+    if kind.name in {"gaid", "rida", "fire_tv", "lgudid"}:
+        good = good and guid(text, LOWER)
+    elif kind.name == "idfa":
+        good = good and guid(text, UPPER)
+    elif kind.name == "aam_uuid":
+        good = good and len(text) == 38 and set(text) <= DIGITS
+    elif kind.name == "dpuuid":
+        good = good and ":" not in text and "%3a" not in text.lower()
+    else:
+        good = good and set(text) <= set(string.ascii_letters + string.digits)
+    _judge(good, kind.problem(text))
+    assert raw is not None
+    return raw
+
+
+def guid(text: str, digits: set[str]) -> bool:
+    pieces = text.split("-")
+    return (
+        [len(piece) for piece in pieces] == [8, 4, 4, 4, 12]
+        and set("".join(pieces)) <= digits
+        and set("".join(pieces)) != {"0"}
+    )
+
+
+def checked_linked_id(raw: bytes | None, kind: IdKind) -> bytes:
+    """An ID in an ID sync file, when it is good."""
+    good = checked_id(raw, kind)
+    for place in range(len(good) - 2):
+        if (
+            good[place : place + 1] == b"%"
+            and set(good[place + 1 : place + 3].decode("utf-8", "replace")) <= LOWER | UPPER
+        ):
+            raise Aside(Rule.ID_URL_ENCODED)
+    return good
+
+
+def personal(text: str) -> bool:
+    return email(text) or phone(text)
+
+
+def email(text: str) -> bool:
+    text = text.strip()
+    sign = "@" if "@" in text else "%40"
+    local, found, domain = text.rpartition(sign)
+    host, _, top = domain.rpartition(".")
+    forbidden = set('@"<>,;')
+    return bool(
+        found
+        and local
+        and host
+        and len(top) >= 2
+        and top[-1] not in DIGITS
+        and "%" not in domain
+        and not any(letter in forbidden or letter.isspace() for letter in local + domain)
+    )
+
+
+def phone(text: str) -> bool:
+    text = text.strip()
+    if text[:1] != "+" or text[1:2] not in set("123456789"):
+        return False
+    digits = gap = 0
+    for letter in text[2:]:
+        if letter in DIGITS:
+            digits, gap = digits + 1, 0
+        elif letter in " ()./-" and gap < 2:
+            gap += 1
+        else:
+            return False
+    return gap == 0 and 7 <= digits <= 14
+
+
+def trait_items(raw: bytes | None, prefix: str) -> list[str]:
+    """Items of a column with traits behind commas."""
+    return _prefixed(_split(raw), prefix, lambda item: set(item) <= DIGITS, trait_problem)
+
+
+def ic_items(raw: bytes | None) -> list[str]:
+    return _prefixed(_split(raw), "ic=", _good_code, ic_problem)
+
+
+def listed_items(
+    values: Sequence[bytes | None] | None, prefix: str, problem: Callable[[str], Rule | None]
+) -> list[str]:
+    """Items of a column with lists: what stands in a list is one item, comma or not."""
+    texts = [decoded(value or b"").strip(" ") for value in values or ()]
+    good = (lambda item: set(item) <= DIGITS) if problem is trait_problem else _good_code
+    return _prefixed([text for text in texts if text], prefix, good, problem)
+
+
+def _split(raw: bytes | None) -> list[str]:
+    text = decoded(raw or b"")
+    braced = len(text) >= 2 and text[0] == "{" and text[-1] == "}"
+    items = [item.strip(" ") for item in (text[1:-1] if braced else text).split(",")]
+    return [item for item in items if item and not (braced and item.upper() == "NULL")]
+
+
+def _prefixed(
+    items: list[str],
+    prefix: str,
+    good: Callable[[str], bool],
+    problem: Callable[[str], Rule | None],
+) -> list[str]:
+    for item in items:
+        _judge(good(item), problem(item))
+    return [prefix + item for item in items]
+
+
+def _good_code(text: str) -> bool:
+    return not (personal(text) or set(text) & (CONTROLS | set(',"=')))
+
+
+def signal_items(raw: bytes | None, key: str) -> list[str]:
+    if not raw:
+        return []
+    text = decoded(raw)
+    _judge(not (personal(text) or set(text) & (CONTROLS | set(',"'))), value_problem(text))
+    return [f'"{key}"="{text}"']
+
+
+def data_line(user_id: bytes, items: list[str], *, deletions: bool = False) -> bytes:
+    if not items and not deletions:
+        raise Aside(Rule.NO_ITEMS)
+    return user_id + b"\t" + ",".join(items).encode()
+
+
+def checked_hashed_email(raw: bytes) -> bytes:
+    text = decoded(raw)
+    if not (len(text) == 64 and set(text) <= LOWER):
+        raise Aside(DPUUID.problem(text) or Rule.HASHED_EMAIL_FORM)
+    return raw

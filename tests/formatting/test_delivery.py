@@ -1,0 +1,216 @@
+"""Deliveries in staging: the same content is the same delivery, and nothing is half there."""
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airflow_am_provider.audience_manager.errors import DataError, TransientError
+from airflow_am_provider.audience_manager.names import Encoding, Mode
+from airflow_am_provider.formatting import delivery
+from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.delivery import Scope, stage_delivery
+from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyncSpec
+from airflow_am_provider.formatting.manifest import Manifest
+from airflow_am_provider.formatting.parts import PartSizes
+from airflow_am_provider.formatting.pipeline import FormatOptions
+from airflow_am_provider.stores import LocalFolder
+from tests.formatting.running import TRAITS, in_pieces, table, users
+
+NOW = datetime(2026, 7, 30, 12, tzinfo=UTC)
+STAMP = int(NOW.timestamp())
+DAY = Scope(destination="production/acme", window_start="2026-07-29", window_end="2026-07-30")
+SMALL = PartSizes(part_bytes=102_401)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return LocalFolder(tmp_path)
+
+
+def stage(folder, source, *, scope=DAY, now=NOW, spec=TRAITS, **options):
+    return stage_delivery(
+        source, DataLineWriter(spec), folder, FormatOptions(**options), scope=scope, now=now
+    )
+
+
+def paths(folder):
+    return sorted(entry.path for entry in folder.list())
+
+
+def test_a_delivery_is_its_parts_rejects_manifest_and_name(folder):
+    manifest = stage(folder, [users(99), table([("a:b", "1")])])
+    (part,) = manifest.parts
+    attempt = part.path.removesuffix("/parts/00001.gz")
+    assert paths(folder) == sorted(
+        [
+            part.path,
+            f"{attempt}/rejects.csv",
+            f"deliveries/data/{manifest.delivery_id}/manifest.json",
+            f"names/ftp_dpm_478_{STAMP}.sync",
+        ]
+    )
+    assert (folder.root / f"names/ftp_dpm_478_{STAMP}.sync").read_text() == manifest.delivery_id
+    assert Manifest.from_json(folder.read_bytes(f"{manifest.location}/manifest.json")) == manifest
+    assert Manifest.from_json(json.loads(json.dumps(manifest.to_json()))) == manifest
+    assert (manifest.rows_read, manifest.rows_written, manifest.rows_set_aside) == (100, 99, 1)
+    assert manifest.set_aside_by_reason == {"id_colon": 1}
+    assert manifest.rejects == f"{attempt}/rejects.csv"
+    assert (manifest.window_start, manifest.window_end) == ("2026-07-29", "2026-07-30")
+    assert part.file_name == f"ftp_dpm_478_{STAMP}.sync.gz"
+
+
+def test_parts_are_numbered_when_there_are_several(folder):
+    manifest = stage(folder, [users(10_000)], sizes=SMALL)
+    assert [part.file_name for part in manifest.parts] == [
+        f"ftp_dpm_478_{STAMP}.sync.{number}.gz" for number in (1, 2, 3)
+    ]
+    assert manifest.lines_by_file[f"ftp_dpm_478_{STAMP}.sync.3.gz"] == manifest.parts[2].lines
+
+
+def test_id_syncs_are_kept_apart(folder):
+    spec = IdSyncSpec(master_dpid=0, dpids=(478,), columns=("uuid", "id"))
+    manifest = stage_delivery(
+        [table([("1" * 38, "ann")], spec.columns)],
+        IdSyncLineWriter(spec),
+        folder,
+        FormatOptions(encoding=Encoding.PLAIN),
+        scope=DAY,
+        now=NOW,
+    )
+    assert manifest.kind == "id_sync"
+    assert manifest.location.startswith("deliveries/id_sync/")
+    assert manifest.parts[0].file_name == f"adobe_id_0_478_{STAMP}.sync"
+
+
+@pytest.mark.parametrize("rows_per_batch", [9, 77, 5000])
+@pytest.mark.parametrize("sizes", [PartSizes(), SMALL])
+def test_the_same_content_again_is_the_same_delivery(folder, rows_per_batch, sizes):
+    first = stage(folder, [users(5000)])
+    before = paths(folder)
+    later = NOW + timedelta(hours=3)
+    again = stage(folder, in_pieces(users(5000), rows_per_batch), now=later, sizes=sizes)
+    assert again == first
+    assert paths(folder) == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {
+            "scope": Scope(
+                destination="beta/acme", window_start="2026-07-29", window_end="2026-07-30"
+            )
+        },
+        {"scope": Scope(destination="production/acme", window_end="2026-07-30")},
+        {"scope": Scope(destination="production/acme", run="manual")},
+        {"encoding": Encoding.PLAIN},
+        {"spec": DataFileSpec(dpid=479, id_column="id", traits_columns=("traits",))},
+        {
+            "spec": DataFileSpec(
+                dpid=478, id_column="id", traits_columns=("traits",), mode=Mode.OVERWRITE
+            )
+        },
+        {"source": [users(11)]},
+    ],
+)
+def test_another_target_window_or_content_is_another_delivery(folder, other):
+    first = stage(folder, [users(10)])
+    second = stage(folder, **{"source": [users(10)], **other})
+    assert second.delivery_id != first.delivery_id
+    assert second.parts[0].file_name != first.parts[0].file_name
+
+
+def test_runs_without_a_window_are_told_apart(folder):
+    one, two = (Scope(destination="production/acme", run=run) for run in ("one", "two"))
+    first = stage(folder, [users(10)], scope=one)
+    assert stage(folder, [users(10)], scope=two).delivery_id != first.delivery_id
+    assert stage(folder, [users(10)], scope=one) == first
+
+
+def test_two_deliveries_of_one_second_get_different_names(folder):
+    names = [stage(folder, [users(10 + number)]).parts[0].file_name for number in range(3)]
+    assert names == [f"ftp_dpm_478_{STAMP + later}.sync.gz" for later in range(3)]
+
+
+def test_names_do_not_run_away(folder, monkeypatch):
+    monkeypatch.setattr(delivery, "_MOST_SECONDS_AHEAD", 2)
+    stage(folder, [users(1)])
+    stage(folder, [users(2)])
+    with pytest.raises(TransientError) as caught:
+        stage(folder, [users(3)])
+    assert str(caught.value) == (
+        f"{folder.url}/names: the names of the next 2 seconds are all taken"
+    )
+
+
+def test_two_tasks_at_the_same_time_make_one_delivery(folder, monkeypatch):
+    together = threading.Barrier(2)
+    met: set[int] = set()
+    staged_already = delivery._staged_already
+
+    def both_find_nothing(storage, path):
+        found = staged_already(storage, path)
+        if threading.get_ident() not in met:
+            met.add(threading.get_ident())
+            together.wait(10)
+        return found
+
+    monkeypatch.setattr(delivery, "_staged_already", both_find_nothing)
+    manifests = []
+    tasks = [
+        threading.Thread(target=lambda: manifests.append(stage(folder, [users(100)])))
+        for _ in range(2)
+    ]
+    for task in tasks:
+        task.start()
+    for task in tasks:
+        task.join()
+    first, second = manifests
+    assert first == second
+    (part,) = first.parts
+    name = part.file_name.removesuffix(".gz")
+    assert paths(folder) == sorted([part.path, f"{first.location}/manifest.json", f"names/{name}"])
+
+
+def test_a_lost_answer_of_the_storage_loses_nothing(folder, monkeypatch):
+    create = folder.create
+
+    def without_answer(path, content):
+        assert create(path, content)
+        return not path.endswith("manifest.json")
+
+    monkeypatch.setattr(folder, "create", without_answer)
+    manifest = stage(folder, [table([("a:b", "1")]), users(200)])
+    (part,) = manifest.parts
+    name = part.file_name.removesuffix(".gz")
+    assert paths(folder) == sorted(
+        [part.path, manifest.rejects, f"{manifest.location}/manifest.json", f"names/{name}"]
+    )
+
+
+def test_without_rows_there_is_a_manifest_and_no_delivery(folder):
+    manifest = stage(folder, [users(0)])
+    assert manifest.parts == ()
+    assert (manifest.rows_read, manifest.rejects) == (0, None)
+    assert paths(folder) == [f"{manifest.location}/manifest.json"]
+
+
+def test_where_all_rows_are_set_aside_their_reasons_are_kept(folder):
+    manifest = stage(folder, [table([("ann", ""), ("bob", "")])])
+    assert manifest.parts == ()
+    assert manifest.set_aside_by_reason == {"no_items": 2}
+    assert paths(folder) == [
+        f"{manifest.location}/manifest.json",
+        f"{manifest.location}/rejects.csv",
+    ]
+    with pytest.raises(DataError):
+        _ = manifest.file_name
+
+
+def test_what_fails_leaves_rejects_only(folder):
+    with pytest.raises(DataError):
+        stage(folder, [table([("a:b", "1")]), users(10)])
+    (left,) = paths(folder)
+    assert left.endswith("/rejects.csv")

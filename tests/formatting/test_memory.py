@@ -1,0 +1,33 @@
+"""Memory does not depend on the number of rows."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# A process that has imported Arrow and numpy has 80 MB already.
+MOST_MB = 400
+# Of each line 8 bytes are sorted at the end, up to 64 MB of them at a time.
+MOST_GROWTH_MB = 80
+
+
+def peak_mb(rows: int, users: int) -> int:
+    module = "tests.formatting.formatting_peak"
+    done = subprocess.run(
+        [sys.executable, "-m", module, str(rows), str(users)],
+        check=True,
+        capture_output=True,
+        cwd=Path(__file__).parents[2],
+        text=True,
+    )
+    written, peak = map(int, done.stdout.split())
+    assert written == rows
+    return peak
+
+
+@pytest.mark.parametrize("lines_per_user", [1, 5])
+def test_memory_does_not_grow_with_the_rows(lines_per_user):
+    small, large = (peak_mb(rows, rows // lines_per_user) for rows in (1_000_000, 3_000_000))
+    assert large < MOST_MB
+    assert large - small < MOST_GROWTH_MB

@@ -1,0 +1,89 @@
+"""The engine against the contract read row by row, and against the line-by-line reader.
+
+For each family of rules: what is written is what a plain loop would write, byte for byte; the
+reader finds nothing wrong with it and reads back the same IDs and items; every other row is
+set aside for the rule that the contract names; and the numbers add up.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_am_provider.audience_manager.files import FileReader
+from airflow_am_provider.audience_manager.lines import IdSyncLine
+from airflow_am_provider.formatting.pipeline import FormatOptions, format_rows
+from tests.formatting import families
+from tests.formatting.hostile_rows import Mixer, pools
+from tests.formatting.memory_folder import MemoryFolder
+
+if TYPE_CHECKING:
+    from tests.formatting.conftest import RowCount
+    from tests.formatting.families import Family
+
+# Hostile rows of one example; few are only there to be shrunk to.
+SIZES = (2, 20, 300, 300, 300, 300)
+
+
+@pytest.mark.parametrize("family", families.ALL, ids=lambda family: family.name)
+def test_engine_and_reader_agree(family: Family, row_count: RowCount) -> None:
+    examples = 1 + row_count.target // 200
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(pool=pools, seed=st.integers(0, 2**32), size=st.sampled_from(SIZES))
+    def agree(pool: list[bytes], seed: int, size: int) -> None:
+        mixer = Mixer(pool, Random(seed))
+        rows = family.rows(mixer, size)
+        row_count.add(size, _check(family, rows, mixer))
+
+    while row_count.rows < row_count.target:
+        agree()
+
+
+def _check(family: Family, rows: list[families.Row], mixer: Mixer) -> int:
+    writer = family.writer()
+    expected = family.expected(rows)
+    storage = MemoryFolder()
+    batches = [family.batch(rows[piece], mixer.random) for piece in mixer.pieces(len(rows))]
+    result = format_rows(batches, writer, storage, "d", FormatOptions(max_set_aside=1.0))
+    text = b"".join(_unpacked(storage.files[part.path]) for part in result.parts)
+
+    assert text == b"".join(expected.lines)
+    assert result.set_aside_by_reason == expected.reasons
+    assert _rejected(storage, result.rejects) == expected.aside
+    assert result.rows_read == len(rows) == result.rows_written + result.rows_set_aside
+    assert result.rows_set_aside == len(expected.aside)
+    assert sum(part.lines for part in result.parts) == len(expected.lines)
+
+    reader = FileReader(writer.file_name(1366545717))
+    read = [
+        line.ids if isinstance(line, IdSyncLine) else (line.user_id, *map(str, line.items))
+        for line in reader.lines(io.BytesIO(text))
+    ]
+    assert [finding.rule for finding in reader.findings if finding.line is not None] == []
+    assert read == [family.read(line) for line in expected.lines]
+    return result.rows_written
+
+
+def _unpacked(content: bytes) -> bytes:
+    return gzip.decompress(content)
+
+
+def _rejected(storage: MemoryFolder, path: str | None) -> dict[int, str]:
+    if path is None:
+        return {}
+    rows = list(csv.DictReader(io.StringIO(storage.files[path].decode())))
+    assert len({row["row_number"] for row in rows}) == len(rows)
+    return {int(row["row_number"]): row["reason"] for row in rows}

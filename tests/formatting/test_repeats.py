@@ -1,0 +1,201 @@
+"""Duplicates, the 200 lines of a user, and CRM IDs that come again."""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from airflow_am_provider.audience_manager import limits
+from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.names import IdSyncPrefix
+from airflow_am_provider.formatting import hash_file, pipeline, repeats
+from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.hash_file import HashFile
+from airflow_am_provider.formatting.hashed_email_lines import HashedEmailLineWriter
+from airflow_am_provider.formatting.id_sync_lines import IdSyncSpec
+from airflow_am_provider.formatting.parts import PartSizes
+from airflow_am_provider.formatting.repeats import RepeatFinder
+from tests.formatting.running import in_pieces, run, table, users
+
+SMALL = PartSizes(part_bytes=limits.MAX_LINE_BYTES + 1)
+
+
+def lines(*texts: bytes) -> pa.Array:
+    return pa.array([text + b"\n" for text in texts], pa.binary())
+
+
+def found(finder: RepeatFinder, *batches: pa.Array) -> list[tuple[int, str]]:
+    for batch in batches:
+        finder.observe(batch)
+    try:
+        return sorted(
+            (repeat.line, repeat.rule.value) for repeat in finder.repeats(lambda: batches)
+        )
+    finally:
+        finder.close()
+
+
+def test_the_last_of_equal_lines_stays():
+    ann, bob = b"ann\td_sid=1", b"bob\td_sid=1"
+    batches = (lines(ann, bob, ann), lines(b"ann\td_sid=2", ann), lines(bob))
+    assert found(RepeatFinder(200), *batches) == [
+        (0, "duplicate_line"),
+        (1, "duplicate_line"),
+        (2, "duplicate_line"),
+    ]
+
+
+def test_a_trait_that_comes_again_after_its_removal_stays():
+    changes = pa.RecordBatch.from_pydict(
+        {
+            "id": ["ann", "ann", "ann"],
+            "traits": ["24", None, "24"],
+            "removed": [None, "24", None],
+        }
+    )
+    writer = DataLineWriter(
+        DataFileSpec(
+            dpid=478,
+            id_column="id",
+            traits_columns=("traits",),
+            removed_traits_columns=("removed",),
+        )
+    )
+    done = run([changes], writer)
+    assert done.text == b"ann\td_unsid=24\nann\td_sid=24\n"
+    assert [(row["row_number"], row["reason"]) for row in done.rejects] == [("1", "duplicate_line")]
+
+
+def test_duplicates_do_not_count_among_the_200():
+    ann = [b"ann\td_sid=%d" % (number // 2) for number in range(500)]
+    rules = Counter(rule for _, rule in found(RepeatFinder(200), lines(*ann)))
+    assert rules == {"duplicate_line": 200, "too_many_lines_per_user": 100}
+
+
+@pytest.mark.parametrize("at_a_time", [1, 7, 64, 1000])
+def test_memory_for_a_few_hashes_is_enough(at_a_time):
+    batches = [
+        lines(*(b"user-%d\td_sid=1" % number for number in range(start, start + 300)))
+        for start in range(0, 1500, 200)
+    ]
+    again = [
+        (300 * batch + line, "duplicate_line") for batch in range(7) for line in range(200, 300)
+    ]
+    assert found(RepeatFinder(200, at_a_time), *batches) == again
+
+
+def test_colliding_hashes_change_nothing(monkeypatch):
+    rows = [(f"user-{number % 300}", str(number % 301)) for number in range(1000)]
+    rows += [("ann", str(number)) for number in range(250)]
+    source = table(rows + rows[:40])
+    expected = run([source], sizes=SMALL, max_set_aside=0.1)
+    monkeypatch.setattr(repeats, "hash_rows", lambda data, starts, lengths: _constant(lengths))
+    collided = run([source], sizes=SMALL, max_set_aside=0.1)
+    assert collided.text == expected.text
+    assert collided.result.set_aside_by_reason == expected.result.set_aside_by_reason
+    assert expected.result.set_aside_by_reason == {
+        "duplicate_line": 40,
+        "too_many_lines_per_user": 50,
+    }
+    number_and_reason = [
+        sorted((int(row["row_number"]), row["reason"]) for row in done.rejects)
+        for done in (expected, collided)
+    ]
+    assert number_and_reason[0] == number_and_reason[1]
+
+
+def _constant(lengths):
+    return np.full(len(lengths), 12345, np.uint64)
+
+
+@pytest.mark.parametrize("rows_per_batch", [13, 999, 100_000])
+def test_repeats_are_taken_out_of_any_part_and_their_rows_are_named(rows_per_batch):
+    good = [(f"user-{number:07d}", "24") for number in range(9000)]
+    # Two rows have no line, so that rows and lines are not the same numbers.
+    batch = table([("", "24"), *good, ("no items", None), *good[4000:4002]])
+    done = run(in_pieces(batch, rows_per_batch), sizes=SMALL)
+    order = [*range(4000), *range(4002, 9000), 4000, 4001]
+    assert done.text == b"".join(b"user-%07d\td_sid=24\n" % number for number in order)
+    assert [(row["row_number"], row["reason"]) for row in done.rejects] == [
+        ("1", "empty_id"),
+        ("9002", "no_items"),
+        ("4002", "duplicate_line"),
+        ("4003", "duplicate_line"),
+    ]
+    assert [part.path for part in done.result.parts] == [
+        "d/parts-without-repeats/00001.gz",
+        "d/parts-without-repeats/00002.gz",
+    ]
+    assert set(done.storage.files) == {"d/rejects.csv", *(part.path for part in done.result.parts)}
+
+
+def test_users_with_many_different_lines_are_left_alone():
+    rows = [(f"user-{number % 50}", str(number)) for number in range(200 * 50)]
+    done = run([table(rows)])
+    assert done.result.rows_written == 10_000
+    assert done.result.rejects is None
+
+
+def test_many_repeats_are_handed_over_in_pieces(monkeypatch):
+    monkeypatch.setattr(pipeline, "_REPEATS_AT_A_TIME", 7)
+    monkeypatch.setattr(repeats, "_LINES_AT_A_TIME", 10)
+    source = users(100)
+    done = run([source, source, source])
+    assert done.result.set_aside_by_reason == {"duplicate_line": 200}
+    assert sorted(int(row["row_number"]) for row in done.rejects) == list(range(1, 201))
+    assert done.result.rows_written == 100
+
+
+def test_hashes_that_occur_again_are_counted_over_all_shares():
+    file = HashFile(at_a_time=10)
+    try:
+        spread = np.arange(1000, dtype=np.uint64) * np.uint64(2**54)
+        for part in (spread, spread[:500], spread[:100]):
+            file.add(part)
+        found = {
+            int(value): int(count)
+            for values, counts in file.repeated()
+            for value, count in zip(values, counts, strict=True)
+        }
+    finally:
+        file.close()
+    expected = {number * 2**54: 3 if number < 100 else 2 for number in range(500)}
+    assert found == expected
+    assert hash_file.HASHES_AT_A_TIME * 8 == 64 << 20
+
+
+EMAILS = IdSyncSpec(
+    master_dpid=478,
+    dpids=(479,),
+    columns=("crm_id", "email"),
+    prefix=IdSyncPrefix.C2C_ID,
+    hash_columns=("email",),
+)
+
+
+@pytest.mark.parametrize("rows_per_batch", [1, 2, 5, 100])
+def test_rows_of_a_crm_id_that_are_apart_are_named(rows_per_batch):
+    rows = [("ann", "a@example.com"), ("ann", "b@example.com"), ("", "x@example.com")]
+    rows += [(f"user-{number}", "c@example.com") for number in range(20)]
+    rows += [("ann", "d@example.com")]
+    with pytest.raises(DataError) as caught:
+        run(
+            in_pieces(table(rows, ("crm_id", "email")), rows_per_batch),
+            HashedEmailLineWriter(EMAILS),
+        )
+    assert str(caught.value) == (
+        "rows 1 and 24: the same CRM ID, with others between them. All hashed e-mails of a CRM ID "
+        "stand on one line, so its rows must follow each other: add ORDER BY crm_id "
+        "(people-based-destinations-workflow-combined.md)"
+    )
+
+
+@pytest.mark.parametrize("rows_per_batch", [1, 3, 100])
+def test_hashed_emails_of_a_crm_id_stand_on_one_line(rows_per_batch):
+    rows = [(f"user-{number // 4}", f"{number}@example.com") for number in range(40)]
+    done = run(
+        in_pieces(table(rows, ("crm_id", "email")), rows_per_batch), HashedEmailLineWriter(EMAILS)
+    )
+    assert done.result.rows_written == 40
+    assert [line.count(b"\t") for line in done.text.splitlines()] == [4] * 10
