@@ -1,0 +1,41 @@
+"""Airflow connections to the real servers, given as Airflow takes them: in the environment."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from demo.local.s3 import S3
+
+Connect = Callable[..., str]
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Make an Airflow connection; gives its ID."""
+
+    def make(document: dict[str, Any]) -> str:
+        conn_id = f"conn_{uuid4().hex[:8]}"
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(document))
+        return conn_id
+
+    return make
+
+
+@pytest.fixture
+def audience_manager(connect: Connect) -> Connect:
+    """Make a connection of the type ``audience_manager`` from its fields; gives its ID."""
+
+    def make(**extra: str) -> str:
+        return connect({"conn_type": "audience_manager", "extra": extra})
+
+    return make
+
+
+@pytest.fixture
+def bucket(s3: S3) -> str:
+    name = f"test-{uuid4().hex[:12]}"
+    s3.create_bucket(name)
+    return name

@@ -1,0 +1,199 @@
+"""The servers that demo and tests stand on: each answers for real, and none is left behind."""
+
+import ftplib
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import psycopg2
+import pytest
+
+from demo.local.ftp import FtpServer
+from demo.local.imap import ImapServer
+from demo.local.postgres import Postgres, postgres
+from demo.local.processes import REPOSITORY, ServerError, running
+from demo.local.s3 import S3
+
+MAIL = b"Subject: Onboarding receipt\r\n\r\nRecords received: 3 \xe2\x9c\x93\r\n"
+
+
+class TestPostgres:
+    def test_keeps_a_table(self, postgres: Postgres) -> None:
+        uri = postgres.create_database("test_keeps_a_table")
+        with closing(psycopg2.connect(uri)) as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE customers (id text)")
+            cursor.execute("INSERT INTO customers VALUES ('é:1'), ('2')")
+            cursor.execute("SELECT count(*), max(id) FROM customers")
+            assert cursor.fetchone() == (2, "é:1")
+
+    def test_creates_a_database_once(self, postgres: Postgres) -> None:
+        assert postgres.create_database("twice") == postgres.create_database("twice")
+
+    def test_asks_for_the_password(self, postgres: Postgres) -> None:
+        uri = postgres.uri().replace(postgres.password, "wrong")
+        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+            psycopg2.connect(uri)
+
+    def test_keeps_its_data_for_the_next_start(self, tmp_path: Path) -> None:
+        with postgres(tmp_path) as server:
+            server.create_database("kept")
+        with (
+            postgres(tmp_path) as server,
+            closing(psycopg2.connect(server.uri("kept"))) as connection,
+        ):
+            assert connection.info.dbname == "kept"
+
+
+class TestS3:
+    def test_records_the_acl_of_an_object(self, s3: S3) -> None:
+        s3.create_bucket("test-acl")
+        client = s3.client()
+        client.put_object(
+            Bucket="test-acl", Key="PARTNER/a", Body=b"line\n", ACL="bucket-owner-full-control"
+        )
+        assert client.get_object(Bucket="test-acl", Key="PARTNER/a")["Body"].read() == b"line\n"
+        grants = client.get_object_acl(Bucket="test-acl", Key="PARTNER/a")["Grants"]
+        assert [grant["Permission"] for grant in grants] == ["FULL_CONTROL"]
+        client.put_object(Bucket="test-acl", Key="PARTNER/b", Body=b"", ACL="public-read")
+        grants = client.get_object_acl(Bucket="test-acl", Key="PARTNER/b")["Grants"]
+        assert [grant["Permission"] for grant in grants] == ["FULL_CONTROL", "READ"]
+
+
+class TestFtp:
+    @pytest.fixture
+    def client(self, ftp_server: FtpServer) -> Iterator[ftplib.FTP]:
+        with ftp_server.connect() as client:
+            yield client
+
+    def test_stores_in_binary_and_renames(self, ftp_server: FtpServer, client: ftplib.FTP) -> None:
+        content = b"a\nb\r\nc\x00" * 100_000
+        client.storbinary("STOR part.tmp", io.BytesIO(content))
+        client.rename("part.tmp", "part.gz")
+        assert (ftp_server.root / "part.gz").read_bytes() == content
+        assert client.size("part.gz") == len(content)
+
+    def test_cuts_an_upload_at_the_byte_once(self, ftp_server: FtpServer) -> None:
+        content = os.urandom(5_000_000)
+        ftp_server.cut_uploads(after_bytes=1_234_567)
+        client = ftp_server.connect()
+        with pytest.raises((OSError, ftplib.error_temp)):
+            client.storbinary("STOR cut", io.BytesIO(content))
+        client.close()
+        stored = ftp_server.root / "cut"
+        _wait_until(lambda: stored.read_bytes() == content[:1_234_567])
+        with ftp_server.connect() as again:
+            again.storbinary("STOR cut", io.BytesIO(content[1_234_567:]), rest=1_234_567)
+        assert stored.read_bytes() == content
+
+    def test_loses_the_control_connection_too_when_told(self, ftp_server: FtpServer) -> None:
+        client = ftp_server.connect()
+        ftp_server.cut_uploads(after_bytes=10, control_too=True)
+        with pytest.raises((OSError, EOFError)):
+            client.storbinary("STOR lost", io.BytesIO(bytes(1_000_000)))
+        with pytest.raises((OSError, EOFError)):
+            client.voidcmd("NOOP")
+        client.close()
+
+
+class TestImap:
+    def test_peeking_leaves_a_mail_unseen(self, imap_server: ImapServer) -> None:
+        with imap_server.connect() as client:
+            client.create("Receipts")
+        imap_server.append(MAIL, mailbox="Receipts")
+        with imap_server.connect() as client:
+            assert client.select("Receipts", readonly=True) == ("OK", [b"1"])
+            _, found = client.uid("SEARCH", "UNSEEN", "SUBJECT", '"Onboarding receipt"')
+            assert len(found[0].split()) == 1
+            _, answer = client.uid("FETCH", found[0].decode(), "(BODY.PEEK[])")
+            assert answer[0][1] == MAIL
+        assert imap_server.count("UNSEEN", mailbox="Receipts") == 1
+        assert imap_server.count("SEEN", mailbox="Receipts") == 0
+
+    def test_counts_the_inbox(self, imap_server: ImapServer) -> None:
+        before = imap_server.count()
+        imap_server.append(MAIL)
+        assert imap_server.count() == before + 1
+
+
+class TestProcesses:
+    def test_a_server_that_ends_at_once_is_reported_with_its_log(self, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        command = [sys.executable, "-c", "import sys; sys.exit('no such option')"]
+        with (
+            pytest.raises(
+                ServerError, match=r"^Broken ended with exit status 1; .*\nno such option$"
+            ),
+            running("Broken", command, log=log) as process,
+        ):
+            process.wait_until(lambda: False, timeout_s=20)
+
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+    def test_nothing_is_left_when_the_parent_is_ended(
+        self, tmp_path: Path, number: signal.Signals
+    ) -> None:
+        parent = subprocess.Popen(
+            [sys.executable, "-c", _ALL_SERVERS, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=REPOSITORY,
+        )
+        with parent:
+            assert parent.stdout is not None
+            assert parent.stdout.readline() == b"ready\n"
+            started = psutil.Process(parent.pid).children(recursive=True)
+            # Four watchdogs, four servers, and what these started.
+            assert len(started) > 8
+            parent.send_signal(number)
+        _, left = psutil.wait_procs(started, timeout=15)
+        assert left == []
+
+    def test_nothing_is_left_of_a_command_that_detaches_itself(self, tmp_path: Path) -> None:
+        ready = tmp_path / "ready"
+        command = [sys.executable, "-c", _DETACHED, str(ready)]
+        with running("Detached", command, log=tmp_path / "log") as process:
+            process.wait_until(ready.exists, timeout_s=20)
+            started = psutil.Process(process.watchdog.pid).children(recursive=True)
+            assert len(started) == 2
+        assert not any(child.is_running() for child in started)
+
+
+_ALL_SERVERS = """
+import sys, time
+from contextlib import ExitStack
+from pathlib import Path
+from demo.local.ftp import ftp_server
+from demo.local.imap import imap_server
+from demo.local.postgres import postgres
+from demo.local.s3 import s3
+
+with ExitStack() as stack:
+    for server in (ftp_server, imap_server, postgres, s3):
+        stack.enter_context(server(Path(sys.argv[1])))
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+_DETACHED = """
+import os, signal, sys, time
+from pathlib import Path
+
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+    Path(sys.argv[1]).touch()
+    time.sleep(60)
+"""
+
+
+def _wait_until(ready: Callable[[], bool], timeout_s: float = 15.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
