@@ -1,0 +1,81 @@
+"""What a customer has set up in Audience Manager, as far as files depend on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_am_provider.audience_manager.environments import PRODUCTION, Environment
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.identifiers import is_device_data_source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignalRule:
+    """A trait that a signal realises: ``key == value``.
+
+    Keys and values are generally not case-sensitive (faq/faq-inbound-data-ingestion.md).
+
+    :param dpid: the target data source that the trait belongs to.
+    :param key: the signal's key; ``ic`` for ic codes.
+    :param value: the signal's value.
+    :param trait: the trait's ID.
+    """
+
+    dpid: int
+    key: str
+    value: str
+    trait: str
+
+    def __post_init__(self) -> None:
+        if not (self.trait.isascii() and self.trait.isdigit()):
+            raise ConfigurationError(
+                f"signal rule {self.key}={self.value}: trait {self.trait!r} is not made of digits "
+                f"(inbound-file-contents.md)"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """Data sources, traits and rules of the one customer that a sandbox serves.
+
+    :param environment: production, or beta, which maps no IDs.
+    :param partner_id: the number that receipts greet.
+    :param cross_device: data sources whose records are stored before their IDs are
+        synchronised (faq/faq-inbound-data-ingestion.md); others are skipped.
+    :param traits: the onboarded traits of a target data source. A data source that is not
+        named here has every trait.
+    :param rules: what signals realise. A target data source without any rule stores its
+        signals all the same, since the customer's real rules are not known here; they are
+        counted as unused.
+    """
+
+    environment: Environment = PRODUCTION
+    partner_id: int = 7
+    cross_device: frozenset[int] = frozenset()
+    traits: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    rules: tuple[SignalRule, ...] = ()
+
+    def has_trait(self, dpid: int, trait: str) -> bool:
+        """Whether a trait is onboarded and belongs to a target data source."""
+        known = self.traits.get(dpid)
+        return known is None or trait in known
+
+    def rules_of(self, dpid: int) -> dict[tuple[str, str], frozenset[str]]:
+        """The traits of a target data source by case-folded key and value."""
+        found: dict[tuple[str, str], frozenset[str]] = {}
+        for rule in self.rules:
+            if rule.dpid == dpid:
+                signal = (rule.key.casefold(), rule.value.casefold())
+                found[signal] = found.get(signal, frozenset()) | {rule.trait}
+        return found
+
+    def takes_unsynchronised(self, dpid: int) -> bool:
+        """Whether records of a data source are stored though no ID sync told of their IDs.
+
+        A device ID that Adobe or a platform gave out is a device by itself.
+        """
+        return is_device_data_source(dpid) or dpid in self.cross_device

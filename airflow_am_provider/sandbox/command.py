@@ -1,0 +1,250 @@
+"""``airflow-am sandbox``: a local Audience Manager for a dry run, and questions to its profiles."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_am_provider.audience_manager.environments import ENVIRONMENTS
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.sandbox.account import Account, SignalRule
+from airflow_am_provider.sandbox.behaviour import Behaviours
+from airflow_am_provider.sandbox.events import Event, Kind
+from airflow_am_provider.sandbox.mailboxes import PASSWORD_VARIABLE
+from airflow_am_provider.sandbox.profiles import Profiles
+from airflow_am_provider.sandbox.service import Sandbox, SandboxConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_BAD = frozenset({Kind.FILE_REJECTED, Kind.FILE_IGNORED, Kind.TROUBLE})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``airflow-am sandbox``.
+
+    :param parser: the parser of that subcommand.
+    """
+    add = parser.add_argument
+    add(
+        "--inbox",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="where files come in: s3://BUCKET, ftp-folder:/PATH (the folder that an FTP server "
+        "serves) or the path of a folder; may be repeated",
+    )
+    add(
+        "--database",
+        type=Path,
+        metavar="FILE",
+        help="SQLite file that keeps profiles and what was seen; made if absent",
+    )
+    add(
+        "--mail",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="where receipts go: imap://USER@HOST:PORT/MAILBOX (or imaps://; password in "
+        f"{PASSWORD_VARIABLE}), s3://BUCKET/PREFIX or the path of a folder; may be repeated",
+    )
+    add(
+        "--environment",
+        choices=sorted(ENVIRONMENTS),
+        default="production",
+        help="beta maps no IDs, as Adobe's does (default: %(default)s)",
+    )
+    add(
+        "--partner-id",
+        type=int,
+        default=7,
+        metavar="N",
+        help="the number that receipts greet (default: %(default)s)",
+    )
+    add(
+        "--cross-device",
+        type=int,
+        action="append",
+        default=[],
+        metavar="DPID",
+        help="a data source whose records are stored before their IDs are synchronised",
+    )
+    add(
+        "--traits",
+        action="append",
+        default=[],
+        metavar="DPID:TRAIT,…",
+        help="the onboarded traits of a target data source (default: every trait)",
+    )
+    add(
+        "--rule",
+        action="append",
+        default=[],
+        metavar="DPID:KEY=VALUE:TRAIT",
+        help="a signal that realises a trait",
+    )
+    add(
+        "--behaviour",
+        action="append",
+        default=[],
+        metavar="[PATTERN:]NAME=VALUE,…",
+        help="how to answer, for all files or those of a name like PATTERN: quiet_s, delay_s, "
+        "merge_within_s (seconds), split_over, copies, forged (numbers), lose, markers, "
+        "added_split (true, false), reject (nothing, file, lines), body (both, plain, html)",
+    )
+    add(
+        "--shuffle",
+        type=int,
+        metavar="SEED",
+        help="take the files found at one look in random order, since Adobe promises none",
+    )
+    add(
+        "--poll-interval",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="time between two looks (default: %(default)s)",
+    )
+    add(
+        "--once",
+        action="store_true",
+        help="take and answer what is there, then end: 0 if every file was taken, else 1",
+    )
+    add("--json", action="store_true", help="one JSON object a line")
+    modes = parser.add_subparsers(dest="sandbox_mode", metavar="profile")
+    profile = modes.add_parser("profile", help="print what is known of one user")
+    # Suppressed, or the defaults here would replace what stands before the word "profile".
+    late = argparse.SUPPRESS
+    profile.add_argument("--database", type=Path, default=late, metavar="FILE")
+    profile.add_argument("--dpid", type=int, required=True, help="the data source of the ID")
+    profile.add_argument("--id", dest="user_id", required=True, help="the ID, byte for byte")
+    profile.add_argument("--json", action="store_true", default=late)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run ``airflow-am sandbox``.
+
+    :param args: what a parser with :func:`add_arguments` gave.
+    :return: the exit status: 0, 1 when ``--once`` met a file that was not taken, or 2 for wrong
+        use.
+    """
+    try:
+        if args.sandbox_mode == "profile":
+            return _profile(args)
+        return _serve(args)
+    except ConfigurationError as error:
+        sys.stderr.write(f"airflow-am sandbox: {error}\n")
+        return 2
+
+
+def _serve(args: argparse.Namespace) -> int:
+    if not args.inbox or args.database is None:
+        raise ConfigurationError("--inbox and --database are needed")
+    if not 0 < args.poll_interval <= threading.TIMEOUT_MAX:
+        raise ConfigurationError(f"--poll-interval {args.poll_interval}: more than 0 is needed")
+    config = SandboxConfig(
+        database=args.database,
+        inboxes=tuple(args.inbox),
+        mailboxes=tuple(args.mail),
+        mail_password=os.environ.get(PASSWORD_VARIABLE),
+        account=Account(
+            environment=ENVIRONMENTS[args.environment],
+            partner_id=args.partner_id,
+            cross_device=frozenset(args.cross_device),
+            traits=dict(map(_traits, args.traits)),
+            rules=tuple(map(_rule, args.rule)),
+        ),
+        behaviours=Behaviours.parse(args.behaviour),
+        shuffle=args.shuffle,
+    )
+
+    def tell(event: Event) -> None:
+        _print(json.dumps(event.to_json()) if args.json else str(event))
+
+    with Sandbox(config, tell=tell) as sandbox, _stopped_by_signals() as stop:
+        places: dict[str, object] = {
+            "inboxes": list(config.inboxes),
+            "mailboxes": list(config.mailboxes),
+        }
+        tell(_event(Kind.STARTED, str(args.database), places))
+        events = sandbox.run_once(at_once=True) if args.once else []
+        if not args.once:
+            sandbox.serve(poll_interval_s=args.poll_interval, stop=stop)
+        tell(_event(Kind.ENDED, str(args.database), {}))
+        return int(any(event.kind in _BAD for event in events))
+
+
+def _profile(args: argparse.Namespace) -> int:
+    if args.database is None or not args.database.is_file():
+        raise ConfigurationError(f"--database {args.database}: there is no such file")
+    with Profiles(args.database) as profiles:
+        user = (args.dpid, args.user_id)
+        known: dict[str, Sequence[object]] = {
+            "traits": _sorted(profiles.traits(*user)),
+            "traits_with_linked_ids": _sorted(profiles.traits(*user, linked=True)),
+            "signals": sorted(profiles.signals(*user)),
+            "devices": sorted(profiles.mapped(*user)),
+            "hashed_emails": sorted(profiles.hashed_emails(*user)),
+        }
+    if args.json:
+        _print(json.dumps({"dpid": args.dpid, "id": args.user_id, **known}))
+        return 0
+    for name, values in known.items():
+        shown = [": ".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in values]
+        _print(f"{name.replace('_', ' '):22} {', '.join(shown) or 'none'}")
+    return 0
+
+
+def _sorted(traits: Iterable[str]) -> list[str]:
+    """Trait IDs as numbers go, whatever their length."""
+    return sorted(traits, key=lambda trait: (len(trait), trait))
+
+
+def _traits(text: str) -> tuple[int, frozenset[str]]:
+    dpid, _, traits = text.partition(":")
+    numbers = [trait.strip() for trait in traits.split(",")]
+    if not all(number.isascii() and number.isdigit() for number in (dpid, *numbers)):
+        raise ConfigurationError(f"--traits {text!r}: DPID:TRAIT,TRAIT,… is needed")
+    return int(dpid), frozenset(numbers)
+
+
+def _rule(text: str) -> SignalRule:
+    dpid, _, rest = text.partition(":")
+    signal_text, _, trait = rest.rpartition(":")
+    key, equals, value = signal_text.partition("=")
+    if not (dpid.isascii() and dpid.isdigit() and key and equals):
+        raise ConfigurationError(f"--rule {text!r}: DPID:KEY=VALUE:TRAIT is needed")
+    return SignalRule(dpid=int(dpid), key=key, value=value, trait=trait)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """End after the look that is under way, when Ctrl-C or a service manager asks for it."""
+    stop = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _event(kind: Kind, subject: str, details: dict[str, object]) -> Event:
+    return Event(kind=kind, at=datetime.now(UTC), subject=subject, details=details)
+
+
+def _print(line: str) -> None:
+    # Whoever reads a pipe wants each line when it is written.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -1,0 +1,151 @@
+"""Applies data files: ``.sync`` adds and removes, ``.overwrite`` replaces.
+
+Page: inbound-file-contents.md. Decided here, where the pages are silent:
+
+- All files of one delivery (one name but for the split number) replace together, so a user whose
+  lines stand in two parts of an ``.overwrite`` ends with the traits of both.
+- A line of which nothing maps to a trait changes nothing, in an ``.overwrite`` too. A user ID with
+  nothing behind it does: it removes (aam-marketplace-implement-validate).
+- An ``.overwrite`` replaces a user's signals along with the traits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_am_provider.audience_manager.items import IcItem, Item, SignalItem, TraitItem
+from airflow_am_provider.audience_manager.names import DataFileName, Mode
+from airflow_am_provider.sandbox.loading import Ids
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from airflow_am_provider.audience_manager.lines import DataLine
+    from airflow_am_provider.sandbox.account import Account
+    from airflow_am_provider.sandbox.totals import Totals
+
+
+class DataLoading:
+    """Applies one data file.
+
+    :param connection: inside a transaction.
+    :param account: whose files these are.
+    :param name: the file's name.
+    :param totals: what is counted into.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, account: Account, name: DataFileName, totals: Totals
+    ) -> None:
+        self._connection = connection
+        self._account = account
+        self._name = name
+        self._totals = totals
+        self._ids = Ids(connection, account)
+        self._target = name.dpid if name.target_dpid is None else name.target_dpid
+        self._rules = account.rules_of(self._target)
+        self._overwrites = name.mode is Mode.OVERWRITE
+        self._delivery = _delivery_key(connection, name)
+        # The last word on a trait within a batch: True for has, False for has no more.
+        self._traits: dict[tuple[int, str], bool] = {}
+        self._signals: dict[tuple[int, str, str], None] = {}
+
+    def apply(self, lines: Sequence[DataLine]) -> None:
+        """Apply some lines, in their order."""
+        users = self._ids.matching(self._name.dpid, (line.user_id for line in lines))
+        stored: set[int] = set()
+        for line in lines:
+            self._totals.signals += len(line.items)
+            user = users.get(line.user_id)
+            if user is None:
+                self._totals.unmatched += 1
+            elif self._note(user, line.items):
+                stored.add(user)
+            else:
+                self._totals.without_trait += 1
+        self._ids.touch(stored)
+        self._write()
+
+    def finish(self) -> None:
+        """Do and count what concerns all lines of the file."""
+        if self._overwrites:
+            self._totals.removed_traits += self._remove_what_is_not_of_this_delivery()
+        self._totals.devices += self._ids.count_devices()
+
+    def _note(self, user: int, items: tuple[Item, ...]) -> bool:
+        """Note one line's items; tell whether the line is stored."""
+        signals: list[tuple[str, str]] = []
+        realized = removed = failed = 0
+        for item in items:
+            if not isinstance(item, TraitItem):
+                key, value = _key_and_value(item)
+                signals.append((key, value))
+                traits = self._rules.get((key.casefold(), value.casefold()), frozenset())
+                for trait in traits:
+                    self._traits[user, trait] = True
+                realized += len(traits)
+                self._totals.unused_signals += not traits
+            elif not self._account.has_trait(self._target, item.trait):
+                failed += 1
+            elif item.realized:
+                self._traits[user, item.trait] = True
+                realized += 1
+            elif not self._overwrites:
+                self._traits[user, item.trait] = False
+                removed += 1
+        self._totals.realized_traits += realized
+        self._totals.failed_traits += failed
+        self._totals.users_with_failed_traits += failed > 0
+        if not (realized or removed or not items or (signals and not self._rules)):
+            return False
+        for key, value in signals:
+            self._signals[user, key, value] = None
+        return True
+
+    def _write(self) -> None:
+        """Write a batch."""
+        # A trait that came with an earlier delivery must be seen as this one's, or the end of
+        # the file would take it away.
+        again = "UPDATE SET delivery = excluded.delivery" if self._overwrites else "NOTHING"
+        target, delivery = self._target, self._delivery
+        self._connection.executemany(
+            f"INSERT INTO traits VALUES (?, ?, ?, ?) ON CONFLICT DO {again}",  # noqa: S608
+            [(user, target, trait, delivery) for (user, trait), has in self._traits.items() if has],
+        )
+        removals = self._connection.executemany(
+            "DELETE FROM traits WHERE user = ? AND dpid = ? AND trait = ?",
+            [(user, target, trait) for (user, trait), has in self._traits.items() if not has],
+        )
+        # SQLite says -1 when there was nothing to execute.
+        self._totals.removed_traits += max(removals.rowcount, 0)
+        self._connection.executemany(
+            f"INSERT INTO signals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO {again}",  # noqa: S608
+            [(user, target, key, value, delivery) for user, key, value in self._signals],
+        )
+        self._traits.clear()
+        self._signals.clear()
+
+    def _remove_what_is_not_of_this_delivery(self) -> int:
+        """Take away what the users of this file had before; tell how many traits that were."""
+        of_these_users = (
+            "WHERE dpid = ? AND delivery != ? AND user IN (SELECT key FROM temp.touched)"
+        )
+        values = (self._target, self._delivery)
+        self._connection.execute(f"DELETE FROM signals {of_these_users}", values)  # noqa: S608
+        return self._connection.execute(
+            f"DELETE FROM traits {of_these_users}",  # noqa: S608
+            values,
+        ).rowcount
+
+
+def _key_and_value(item: IcItem | SignalItem) -> tuple[str, str]:
+    return ("ic", item.code) if isinstance(item, IcItem) else (item.key, item.value)
+
+
+def _delivery_key(connection: sqlite3.Connection, name: DataFileName) -> int:
+    stem = str(name.with_split(None))
+    connection.execute("INSERT OR IGNORE INTO deliveries (stem) VALUES (?)", (stem,))
+    row = connection.execute("SELECT key FROM deliveries WHERE stem = ?", (stem,)).fetchone()
+    key: int = row[0]
+    return key
