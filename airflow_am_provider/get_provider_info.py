@@ -1,0 +1,143 @@
+"""What Airflow reads about this provider without importing its hooks.
+
+Airflow 3.3 draws the connection form from ``conn-fields`` and ``ui-field-behaviour`` alone, and
+every Airflow process calls :func:`get_provider_info` when it starts: nothing heavy here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_am_provider import __version__
+
+
+def _field(
+    label: str,
+    description: str,
+    *,
+    enum: list[str] | None = None,
+    default: str | None = None,
+) -> dict[str, Any]:
+    """Describe one text field of the connection form, stored under its name in the extras."""
+    schema: dict[str, Any] = {"type": ["string", "null"]}
+    if enum is not None:
+        schema["enum"] = enum
+    if default is not None:
+        schema["default"] = default
+    return {"label": label, "description": description, "schema": schema}
+
+
+_CONNECTION_FIELDS: dict[str, Any] = {
+    "environment": _field(
+        "Environment",
+        "Adobe's production or beta environment (beta checks files but knows no users), or custom "
+        "for a bucket of your own, such as the sandbox's.",
+        enum=["production", "beta", "custom"],
+        default="beta",
+    ),
+    "partner_name": _field(
+        "Partner name",
+        "The name Adobe gave your company: the first folder of every object in the bucket.",
+    ),
+    "transport": _field(
+        "Transport",
+        "How files are sent.",
+        enum=["s3", "ftp"],
+        default="s3",
+    ),
+    "aws_conn_id": _field(
+        "AWS connection",
+        "Airflow connection with the keys or the role that may write to the bucket. Transport s3.",
+        default="aws_default",
+    ),
+    "bucket": _field(
+        "Bucket",
+        "Only for the environment custom; Adobe's own environments have theirs.",
+    ),
+    "ftp_conn_id": _field(
+        "FTP connection",
+        "Airflow connection of the FTP account. Transport ftp.",
+    ),
+    "ftp_directory": _field(
+        "FTP directory",
+        "Folder on the FTP host that files are put into.",
+        default="/",
+    ),
+    "receipts_imap_conn_id": _field(
+        "Receipts: IMAP connection",
+        "Airflow connection of the mailbox that Adobe's receipts arrive in.",
+    ),
+    "receipts_location": _field(
+        "Receipts: folder of raw mail",
+        "Where receipts lie as raw MIME files instead: s3://bucket/prefix or an absolute path.",
+    ),
+    "receipts_sender": _field(
+        "Receipts: sender",
+        "Mail from any other address is not taken as a receipt.",
+        default="aam-noreply@adobe.com",
+    ),
+    "receipts_authentication": _field(
+        "Receipts: authentication",
+        "What the mail server's Authentication-Results (DKIM, SPF, DMARC) must say: nothing, no "
+        "failure if they are present, or a pass in any case.",
+        enum=["ignore", "if_present", "require"],
+        default="if_present",
+    ),
+    "receipts_authserv_id": _field(
+        "Receipts: name of the mail server",
+        "The name your mail server writes first in Authentication-Results; anybody can write such "
+        "a header under another name. Needed for require.",
+    ),
+    "staging_location": _field(
+        "Staging location",
+        "Where deliveries are prepared: s3://bucket/prefix, or an absolute path that every worker "
+        "shares.",
+    ),
+    "staging_aws_conn_id": _field(
+        "Staging: AWS connection",
+        "Airflow connection for the staging bucket; the AWS connection above if left empty.",
+    ),
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata in the form of Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-am-provider",
+        "name": "Adobe Audience Manager",
+        "description": "Delivers CRM data to Adobe Audience Manager and proves that it arrived.",
+        "versions": [__version__],
+        "connection-types": [
+            {
+                "hook-class-name": (
+                    "airflow_am_provider.hooks.audience_manager.AudienceManagerHook"
+                ),
+                "hook-name": "Adobe Audience Manager",
+                "connection-type": "audience_manager",
+                "conn-fields": _CONNECTION_FIELDS,
+                "ui-field-behaviour": {
+                    "hidden-fields": ["host", "schema", "login", "password", "port"],
+                    "relabeling": {},
+                    "placeholders": {},
+                },
+            }
+        ],
+        "extra-links": ["airflow_am_provider.links.StagingLink"],
+        "config": {
+            "audience_manager": {
+                "description": "Settings of the Adobe Audience Manager provider.",
+                "options": {
+                    "receipt_poke_interval_s": {
+                        "description": (
+                            "Seconds between two looks of a DeliveryReceiptSensor that sets no "
+                            "poke_interval of its own."
+                        ),
+                        "type": "float",
+                        "version_added": "0.1.0",
+                        "example": "60",
+                        "default": "300",
+                    }
+                },
+            }
+        },
+    }

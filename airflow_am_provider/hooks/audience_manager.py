@@ -1,0 +1,216 @@
+"""The hook of the connection type ``audience_manager``.
+
+The connection holds no secret of its own: it names the environment and the Airflow connections
+(AWS, FTP, mailbox) that hold them.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID, get_connection
+from airflow_am_provider.hooks.settings import (
+    CONNECTION_FIELDS,
+    ConnectionSettings,
+    split_location,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_am_provider.hooks.destinations import Destination
+    from airflow_am_provider.hooks.mailbox import Mailbox, ReceiptFolder
+    from airflow_am_provider.stores import Folder, FtpDrop
+
+
+class AudienceManagerHook(BaseHook):
+    """What an Audience Manager connection leads to: staging, destination, receipts.
+
+    :param audience_manager_conn_id: the connection.
+
+    Example::
+
+        hook = AudienceManagerHook("audience_manager_default")
+        hook.settings.environment
+        with hook.staging().open_write("probe.txt") as file:
+            file.write(b"probe")
+    """
+
+    conn_name_attr = "audience_manager_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = "audience_manager"
+    hook_name = "Adobe Audience Manager"
+
+    def __init__(self, audience_manager_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.audience_manager_conn_id = audience_manager_conn_id
+
+    @cached_property
+    def settings(self) -> ConnectionSettings:
+        """The connection's fields, checked.
+
+        :raises ConfigurationError: names connection, field, value and rule.
+        """
+        conn_id = self.audience_manager_conn_id
+        connection = get_connection(conn_id, asked_by="audience_manager_conn_id")
+        return ConnectionSettings.parse(connection.extra_dejson, conn_id)
+
+    @property
+    def destination_name(self) -> str:
+        """What tells destinations apart: ``production/acme``, ``custom/ftp://host/in``."""
+        settings = self.settings
+        if settings.adobe is not None and settings.transport == "s3":
+            return f"{settings.environment}/{settings.partner_name}"
+        return f"{settings.environment}/{self.destination_url}"
+
+    @property
+    def destination_url(self) -> str:
+        """Where files are sent: ``s3://bucket/PARTNER`` or ``ftp://host/directory``.
+
+        :raises ConfigurationError: when the FTP connection is of another host than Adobe's.
+        """
+        settings = self.settings
+        if settings.transport == "s3":
+            return f"s3://{settings.destination_bucket}/{settings.partner_name}"
+        return f"ftp://{self._ftp_host()}{settings.ftp_directory}"
+
+    def staging(self) -> Folder:
+        """The folder in which deliveries are prepared."""
+        return self.open_folder(
+            self.settings.staging_location,
+            aws_conn_id=self.settings.staging_aws_conn_id or self.settings.aws_conn_id,
+        )
+
+    def open_folder(self, url: str, *, aws_conn_id: str | None = None) -> Folder:
+        """Open any folder, to read sources from for instance.
+
+        :param url: ``s3://bucket/prefix``, ``file:///path`` or an absolute path.
+        :param aws_conn_id: connection for S3; by default the one for staging.
+        :raises ConfigurationError: when the URL is none of them.
+        """
+        from airflow_am_provider.stores import LocalFolder, S3Folder
+
+        bucket, path = split_location(url)
+        if bucket is None:
+            return LocalFolder(path)
+        aws_conn_id = aws_conn_id or self.settings.staging_aws_conn_id or self.settings.aws_conn_id
+        return S3Folder(self.s3_client(aws_conn_id), bucket, path)
+
+    def destination(self) -> Destination:
+        """Where deliveries are sent.
+
+        :raises ConfigurationError: when the FTP connection is of another host than Adobe's.
+        """
+        from airflow_am_provider.hooks.destinations import FtpDestination, S3Destination
+
+        settings = self.settings
+        if settings.transport == "s3":
+            return S3Destination(
+                folder=self.destination_bucket(), partner_name=settings.partner_name or ""
+            )
+        return FtpDestination(open_drop=self.ftp_drop, url=self.destination_url)
+
+    def destination_bucket(self) -> Folder:
+        """The bucket that files are sent to, which this account may not be allowed to read."""
+        from airflow_am_provider.hooks.destinations import OBJECT_ARGS
+        from airflow_am_provider.stores import S3Folder
+
+        settings = self.settings
+        return S3Folder(
+            self.s3_client(settings.aws_conn_id),
+            settings.destination_bucket,
+            extra_args=OBJECT_ARGS,
+        )
+
+    def ftp_drop(self) -> FtpDrop:
+        """The directory on the FTP host; a context manager.
+
+        :raises ConfigurationError: when the FTP connection is of another host than Adobe's.
+        """
+        from airflow_am_provider.hooks.ftp import TimedFTPHook
+        from airflow_am_provider.stores import FtpDrop
+
+        self._ftp_host()
+        ftp = TimedFTPHook(self.settings.ftp_conn_id or "")
+        return FtpDrop(ftp.new_connection, self.settings.ftp_directory)
+
+    def receipt_sources(self) -> list[Mailbox | ReceiptFolder]:
+        """Where receipts come in: the mailbox, the folder of raw mails, both or none."""
+        from airflow_am_provider.hooks.mailbox import Mailbox, ReceiptFolder
+
+        settings = self.settings
+        sources: list[Mailbox | ReceiptFolder] = []
+        if settings.receipts_imap_conn_id:
+            sources.append(
+                Mailbox(conn_id=settings.receipts_imap_conn_id, sender=settings.receipts_sender)
+            )
+        if settings.receipts_location:
+            sources.append(ReceiptFolder(folder=self.open_folder(settings.receipts_location)))
+        return sources
+
+    def s3_client(self, aws_conn_id: str) -> Any:
+        """A boto3 client for S3, by Airflow's AWS connection.
+
+        :raises ConfigurationError: when there is no such connection.
+        """
+        from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+        # The AWS hook falls back to the worker's own keys when there is no such connection.
+        get_connection(aws_conn_id, asked_by="aws_conn_id")
+        return AwsBaseHook(aws_conn_id=aws_conn_id, client_type="s3").get_conn()
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Prove each part without sending data; one sentence per part."""
+        from airflow_am_provider.hooks.connection_test import prove_parts
+
+        return prove_parts(self)
+
+    def _ftp_host(self) -> str:
+        settings = self.settings
+        conn_id = settings.ftp_conn_id or ""
+        host = str(get_connection(conn_id, asked_by="ftp_conn_id").host or "").lower().rstrip(".")
+        if settings.adobe is not None and host != settings.adobe.ftp_host:
+            raise ConfigurationError(
+                f"connection {self.audience_manager_conn_id!r}: ftp_conn_id: {conn_id!r} leads to "
+                f"{host!r}, but the FTP host of the environment {settings.environment} is "
+                f"{settings.adobe.ftp_host!r} (batch-data-transfer-overview.md); nothing is sent "
+                f"there. Correct its host, or choose the environment custom"
+            )
+        return host
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Form fields for Airflow 3.1, which does not read them from the metadata."""
+        return dict(_widgets())
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Fields that the form leaves out, for Airflow 3.1."""
+        return {
+            "hidden_fields": ["host", "schema", "login", "password", "port"],
+            "relabeling": {},
+            "placeholders": {},
+        }
+
+
+def _widgets() -> Iterator[tuple[str, Any]]:
+    # By name, since these packages need not be there: Airflow 3.1 puts replacements in their place.
+    wtforms, validators, babel, widgets = map(
+        import_module,
+        ("wtforms", "wtforms.validators", "flask_babel", "flask_appbuilder.fieldwidgets"),
+    )
+    for name, field in CONNECTION_FIELDS.items():
+        schema = field["schema"]
+        widget = wtforms.StringField(
+            babel.lazy_gettext(field["label"]),
+            widget=widgets.BS3TextFieldWidget(),
+            validators=[validators.any_of(schema["enum"])] if "enum" in schema else [],
+            description=field["description"],
+            default=schema.get("default"),
+        )
+        yield name, widget

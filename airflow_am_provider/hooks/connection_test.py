@@ -1,0 +1,91 @@
+"""What "Test" on an Audience Manager connection does: it proves each part and sends no data."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
+from airflow_am_provider.hooks.mailbox import Mailbox
+from airflow_am_provider.stores.s3_errors import error_code, s3_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.hooks.mailbox import ReceiptFolder
+    from airflow_am_provider.stores import Folder
+
+
+def prove_parts(hook: AudienceManagerHook) -> tuple[bool, str]:
+    """Prove staging, destination and receipts.
+
+    :param hook: the hook of the connection.
+    :return: whether all of them hold, and a sentence for each.
+    """
+    try:
+        checks = list(_checks(hook))
+    except AudienceManagerError as error:
+        return False, str(error)
+    holds, sentences = True, []
+    for part, check in checks:
+        try:
+            sentences.append(f"{part}: {check()}.")
+        except AudienceManagerError as error:
+            holds = False
+            sentences.append(f"{part}: {error}.")
+    return holds, " ".join(sentences)
+
+
+def _checks(hook: AudienceManagerHook) -> Iterator[tuple[str, Callable[[], str]]]:
+    settings = hook.settings
+    yield "Staging", lambda: _staging(hook.staging())
+    if settings.transport == "s3":
+        yield "Destination", lambda: _bucket(hook)
+    else:
+        yield "Destination", lambda: _ftp(hook)
+    if not (settings.receipts_imap_conn_id or settings.receipts_location):
+        yield "Receipts", lambda: "none are read, since neither a mailbox nor a folder is named"
+        return
+    for source in hook.receipt_sources():
+        yield "Receipts", lambda source=source: _receipts(source)  # type: ignore[misc]
+
+
+def _staging(folder: Folder) -> str:
+    path, content = f"connection-test/{secrets.token_hex(8)}", b"probe"
+    folder.write_bytes(path, content)
+    if folder.read_bytes(path) != content:
+        raise ConfigurationError(f"{folder.url} gives back something else than was written")
+    folder.delete(path)
+    return f"{folder.url} can be written, read and deleted from"
+
+
+def _bucket(hook: AudienceManagerHook) -> str:
+    from botocore.exceptions import ClientError
+
+    bucket = hook.settings.destination_bucket
+    with s3_errors("reach", f"s3://{bucket}"):
+        try:
+            hook.s3_client(hook.settings.aws_conn_id).head_bucket(Bucket=bucket)
+        except ClientError as error:
+            # What an account gets that may write only: a HEAD of a bucket asks for listing.
+            if error_code(error.response) in {"403", "AccessDenied"}:
+                return (
+                    f"{hook.destination_url} answers, and does not let these keys list it, as is "
+                    f"usual at Adobe; whether they may write shows with the first file"
+                )
+            raise
+    return f"{hook.destination_url} is there"
+
+
+def _ftp(hook: AudienceManagerHook) -> str:
+    with hook.ftp_drop() as drop:
+        drop.check()
+    return f"{hook.destination_url} takes the login and has the directory"
+
+
+def _receipts(source: Mailbox | ReceiptFolder) -> str:
+    source.check()
+    if isinstance(source, Mailbox):
+        return f"the mailbox {source.conn_id!r} takes the login and opens for reading"
+    return f"{source.folder.url} can be listed"

@@ -1,0 +1,200 @@
+"""Where deliveries are sent: the environment's bucket, or an FTP host.
+
+Pages: inbound-s3-filenames.md (keys), authorize-s3-inbound.md (the ACL), inbound-ftp-filenames.md.
+Accounts at Adobe may be allowed to write and nothing else, so on S3 nothing is read or listed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Protocol
+
+from airflow_am_provider.audience_manager.environments import object_key
+from airflow_am_provider.audience_manager.errors import DataError, TransientError
+from airflow_am_provider.stores.measured import Measured
+from airflow_am_provider.stores.sent_record import SentBook, SentRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_am_provider.formatting.manifest import Manifest, Part
+    from airflow_am_provider.stores import Folder, FtpDrop
+
+_logger = logging.getLogger(__name__)
+
+# authorize-s3-inbound.md: without it Adobe cannot read what another account wrote.
+OBJECT_ARGS: Final = {"ACL": "bucket-owner-full-control"}
+_BLOCK_BYTES: Final = 1 << 20
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+class Destination(Protocol):
+    """Takes deliveries."""
+
+    @property
+    def url(self) -> str:
+        """Where they go: a bucket's folder or an FTP host's."""
+        ...
+
+    def send(
+        self, manifest: Manifest, staging: Folder, *, clock: Callable[[], datetime] = utc_now
+    ) -> SentRecord:
+        """Send what of a delivery was not sent yet; its record says what was.
+
+        :param manifest: the delivery; it has parts.
+        :param staging: where they lie.
+        :param clock: the time; the day of the first attempt becomes part of the keys on S3.
+        :return: the record, complete.
+        :raises DataError: when a staged part is not what the manifest says; it does not appear.
+        :raises ConfigurationError: when the destination refuses.
+        :raises TransientError: when the destination or the line fails.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Destination:
+    """A bucket: parts appear one by one, each of them whole.
+
+    :param folder: the bucket.
+    :param partner_name: its first folder, the name that Adobe gave the company.
+    """
+
+    folder: Folder
+    partner_name: str
+
+    @property
+    def url(self) -> str:
+        """``s3://bucket/PARTNER``."""
+        return f"{self.folder.url}/{self.partner_name}"
+
+    def send(
+        self, manifest: Manifest, staging: Folder, *, clock: Callable[[], datetime] = utc_now
+    ) -> SentRecord:
+        """Send; see :class:`Destination`."""
+        book = SentBook(staging, manifest, self.url, clock)
+        if _is_sent(book.record):
+            return book.record
+        _check_staged(manifest, staging)
+        for part in manifest.parts:
+            if book.record.part(part) is not None:
+                continue
+            key = object_key(self.partner_name, book.record.sent_on, part.file_name)
+            with _Progress(part):
+                self._upload(part, staging, key)
+            book.uploaded(part, f"{self.folder.url}/{key}", is_sent=True)
+        return book.complete()
+
+    def _upload(self, part: Part, staging: Folder, key: str) -> None:
+        with staging.open_read(part.path) as source, self.folder.open_write(key) as target:
+            measured = Measured(source)
+            while block := measured.read(_BLOCK_BYTES):
+                target.write(block)
+            # Within the block: an error here, and the object never appears.
+            measured.check(part.file_name, size=part.compressed_bytes, sha256=part.sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FtpDestination:
+    """An FTP directory: parts get their names when all of them are there.
+
+    :param open_drop: opens the directory.
+    :param url: ``ftp://host/directory``.
+    """
+
+    open_drop: Callable[[], FtpDrop]
+    url: str
+
+    def send(
+        self, manifest: Manifest, staging: Folder, *, clock: Callable[[], datetime] = utc_now
+    ) -> SentRecord:
+        """Send; see :class:`Destination`."""
+        book = SentBook(staging, manifest, self.url, clock)
+        if _is_sent(book.record):
+            return book.record
+        _check_staged(manifest, staging)
+        with self.open_drop() as drop:
+            for part in manifest.parts:
+                if book.record.part(part) is not None:
+                    continue
+                with _Progress(part), staging.open_read(part.path) as source:
+                    drop.put(
+                        part.file_name,
+                        source,
+                        size=part.compressed_bytes,
+                        sha256=part.sha256,
+                        # What lies there under a temporary name is this delivery's only if it
+                        # was begun before.
+                        resume=not book.is_new,
+                    )
+                book.uploaded(part, f"{self.url.rstrip('/')}/{part.file_name}", is_sent=False)
+            for part in manifest.parts:
+                self._publish(drop, part, book)
+        return book.complete()
+
+    def _publish(self, drop: FtpDrop, part: Part, book: SentBook) -> None:
+        if book.record.parts[part.file_name].sent_at is not None:
+            return
+        if not drop.publish(part.file_name):
+            book.forget(part)
+            raise TransientError(
+                f"{part.file_name} was uploaded to {self.url} and is gone; the next attempt "
+                f"uploads it again under the same name"
+            )
+        book.sent(part)
+
+
+def _is_sent(record: SentRecord) -> bool:
+    if record.sent_at is not None:
+        _logger.info("All of it was sent already, at %s: nothing is sent now", record.sent_at)
+    elif record.parts:
+        _logger.info("Going on with what was begun at %s", record.begun_at)
+    return record.sent_at is not None
+
+
+class _Progress:
+    """Logs how long a part took."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._begun = time.monotonic()
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __exit__(self, failure: object, *_: object) -> None:
+        if failure is None:
+            seconds = max(time.monotonic() - self._begun, 1e-3)
+            megabytes = self._part.compressed_bytes / 1e6
+            _logger.info(
+                "%s: %.1f MB in %.1f s, %.1f MB/s",
+                self._part.file_name,
+                megabytes,
+                seconds,
+                megabytes / seconds,
+            )
+
+
+def _check_staged(manifest: Manifest, staging: Folder) -> None:
+    """Look whether all parts are there before the first one goes."""
+    folders = {part.path.rpartition("/")[0] for part in manifest.parts}
+    prefixes = [f"{folder}/" if folder else "" for folder in sorted(folders)]
+    sizes = {path: size for prefix in prefixes for path, size, _ in staging.list(prefix)}
+    for part in manifest.parts:
+        if part.path not in sizes:
+            raise DataError(
+                f"{part.file_name}: {staging.url}/{part.path} is not there, and nothing was sent "
+                f"now; if staging was cleaned, format the rows again"
+            )
+        if sizes[part.path] != part.compressed_bytes:
+            raise DataError(
+                f"{part.file_name}: {staging.url}/{part.path} has {sizes[part.path]:,} bytes, but "
+                f"the manifest says {part.compressed_bytes:,}; nothing was sent now"
+            )

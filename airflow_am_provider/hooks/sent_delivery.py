@@ -1,0 +1,124 @@
+"""A delivery as the upload described it: what a receipt is held against."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Clocks of mail servers and workers differ.
+_MARGIN: Final = timedelta(hours=1)
+_TEXTS: Final = ("delivery_id", "destination", "day", "begun_at", "sent_at", "staging", "location")
+_ROWS: Final = ("rows_read", "rows_written", "rows_set_aside")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentDelivery:
+    """What :class:`~airflow_am_provider.operators.upload.UploadOperator` returned.
+
+    :param delivery_id: the manifest's.
+    :param files: lines of each file, by its name at Adobe.
+    :param rows_read: rows the source gave.
+    :param rows_written: rows that are in the files.
+    :param rows_set_aside: rows that are not.
+    :param destination: the folder the files went to.
+    :param day: the UTC day in their keys on S3.
+    :param begun_at: when sending began; no receipt is older.
+    :param sent_at: when it ended.
+    :param staging: the staging location.
+    :param location: the delivery's folder in it.
+    :param document: all of it as it was given.
+    """
+
+    delivery_id: str
+    files: dict[str, int]
+    rows_read: int
+    rows_written: int
+    rows_set_aside: int
+    destination: str
+    day: date
+    begun_at: datetime
+    sent_at: datetime
+    staging: str
+    location: str
+    document: dict[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, document: object) -> SentDelivery:
+        """Read what the upload returned, or that as JSON text.
+
+        :raises ConfigurationError: when it is something else; says what is wrong.
+        """
+        if isinstance(document, str):
+            try:
+                document = json.loads(document)
+            except ValueError as error:
+                raise _wrong(f"not JSON: {error}") from None
+        if not isinstance(document, dict):
+            raise _wrong(f"an object was expected, not {type(document).__name__}")
+        for name in (*_TEXTS, "files", *_ROWS):
+            if name not in document:
+                raise _wrong(f"{name}: missing")
+        files = document["files"]
+        if not (isinstance(files, dict) and files):
+            raise _wrong("files: names with their lines were expected")
+        try:
+            return cls(
+                delivery_id=str(document["delivery_id"]),
+                destination=str(document["destination"]),
+                staging=str(document["staging"]),
+                location=str(document["location"]),
+                rows_read=int(document["rows_read"]),
+                rows_written=int(document["rows_written"]),
+                rows_set_aside=int(document["rows_set_aside"]),
+                files={str(name): int(lines) for name, lines in files.items()},
+                day=date.fromisoformat(document["day"]),
+                begun_at=datetime.fromisoformat(document["begun_at"]),
+                sent_at=datetime.fromisoformat(document["sent_at"]),
+                document=document,
+            )
+        except (TypeError, ValueError) as error:
+            raise _wrong(str(error)) from None
+
+
+def read_deliveries(given: object) -> list[SentDelivery]:
+    """Read one delivery, several, or none.
+
+    :param given: what uploads returned: one of them or any sequence; None in place of one that
+        was skipped.
+    :raises ConfigurationError: when something in it is no delivery, or one is there twice.
+    """
+    if given is None or given in ("", "None"):
+        return []
+    several = not isinstance(given, str | dict)
+    items = list(given) if several else [given]  # type: ignore[call-overload]
+    found = [SentDelivery.from_json(item) for item in items if item is not None]
+    names = [name for delivery in found for name in delivery.files]
+    if len(names) != len(set(names)):
+        raise _wrong("the same file stands in it twice")
+    return found
+
+
+def receipts_since(given: object, deliveries: Sequence[SentDelivery]) -> datetime:
+    """From when on to look for receipts: as given, or an hour before sending began.
+
+    :param given: ISO 8601, a datetime (UTC if it has no zone), or nothing.
+    :raises ConfigurationError: when it is no time.
+    """
+    if given in (None, "", "None"):
+        return min(delivery.begun_at for delivery in deliveries) - _MARGIN
+    try:
+        time = given if isinstance(given, datetime) else datetime.fromisoformat(str(given))
+    except ValueError:
+        raise ConfigurationError(f"receipts_since: {given!r} is no time in ISO 8601") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _wrong(reason: str) -> ConfigurationError:
+    return ConfigurationError(f"delivery: {reason}; pass what UploadOperator returned")

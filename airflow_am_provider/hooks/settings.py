@@ -1,0 +1,228 @@
+"""What an Airflow connection of the type ``audience_manager`` says, checked as a whole."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_am_provider.audience_manager.environments import (
+    ENVIRONMENTS,
+    Environment,
+    object_key,
+)
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.audience_manager.receipt_mail import is_sender
+from airflow_am_provider.get_provider_info import get_provider_info
+from airflow_am_provider.stores.paths import is_safe_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The fields, their choices and defaults: one home for the form and for this.
+CONNECTION_FIELDS: Final[dict[str, Any]] = get_provider_info()["connection-types"][0]["conn-fields"]
+
+# docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectionSettings:
+    """One Audience Manager connection. Each field is described in the connection form.
+
+    :param environment: ``production``, ``beta`` or ``custom``.
+    :param transport: ``s3`` or ``ftp``.
+    :param partner_name: the name Adobe gave the company; needed for ``s3``.
+    :param aws_conn_id: connection for the destination bucket.
+    :param bucket: the destination bucket, where the environment is ``custom``.
+    :param ftp_conn_id: connection of the FTP account; needed for ``ftp``.
+    :param ftp_directory: folder on the FTP host.
+    :param receipts_imap_conn_id: connection of the mailbox with receipts.
+    :param receipts_location: folder of raw mails, ``s3://bucket/prefix`` or a path.
+    :param receipts_sender: the only address receipts come from.
+    :param receipts_authentication: ``ignore``, ``if_present`` or ``require``.
+    :param receipts_authserv_id: the name the mail server gives itself; needed for ``require``.
+    :param staging_location: ``s3://bucket/prefix`` or a path.
+    :param staging_aws_conn_id: connection for the staging bucket, if it is another.
+    """
+
+    environment: str
+    transport: str
+    staging_location: str
+    ftp_directory: str
+    receipts_sender: str
+    receipts_authentication: str
+    aws_conn_id: str
+    partner_name: str | None = None
+    bucket: str | None = None
+    ftp_conn_id: str | None = None
+    receipts_imap_conn_id: str | None = None
+    receipts_location: str | None = None
+    receipts_authserv_id: str | None = None
+    staging_aws_conn_id: str | None = None
+
+    @property
+    def adobe(self) -> Environment | None:
+        """Adobe's environment, or None for a custom one."""
+        return ENVIRONMENTS.get(self.environment)
+
+    @property
+    def destination_bucket(self) -> str:
+        """The bucket that files are sent to."""
+        return self.adobe.bucket if self.adobe else self.bucket or ""
+
+    @classmethod
+    def parse(cls, extra: Mapping[str, object], conn_id: str) -> ConnectionSettings:
+        """Check a connection's extra.
+
+        :param extra: the fields; an empty one means its default.
+        :param conn_id: the connection's ID, for messages.
+        :raises ConfigurationError: names connection, field, value and rule.
+
+        >>> settings = ConnectionSettings.parse(
+        ...     {"partner_name": "acme", "staging_location": "s3://crm/staging"}, "am")
+        >>> settings.environment, settings.destination_bucket
+        ('beta', 'demdex-s2s-clients-sandbox-us-east-1')
+        """
+        check = _Check(conn_id)
+        values: dict[str, str] = {}
+        for name, value in extra.items():
+            check.that(
+                name in CONNECTION_FIELDS,
+                name,
+                f"there is no such field; there are {', '.join(CONNECTION_FIELDS)}",
+            )
+            check.that(value is None or isinstance(value, str), name, f"{value!r} is no text")
+            if value:
+                values[name] = str(value)
+        for name, field in CONNECTION_FIELDS.items():
+            schema = field["schema"]
+            if "default" in schema:
+                values.setdefault(name, schema["default"])
+            if "enum" in schema and values.get(name) not in schema["enum"]:
+                choices = ", ".join(schema["enum"])
+                check.fail(name, f"{printable(values[name])!r} is none of {choices}")
+        check.that("staging_location" in values, "staging_location", _NO_STAGING)
+        settings = cls(**{field.name: values[field.name] for field in _present(values)})
+        check.whole(settings)
+        return settings
+
+
+_NO_STAGING: Final = (
+    "missing; it says where deliveries are prepared: s3://bucket/prefix, or an absolute path that "
+    "every worker shares"
+)
+
+
+def _present(values: Mapping[str, str]) -> list[Any]:
+    return [field for field in fields(ConnectionSettings) if field.name in values]
+
+
+@dataclass(frozen=True)
+class _Check:
+    conn_id: str
+
+    def fail(self, field: str, rule: str) -> None:
+        raise ConfigurationError(f"connection {self.conn_id!r}: {printable(field)}: {rule}")
+
+    def that(self, holds: bool, field: str, rule: str) -> None:
+        if not holds:
+            self.fail(field, rule)
+
+    def whole(self, settings: ConnectionSettings) -> None:
+        """Check what fields say together."""
+        if settings.transport == "s3":
+            self.that(
+                settings.partner_name is not None,
+                "partner_name",
+                "missing; transport s3 puts every file under PARTNER_NAME/ "
+                "(inbound-s3-filenames.md)",
+            )
+        if settings.partner_name is not None:
+            try:
+                object_key(settings.partner_name, date(2000, 1, 1), "name")
+            except ConfigurationError as error:
+                self.fail("partner_name", str(error))
+        if settings.transport == "ftp":
+            self.that(
+                settings.ftp_conn_id is not None,
+                "ftp_conn_id",
+                "missing; transport ftp needs the Airflow connection of the FTP account",
+            )
+        self._bucket(settings)
+        inside = settings.ftp_directory.strip("/")
+        self.that(
+            settings.ftp_directory.startswith("/") and (not inside or is_safe_path(inside)),
+            "ftp_directory",
+            f"{printable(settings.ftp_directory)!r} is not an absolute path without '..'",
+        )
+        for name in ("staging_location", "receipts_location"):
+            value = getattr(settings, name)
+            self.that(
+                value is None or _is_location(value),
+                name,
+                f"{printable(value or '')!r} is neither s3://bucket/prefix nor an absolute path",
+            )
+        self.that(
+            is_sender(settings.receipts_sender),
+            "receipts_sender",
+            f"{printable(settings.receipts_sender)!r} is not an e-mail address",
+        )
+        self.that(
+            settings.receipts_authentication != "require" or bool(settings.receipts_authserv_id),
+            "receipts_authserv_id",
+            "missing; with receipts_authentication 'require' it must be the name that your mail "
+            "server writes first in Authentication-Results, or anybody can write that header "
+            "(RFC 8601)",
+        )
+
+    def _bucket(self, settings: ConnectionSettings) -> None:
+        if settings.adobe is not None:
+            self.that(
+                settings.bucket is None,
+                "bucket",
+                f"{printable(settings.bucket or '')!r}: the environment {settings.environment} has "
+                f"its own, {settings.adobe.bucket}; leave it empty or choose custom",
+            )
+        elif settings.transport == "s3":
+            self.that(
+                settings.bucket is not None and _BUCKET.fullmatch(settings.bucket) is not None,
+                "bucket",
+                f"{printable(settings.bucket or '')!r} is not the name of a bucket; the "
+                f"environment custom needs one",
+            )
+
+
+def _is_location(value: str) -> bool:
+    try:
+        split_location(value)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def split_location(url: str) -> tuple[str | None, str]:
+    """Take a location apart: ``(bucket, prefix)``, or ``(None, path)`` on a file system.
+
+    :param url: ``s3://bucket/prefix``, ``file:///path`` or an absolute path.
+    :raises ConfigurationError: when it is none of them.
+
+    >>> split_location("s3://crm/staging/"), split_location("file:///data")
+    (('crm', 'staging'), (None, '/data'))
+    """
+    if url.startswith("s3://"):
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        prefix = prefix.strip("/")
+        if _BUCKET.fullmatch(bucket) and (not prefix or is_safe_path(prefix)):
+            return bucket, prefix
+    else:
+        path = url.removeprefix("file://")
+        inside = path.strip("/")
+        if path.startswith("/") and (not inside or is_safe_path(inside)):
+            return None, path
+    raise ConfigurationError(
+        f"location {printable(url)!r}: s3://bucket/prefix, file:///path or an absolute path is "
+        f"expected"
+    )

@@ -1,0 +1,138 @@
+"""Rows of any common-sql connection in column batches, never the whole result at once.
+
+``hook.run(handler=…)`` and DataFrames hold everything. Here the driver is asked for a
+server-side cursor where it has one, and rows are fetched a batch at a time.
+"""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import closing
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+#: Rows fetched at a time. Ten thousand keep the driver's own buffers small.
+ROWS_PER_FETCH = 10_000
+
+
+def read_sql(
+    hook: DbApiHook,
+    sql: str,
+    parameters: Mapping[str, Any] | Iterable[Any] | None = None,
+    *,
+    rows_per_fetch: int = ROWS_PER_FETCH,
+) -> Iterator[pa.RecordBatch]:
+    """Run a query and stream its rows.
+
+    :param hook: a hook of any common-sql connection.
+    :param sql: one SELECT.
+    :param parameters: values for its placeholders, as the driver wants them.
+    :param rows_per_fetch: rows fetched at a time; this bounds the memory.
+    :raises ConfigurationError: when the statement gives no rows at all, such as an UPDATE.
+    """
+    with closing(hook.get_conn()) as connection, closing(_streaming_cursor(connection)) as cursor:
+        if parameters is None:
+            cursor.execute(sql)
+        else:
+            cursor.execute(sql, parameters)
+        rows = _fetched(cursor, rows_per_fetch)
+        names = [str(column[0]) for column in cursor.description or ()]
+        if not names:
+            raise ConfigurationError("sql: the statement gives no rows; one SELECT is expected")
+        while True:
+            yield pa.RecordBatch.from_arrays(
+                [_column(values) for values in zip(*rows, strict=True)]
+                if rows
+                else [pa.nulls(0) for _ in names],
+                names=names,
+            )
+            if not rows:
+                return
+            rows = cursor.fetchmany(rows_per_fetch)
+
+
+def _fetched(cursor: Any, rows: int) -> Sequence[Sequence[Any]]:
+    """The first rows; a server-side cursor knows its columns only after that."""
+    if cursor.description is None:
+        name = type(cursor).__module__.partition(".")[0]
+        if name not in {"psycopg2", "psycopg"}:
+            return []
+    found: Sequence[Sequence[Any]] = cursor.fetchmany(rows)
+    return found
+
+
+def _streaming_cursor(connection: Any) -> Any:
+    """A cursor that leaves the result on the server, where the driver can do that."""
+    driver = _driver(connection)
+    if driver in {"psycopg2", "psycopg"}:
+        # A named cursor is server-side; an ordinary one fetches everything on execute.
+        return connection.cursor(name=f"airflow_am_{uuid.uuid4().hex}")
+    if driver == "MySQLdb":
+        from MySQLdb.cursors import SSCursor
+
+        return connection.cursor(SSCursor)
+    if driver == "pymysql":
+        from pymysql.cursors import SSCursor
+
+        return connection.cursor(SSCursor)
+    return connection.cursor()
+
+
+def _driver(connection: Any) -> str:
+    """The package that a DB-API connection comes from, looking through hooks' own wrappers."""
+    for kind in type(connection).__mro__:
+        package = kind.__module__.partition(".")[0]
+        if package in {"psycopg2", "psycopg", "MySQLdb", "pymysql"}:
+            return package
+    return ""
+
+
+def _column(values: Sequence[Any]) -> pa.Array:
+    """Values of one column as an Arrow array, without changing what they look like as text."""
+    first = next((value for value in values if value is not None), None)
+    if isinstance(first, Decimal | uuid.UUID):
+        return _as_text(values)
+    try:
+        array = pa.array(values)
+    except (
+        pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError,
+        UnicodeEncodeError,
+    ):  # fmt: skip
+        # Mixed types, integers beyond 64 bits, types of the database's own, halves of characters.
+        return _as_text(values)
+    if pa.types.is_decimal(array.type):
+        # Arrow gives all numbers of a column the same scale, and so changes "1.5" to "1.50".
+        return _as_text(values)
+    if pa.types.is_timestamp(array.type) and array.type.tz is not None:
+        # Arrow takes the zone of the first value for all: the text would depend on the row before.
+        return array.cast(pa.timestamp(array.type.unit, tz="UTC"))
+    return array
+
+
+def _as_text(values: Sequence[Any]) -> pa.Array:
+    texts = [_text(value) for value in values]
+    try:
+        return pa.array(texts, pa.string())
+    except (pa.ArrowInvalid, UnicodeEncodeError):
+        # What is no UTF-8 stays so, and its row is set aside later.
+        raw = [
+            text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+            for text in texts
+        ]
+        return pa.array(raw, pa.binary())
+
+
+def _text(value: Any) -> str | bytes | None:
+    if value is None:
+        return None
+    is_binary = isinstance(value, bytes | bytearray | memoryview)
+    return bytes(value) if is_binary else str(value)

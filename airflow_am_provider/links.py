@@ -1,0 +1,48 @@
+"""Links on tasks in Airflow's UI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
+
+
+class StagingLink(BaseOperatorLink):
+    """Leads to the delivery's folder in the S3 console: manifest, record and reconciliation.
+
+    Deliveries that are staged elsewhere than on S3 have no page to lead to, so no link.
+    """
+
+    name = "Staged delivery"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The address, from what the task returned.
+
+        :param operator: the task's operator.
+        :param ti_key: the task instance.
+        """
+        returned = XCom.get_value(key="return_value", ti_key=ti_key)
+        if not isinstance(returned, dict):
+            return ""
+        return console_url(str(returned.get("staging", "")), str(returned.get("location", "")))
+
+
+def console_url(staging: str, location: str) -> str:
+    """The S3 console's page of a folder; empty when it does not lie on S3.
+
+    :param staging: the staging location, ``s3://bucket/prefix``.
+    :param location: the folder, relative to it.
+
+    >>> console_url("s3://crm-staging/am", "deliveries/data/0a1b")
+    'https://s3.console.aws.amazon.com/s3/buckets/crm-staging?prefix=am/deliveries/data/0a1b/'
+    """
+    scheme, _, path = staging.partition("://")
+    bucket, _, prefix = path.partition("/")
+    if scheme != "s3" or not bucket or not location:
+        return ""
+    folder = "/".join(part for part in (prefix, location) if part)
+    return f"https://s3.console.aws.amazon.com/s3/buckets/{quote(bucket)}?prefix={quote(folder)}/"

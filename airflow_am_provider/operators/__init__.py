@@ -1,0 +1,1 @@
+"""Operators: thin, they only assign when they are built."""

@@ -1,0 +1,137 @@
+"""Format data files: traits, ``ic`` codes and signals of users."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_am_provider.audience_manager.identifiers import id_kind
+from airflow_am_provider.audience_manager.names import Mode
+from airflow_am_provider.operators.staging import StageDeliveryOperator
+from airflow_am_provider.operators.values import (
+    choice,
+    flag,
+    names,
+    names_by_column,
+    optional_whole_number,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_am_provider.formatting.data_lines import DataLineWriter
+
+
+class FormatDataFileOperator(StageDeliveryOperator):
+    """Format rows as a data file of Audience Manager and stage it.
+
+    Each row becomes ``USERID<TAB>ITEM,ITEM,…`` (inbound-file-contents.md). Rows that break a
+    rule are set aside, counted by reason and listed in a rejects file. The manifest that is
+    returned goes to :class:`~airflow_am_provider.operators.upload.UploadOperator`.
+
+    :param dpid: the data source whose IDs are in ``id_column``.
+    :param id_column: the column with the user ID. It is sent byte for byte.
+    :param id_kind: the kind of ID: ``dpuuid``, ``aam_uuid``, ``gaid``, ``idfa`` … By default it
+        follows from ``dpid``.
+    :param target_dpid: the data source whose traits or signals are set, when it is not
+        ``dpid``; mandatory when ``dpid`` is a global device data source.
+    :param mode: ``sync`` adds and removes traits; ``overwrite`` replaces, for each user in the
+        file, all traits of the target data source.
+    :param traits_column: column or columns with IDs of traits the user has: one, several behind
+        commas, or a list.
+    :param removed_traits_column: likewise, of traits the user no longer has.
+    :param ic_column: likewise, of codes of the key ``ic``.
+    :param trait_flags: boolean columns, and the trait that each stands for.
+    :param signal_columns: columns that are sent as signals: a list, or a dict from column to
+        the signal's key.
+    :param remove_all_of_users_without_items: with ``mode="overwrite"``, write users without any
+        item too, which removes all their traits.
+
+    All parameters are template fields. For the source, staging and limits see
+    :class:`~airflow_am_provider.operators.staging.StageDeliveryOperator`.
+
+    :raises AirflowFailException: for wrong parameters, and for data that breaks the rules beyond
+        ``max_set_aside``; retrying does not help.
+    :raises AirflowException: when the database or the staging location does not answer.
+    :raises AirflowSkipException: when there is nothing to send and ``on_empty="skip"``.
+
+    .. code-block:: python
+
+        FormatDataFileOperator(
+            task_id="format",
+            conn_id="crm",
+            sql="SELECT customer_id, traits FROM customers",
+            dpid=478,
+            id_column="customer_id",
+            traits_column="traits",
+        )
+    """
+
+    template_fields: Sequence[str] = (
+        *StageDeliveryOperator.template_fields,
+        "dpid",
+        "id_column",
+        "id_kind",
+        "target_dpid",
+        "mode",
+        "traits_column",
+        "removed_traits_column",
+        "ic_column",
+        "trait_flags",
+        "signal_columns",
+        "remove_all_of_users_without_items",
+    )
+
+    def __init__(
+        self,
+        *,
+        dpid: int | str,
+        id_column: str,
+        id_kind: str | None = None,
+        target_dpid: int | str | None = None,
+        mode: str = "sync",
+        traits_column: str | Sequence[str] | None = None,
+        removed_traits_column: str | Sequence[str] | None = None,
+        ic_column: str | Sequence[str] | None = None,
+        trait_flags: Mapping[str, int | str] | None = None,
+        signal_columns: Sequence[str] | Mapping[str, str] | None = None,
+        remove_all_of_users_without_items: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dpid = dpid
+        self.id_column = id_column
+        self.id_kind = id_kind
+        self.target_dpid = target_dpid
+        self.mode = mode
+        self.traits_column = traits_column
+        self.removed_traits_column = removed_traits_column
+        self.ic_column = ic_column
+        self.trait_flags = trait_flags
+        self.signal_columns = signal_columns
+        self.remove_all_of_users_without_items = remove_all_of_users_without_items
+
+    def line_writer(self) -> DataLineWriter:
+        """What turns rows into lines."""
+        from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+
+        return DataLineWriter(
+            DataFileSpec(
+                dpid=whole_number("dpid", self.dpid),
+                target_dpid=optional_whole_number("target_dpid", self.target_dpid),
+                mode=choice("mode", self.mode, Mode),
+                id_column=self.id_column,
+                id_kind=id_kind(self.id_kind) if self.id_kind else None,
+                traits_columns=names(self.traits_column),
+                removed_traits_columns=names(self.removed_traits_column),
+                ic_columns=names(self.ic_column),
+                trait_flags={
+                    column: whole_number(f"trait_flags[{column!r}]", trait)
+                    for column, trait in (self.trait_flags or {}).items()
+                },
+                signal_columns=names_by_column(self.signal_columns),
+                remove_all_of_users_without_items=flag(
+                    "remove_all_of_users_without_items", self.remove_all_of_users_without_items
+                ),
+            )
+        )

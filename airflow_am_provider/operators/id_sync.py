@@ -1,0 +1,98 @@
+"""Extract ID pairs and format them as ID sync files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_am_provider.audience_manager.names import IdSyncPrefix
+from airflow_am_provider.operators.staging import StageDeliveryOperator
+from airflow_am_provider.operators.values import choice, flag, names, whole_number, whole_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_am_provider.formatting.lines import LineWriter
+
+
+class IdSyncExtractOperator(StageDeliveryOperator):
+    """Extract IDs of the same people and stage them as an ID sync file.
+
+    Audience Manager skips data of users it cannot map, so an ID sync goes first, and the data
+    waits for its receipt (id-sync-file-based.md).
+
+    :param master_dpid: the data source of the first column: 0 for AAM UUIDs, a device platform's,
+        or in a ``c2c_id`` file the CRM's.
+    :param dpids: the data sources of the other columns, in their order.
+    :param columns: the columns with the IDs, the master's first. In a ``c2c_id`` file all others
+        hold hashed e-mails, and rows of one CRM ID must follow each other.
+    :param prefix: ``adobe_id`` (device IDs to device or CRM IDs) or ``c2c_id`` (CRM IDs to hashed
+        e-mails, for People-Based Destinations).
+    :param hash_columns: columns with e-mail addresses, which are trimmed, lower-cased and hashed
+        with SHA-256 before they leave the task.
+    :param allow_crm_master: permit CRM IDs as master of an ``adobe_id`` file.
+
+    All parameters are template fields. For the source, staging and limits see
+    :class:`~airflow_am_provider.operators.staging.StageDeliveryOperator`.
+
+    :raises AirflowFailException: for wrong parameters, and for data that breaks the rules beyond
+        ``max_set_aside``; retrying does not help.
+    :raises AirflowException: when the database or the staging location does not answer.
+    :raises AirflowSkipException: when there is nothing to send and ``on_empty="skip"``.
+
+    .. code-block:: python
+
+        IdSyncExtractOperator(
+            task_id="extract_ids",
+            conn_id="crm",
+            sql="SELECT aam_uuid, customer_id FROM customers WHERE aam_uuid IS NOT NULL",
+            master_dpid=0,
+            dpids=[478],
+            columns=["aam_uuid", "customer_id"],
+        )
+    """
+
+    template_fields: Sequence[str] = (
+        *StageDeliveryOperator.template_fields,
+        "master_dpid",
+        "dpids",
+        "columns",
+        "prefix",
+        "hash_columns",
+        "allow_crm_master",
+    )
+
+    def __init__(
+        self,
+        *,
+        master_dpid: int | str,
+        dpids: Sequence[int | str] | int | str,
+        columns: Sequence[str],
+        prefix: str = "adobe_id",
+        hash_columns: Sequence[str] | str = (),
+        allow_crm_master: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.master_dpid = master_dpid
+        self.dpids = dpids
+        self.columns = columns
+        self.prefix = prefix
+        self.hash_columns = hash_columns
+        self.allow_crm_master = allow_crm_master
+
+    def line_writer(self) -> LineWriter:
+        """What turns rows into lines."""
+        from airflow_am_provider.formatting.hashed_email_lines import HashedEmailLineWriter
+        from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyncSpec
+
+        spec = IdSyncSpec(
+            master_dpid=whole_number("master_dpid", self.master_dpid),
+            dpids=whole_numbers("dpids", self.dpids),
+            columns=names(self.columns),
+            prefix=choice("prefix", self.prefix, IdSyncPrefix),
+            hash_columns=names(self.hash_columns),
+            allow_crm_master=flag("allow_crm_master", self.allow_crm_master),
+        )
+        if spec.prefix is IdSyncPrefix.C2C_ID:
+            return HashedEmailLineWriter(spec)
+        return IdSyncLineWriter(spec)

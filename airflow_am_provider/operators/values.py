@@ -1,0 +1,117 @@
+"""Reading parameters that may have come through a template, and so as text.
+
+>>> whole_number("dpid", "478")
+478
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from enum import StrEnum
+
+    Choice = TypeVar("Choice", bound=StrEnum)
+
+_FLAGS: Final = {"true": True, "false": False, "none": False, "": False}
+
+
+def whole_number(place: str, value: object) -> int:
+    """A whole number, perhaps as text.
+
+    :param place: the parameter's name, for the message.
+    :raises ConfigurationError: when it is none.
+    """
+    if type(value) is int:
+        return value
+    try:
+        return int(str(value).strip())
+    except ValueError:
+        raise ConfigurationError(f"{place}: {value!r} is not a whole number") from None
+
+
+def optional_whole_number(place: str, value: object) -> int | None:
+    """A whole number, or None where nothing was given; templates give nothing as text."""
+    return None if value in (None, "", "None") else whole_number(place, value)
+
+
+def whole_numbers(place: str, values: object) -> tuple[int, ...]:
+    """Several whole numbers: a list, one number, or text with commas."""
+    if isinstance(values, str):
+        values = values.split(",")
+    elif not isinstance(values, list | tuple):
+        values = [values]
+    return tuple(whole_number(f"{place}[{at}]", value) for at, value in enumerate(values))
+
+
+def flag(place: str, value: object) -> bool:
+    """Yes or no, perhaps as text; templates give nothing as text.
+
+    :raises ConfigurationError: when it is neither. Python takes any text but an empty one for a
+        yes, ``False`` as well.
+
+    >>> flag("allow_crm_master", "True"), flag("allow_crm_master", "")
+    (True, False)
+    """
+    if isinstance(value, bool):
+        return value
+    try:
+        return _FLAGS[str(value).strip().lower()]
+    except KeyError:
+        raise ConfigurationError(f"{place}: {value!r} is neither true nor false") from None
+
+
+def names(values: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Column names: one, several, or none."""
+    if values is None or values == "":
+        return ()
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+def names_by_column(values: str | Iterable[str] | Mapping[str, str] | None) -> dict[str, str]:
+    """Columns and what each is called at Adobe; a plain list keeps the columns' names.
+
+    >>> names_by_column(["city"])
+    {'city': 'city'}
+    """
+    if isinstance(values, Mapping):
+        return dict(values)
+    return {name: name for name in names(values)}
+
+
+def choice(place: str, value: object, options: type[Choice]) -> Choice:
+    """One of a few words.
+
+    :raises ConfigurationError: when it is none of them; lists those there are.
+    """
+    try:
+        return options(str(value))
+    except ValueError:
+        words = ", ".join(repr(option.value) for option in options)
+        raise ConfigurationError(f"{place}: {value!r} is none of {words}") from None
+
+
+def limit(place: str, value: object) -> int | float:
+    """A count, or a share from 0 to 1; text with a dot is a share.
+
+    >>> limit("max_set_aside", "0.01"), limit("max_set_aside", 100)
+    (0.01, 100)
+    """
+    number: int | float
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            number = value
+        else:
+            text = str(value)
+            number = float(text) if "." in text else int(text)
+    except ValueError:
+        raise ConfigurationError(f"{place}: {value!r} is neither a count nor a share") from None
+    if number < 0 or (isinstance(number, float) and not number <= 1):
+        raise ConfigurationError(
+            f"{place}: {value!r}; a whole number is a count of rows, a fraction a share from 0 to 1"
+        )
+    return number

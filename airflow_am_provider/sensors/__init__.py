@@ -1,0 +1,1 @@
+"""Sensors: thin, they wait for Audience Manager's signs of life."""

@@ -1,0 +1,243 @@
+"""Waits until Audience Manager acknowledges deliveries, and reconciles them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
+from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
+from airflow_am_provider.hooks.errors import airflow_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_am_provider.hooks.receipts import ReceiptWatch, Standing
+    from airflow_am_provider.hooks.sent_delivery import SentDelivery
+
+# The trigger keeps the deadline itself; this is for a triggerer that is not there.
+_GRACE: Final = timedelta(minutes=10)
+_MAX_FAILURES: Final = 10
+_POKE_INTERVAL_S: Final = conf.getfloat(
+    "audience_manager", "receipt_poke_interval_s", fallback=300.0
+)
+_ON_BREACH: Final = ("fail", "warn", "skip")
+
+
+class DeliveryReceiptSensor(BaseSensorOperator):
+    """Wait until receipts or ``.processed`` markers cover all files of one or several deliveries.
+
+    A receipt counts all files of the partner that were processed together, so a delivery's own
+    figures are known when the receipt lists its files and no others; otherwise the totals are
+    shared, and the log and the result say so (inbound-receipt-message.md).
+
+    The result is written beside the manifest as ``reconciliation.json`` and returned.
+
+    :param delivery: what :class:`~airflow_am_provider.operators.upload.UploadOperator` returned,
+        or several of it. (templated)
+    :param audience_manager_conn_id: the Audience Manager connection. (templated)
+    :param acknowledged_by: what counts: ``receipt``, ``processed`` for the marker, ``any`` for one
+        of them, ``all`` for both of every file. (templated)
+    :param limits: the most that may be lost by count: a whole number of records, or a share of
+        those received from 0.0 to 1.0, such as ``{"format_errors": 0, "invalid_aam_id": 0.05}``.
+        Fewer or more records received than lines sent are a breach in any case. (templated)
+    :param on_breach: ``fail`` without a retry, ``warn``, or ``skip``. (templated)
+    :param receipts_since: older messages are not looked at; ISO 8601 or a datetime. By default an
+        hour before sending began. (templated)
+    :param deferrable: wait in the triggerer, without a worker.
+    :param poke_interval: seconds between two looks; by default 300, or what
+        ``receipt_poke_interval_s`` in section ``[audience_manager]`` of Airflow's configuration
+        says. Files are processed twice a day (reference/reporting-file-transfer-timeframe.md).
+    :param timeout: seconds until the task gives up; two days by default.
+    :return: the reconciliation as plain JSON; a list of them for several deliveries.
+    :raises AirflowSkipException: when nothing was sent, or by ``on_breach``.
+    :raises AirflowFailException: by ``on_breach``, or when the connection is wrong.
+    :raises AirflowSensorTimeout: when time is up; says which files are awaited.
+
+    Example::
+
+        receipt = DeliveryReceiptSensor(
+            task_id="receipt", delivery=upload.output, limits={"format_errors": 0}
+        )
+    """
+
+    template_fields: Sequence[str] = (
+        "delivery",
+        "audience_manager_conn_id",
+        "acknowledged_by",
+        "limits",
+        "on_breach",
+        "receipts_since",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"delivery": "json", "limits": "json"}
+    ui_color = "#e1effd"
+
+    def __init__(
+        self,
+        *,
+        delivery: object,
+        audience_manager_conn_id: str = DEFAULT_CONN_ID,
+        acknowledged_by: str = "receipt",
+        limits: Mapping[str, int | float] | None = None,
+        on_breach: str = "fail",
+        receipts_since: datetime | str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: timedelta | float = _POKE_INTERVAL_S,
+        timeout: timedelta | float = 2 * 24 * 3600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.delivery = delivery
+        self.audience_manager_conn_id = audience_manager_conn_id
+        self.acknowledged_by = acknowledged_by
+        self.limits = limits
+        self.on_breach = on_breach
+        self.receipts_since = receipts_since
+        self.deferrable = deferrable
+        self._watch: ReceiptWatch | None = None
+        self._marked: Sequence[str] = ()
+        self._known = "no look succeeded"
+        self._failures = 0
+
+    def execute(self, context: Context) -> Any:
+        """Look at once; then wait, in the triggerer or here."""
+        if self.deferrable:
+            deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
+            return self._or_defer(self._look_patiently(), deadline)
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            raise AirflowSensorTimeout(f"{error} What is known: {self._known}") from None
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once."""
+        result = self._look_patiently()
+        return PokeReturnValue(is_done=result is not None, xcom_value=result)
+
+    def execute_complete(self, context: Context, event: dict[str, Any], deadline: str) -> Any:
+        """Go on when the trigger has seen all there is to see, or has given up.
+
+        :param event: the trigger's.
+        :param deadline: when the task gives up; ISO 8601.
+        """
+        status, message = event["status"], event["message"]
+        if status == "acknowledged":
+            # Read again by the worker: receipts do not travel through the database. Markers may be
+            # gone by now, so their files' names do.
+            self._watch, self._marked = None, event.get("marked", ())
+            with airflow_errors():
+                return self._or_defer(self._look(), datetime.fromisoformat(deadline))
+        if status == "timeout":
+            raise AirflowSensorTimeout(
+                f"Not acknowledged within {timedelta(seconds=self.timeout)}. What is known: "
+                f"{message}"
+            )
+        raise (AirflowException if status == "failed" else AirflowFailException)(message)
+
+    def _or_defer(self, result: Any, deadline: datetime) -> Any:
+        from airflow_am_provider.hooks.sent_delivery import receipts_since
+        from airflow_am_provider.triggers.receipt import ReceiptTrigger
+
+        if result is not None:
+            return result
+        with airflow_errors():
+            deliveries = self._deliveries()
+        seen = self._marked if self._watch is None else self._watch.marked
+        left = max(deadline - datetime.now(UTC), timedelta(0))
+        self.defer(
+            trigger=ReceiptTrigger(
+                deliveries=[delivery.document for delivery in deliveries],
+                audience_manager_conn_id=self.audience_manager_conn_id,
+                acknowledged_by=self.acknowledged_by,
+                since=receipts_since(self.receipts_since, deliveries).isoformat(),
+                poll_interval_s=self.poke_interval,
+                deadline=deadline.isoformat(),
+                marked=sorted(seen),
+            ),
+            method_name="execute_complete",
+            kwargs={"deadline": deadline.isoformat()},
+            timeout=left + _GRACE,
+        )
+        return None
+
+    def _look_patiently(self) -> Any:
+        """Look, and let a failure pass that may not come again: receipts take half a day."""
+        with airflow_errors():
+            try:
+                result = self._look()
+            except TransientError as error:
+                self._failures += 1
+                self.log.warning("Look %d of %d failed: %s", self._failures, _MAX_FAILURES, error)
+                if self._failures >= _MAX_FAILURES:
+                    raise
+                return None
+        self._failures = 0
+        return result
+
+    def _look(self) -> Any:
+        """The result when all files are acknowledged, else None."""
+        self._watch = self._watch or self._new_watch()
+        standings = self._watch.look()
+        known = "; ".join(map(str, standings))
+        if known != self._known:
+            self.log.info("%s", known)
+            self._known = known
+        if any(standing.outstanding for standing in standings):
+            return None
+        return self._conclude(standings)
+
+    def _new_watch(self) -> ReceiptWatch:
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.hooks.receipt_report import read_limits
+        from airflow_am_provider.hooks.receipts import AcknowledgedBy, ReceiptWatch
+        from airflow_am_provider.hooks.sent_delivery import receipts_since
+
+        # All parameters, before waiting for days.
+        read_limits(self.limits or {})
+        if self.on_breach not in _ON_BREACH:
+            raise ConfigurationError(
+                f"on_breach: {self.on_breach!r} is none of {', '.join(map(repr, _ON_BREACH))}"
+            )
+        acknowledged_by = AcknowledgedBy.parse(self.acknowledged_by)
+        deliveries = self._deliveries()
+        return ReceiptWatch(
+            AudienceManagerHook(self.audience_manager_conn_id),
+            deliveries,
+            acknowledged_by=acknowledged_by,
+            since=receipts_since(self.receipts_since, deliveries),
+            marked=self._marked,
+        )
+
+    def _deliveries(self) -> list[SentDelivery]:
+        from airflow_am_provider.hooks.sent_delivery import read_deliveries
+
+        deliveries = read_deliveries(self.delivery)
+        if not deliveries:
+            raise AirflowSkipException("Nothing was sent, so there is no receipt to wait for")
+        return deliveries
+
+    def _conclude(self, standings: Sequence[Standing]) -> Any:
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.hooks.receipt_report import conclude
+
+        hook = AudienceManagerHook(self.audience_manager_conn_id)
+        reports = conclude(hook, standings, self.limits or {})
+        problems = "; ".join(report.problem for report in reports if report.problems)
+        if problems and self.on_breach == "fail":
+            raise AirflowFailException(problems)
+        if problems and self.on_breach == "skip":
+            raise AirflowSkipException(problems)
+        results = [report.to_json() for report in reports]
+        return results[0] if isinstance(self.delivery, str | dict) else results

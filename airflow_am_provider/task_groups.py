@@ -1,0 +1,99 @@
+"""The whole way in one call: ID sync first where wanted, then data, each with its receipt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import TaskGroup
+from airflow.providers.standard.operators.empty import EmptyOperator
+
+from airflow_am_provider.operators.data_file import FormatDataFileOperator
+from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
+from airflow_am_provider.operators.upload import UploadOperator
+from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_am_provider.operators.staging import StageDeliveryOperator
+
+# What a delivery's source and staging share with the ID sync that goes before it.
+_SHARED = ("conn_id", "audience_manager_conn_id", "window_start", "window_end")
+
+
+def deliver(
+    group_id: str = "deliver",
+    *,
+    id_sync: Mapping[str, Any] | None = None,
+    upload: Mapping[str, Any] | None = None,
+    receipt: Mapping[str, Any] | None = None,
+    **data: Any,
+) -> TaskGroup:
+    """Wire format → upload → receipt into a task group, with an ID sync before it if wanted.
+
+    Data waits for the receipt of the ID sync, since Audience Manager skips users that it cannot
+    map and promises no order between files (faq/faq-inbound-data-ingestion.md). When the ID sync
+    has nothing to send it is skipped, and the data goes all the same. When the whole group is
+    skipped, by a branch before it for instance, the data is skipped too: that is what the task
+    ``start`` is for.
+
+    :param group_id: the group's name; it stands before the tasks' names.
+    :param id_sync: parameters of
+        :class:`~airflow_am_provider.operators.id_sync.IdSyncExtractOperator`, or None for no ID
+        sync. ``conn_id``, ``audience_manager_conn_id`` and the window are those of the data
+        unless given.
+    :param upload: more parameters of
+        :class:`~airflow_am_provider.operators.upload.UploadOperator`.
+    :param receipt: more parameters of
+        :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`. With
+        ``on_breach="skip"`` a breach skips what comes after the data; the ID sync's receipt fails
+        on one, or the data would go all the same.
+    :param data: parameters of
+        :class:`~airflow_am_provider.operators.data_file.FormatDataFileOperator`.
+    :return: the task group, to be wired with what comes before and after.
+
+    .. code-block:: python
+
+        deliver(
+            conn_id="crm",
+            sql="SELECT customer_id, traits FROM customers",
+            dpid=478,
+            id_column="customer_id",
+            traits_column="traits",
+        )
+    """
+    conn_id = data.get("audience_manager_conn_id")
+    connection = {} if conn_id is None else {"audience_manager_conn_id": conn_id}
+    upload_args = {**connection, **(upload or {})}
+    receipt_args = {**connection, **(receipt or {})}
+    with TaskGroup(group_id=group_id) as group:
+        if id_sync is None:
+            _way(FormatDataFileOperator(task_id="format", **data), "", upload_args, receipt_args)
+            return group
+        shared = {name: data[name] for name in _SHARED if name in data}
+        extract_ids = IdSyncExtractOperator(task_id="extract_ids", **{**shared, **id_sync})
+        ids_receipt_args = dict(receipt_args)
+        if receipt_args.get("on_breach") == "skip":
+            ids_receipt_args["on_breach"] = "fail"
+        synced = _way(extract_ids, "_ids", upload_args, ids_receipt_args)
+        # An ID sync without new people is skipped; that must not skip the data behind it. Only
+        # what skips the group as a whole does, and its first task shows that.
+        format_data = FormatDataFileOperator(
+            task_id="format", **{"trigger_rule": "none_failed_min_one_success", **data}
+        )
+        start = EmptyOperator(task_id="start")
+        start >> [extract_ids, format_data]
+        synced >> format_data
+        _way(format_data, "", upload_args, receipt_args)
+    return group
+
+
+def _way(
+    stage: StageDeliveryOperator,
+    suffix: str,
+    upload: Mapping[str, Any],
+    receipt: Mapping[str, Any],
+) -> DeliveryReceiptSensor:
+    """Upload what was staged and wait for its receipt."""
+    sent = UploadOperator(task_id=f"upload{suffix}", manifest=stage.output, **upload)
+    return DeliveryReceiptSensor(task_id=f"receipt{suffix}", delivery=sent.output, **receipt)

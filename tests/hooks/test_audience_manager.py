@@ -1,0 +1,199 @@
+"""The hook against real servers."""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
+from uuid import uuid4
+
+import pytest
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.get_provider_info import get_provider_info
+from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+from demo.local.ftp import FtpServer
+from demo.local.imap import ImapServer
+from demo.local.s3 import S3
+from tests.connections import Connect
+
+
+def test_a_connection_of_which_everything_holds(
+    s3: S3,
+    imap_server: ImapServer,
+    bucket: str,
+    connect: Connect,
+    audience_manager: Connect,
+) -> None:
+    conn_id = audience_manager(
+        environment="custom",
+        bucket=bucket,
+        partner_name="acme",
+        aws_conn_id=connect(s3.airflow_connection()),
+        staging_location=f"s3://{bucket}/staging",
+        receipts_imap_conn_id=(mailbox := connect(imap_server.airflow_connection())),
+        receipts_location=f"s3://{bucket}/mail",
+    )
+    hook = AudienceManagerHook(conn_id)
+    holds, message = hook.test_connection()
+    assert message == (
+        f"Staging: s3://{bucket}/staging can be written, read and deleted from. "
+        f"Destination: s3://{bucket}/acme is there. "
+        f"Receipts: the mailbox {mailbox!r} takes the login and opens for reading. "
+        f"Receipts: s3://{bucket}/mail can be listed."
+    )
+    assert holds
+    assert list(hook.open_folder(f"s3://{bucket}").list()) == []
+    assert hook.destination_name == f"custom/s3://{bucket}/acme"
+
+
+def test_an_ftp_connection(
+    ftp_server: FtpServer, tmp_path: Path, connect: Connect, audience_manager: Connect
+) -> None:
+    directory = ftp_server.root / uuid4().hex
+    directory.mkdir()
+    conn_id = audience_manager(
+        environment="custom",
+        transport="ftp",
+        ftp_conn_id=connect(ftp_server.airflow_connection()),
+        ftp_directory=f"/{directory.name}",
+        staging_location=str(tmp_path),
+    )
+    holds, message = AudienceManagerHook(conn_id).test_connection()
+    assert message == (
+        f"Staging: {tmp_path} can be written, read and deleted from. "
+        f"Destination: ftp://127.0.0.1/{directory.name} takes the login and has the directory. "
+        f"Receipts: none are read, since neither a mailbox nor a folder is named."
+    )
+    assert holds
+    assert list(directory.iterdir()) == []
+
+
+def test_each_part_that_fails_says_so_and_no_secret(
+    ftp_server: FtpServer,
+    imap_server: ImapServer,
+    tmp_path: Path,
+    connect: Connect,
+    audience_manager: Connect,
+) -> None:
+    wrong = {"password": "planted-secret"}
+    ftp = connect({**ftp_server.airflow_connection(), **wrong})
+    imap = connect({**imap_server.airflow_connection(), **wrong})
+    (tmp_path / "file").touch()
+    conn_id = audience_manager(
+        environment="custom",
+        transport="ftp",
+        ftp_conn_id=ftp,
+        staging_location=f"{tmp_path}/file",
+        receipts_imap_conn_id=imap,
+    )
+    holds, message = AudienceManagerHook(conn_id).test_connection()
+    assert not holds
+    assert "planted" not in message
+    assert "Staging: cannot write" in message
+    assert (
+        f"Destination: FTP connection {ftp!r}: 127.0.0.1 refuses the login; check login and "
+        f"password." in message
+    )
+    assert (
+        f"Receipts: mailbox {imap!r}: the server refuses the login; check login and password."
+        in message
+    )
+
+
+def test_a_wrong_field_is_the_whole_answer(audience_manager: Connect) -> None:
+    conn_id = audience_manager(environment="prod")
+    assert AudienceManagerHook(conn_id).test_connection() == (
+        False,
+        f"connection {conn_id!r}: environment: 'prod' is none of production, beta, custom",
+    )
+
+
+def test_another_host_than_adobes_is_refused_before_anything_is_sent(
+    ftp_server: FtpServer, connect: Connect, audience_manager: Connect
+) -> None:
+    ftp = connect(ftp_server.airflow_connection())
+    conn_id = audience_manager(
+        environment="beta", transport="ftp", ftp_conn_id=ftp, staging_location="/data"
+    )
+    hook = AudienceManagerHook(conn_id)
+    for use in (hook.destination, hook.ftp_drop):
+        with pytest.raises(ConfigurationError) as caught:
+            use()
+        assert str(caught.value) == (
+            f"connection {conn_id!r}: ftp_conn_id: {ftp!r} leads to '127.0.0.1', but the FTP host "
+            f"of the environment beta is 'sandbox-ftp-in.demdex.com' "
+            f"(batch-data-transfer-overview.md); nothing is sent there. Correct its host, or "
+            f"choose the environment custom"
+        )
+
+
+def test_adobes_host_is_taken_however_it_is_written(
+    connect: Connect, audience_manager: Connect
+) -> None:
+    ftp = connect({"conn_type": "ftp", "host": "FTP-in.demdex.com."})
+    conn_id = audience_manager(
+        environment="production", transport="ftp", ftp_conn_id=ftp, staging_location="/data"
+    )
+    hook = AudienceManagerHook(conn_id)
+    assert hook.destination_url == "ftp://ftp-in.demdex.com/"
+
+
+def test_production_is_adobes_bucket(connect: Connect, audience_manager: Connect) -> None:
+    aws = connect({"conn_type": "aws", "login": "x", "password": "y"})
+    conn_id = audience_manager(
+        environment="production", partner_name="acme", aws_conn_id=aws, staging_location="/data"
+    )
+    hook = AudienceManagerHook(conn_id)
+    assert hook.destination().url == "s3://demdex-s2s-clients/acme"
+    assert hook.destination_name == "production/acme"
+
+
+def test_connections_that_are_not_there(audience_manager: Connect) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        _ = AudienceManagerHook("absent").settings
+    assert str(caught.value) == (
+        "audience_manager_conn_id: Airflow has no connection 'absent'; create it or name another"
+    )
+    conn_id = audience_manager(partner_name="acme", staging_location="s3://crm", aws_conn_id="none")
+    with pytest.raises(ConfigurationError, match="aws_conn_id: Airflow has no connection 'none'"):
+        AudienceManagerHook(conn_id).staging()
+
+
+def test_folders_open_by_url(tmp_path: Path, audience_manager: Connect) -> None:
+    hook = AudienceManagerHook(audience_manager(partner_name="acme", staging_location="/data"))
+    (tmp_path / "a.csv").write_text("id\n")
+    for url in (str(tmp_path), f"file://{tmp_path}"):
+        assert hook.open_folder(url).read_bytes("a.csv") == b"id\n"
+    for url in ("ftp://host/a", "relative", "s3://Bad_Bucket/x", "/a/../b"):
+        with pytest.raises(ConfigurationError, match="is expected"):
+            hook.open_folder(url)
+
+
+def test_the_form_of_older_airflows_has_the_same_fields() -> None:
+    class Field:
+        def __init__(self, label: str, **rest: object) -> None:
+            self.label, self.rest = label, rest
+
+    modules = {}
+    for name in ("wtforms", "wtforms.validators", "flask_babel", "flask_appbuilder.fieldwidgets"):
+        modules[name] = ModuleType(name)
+    vars(modules["wtforms"]).update(StringField=Field)
+    vars(modules["wtforms.validators"]).update(any_of=tuple)
+    vars(modules["flask_babel"]).update(lazy_gettext=str)
+    vars(modules["flask_appbuilder.fieldwidgets"]).update(BS3TextFieldWidget=object)
+    modules["flask_appbuilder"] = ModuleType("flask_appbuilder")
+    with mock.patch.dict("sys.modules", modules):
+        widgets = AudienceManagerHook.get_connection_form_widgets()
+    (described,) = get_provider_info()["connection-types"]
+    assert list(widgets) == list(described["conn-fields"])
+    assert widgets["transport"].rest["validators"] == [("s3", "ftp")]
+    behaviour = AudienceManagerHook.get_ui_field_behaviour()
+    assert behaviour["hidden_fields"] == described["ui-field-behaviour"]["hidden-fields"]
+
+
+def test_the_metadata_names_this_hook() -> None:
+    (described,) = get_provider_info()["connection-types"]
+    module, _, name = described["hook-class-name"].rpartition(".")
+    assert getattr(import_module(module), name) is AudienceManagerHook
+    assert AudienceManagerHook.conn_type == described["connection-type"]
+    assert AudienceManagerHook.hook_name == described["hook-name"]

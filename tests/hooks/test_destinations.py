@@ -1,0 +1,360 @@
+"""Sending, against real servers: names, days, records, and what a crash leaves."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from airflow_am_provider.audience_manager.errors import (
+    ConfigurationError,
+    DataError,
+    TransientError,
+)
+from airflow_am_provider.hooks.destinations import OBJECT_ARGS, FtpDestination, S3Destination
+from airflow_am_provider.stores import FtpDrop, LocalFolder, S3Folder
+from demo.local.ftp import FtpServer
+from demo.local.s3 import S3
+from tests.deliveries import NAMES, content_of, stage
+
+LATE = datetime(2026, 11, 5, 23, 59, 58, tzinfo=UTC)
+NEXT_DAY = datetime(2026, 11, 6, 0, 3, tzinfo=UTC)
+KEYS = [f"acme/date=2026-11-05/{name}" for name in NAMES]
+
+
+class Crash(BaseException):
+    """The worker is killed: nothing tidies up."""
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> LocalFolder:
+    return LocalFolder(tmp_path / "staging")
+
+
+@pytest.fixture
+def to_s3(s3: S3, bucket: str) -> S3Destination:
+    folder = S3Folder(s3.client(), bucket, extra_args=OBJECT_ARGS)
+    return S3Destination(folder=folder, partner_name="acme")
+
+
+@pytest.fixture
+def ftp_directory(ftp_server: FtpServer) -> Path:
+    directory = ftp_server.root / uuid4().hex
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def to_ftp(ftp_server: FtpServer, ftp_directory: Path) -> FtpDestination:
+    ftp_server.faults.unlink(missing_ok=True)
+
+    def connect() -> Any:
+        client = ftp_server.connect()
+        client.voidcmd("TYPE I")
+        return client
+
+    return FtpDestination(
+        open_drop=partial(FtpDrop, connect, f"/{ftp_directory.name}", pause_s=0.01, attempts=3),
+        url=f"ftp://127.0.0.1/{ftp_directory.name}",
+    )
+
+
+def objects(destination: S3Destination) -> dict[str, bytes | None]:
+    folder = destination.folder
+    return {entry.path: folder.read_bytes(entry.path) for entry in folder.list()}
+
+
+def record(staging: LocalFolder, name: str = "sent.json") -> dict[str, Any]:
+    content = staging.read_bytes(f"deliveries/data/0123456789abcdef0123/{name}")
+    found: dict[str, Any] = json.loads(content or b"{}")
+    return found
+
+
+def fail_write(
+    monkeypatch: pytest.MonkeyPatch, folder: LocalFolder, at: int, error: BaseException
+) -> None:
+    """Let the ``at``-th change of the record fail."""
+    count, write = 0, folder.write_bytes
+
+    def write_bytes(path: str, content: bytes) -> None:
+        nonlocal count
+        if path.endswith("/sent.json"):
+            count += 1
+            if count == at:
+                raise error
+        write(path, content)
+
+    monkeypatch.setattr(folder, "write_bytes", write_bytes)
+
+
+class TestS3:
+    def test_parts_go_under_partner_and_day_with_the_acl(
+        self, staging: LocalFolder, to_s3: S3Destination, bucket: str, s3: S3
+    ) -> None:
+        sent = to_s3.send(stage(staging), staging, clock=lambda: LATE)
+        assert objects(to_s3) == dict(zip(KEYS, map(content_of, NAMES), strict=True))
+        for key in KEYS:
+            acl = s3.client().get_object_acl(Bucket=bucket, Key=key)
+            assert [grant["Permission"] for grant in acl["Grants"]] == ["FULL_CONTROL"]
+        assert sent.sent_at == "2026-11-05T23:59:58+00:00"
+        assert sent.to_json() == record(staging)
+        assert [part["destination"] for part in record(staging)["parts"]] == [
+            f"s3://{bucket}/{key}" for key in KEYS
+        ]
+
+    def test_the_day_is_that_of_the_first_attempt(
+        self, staging: LocalFolder, to_s3: S3Destination, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        manifest = stage(staging)
+        fail_write(monkeypatch, staging, 2, TransientError("cut"))
+        with pytest.raises(TransientError):
+            to_s3.send(manifest, staging, clock=lambda: LATE)
+        sent = to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
+        assert list(objects(to_s3)) == KEYS
+        assert (sent.day, sent.sent_at) == ("2026-11-05", "2026-11-06T00:03:00+00:00")
+
+    @pytest.mark.parametrize("killed_at", [1, 2, 3])
+    def test_a_worker_killed_between_sending_and_recording(
+        self,
+        staging: LocalFolder,
+        to_s3: S3Destination,
+        monkeypatch: pytest.MonkeyPatch,
+        killed_at: int,
+    ) -> None:
+        manifest = stage(staging)
+        with monkeypatch.context() as patch:
+            fail_write(patch, staging, killed_at, Crash())
+            with pytest.raises(Crash):
+                to_s3.send(manifest, staging, clock=lambda: LATE)
+        to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
+        assert objects(to_s3) == dict(zip(KEYS, map(content_of, NAMES), strict=True))
+        assert len(record(staging)["parts"]) == 2
+
+    def test_what_was_sent_is_not_sent_again(
+        self, staging: LocalFolder, to_s3: S3Destination, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        manifest = stage(staging)
+        first = to_s3.send(manifest, staging, clock=lambda: LATE)
+        for key in KEYS:
+            to_s3.folder.delete(key)
+        assert to_s3.send(manifest, staging, clock=lambda: NEXT_DAY) == first
+        assert objects(to_s3) == {}
+        assert "All of it was sent already" in caplog.text
+
+    def test_only_what_is_missing_is_sent(
+        self, staging: LocalFolder, to_s3: S3Destination, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        manifest = stage(staging)
+        with monkeypatch.context() as patch:
+            fail_write(patch, staging, 2, TransientError("cut"))
+            with pytest.raises(TransientError):
+                to_s3.send(manifest, staging, clock=lambda: LATE)
+        to_s3.folder.delete(KEYS[0])
+        to_s3.send(manifest, staging, clock=lambda: LATE)
+        assert list(objects(to_s3)) == KEYS[1:]
+
+    def test_a_damaged_part_never_appears(self, staging: LocalFolder, to_s3: S3Destination) -> None:
+        manifest = stage(staging)
+        damaged = content_of(NAMES[1])[:-1] + b"\x00"
+        staging.write_bytes(manifest.parts[1].path, damaged)
+        with pytest.raises(DataError) as caught:
+            to_s3.send(manifest, staging, clock=lambda: LATE)
+        assert str(caught.value).startswith(f"{NAMES[1]}: staged are 200,000 bytes with SHA-256 ")
+        assert str(caught.value).endswith("nothing of it was sent under its name")
+        assert list(objects(to_s3)) == KEYS[:1]
+
+    @pytest.mark.parametrize(
+        ("break_it", "message"),
+        [
+            (
+                lambda staging, path: staging.delete(path),
+                (
+                    "is not there, and nothing was sent now; if staging was cleaned, format the "
+                    "rows again"
+                ),
+            ),
+            (
+                lambda staging, path: staging.write_bytes(path, b"short"),
+                "has 5 bytes, but the manifest says 200,000; nothing was sent now",
+            ),
+        ],
+    )
+    def test_all_parts_are_looked_at_before_the_first_goes(
+        self,
+        staging: LocalFolder,
+        to_s3: S3Destination,
+        break_it: Callable[[LocalFolder, str], None],
+        message: str,
+    ) -> None:
+        manifest = stage(staging)
+        break_it(staging, manifest.parts[1].path)
+        with pytest.raises(DataError) as caught:
+            to_s3.send(manifest, staging, clock=lambda: LATE)
+        where = f"{NAMES[1]}: {staging.url}/{manifest.parts[1].path} "
+        assert str(caught.value) == where + message
+        assert objects(to_s3) == {}
+
+    def test_an_account_that_may_only_write(
+        self, staging: LocalFolder, to_s3: S3Destination
+    ) -> None:
+        asked: list[str] = []
+        client = to_s3.folder.client  # type: ignore[attr-defined]
+        client.meta.events.register("before-call.s3", lambda model, **_: asked.append(model.name))
+        large = {NAMES[0]: content_of("large", 20 << 20), NAMES[1]: b"small"}
+        to_s3.send(stage(staging, large), staging, clock=lambda: LATE)
+        assert set(asked) == {
+            "CreateMultipartUpload",
+            "UploadPart",
+            "CompleteMultipartUpload",
+            "PutObject",
+        }
+
+    def test_another_content_under_a_name_that_was_sent(
+        self, staging: LocalFolder, to_s3: S3Destination, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        manifest = stage(staging)
+        with monkeypatch.context() as patch:
+            fail_write(patch, staging, 2, TransientError("cut"))
+            with pytest.raises(TransientError):
+                to_s3.send(manifest, staging, clock=lambda: LATE)
+        other = stage(staging, {name: content_of(name + "x") for name in NAMES})
+        with pytest.raises(DataError, match="nothing is sent under a name twice"):
+            to_s3.send(other, staging, clock=lambda: LATE)
+
+    def test_another_destination_has_a_record_of_its_own(
+        self, staging: LocalFolder, to_s3: S3Destination
+    ) -> None:
+        manifest = stage(staging)
+        elsewhere = replace(to_s3, partner_name="other")
+        to_s3.send(manifest, staging, clock=lambda: LATE)
+        for _ in range(2):
+            sent = elsewhere.send(manifest, staging, clock=lambda: NEXT_DAY)
+            assert (sent.destination, sent.day) == (elsewhere.url, "2026-11-06")
+        assert record(staging)["destination"] == to_s3.url
+        assert len(objects(to_s3)) == 4
+
+    def test_a_record_that_cannot_be_read_stops_everything(
+        self, staging: LocalFolder, to_s3: S3Destination
+    ) -> None:
+        manifest = stage(staging)
+        staging.write_bytes(f"{manifest.location}/sent.json", b'{"version": 9}')
+        with pytest.raises(DataError) as caught:
+            to_s3.send(manifest, staging)
+        assert str(caught.value) == (
+            f"{staging.url}/{manifest.location}/sent.json: not a record of sending: version 9 is "
+            f"not 1; what was sent is not known, so nothing is sent. Look at the destination, then "
+            f"delete this file to send all parts again under the same names"
+        )
+
+
+class TestFtp:
+    def test_a_cut_transfer_ends_with_the_same_bytes(
+        self,
+        staging: LocalFolder,
+        to_ftp: FtpDestination,
+        ftp_directory: Path,
+        ftp_server: FtpServer,
+    ) -> None:
+        ftp_server.cut_uploads(after_bytes=100_000, control_too=True)
+        sent = to_ftp.send(stage(staging), staging, clock=lambda: LATE)
+        found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
+        assert found == {name: content_of(name) for name in NAMES}
+        assert [part.destination for part in sent.parts.values()] == [
+            f"{to_ftp.url}/{name}" for name in NAMES
+        ]
+
+    def test_no_part_has_its_name_before_all_are_there(
+        self,
+        staging: LocalFolder,
+        to_ftp: FtpDestination,
+        ftp_directory: Path,
+    ) -> None:
+        manifest = stage(staging)
+        damaged = content_of(NAMES[1])[:-1] + b"\x00"
+        staging.write_bytes(manifest.parts[1].path, damaged)
+        with pytest.raises(DataError):
+            to_ftp.send(manifest, staging)
+        assert [path.name for path in ftp_directory.iterdir()] == [f"{NAMES[0]}.part"]
+
+    def test_the_next_task_goes_on_where_the_last_one_gave_up(
+        self,
+        staging: LocalFolder,
+        to_ftp: FtpDestination,
+        ftp_directory: Path,
+        ftp_server: FtpServer,
+    ) -> None:
+        manifest = stage(staging)
+        ftp_server.cut_uploads(after_bytes=10_000, times=3)
+        with pytest.raises(TransientError):
+            to_ftp.send(manifest, staging)
+        begun = (ftp_directory / f"{NAMES[0]}.part").stat().st_size
+        assert 0 < begun < 200_000
+        to_ftp.send(manifest, staging)
+        found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
+        assert found == {name: content_of(name) for name in NAMES}
+
+    @pytest.mark.parametrize("killed_at", [1, 2, 3, 4, 5])
+    def test_a_worker_killed_at_any_record(
+        self,
+        staging: LocalFolder,
+        to_ftp: FtpDestination,
+        ftp_directory: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        killed_at: int,
+    ) -> None:
+        manifest = stage(staging)
+        with monkeypatch.context() as patch:
+            fail_write(patch, staging, killed_at, Crash())
+            with pytest.raises(Crash):
+                to_ftp.send(manifest, staging)
+        to_ftp.send(manifest, staging)
+        found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
+        assert found == {name: content_of(name) for name in NAMES}
+
+    def test_a_file_picked_up_before_it_was_recorded_is_not_sent_again(
+        self,
+        staging: LocalFolder,
+        to_ftp: FtpDestination,
+        ftp_directory: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        manifest = stage(staging)
+        with monkeypatch.context() as patch:
+            fail_write(patch, staging, 3, Crash())
+            with pytest.raises(Crash):
+                to_ftp.send(manifest, staging)
+        picked_up = ftp_directory / NAMES[0].replace(".sync", ".processed")
+        (ftp_directory / NAMES[0]).rename(picked_up)
+        to_ftp.send(manifest, staging)
+        assert {path.name for path in ftp_directory.iterdir()} == {picked_up.name, NAMES[1]}
+
+    def test_a_file_that_is_gone_without_a_trace_is_sent_by_the_next_attempt(
+        self,
+        staging: LocalFolder,
+        to_ftp: FtpDestination,
+        ftp_directory: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        manifest = stage(staging)
+        with monkeypatch.context() as patch:
+            fail_write(patch, staging, 3, Crash())
+            with pytest.raises(Crash):
+                to_ftp.send(manifest, staging)
+        (ftp_directory / NAMES[0]).unlink()
+        with pytest.raises(TransientError, match="uploads it again under the same name"):
+            to_ftp.send(manifest, staging)
+        to_ftp.send(manifest, staging)
+        assert {path.name for path in ftp_directory.iterdir()} == set(NAMES)
+
+    def test_a_directory_that_is_not_there(
+        self, staging: LocalFolder, to_ftp: FtpDestination, ftp_directory: Path
+    ) -> None:
+        ftp_directory.rmdir()
+        with pytest.raises(ConfigurationError, match="the host refuses with reply 550"):
+            to_ftp.send(stage(staging), staging)

@@ -1,0 +1,173 @@
+"""Receipts' sources: a real mailbox and a folder of raw mails."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
+from airflow_am_provider.hooks.mailbox import Mail, Mailbox, ReceiptFolder
+from airflow_am_provider.stores import LocalFolder
+from demo.local.imap import ImapServer
+from tests.connections import Connect
+
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
+
+
+def mail(sender: str, body: bytes = b"Records received: 3 \xe2\x9c\x93 \xff\r\n") -> bytes:
+    return b"From: <" + sender.encode() + b">\r\nSubject: Result\r\n\r\n" + body
+
+
+@pytest.fixture
+def sender() -> str:
+    """An address of the test's own: the mailbox is shared by all of them."""
+    return f"{uuid4().hex}@adobe.example"
+
+
+@pytest.fixture
+def mailbox(imap_server: ImapServer, connect: Connect, sender: str) -> Mailbox:
+    return Mailbox(conn_id=connect(imap_server.airflow_connection()), sender=sender)
+
+
+def test_mail_is_read_byte_for_byte_and_stays_unread(
+    mailbox: Mailbox, imap_server: ImapServer, sender: str
+) -> None:
+    unread = imap_server.count("UNSEEN")
+    imap_server.append(mail(sender))
+    imap_server.append(mail("somebody@else.example"))
+    found = list(mailbox.mails(YESTERDAY))
+    assert [one.raw for one in found] == [mail(sender)]
+    assert imap_server.count("UNSEEN") == unread + 2
+
+
+def test_mail_seen_before_is_not_fetched_again(
+    mailbox: Mailbox, imap_server: ImapServer, sender: str
+) -> None:
+    imap_server.append(mail(sender, b"1\r\n"))
+    (first,) = mailbox.mails(YESTERDAY)
+    imap_server.append(mail(sender, b"2\r\n"))
+    (second,) = mailbox.mails(YESTERDAY, seen={first.identity})
+    assert second.raw == mail(sender, b"2\r\n")
+    assert list(mailbox.mails(YESTERDAY, seen={first.identity, second.identity})) == []
+    assert [one.identity for one in mailbox.mails(YESTERDAY)] == [first.identity, second.identity]
+
+
+def test_old_mail_is_left_alone(mailbox: Mailbox, imap_server: ImapServer, sender: str) -> None:
+    imap_server.append(mail(sender))
+    assert list(mailbox.mails(datetime.now(UTC) + timedelta(days=3))) == []
+
+
+def test_mail_that_is_too_long_is_not_fetched_and_told_once(
+    mailbox: Mailbox, imap_server: ImapServer, sender: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    imap_server.append(mail(sender, b"x" * 100_000))
+    imap_server.append(mail(sender, b"short\r\n"))
+    mailbox = Mailbox(conn_id=mailbox.conn_id, sender=sender, max_bytes=10_000)
+    for _ in range(2):
+        assert [one.raw for one in mailbox.mails(YESTERDAY)] == [mail(sender, b"short\r\n")]
+    assert caplog.text.count("receipts are read up to 10,000") == 1
+
+
+def test_a_folder_that_is_not_there(imap_server: ImapServer, connect: Connect) -> None:
+    document = imap_server.airflow_connection()
+    conn_id = connect({**document, "extra": {"use_ssl": False, "mail_folder": "Absent"}})
+    with pytest.raises(ConfigurationError) as caught:
+        Mailbox(conn_id=conn_id, sender="a@b").check()
+    assert str(caught.value) == (
+        f"mailbox {conn_id!r}: the server does not open the folder 'Absent'; check mail_folder in "
+        f"its extra"
+    )
+
+
+def test_a_server_without_tls_is_not_talked_to_by_default(
+    imap_server: ImapServer, connect: Connect
+) -> None:
+    conn_id = connect({**imap_server.airflow_connection(), "extra": {}})
+    with pytest.raises(TransientError, match="the server does not answer, or the line broke"):
+        Mailbox(conn_id=conn_id, sender="a@b", timeout_s=2).check()
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_silent_server_does_not_block(silent_port: int, connect: Connect) -> None:
+    conn_id = connect(
+        {
+            "conn_type": "imap",
+            "host": "127.0.0.1",
+            "port": silent_port,
+            "extra": {"use_ssl": False},
+        }
+    )
+    with pytest.raises(TransientError, match=f"mailbox '{conn_id}': TimeoutError"):
+        Mailbox(conn_id=conn_id, sender="a@b", timeout_s=0.2).check()
+
+
+def odd_server(answers: dict[bytes, bytes]) -> Iterator[int]:
+    """Speak just enough IMAP, with answers of one's own."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with server, server.accept()[0] as client, client.makefile("rwb") as file:
+            file.write(b"* OK odd\r\n")
+            file.flush()
+            for line in file:
+                tag, _, command = line.partition(b" ")
+                for start, answer in answers.items():
+                    if command.upper().startswith(start):
+                        file.write(answer)
+                file.write(tag + b" OK done\r\n")
+                file.flush()
+                if command.upper().startswith(b"LOGOUT"):
+                    return
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield server.getsockname()[1]
+
+
+def test_odd_answers_are_left_out(connect: Connect) -> None:
+    body = b"From: a@b\r\n\r\n\xff)\r\n"
+    answers = {
+        b"CAPABILITY": b"* CAPABILITY IMAP4rev1\r\n",
+        b"EXAMINE": b"* 3 EXISTS\r\n",
+        b"UID SEARCH": b"* SEARCH 7 x 99999999999 8\r\n* SEARCH 9\r\n* 4 EXISTS\r\n",
+        b"UID FETCH 7,8,9": (
+            b"* 1 FETCH (RFC822.SIZE 20 FLAGS (\\Seen) UID 7)\r\n"
+            b"* 2 FETCH (FLAGS ())\r\n* 3 FETCH (UID 9 RFC822.SIZE 999999999999)\r\n"
+        ),
+        b"UID FETCH 7 ": (
+            b"* 2 FETCH (FLAGS (\\Recent) UID 8)\r\n"
+            b"* 1 FETCH (UID 7 BODY[] {%d}\r\n%s)\r\n* 9 EXPUNGE\r\n" % (len(body), body)
+        ),
+    }
+    port = next(odd_server(answers))
+    conn_id = connect(
+        {"conn_type": "imap", "host": "127.0.0.1", "port": port, "extra": {"use_ssl": False}}
+    )
+    mailbox = Mailbox(conn_id=conn_id, sender="a@b", timeout_s=5)
+    assert list(mailbox.mails(YESTERDAY)) == [Mail("imap:127.0.0.1/INBOX;0;7", body)]
+
+
+def test_a_folder_of_raw_mails(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path)
+    folder.write_bytes("2026/11/a", b"first")
+    folder.write_bytes("too-long", b"x" * 200)
+    source = ReceiptFolder(folder=folder, max_bytes=100)
+    (first,) = source.mails(YESTERDAY)
+    assert first.raw == b"first"
+    folder.write_bytes("b", b"second")
+    (second,) = source.mails(YESTERDAY, seen={first.identity})
+    assert second.raw == b"second"
+    assert list(source.mails(datetime.now(UTC) + timedelta(hours=1))) == []
+    folder.write_bytes("2026/11/a", b"replaced")
+    assert {one.raw for one in source.mails(YESTERDAY, seen={first.identity})} == {
+        b"replaced",
+        b"second",
+    }

@@ -1,0 +1,129 @@
+"""The connection's fields: what holds, and what the messages say when something does not."""
+
+import pytest
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.hooks.settings import CONNECTION_FIELDS, ConnectionSettings
+
+S3 = {"partner_name": "acme", "staging_location": "s3://crm/staging"}
+FTP = {"transport": "ftp", "ftp_conn_id": "adobe_ftp", "staging_location": "/data/staging"}
+
+
+def test_empty_fields_mean_their_defaults() -> None:
+    settings = ConnectionSettings.parse({**S3, "environment": "", "bucket": None}, "am")
+    assert (settings.environment, settings.transport, settings.bucket) == ("beta", "s3", None)
+    assert settings.aws_conn_id == "aws_default"
+    assert settings.receipts_sender == "aam-noreply@adobe.com"
+    assert settings.receipts_authentication == "if_present"
+
+
+def test_adobes_environments_have_their_bucket() -> None:
+    production = ConnectionSettings.parse({**S3, "environment": "production"}, "am")
+    assert production.destination_bucket == "demdex-s2s-clients"
+    custom = ConnectionSettings.parse({**S3, "environment": "custom", "bucket": "sandbox"}, "am")
+    assert (custom.destination_bucket, custom.adobe) == ("sandbox", None)
+
+
+def test_ftp_needs_no_partner_name() -> None:
+    assert ConnectionSettings.parse(FTP, "am").ftp_directory == "/"
+
+
+def test_every_field_of_the_form_is_a_setting() -> None:
+    assert set(CONNECTION_FIELDS) == set(ConnectionSettings.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (
+            {**S3, "environment": "prod"},
+            "connection 'am': environment: 'prod' is none of production, beta, custom",
+        ),
+        ({**S3, "transport": "sftp"}, "connection 'am': transport: 'sftp' is none of s3, ftp"),
+        (
+            {"staging_location": "/data"},
+            (
+                "connection 'am': partner_name: missing; transport s3 puts every file under "
+                "PARTNER_NAME/ (inbound-s3-filenames.md)"
+            ),
+        ),
+        (
+            {**S3, "partner_name": "a/b"},
+            (
+                "connection 'am': partner_name: partner name 'a/b': letters, digits, '.', '_' and "
+                "'-' only, since it becomes a folder in Adobe's bucket (inbound-s3-filenames.md)"
+            ),
+        ),
+        (
+            {**S3, "environment": "custom"},
+            (
+                "connection 'am': bucket: '' is not the name of a bucket; the environment custom "
+                "needs one"
+            ),
+        ),
+        (
+            {**S3, "bucket": "mine"},
+            (
+                "connection 'am': bucket: 'mine': the environment beta has its own, "
+                "demdex-s2s-clients-sandbox-us-east-1; leave it empty or choose custom"
+            ),
+        ),
+        (
+            {"transport": "ftp", "staging_location": "/data"},
+            (
+                "connection 'am': ftp_conn_id: missing; transport ftp needs the Airflow connection "
+                "of the FTP account"
+            ),
+        ),
+        (
+            {**FTP, "ftp_directory": "/in/../out"},
+            "connection 'am': ftp_directory: '/in/../out' is not an absolute path without '..'",
+        ),
+        (
+            {"partner_name": "acme"},
+            (
+                "connection 'am': staging_location: missing; it says where deliveries are "
+                "prepared: s3://bucket/prefix, or an absolute path that every worker shares"
+            ),
+        ),
+        (
+            {**S3, "staging_location": "staging"},
+            (
+                "connection 'am': staging_location: 'staging' is neither s3://bucket/prefix nor an "
+                "absolute path"
+            ),
+        ),
+        (
+            {**S3, "receipts_location": "s3://"},
+            (
+                "connection 'am': receipts_location: 's3://' is neither s3://bucket/prefix nor an "
+                "absolute path"
+            ),
+        ),
+        (
+            {**S3, "receipts_sender": 'x" OR ALL "'},
+            "connection 'am': receipts_sender: 'x\" OR ALL \"' is not an e-mail address",
+        ),
+        (
+            {**S3, "receipts_authentication": "require"},
+            (
+                "connection 'am': receipts_authserv_id: missing; with receipts_authentication "
+                "'require' it must be the name that your mail server writes first in "
+                "Authentication-Results, or anybody can write that header (RFC 8601)"
+            ),
+        ),
+        ({**S3, "bucket": 5}, "connection 'am': bucket: 5 is no text"),
+    ],
+)
+def test_what_is_wrong_is_said_whole(extra: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        ConnectionSettings.parse(extra, "am")
+    assert str(caught.value) == message
+
+
+def test_a_field_that_is_not_there() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        ConnectionSettings.parse({**S3, "stagging": "x"}, "am")
+    assert str(caught.value).startswith(
+        "connection 'am': stagging: there is no such field; there are environment, partner_name, "
+    )

@@ -1,0 +1,197 @@
+"""The upload operator on real servers, as Airflow runs it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+)
+
+from airflow_am_provider.operators.upload import UploadOperator
+from airflow_am_provider.stores import LocalFolder
+from demo.local.ftp import FtpServer
+from demo.local.s3 import S3
+from tests.connections import Connect
+from tests.deliveries import NAMES, content_of, stage
+
+if TYPE_CHECKING:
+    from airflow_am_provider.formatting.manifest import Manifest
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> LocalFolder:
+    return LocalFolder(tmp_path / "staging")
+
+
+@pytest.fixture
+def conn_id(
+    s3: S3, bucket: str, staging: LocalFolder, connect: Connect, audience_manager: Connect
+) -> str:
+    return audience_manager(
+        environment="custom",
+        bucket=bucket,
+        partner_name="acme",
+        aws_conn_id=connect(s3.airflow_connection()),
+        staging_location=staging.url,
+    )
+
+
+def upload(manifest: object, conn_id: str) -> dict[str, Any]:
+    operator = UploadOperator(task_id="upload", manifest=manifest, audience_manager_conn_id=conn_id)
+    return operator.execute({})  # type: ignore[typeddict-item]
+
+
+def test_a_delivery_is_sent_and_described_for_the_sensor(
+    s3: S3,
+    bucket: str,
+    staging: LocalFolder,
+    conn_id: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    manifest = stage(staging)
+    sent = upload(manifest.to_json(), conn_id)
+    assert json.loads(json.dumps(sent)) == {
+        "delivery_id": manifest.delivery_id,
+        "kind": "data",
+        "files": dict.fromkeys(NAMES, 1000),
+        "rows_read": 2005,
+        "rows_written": 2000,
+        "rows_set_aside": 5,
+        "destination": f"s3://{bucket}/acme",
+        "day": sent["day"],
+        "begun_at": sent["begun_at"],
+        "sent_at": sent["sent_at"],
+        "staging": staging.url,
+        "location": "deliveries/data/0123456789abcdef0123",
+        "manifest": "deliveries/data/0123456789abcdef0123/manifest.json",
+        "window": {
+            "start": "2026-11-04T00:00:00+00:00",
+            "end": "2026-11-05T00:00:00+00:00",
+        },
+    }
+    for name in NAMES:
+        key = f"acme/date={sent['day']}/{name}"
+        body = s3.client().get_object(Bucket=bucket, Key=key)["Body"].read()
+        assert body == content_of(name)
+        assert f"{name}: 0.2 MB in " in caplog.text
+    assert (
+        f"Sent delivery {manifest.delivery_id}: 2 files, 2,000 lines, 0.4 MB, to "
+        f"s3://{bucket}/acme at {sent['sent_at']}, in " in caplog.text
+    )
+    assert "2,005 rows read = 2,000 written + 5 set aside" in caplog.text
+
+
+def test_a_cleared_task_gives_the_same_answer_and_sends_nothing(
+    s3: S3,
+    bucket: str,
+    staging: LocalFolder,
+    conn_id: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    manifest = stage(staging)
+    first = upload(manifest.to_json(), conn_id)
+    client = s3.client()
+    for name in NAMES:
+        client.delete_object(Bucket=bucket, Key=f"acme/date={first['day']}/{name}")
+    assert upload(json.dumps(manifest.to_json()), conn_id) == first
+    assert "Contents" not in client.list_objects_v2(Bucket=bucket)
+    assert "nothing is sent now" in caplog.text
+
+
+def test_ftp_when_the_connection_says_so(
+    ftp_server: FtpServer,
+    staging: LocalFolder,
+    tmp_path: Path,
+    connect: Connect,
+    audience_manager: Connect,
+) -> None:
+    directory = ftp_server.root / tmp_path.name
+    directory.mkdir()
+    conn_id = audience_manager(
+        environment="custom",
+        transport="ftp",
+        ftp_conn_id=connect(ftp_server.airflow_connection()),
+        ftp_directory=f"/{directory.name}",
+        staging_location=staging.url,
+    )
+    sent = upload(stage(staging).to_json(), conn_id)
+    assert sent["destination"] == f"ftp://127.0.0.1/{directory.name}"
+    found = {path.name: path.read_bytes() for path in directory.iterdir()}
+    assert found == {name: content_of(name) for name in NAMES}
+
+
+def test_nothing_to_send_is_a_skip(staging: LocalFolder, conn_id: str) -> None:
+    manifest = stage(staging).to_json()
+    empty = manifest | {
+        "parts": [],
+        "rows_read": 5,
+        "rows_written": 0,
+    }
+    with pytest.raises(AirflowSkipException) as caught:
+        upload(empty, conn_id)
+    assert str(caught.value) == (
+        "Delivery 0123456789abcdef0123 has no parts: of 5 rows read none was written and 5 were "
+        "set aside, so there is nothing to send"
+    )
+
+
+def test_a_damaged_part_fails_without_a_retry(
+    s3: S3, bucket: str, staging: LocalFolder, conn_id: str
+) -> None:
+    manifest = stage(staging)
+    for part in manifest.parts:
+        staging.write_bytes(part.path, b"\x00" * part.compressed_bytes)
+    with pytest.raises(AirflowFailException, match="nothing of it was sent under its name"):
+        upload(manifest.to_json(), conn_id)
+    assert "Contents" not in s3.client().list_objects_v2(Bucket=bucket)
+
+
+def test_a_silent_server_fails_with_a_retry(
+    staging: LocalFolder, connect: Connect, audience_manager: Connect
+) -> None:
+    aws = connect(
+        {
+            "conn_type": "aws",
+            "login": "planted-key",
+            "password": "planted-secret",
+            "extra": {
+                "endpoint_url": "http://127.0.0.1:9",
+                "config_kwargs": {"retries": {"max_attempts": 0}},
+            },
+        }
+    )
+    conn_id = audience_manager(
+        environment="custom",
+        bucket="sandbox",
+        partner_name="acme",
+        aws_conn_id=aws,
+        staging_location=staging.url,
+    )
+    with pytest.raises(AirflowException) as caught:
+        upload(stage(staging).to_json(), conn_id)
+    assert not isinstance(caught.value, AirflowFailException)
+    assert "the server did not answer, or the line broke" in str(caught.value)
+    assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize("manifest", [None, "", "{}", {"version": 1}, []])
+def test_something_else_than_a_manifest(manifest: object, conn_id: str) -> None:
+    with pytest.raises(AirflowFailException, match=r"^manifest: "):
+        upload(manifest, conn_id)
+
+
+def test_a_manifest_of_another_staging(staging: LocalFolder, tmp_path: Path, conn_id: str) -> None:
+    elsewhere: Manifest = stage(LocalFolder(tmp_path / "elsewhere"))
+    with pytest.raises(AirflowFailException) as caught:
+        upload(elsewhere.to_json(), conn_id)
+    assert str(caught.value) == (
+        f"manifest 0123456789abcdef0123 was staged at {tmp_path}/elsewhere, but the connection "
+        f"{conn_id!r} has the staging location {staging.url}; format and upload with the same "
+        f"connection"
+    )

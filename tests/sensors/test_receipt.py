@@ -1,0 +1,626 @@
+"""The receipt sensor with real mailboxes, folders, buckets and FTP hosts."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_am_provider.audience_manager.receipts import Receipt
+from airflow_am_provider.operators.upload import UploadOperator
+from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
+from airflow_am_provider.stores import LocalFolder
+from demo.local.ftp import FtpServer
+from demo.local.imap import ImapServer
+from demo.local.s3 import S3
+from tests.connections import Connect
+from tests.deliveries import NAMES, content_of, stage
+
+SUBJECT = "Adobe Audience Manager Server-To-Server Processing Result:"
+OTHER = "ftp_dpm_7_1366545799.sync.gz"
+CONTEXT: Any = {}
+
+
+@dataclass
+class World:
+    """A connection, its staging, its mail, and a delivery that was sent."""
+
+    conn_id: str
+    staging: LocalFolder
+    append: Callable[[bytes], None]
+    sender: str
+    delivery: dict[str, Any] = field(default_factory=dict)
+
+    def receipt(
+        self, names: Iterable[str], *, sender: str | None = None, headers: str = "", **counts: int
+    ) -> bytes:
+        """Let a receipt arrive; gives it."""
+        paths = tuple(f"s3n://bucket/2026-11-05/{name}" for name in names)
+        raw = (
+            f"{headers}From: <{sender or self.sender}>\r\nSubject: {SUBJECT}\r\n"
+            f"Message-ID: <{uuid4().hex}@adobe.example>\r\n\r\n"
+        ) + str(Receipt(paths=paths, **counts)).replace("\n", "\r\n")
+        self.append(raw.encode())
+        return raw.encode()
+
+    def sensor(self, **arguments: Any) -> DeliveryReceiptSensor:
+        arguments = {"poke_interval": 0.05, "timeout": 5, **arguments}
+        return DeliveryReceiptSensor(
+            task_id="receipt",
+            **{"delivery": self.delivery, "audience_manager_conn_id": self.conn_id, **arguments},
+        )
+
+    def written(self) -> dict[str, Any]:
+        content = self.staging.read_bytes(f"{self.delivery['location']}/reconciliation.json")
+        found: dict[str, Any] = json.loads(content or b"{}")
+        return found
+
+    def upload(self, **arguments: Any) -> dict[str, Any]:
+        manifest = stage(self.staging, **arguments)
+        return UploadOperator(
+            task_id="upload", manifest=manifest.to_json(), audience_manager_conn_id=self.conn_id
+        ).execute(CONTEXT)
+
+
+@pytest.fixture
+def mail_to_folder(tmp_path: Path) -> tuple[dict[str, str], Callable[[bytes], None]]:
+    folder = LocalFolder(tmp_path / "mail")
+    location = {"receipts_location": folder.url}
+    return location, lambda raw: folder.write_bytes(uuid4().hex, raw)
+
+
+@pytest.fixture
+def make_world(
+    s3: S3, bucket: str, tmp_path: Path, connect: Connect, audience_manager: Connect
+) -> Callable[..., World]:
+    staging = LocalFolder(tmp_path / "staging")
+
+    def make(append: Callable[[bytes], None], **extra: str) -> World:
+        sender = f"{uuid4().hex}@adobe.example"
+        fields = {
+            "environment": "custom",
+            "bucket": bucket,
+            "partner_name": "acme",
+            "aws_conn_id": connect(s3.airflow_connection()),
+            "staging_location": staging.url,
+            "receipts_sender": sender,
+            **extra,
+        }
+        world = World(audience_manager(**fields), staging, append, sender)
+        world.delivery = world.upload()
+        return world
+
+    return make
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World], mail_to_folder: Any) -> World:
+    location, append = mail_to_folder
+    return make_world(append, **location)
+
+
+@pytest.fixture
+def world_with_mailbox(
+    make_world: Callable[..., World], imap_server: ImapServer, connect: Connect
+) -> World:
+    conn_id = connect(imap_server.airflow_connection())
+    return make_world(imap_server.append, receipts_imap_conn_id=conn_id)
+
+
+def test_a_receipt_in_the_mailbox_is_reconciled(
+    world_with_mailbox: World, imap_server: ImapServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    world = world_with_mailbox
+    unread = imap_server.count("UNSEEN")
+    world.receipt(
+        NAMES, records_received=2000, format_errors=0, no_matching_aam_id=7, stored_records=1993
+    )
+    result = world.sensor(limits={"format_errors": 0}).execute(CONTEXT)
+    assert result == world.written()
+    assert json.loads(json.dumps(result)) == result
+    assert (result["verdict"], result["exact"], result["acknowledged"]) == (
+        "reconciled",
+        True,
+        True,
+    )
+    assert result["delivery_id"] == world.delivery["delivery_id"]
+    assert (result["counts"]["no_matching_aam_id"], result["rows_set_aside"]) == (7, 5)
+    assert (
+        "delivery              files  rows read  written  set aside  lines sent  received  stored"
+        "  verdict\n"
+        "0123456789abcdef0123    2/2      2,005    2,000          5       2,000     2,000   1,993"
+        "  reconciled" in caplog.text
+    )
+    assert "No Matching AAM ID: 7 of 2,000 records received" in caplog.text
+    assert imap_server.count("UNSEEN") == unread + 1
+
+
+def test_a_receipt_split_over_several_mails_and_come_twice(world: World) -> None:
+    for name in (NAMES[0], NAMES[0], NAMES[1]):
+        world.receipt([name], records_received=1000)
+    result = world.sensor().execute(CONTEXT)
+    assert (result["verdict"], result["receipts"], result["counts"]["records_received"]) == (
+        "reconciled",
+        2,
+        2000,
+    )
+
+
+def test_a_receipt_of_several_deliveries_says_what_is_not_known(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    world.receipt([*NAMES, OTHER], records_received=9000, stored_records=8000)
+    result = world.sensor().execute(CONTEXT)
+    assert (result["verdict"], result["exact"], result["counts"]) == ("shared", False, None)
+    assert result["shared_counts"]["records_received"] == 9000
+    assert "2,000   ≤ 9,000  ≤ 8,000  shared" in caplog.text
+
+
+def test_two_deliveries_in_one_receipt(world: World) -> None:
+    other = world.upload(contents={OTHER: content_of(OTHER)}, delivery_id="f" * 20)
+    world.receipt([*NAMES, OTHER], records_received=3000)
+    results = world.sensor(delivery=[world.delivery, None, other]).execute(CONTEXT)
+    assert [result["delivery_id"] for result in results] == [
+        world.delivery["delivery_id"],
+        "f" * 20,
+    ]
+    assert {result["verdict"] for result in results} == {"shared"}
+
+
+def test_a_late_receipt_is_waited_for(world: World) -> None:
+    world.receipt([NAMES[0]], records_received=1000)
+    sensor = world.sensor()
+    assert not sensor.poke(CONTEXT)
+    world.receipt([NAMES[1]], records_received=1000)
+    result = sensor.poke(CONTEXT)
+    assert result.is_done
+    assert result.xcom_value["verdict"] == "reconciled"
+
+
+def test_messages_are_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    read_bytes = LocalFolder.read_bytes
+
+    def count(self: LocalFolder, path: str) -> bytes | None:
+        read.append(path)
+        return read_bytes(self, path)
+
+    monkeypatch.setattr(LocalFolder, "read_bytes", count)
+    world.receipt([OTHER], records_received=1)
+    sensor = world.sensor()
+    for _ in range(5):
+        assert not sensor.poke(CONTEXT)
+    assert len(read) == 1
+
+
+def test_mail_that_is_no_receipt_of_adobes_changes_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.receipt(NAMES, sender="somebody@else.example", records_received=2000)
+    world.receipt(
+        NAMES,
+        headers="Authentication-Results: mx.example; dmarc=fail header.from=adobe.example\r\n",
+        records_received=2000,
+    )
+    world.append(f"From: <{world.sender}>\r\nSubject: {SUBJECT}\r\n\r\nplanted words".encode())
+    assert not world.sensor().poke(CONTEXT)
+    assert caplog.text.count("Not taken as a receipt: ") == 2
+    assert "is not authenticated" in caplog.text
+    assert "planted" not in caplog.text
+    assert "somebody" not in caplog.text
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_when_time_is_up_it_says_what_is_known(world: World, deferrable: bool) -> None:
+    world.receipt([NAMES[0]], records_received=1000)
+    sensor = world.sensor(timeout=0.2, deferrable=deferrable)
+    with pytest.raises(AirflowSensorTimeout) as caught:
+        run(sensor)
+    assert str(caught.value).endswith(
+        f"What is known: delivery {world.delivery['delivery_id']}: 1 of 2 files in receipts, "
+        f"waiting for {NAMES[1]}"
+    )
+
+
+class TestLimits:
+    @pytest.mark.parametrize("limits", [{"format_errors": 0.01}, {"format_errors": "20"}])
+    def test_over_the_limit_fails_without_a_retry(
+        self, world: World, limits: dict[str, Any]
+    ) -> None:
+        world.receipt(NAMES, records_received=2000, format_errors=21)
+        with pytest.raises(AirflowFailException, match="format_errors: 21") as caught:
+            world.sensor(limits=limits).execute(CONTEXT)
+        assert str(caught.value).startswith(f"delivery {world.delivery['delivery_id']}: ")
+        assert world.written()["problems"] == [str(caught.value).partition(": ")[2]]
+
+    def test_over_the_limit_may_skip_or_warn(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world.receipt(NAMES, records_received=2000, format_errors=1)
+        limits = {"format_errors": 0}
+        with pytest.raises(AirflowSkipException, match="format_errors: 1, over the limit of 0"):
+            world.sensor(limits=limits, on_breach="skip").execute(CONTEXT)
+        result = world.sensor(limits=limits, on_breach="warn").execute(CONTEXT)
+        assert result["problems"] == ["format_errors: 1, over the limit of 0"]
+        assert "format_errors: 1, over the limit of 0" in caplog.text
+
+    def test_within_the_limit(self, world: World) -> None:
+        world.receipt(NAMES, records_received=2000, format_errors=20)
+        result = world.sensor(limits={"format_errors": 0.01}).execute(CONTEXT)
+        assert result["problems"] == []
+
+    def test_records_that_are_wanting_are_a_breach_without_any_limit(self, world: World) -> None:
+        world.receipt(NAMES, records_received=1999)
+        with pytest.raises(AirflowFailException) as caught:
+            world.sensor().execute(CONTEXT)
+        assert str(caught.value) == (
+            f"delivery {world.delivery['delivery_id']}: 2,000 lines were sent, and 1,999 records "
+            f"received"
+        )
+
+    def test_a_limit_that_receipts_say_nothing_about(self, world: World) -> None:
+        world.receipt(NAMES, records_received=2000)
+        result = world.sensor(limits={"invalid_device_id": 0}).execute(CONTEXT)
+        assert result["open_questions"] == [
+            "invalid_device_id: not in every receipt, so its limit is not judged"
+        ]
+
+
+class TestMarkers:
+    def mark(self, s3: S3, bucket: str, world: World, name: str) -> None:
+        key = f"acme/date={world.delivery['day']}/{name}.processed"
+        s3.client().put_object(Bucket=bucket, Key=key, Body=b"")
+
+    def test_markers_in_the_bucket(self, s3: S3, bucket: str, world: World) -> None:
+        sensor = world.sensor(acknowledged_by="processed")
+        self.mark(s3, bucket, world, NAMES[0])
+        assert not sensor.poke(CONTEXT)
+        self.mark(s3, bucket, world, NAMES[1])
+        result = sensor.poke(CONTEXT).xcom_value
+        assert (result["acknowledged"], result["marked"]) == (True, list(NAMES))
+        assert (result["verdict"], result["counts"]) == ("pending", None)
+
+    def test_any_and_all(self, s3: S3, bucket: str, world: World) -> None:
+        self.mark(s3, bucket, world, NAMES[0])
+        world.receipt([NAMES[1]], records_received=1000)
+        assert world.sensor(acknowledged_by="any").poke(CONTEXT).is_done
+        assert not world.sensor(acknowledged_by="all").poke(CONTEXT)
+        self.mark(s3, bucket, world, NAMES[1])
+        world.receipt([NAMES[0]], records_received=1000)
+        assert world.sensor(acknowledged_by="all").poke(CONTEXT).is_done
+
+    @pytest.mark.parametrize("missing_is_forbidden", [False, True])
+    def test_whoever_may_not_list_asks_for_each_marker(
+        self,
+        s3: S3,
+        bucket: str,
+        world: World,
+        monkeypatch: pytest.MonkeyPatch,
+        missing_is_forbidden: bool,
+    ) -> None:
+        from airflow_am_provider.audience_manager.errors import ConfigurationError
+        from airflow_am_provider.stores import S3Folder
+
+        def refuse(self: S3Folder, prefix: str = "") -> Any:
+            raise ConfigurationError("S3 answered AccessDenied")
+
+        exists = S3Folder.exists
+
+        def refuse_what_is_missing(self: S3Folder, path: str) -> bool:
+            # As S3 answers those who may read objects and not list them.
+            return exists(self, path) or refuse(self)
+
+        monkeypatch.setattr(S3Folder, "list", refuse)
+        if missing_is_forbidden:
+            monkeypatch.setattr(S3Folder, "exists", refuse_what_is_missing)
+        sensor = world.sensor(acknowledged_by="processed")
+        for name in NAMES:
+            assert not sensor.poke(CONTEXT)
+            self.mark(s3, bucket, world, name)
+        assert sensor.poke(CONTEXT).is_done
+
+    def test_whoever_may_only_write_is_told_at_once(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from airflow_am_provider.audience_manager.errors import ConfigurationError
+        from airflow_am_provider.stores import S3Folder
+
+        def refuse(self: S3Folder, path: str = "") -> Any:
+            raise ConfigurationError("S3 answered AccessDenied")
+
+        monkeypatch.setattr(S3Folder, "list", refuse)
+        monkeypatch.setattr(S3Folder, "exists", refuse)
+        with pytest.raises(AirflowFailException, match="S3 answered AccessDenied"):
+            world.sensor(acknowledged_by="processed").poke(CONTEXT)
+
+    @pytest.fixture
+    def ftp_directory(self, ftp_server: FtpServer) -> Path:
+        directory = ftp_server.root / uuid4().hex
+        directory.mkdir()
+        return directory
+
+    @pytest.fixture
+    def ftp_world(
+        self,
+        make_world: Callable[..., World],
+        mail_to_folder: Any,
+        ftp_server: FtpServer,
+        ftp_directory: Path,
+        connect: Connect,
+    ) -> World:
+        location, append = mail_to_folder
+        return make_world(
+            append,
+            transport="ftp",
+            bucket="",
+            ftp_conn_id=connect(ftp_server.airflow_connection()),
+            ftp_directory=f"/{ftp_directory.name}",
+            **location,
+        )
+
+    def test_files_picked_up_on_ftp(self, ftp_world: World, ftp_directory: Path) -> None:
+        sensor = ftp_world.sensor(acknowledged_by="processed")
+        for name in NAMES:
+            assert not sensor.poke(CONTEXT)
+            (ftp_directory / name).rename(ftp_directory / name.replace(".sync", ".processed"))
+        assert sensor.poke(CONTEXT).is_done
+
+    def test_markers_that_were_seen_count_when_they_are_gone(
+        self, ftp_world: World, ftp_directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from airflow_am_provider.triggers.receipt import ReceiptTrigger
+
+        first, second = NAMES
+        (ftp_directory / first).rename(ftp_directory / first.replace(".sync", ".processed"))
+        look = ReceiptTrigger._look
+
+        def look_and_remove(self: ReceiptTrigger, watch: Any) -> Any:
+            found = look(self, watch)
+            for file in ftp_directory.iterdir():
+                file.unlink()
+            return found
+
+        def process() -> None:
+            (ftp_directory / first.replace(".sync", ".processed")).unlink()
+            (ftp_directory / second).rename(ftp_directory / second.replace(".sync", ".processed"))
+
+        monkeypatch.setattr(ReceiptTrigger, "_look", look_and_remove)
+        sensor = ftp_world.sensor(acknowledged_by="processed", deferrable=True)
+        assert run(sensor, meanwhile=process)["marked"] == list(NAMES)
+
+
+def run(sensor: DeliveryReceiptSensor, meanwhile: Callable[[], object] = lambda: None) -> Any:
+    """Run a sensor as Airflow does: execute, and, while it defers, trigger and resume."""
+    try:
+        return sensor.execute(CONTEXT)
+    except TaskDeferred as deferred:
+        wait = deferred
+    while True:
+        path, arguments = wait.trigger.serialize()
+        assert json.loads(json.dumps(arguments)) == arguments
+        module, _, name = path.rpartition(".")
+        trigger = getattr(import_module(module), name)(**arguments)
+        meanwhile()
+
+        async def first_event(trigger: Any = trigger) -> Any:
+            return await anext(aiter(trigger.run()))
+
+        event = asyncio.run(first_event())
+        payload = json.loads(json.dumps(event.payload))
+        resume = getattr(sensor, wait.method_name)
+        try:
+            return resume(CONTEXT, event=payload, **(wait.kwargs or {}))
+        except TaskDeferred as deferred:
+            wait = deferred
+
+
+class TestDeferrable:
+    def test_what_is_there_already_needs_no_trigger(self, world: World) -> None:
+        world.receipt(NAMES, records_received=2000)
+        result = world.sensor(deferrable=True).execute(CONTEXT)
+        assert result["verdict"] == "reconciled"
+
+    def test_it_waits_in_the_triggerer(self, world_with_mailbox: World) -> None:
+        world = world_with_mailbox
+        result = run(
+            world.sensor(deferrable=True),
+            meanwhile=lambda: world.receipt(NAMES, records_received=2000),
+        )
+        assert result["verdict"] == "reconciled"
+        assert world.written() == result
+
+    def test_a_breach_fails_after_resuming(self, world: World) -> None:
+        with pytest.raises(AirflowFailException, match="format_errors: 5"):
+            run(
+                world.sensor(deferrable=True, limits={"format_errors": 0}),
+                meanwhile=lambda: world.receipt(NAMES, records_received=2000, format_errors=5),
+            )
+
+    def test_no_message_travels_through_the_database(self, world: World) -> None:
+        with pytest.raises(TaskDeferred) as caught:
+            world.sensor(deferrable=True).execute(CONTEXT)
+        _, arguments = caught.value.trigger.serialize()
+        assert set(arguments) == {
+            "deliveries",
+            "audience_manager_conn_id",
+            "acknowledged_by",
+            "since",
+            "poll_interval_s",
+            "deadline",
+            "marked",
+            "max_failures",
+        }
+        assert caught.value.timeout is not None
+        assert caught.value.timeout > timedelta(minutes=10)
+
+    def trigger(self, world: World, **arguments: Any) -> Any:
+        from airflow_am_provider.triggers.receipt import ReceiptTrigger
+
+        now = datetime.now(UTC)
+        return ReceiptTrigger(
+            **{
+                "deliveries": [world.delivery],
+                "audience_manager_conn_id": world.conn_id,
+                "acknowledged_by": "receipt",
+                "since": (now - timedelta(hours=1)).isoformat(),
+                "poll_interval_s": 0.01,
+                "deadline": (now + timedelta(seconds=20)).isoformat(),
+                **arguments,
+            }
+        )
+
+    async def test_failures_in_a_row_are_bounded(
+        self, world: World, audience_manager: Connect, connect: Connect
+    ) -> None:
+        nobody = connect(
+            {"conn_type": "imap", "host": "127.0.0.1", "port": 9, "extra": {"use_ssl": False}}
+        )
+        world.conn_id = audience_manager(
+            environment="custom",
+            bucket=world.delivery["destination"].split("/")[2],
+            partner_name="acme",
+            staging_location=world.staging.url,
+            receipts_imap_conn_id=nobody,
+        )
+        event = await anext(aiter(self.trigger(world, max_failures=3).run()))
+        assert event.payload == {
+            "status": "failed",
+            "message": (
+                f"3 looks in a row failed, at last: mailbox {nobody!r}: ConnectionRefusedError; "
+                f"the server does not answer, or the line broke"
+            ),
+        }
+        sensor = world.sensor()
+        with pytest.raises(AirflowException, match="3 looks in a row failed") as caught:
+            sensor.execute_complete(CONTEXT, event.payload, datetime.now(UTC).isoformat())
+        assert not isinstance(caught.value, AirflowFailException)
+
+    async def test_a_wrong_connection_is_not_tried_again(self, world: World) -> None:
+        trigger = self.trigger(world, audience_manager_conn_id="absent")
+        event = await anext(aiter(trigger.run()))
+        assert event.payload["status"] == "error"
+        with pytest.raises(AirflowFailException, match="Airflow has no connection 'absent'"):
+            world.sensor().execute_complete(CONTEXT, event.payload, "2026-11-05T00:00:00+00:00")
+
+    async def test_the_triggerer_stays_awake_while_a_look_blocks(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import time
+
+        from airflow_am_provider.hooks.receipts import ReceiptWatch
+
+        look = ReceiptWatch.look
+
+        def slow(self: ReceiptWatch) -> Any:
+            time.sleep(0.5)
+            return look(self)
+
+        monkeypatch.setattr(ReceiptWatch, "look", slow)
+        world.receipt(NAMES, records_received=2000)
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.02)
+                ticks += 1
+
+        ticking = asyncio.create_task(tick())
+        event = await anext(aiter(self.trigger(world).run()))
+        ticking.cancel()
+        assert event.payload["status"] == "acknowledged"
+        assert ticks > 10
+
+
+def test_a_failure_that_passes_does_not_end_the_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_am_provider.audience_manager.errors import TransientError
+    from airflow_am_provider.hooks.mailbox import ReceiptFolder
+
+    world.receipt(NAMES, records_received=2000)
+    mails, calls = ReceiptFolder.mails, 0
+
+    def fail_twice(self: ReceiptFolder, since: datetime, *, seen: Any = ()) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls <= 2:
+            raise TransientError("the line broke")
+        return mails(self, since, seen=seen)
+
+    monkeypatch.setattr(ReceiptFolder, "mails", fail_twice)
+    assert world.sensor().execute(CONTEXT)["verdict"] == "reconciled"
+    assert calls == 3
+    calls = -100
+    with pytest.raises(AirflowException, match="the line broke"):
+        world.sensor().execute(CONTEXT)
+
+
+@pytest.mark.parametrize("nothing", [None, [], [None], ""])
+def test_when_nothing_was_sent_it_is_skipped(world: World, nothing: object) -> None:
+    with pytest.raises(AirflowSkipException, match="Nothing was sent"):
+        world.sensor(delivery=nothing).execute(CONTEXT)
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"acknowledged_by": "hope"},
+            "acknowledged_by: 'hope' is none of 'receipt', 'processed', 'any', 'all'",
+        ),
+        ({"on_breach": "cry"}, "on_breach: 'cry' is none of 'fail', 'warn', 'skip'"),
+        ({"receipts_since": "today"}, "receipts_since: 'today' is no time in ISO 8601"),
+        (
+            {"delivery": {"files": {}}},
+            "delivery: delivery_id: missing; pass what UploadOperator returned",
+        ),
+        ({"delivery": "no"}, "delivery: not JSON: "),
+        ({"limits": {"tears": 0}}, "limits: 'tears' is no count with a limit; known: "),
+        ({"limits": ["format_errors"]}, "limits: counts with their limits were expected"),
+    ],
+)
+def test_wrong_parameters_fail_at_once(
+    world: World, arguments: dict[str, Any], message: str, deferrable: bool
+) -> None:
+    with pytest.raises(AirflowFailException) as caught:
+        world.sensor(deferrable=deferrable, **arguments).execute(CONTEXT)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_connection_without_receipts(make_world: Callable[..., World]) -> None:
+    world = make_world(lambda raw: None)
+    with pytest.raises(AirflowFailException) as caught:
+        world.sensor().execute(CONTEXT)
+    assert str(caught.value) == (
+        f"connection {world.conn_id!r}: neither receipts_imap_conn_id nor receipts_location says "
+        f"where receipts come in; fill in one, or wait with acknowledged_by='processed'"
+    )
+
+
+def test_a_delivery_of_another_destination(world: World) -> None:
+    elsewhere = {**world.delivery, "destination": "s3://demdex-s2s-clients/acme"}
+    with pytest.raises(AirflowFailException, match="upload and wait with the same connection"):
+        world.sensor(delivery=elsewhere).execute(CONTEXT)
+
+
+def test_older_mail_is_not_looked_at(world: World) -> None:
+    world.receipt(NAMES, records_received=2000)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert not world.sensor(receipts_since=later.isoformat()).poke(CONTEXT)

@@ -1,0 +1,117 @@
+"""Upload and deferred sensor in a real Airflow whose connections are in its database.
+
+That is where a trigger asks for connections from within a thread, which tests with connections in
+the environment never do.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_am_provider.audience_manager.receipts import Receipt
+from airflow_am_provider.stores import LocalFolder
+from demo.local.airflow import Airflow, airflow
+from demo.local.imap import ImapServer
+from demo.local.postgres import Postgres
+from demo.local.s3 import S3
+from tests.deliveries import NAMES, stage
+
+pytestmark = pytest.mark.slow
+
+_DAG = """
+from airflow.sdk import dag
+from airflow_am_provider.operators.upload import UploadOperator
+from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
+
+@dag(schedule=None, params={"manifest": {}}, render_template_as_native_obj=True)
+def delivery():
+    upload = UploadOperator(
+        task_id="upload", manifest="{{ params.manifest }}", audience_manager_conn_id="am"
+    )
+    DeliveryReceiptSensor(
+        task_id="receipt",
+        delivery=upload.output,
+        audience_manager_conn_id="am",
+        deferrable=True,
+        poke_interval=1,
+        timeout=120,
+    )
+
+delivery()
+"""
+
+
+@pytest.fixture
+def local_airflow(tmp_path: Path, postgres: Postgres) -> Iterator[Airflow]:
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "delivery.py").write_text(_DAG)
+    with airflow(tmp_path / "home", database=postgres, dags_folder=tmp_path / "dags") as running:
+        running.wait_for_dags("delivery")
+        running.api.unpause("delivery")
+        yield running
+
+
+def add_connection(running: Airflow, conn_id: str, document: dict[str, Any]) -> None:
+    command = ["connections", "add", conn_id, "--conn-json", json.dumps(document)]
+    subprocess.run(
+        [sys.executable, "-m", "airflow", *command],
+        env={**os.environ, **running.environment},
+        capture_output=True,
+        check=True,
+    )
+
+
+def wait_for_state(running: Airflow, run_id: str, state: str) -> None:
+    deadline = time.monotonic() + 90
+    while True:
+        tasks = running.api.task_instances("delivery", run_id)
+        (found,) = (task["state"] for task in tasks if task["task_id"] == "receipt")
+        if found == state:
+            return
+        assert found != "failed", running.api.task_log("delivery", run_id, "receipt")
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+
+
+def test_a_receipt_ends_the_wait_in_the_triggerer(
+    local_airflow: Airflow, s3: S3, bucket: str, imap_server: ImapServer, tmp_path: Path
+) -> None:
+    staging = LocalFolder(tmp_path / "staging")
+    sender = "in-airflow@adobe.example"
+    add_connection(local_airflow, "local_s3", s3.airflow_connection())
+    add_connection(local_airflow, "local_imap", imap_server.airflow_connection())
+    extra = {
+        "environment": "custom",
+        "bucket": bucket,
+        "partner_name": "acme",
+        "aws_conn_id": "local_s3",
+        "staging_location": staging.url,
+        "receipts_imap_conn_id": "local_imap",
+        "receipts_sender": sender,
+    }
+    add_connection(local_airflow, "am", {"conn_type": "audience_manager", "extra": extra})
+    manifest = stage(staging)
+
+    run_id = local_airflow.api.trigger("delivery", conf={"manifest": manifest.to_json()})
+    wait_for_state(local_airflow, run_id, "deferred")
+    receipt = Receipt(paths=NAMES, records_received=2000)
+    imap_server.append(
+        f"From: {sender}\r\nSubject: Adobe Audience Manager Server-To-Server Processing Result:"
+        f"\r\n\r\n{receipt}".encode()
+    )
+    assert local_airflow.api.wait_for_run("delivery", run_id) == "success"
+    result = local_airflow.api.xcom("delivery", run_id, "receipt")
+    assert (result["verdict"], result["lines_sent"]) == ("reconciled", 2000)
+    log = local_airflow.api.task_log("delivery", run_id, "receipt")
+    assert "2 of 2 files in receipts, acknowledged" in log
+    assert "2,000     2,000  not known  reconciled" in log
+    for secret in (s3.secret_key, imap_server.password):
+        assert secret not in log
+        assert secret not in local_airflow.api.task_log("delivery", run_id, "upload")

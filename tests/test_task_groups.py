@@ -1,0 +1,75 @@
+"""What ``deliver(...)`` wires, and which of its tasks run when others are skipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_am_provider.task_groups import deliver
+
+DATA: dict[str, Any] = {
+    "conn_id": "crm",
+    "sql": "SELECT id, traits FROM customers",
+    "dpid": 478,
+    "id_column": "id",
+    "traits_column": "traits",
+}
+ID_SYNC: dict[str, Any] = {
+    "sql": "SELECT uuid, id FROM customers",
+    "master_dpid": 0,
+    "dpids": 478,
+    "columns": ["uuid", "id"],
+}
+
+
+def made(**arguments: Any) -> DAG:
+    with DAG("wired", schedule=None) as dag:
+        deliver(**DATA, **arguments)
+    return dag
+
+
+def test_without_an_id_sync_there_are_three_tasks() -> None:
+    dag = made()
+    assert dag.task_ids == ["deliver.format", "deliver.upload", "deliver.receipt"]
+
+
+def test_data_waits_for_the_receipt_of_the_id_sync() -> None:
+    dag = made(id_sync=ID_SYNC)
+    assert dag.get_task("deliver.extract_ids").upstream_task_ids == {"deliver.start"}
+    assert dag.get_task("deliver.upload_ids").upstream_task_ids == {"deliver.extract_ids"}
+    assert dag.get_task("deliver.receipt_ids").upstream_task_ids == {"deliver.upload_ids"}
+    assert dag.get_task("deliver.format").upstream_task_ids == {
+        "deliver.start",
+        "deliver.receipt_ids",
+    }
+
+
+def test_data_goes_without_an_id_sync_but_not_when_the_whole_group_is_skipped() -> None:
+    # An ID sync that is skipped leaves the first task a success; a branch before the group that
+    # skips it leaves none.
+    dag = made(id_sync=ID_SYNC)
+    assert dag.get_task("deliver.format").trigger_rule == "none_failed_min_one_success"
+    assert dag.get_task("deliver.start").upstream_task_ids == set()
+    assert dag.get_task("deliver.start").trigger_rule == "all_success"
+
+
+def test_a_breach_of_the_id_sync_holds_the_data_back_also_where_breaches_skip() -> None:
+    dag = made(id_sync=ID_SYNC, receipt={"on_breach": "skip", "limits": {"format_errors": 0}})
+    assert dag.get_task("deliver.receipt_ids").on_breach == "fail"
+    assert dag.get_task("deliver.receipt").on_breach == "skip"
+    assert dag.get_task("deliver.receipt_ids").limits == {"format_errors": 0}
+
+
+def test_the_id_sync_shares_connections_and_window_unless_it_has_its_own() -> None:
+    dag = made(
+        audience_manager_conn_id="am",
+        window_start="2026-03-01",
+        id_sync={**ID_SYNC, "conn_id": "x"},
+    )
+    extract_ids = dag.get_task("deliver.extract_ids")
+    assert extract_ids.conn_id == "x"
+    assert extract_ids.window_start == "2026-03-01"
+    assert {
+        task.audience_manager_conn_id for task in dag.tasks if task.task_id != "deliver.start"
+    } == {"am"}
