@@ -1,0 +1,99 @@
+"""Which files to look at: those named, and those of the deliveries found on the way.
+
+Staged parts are called ``00001.gz``; the manifest of their delivery knows the names that
+they are sent under, and which files beside them are never sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
+from airflow_am_provider.audience_manager.markers import Marker
+from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.cli.sources import Place, Source, place_of
+from airflow_am_provider.formatting.manifest import MANIFEST_FILE, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+REJECTS_FILE: Final = "rejects.csv"
+# The folders of a staging location (docs/manifest.md).
+_STAGED: Final = "deliveries/"
+_NAMES: Final = "names/"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Delivery:
+    """A manifest and where it was found.
+
+    :param path: the manifest's own path.
+    :param root: what the paths within it are relative to; empty or with a slash at its end.
+    """
+
+    path: str
+    root: str
+    manifest: Manifest
+
+    def sources(self, place: Place) -> Iterator[Source]:
+        for part in self.manifest.parts:
+            yield replace(place.at(self.root + part.path), file_name=part.file_name)
+
+    def has(self, path: str) -> bool:
+        """Whether a file belongs to the delivery, or to the staging location around it."""
+        own = {self.path, *(self.root + part.path for part in self.manifest.parts)}
+        if self.manifest.rejects is not None:
+            own.add(self.root + self.manifest.rejects)
+        if not self.path.startswith(self.root + _STAGED):
+            return path in own
+        return path.startswith((self.root + _STAGED, self.root + _NAMES))
+
+
+def find_sources(paths: Iterable[str]) -> list[Source]:
+    """The files behind paths, in order; folders and prefixes are looked through.
+
+    :param paths: files, directories, manifests, ``s3://bucket/key`` or ``s3://bucket/prefix``.
+    :raises ConfigurationError: when there is no such file.
+    """
+    found: list[Source] = []
+    for path in paths:
+        found += _behind(path, place_of(path))
+    return found
+
+
+def _behind(path: str, place: Place) -> list[Source]:
+    below = place.below(path)
+    files = [place.at(path)] if below is None else below
+    deliveries = [delivery for file in files if (delivery := _delivery(file)) is not None]
+    found = [source for delivery in deliveries for source in delivery.sources(place)]
+    found += [
+        file
+        for file in files
+        if not any(delivery.has(file.path) for delivery in deliveries)
+        and not (below is not None and _is_never_sent(file.file_name))
+    ]
+    if not found:
+        raise ConfigurationError(f"{printable(path)!r}: there is no file to look at")
+    return found
+
+
+def _is_never_sent(name: str) -> bool:
+    """Whether a file stands beside those that are sent: Adobe's markers, our rejects files."""
+    return Marker.parse(name) is not None or name.endswith(REJECTS_FILE)
+
+
+def _delivery(file: Source) -> _Delivery | None:
+    if not file.file_name.endswith(MANIFEST_FILE):
+        return None
+    with file.open() as stream:
+        try:
+            manifest = Manifest.from_json(stream.read())
+        except AudienceManagerError:
+            return None
+    in_staging = f"{manifest.location}/{MANIFEST_FILE}"
+    if file.path.endswith(in_staging):
+        root = file.path.removesuffix(in_staging)
+    else:
+        root = file.path.removesuffix(file.file_name)
+    return _Delivery(path=file.path, root=root, manifest=manifest)

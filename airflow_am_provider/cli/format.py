@@ -1,0 +1,110 @@
+"""``airflow-am format``: files for Audience Manager from CSV or Parquet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from airflow_am_provider.audience_manager.identifiers import ID_KINDS
+from airflow_am_provider.audience_manager.names import IdSyncPrefix, Mode
+from airflow_am_provider.cli.format_arguments import ENCODINGS, add_arguments
+from airflow_am_provider.cli.sources import place_of
+from airflow_am_provider.cli.text import number, print_json, table
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from airflow_am_provider.formatting.lines import LineWriter
+    from airflow_am_provider.formatting.manifest import Manifest
+
+__all__ = ["add_arguments", "run"]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the files and print their manifest."""
+    # Arrow and numpy take their time to import, and only this command needs them.
+    from airflow_am_provider.cli.local_delivery import make_delivery
+    from airflow_am_provider.formatting.parts import PartSizes
+    from airflow_am_provider.formatting.pipeline import FormatOptions
+    from airflow_am_provider.formatting.tables import read_table
+
+    options = FormatOptions(
+        encoding=ENCODINGS[args.compression],
+        sizes=PartSizes(
+            part_bytes=args.part_bytes, compressed_part_bytes=args.compressed_part_bytes
+        ),
+        max_set_aside=args.max_set_aside,
+    )
+    writer = _data_writer(args) if args.kind == "data" else _id_sync_writer(args)
+    directory = args.out.absolute()
+    source = place_of(args.input).at(args.input)
+    with source.open() as file:
+        rows = read_table(file, source.file_name, writer.columns, delimiter=args.delimiter)
+        manifest = make_delivery(rows, writer, directory, options, now=datetime.now(UTC))
+    if args.json:
+        # The stored manifest has paths relative to its directory, which may be moved. Here
+        # they are whole, so that they lead to the files from anywhere.
+        parts = tuple(replace(part, path=str(directory / part.path)) for part in manifest.parts)
+        print_json(replace(manifest, parts=parts).to_json())
+    else:
+        print(*_report(manifest), sep="\n")
+    return 0
+
+
+def _data_writer(args: argparse.Namespace) -> LineWriter:
+    from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+
+    return DataLineWriter(
+        DataFileSpec(
+            dpid=args.dpid,
+            target_dpid=args.target_dpid,
+            mode=Mode(args.mode),
+            id_column=args.id_column,
+            id_kind=ID_KINDS[args.id_kind] if args.id_kind else None,
+            traits_columns=args.traits_column,
+            removed_traits_columns=args.removed_traits_column,
+            ic_columns=args.ic_column,
+            trait_flags=args.trait_flags,
+            signal_columns=args.signal_columns,
+            remove_all_of_users_without_items=args.remove_all_of_users_without_items,
+        )
+    )
+
+
+def _id_sync_writer(args: argparse.Namespace) -> LineWriter:
+    from airflow_am_provider.formatting.hashed_email_lines import HashedEmailLineWriter
+    from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyncSpec
+
+    spec = IdSyncSpec(
+        master_dpid=args.master_dpid,
+        dpids=args.dpids,
+        columns=args.columns,
+        prefix=IdSyncPrefix(args.prefix),
+        hash_columns=args.hash_columns,
+        allow_crm_master=args.allow_crm_master,
+    )
+    of_emails = spec.prefix is IdSyncPrefix.C2C_ID
+    return HashedEmailLineWriter(spec) if of_emails else IdSyncLineWriter(spec)
+
+
+def _report(manifest: Manifest) -> Iterator[str]:
+    yield (
+        f"{number(manifest.rows_read)} rows read, {number(manifest.rows_written)} written, "
+        f"{number(manifest.rows_set_aside)} set aside"
+    )
+    for reason, count in manifest.set_aside_by_reason.items():
+        yield f"  {number(count)} {reason}"
+    if manifest.rejects is not None:
+        yield f"Set aside: {manifest.staging}/{manifest.rejects}"
+    if not manifest.parts:
+        yield "Nothing to send, so no file was written"
+        return
+    yield f"Written to {manifest.staging}:"
+    rows = [
+        [part.file_name, number(part.lines), number(part.bytes), number(part.compressed_bytes)]
+        for part in manifest.parts
+    ]
+    headers = ["file", "lines", "bytes", "as-sent"]
+    yield from (f"  {line}" for line in table(headers, rows, right="lines bytes as-sent"))

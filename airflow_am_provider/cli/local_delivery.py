@@ -1,0 +1,120 @@
+"""A delivery in a directory of one's own: the files under the names that they are sent under.
+
+A staging location is made for tasks that run again and must find what they did before.
+Here a person wants files to look at and to send: each run makes its own, side by side.
+
+    ftp_dpm_478_1366545717.sync.1.gz
+    ftp_dpm_478_1366545717.sync.2.gz
+    ftp_dpm_478_1366545717.sync.rejects.csv
+    ftp_dpm_478_1366545717.sync.manifest.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from airflow_am_provider.audience_manager.names import MIN_TIMESTAMP, IdSyncFileName
+from airflow_am_provider.cli.deliveries import REJECTS_FILE
+from airflow_am_provider.formatting.delivery import named_parts
+from airflow_am_provider.formatting.manifest import MANIFEST_FILE, Manifest, Part
+from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
+from airflow_am_provider.stores.local import LocalFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from airflow_am_provider.audience_manager.names import DataFileName
+    from airflow_am_provider.formatting.lines import LineWriter
+
+
+def make_delivery(
+    batches: Iterable[pa.RecordBatch],
+    writer: LineWriter,
+    directory: Path,
+    options: FormatOptions,
+    *,
+    now: datetime,
+) -> Manifest:
+    """Format rows into files of a directory; the manifest is written last.
+
+    :param batches: the source's rows.
+    :param writer: what turns them into lines.
+    :param directory: where to, as an absolute path; made when it is not there.
+    :param options: how to write the files.
+    :param now: the time, in UTC; the names' timestamp is taken from it.
+    :return: the manifest, its paths relative to the directory. Without parts when no row was
+        written; then no manifest is stored.
+    :raises DataError: when more rows are set aside than allowed. Only a rejects file is left.
+    """
+    storage = LocalFolder(directory)
+    # Nobody else uses it, and it is told from finished files at a glance.
+    work = f"unfinished-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    try:
+        result = format_rows(batches, writer, storage, work, options)
+        name, parts = _placed(result, writer, directory, options, int(now.timestamp()))
+        rejects = None
+        if result.rejects is not None:
+            rejects = f"{name}.{REJECTS_FILE}"
+            (directory / result.rejects).replace(directory / rejects)
+    finally:
+        _remove_empty(directory / work)
+    manifest = Manifest(
+        delivery_id=_identity(writer, result),
+        kind="id_sync" if isinstance(name, IdSyncFileName) else "data",
+        staging=storage.url,
+        location=".",
+        rows_read=result.rows_read,
+        rows_written=result.rows_written,
+        rows_set_aside=result.rows_set_aside,
+        set_aside_by_reason=result.set_aside_by_reason,
+        rejects=rejects,
+        created_at=now.isoformat(timespec="seconds"),
+        parts=parts,
+    )
+    if parts:
+        content = json.dumps(manifest.to_json(), indent=2)
+        storage.write_bytes(f"{name}.{MANIFEST_FILE}", content.encode())
+    return manifest
+
+
+def _placed(
+    result: FormattedParts,
+    writer: LineWriter,
+    directory: Path,
+    options: FormatOptions,
+    timestamp: int,
+) -> tuple[DataFileName | IdSyncFileName, tuple[Part, ...]]:
+    """Move the parts to where they stay; of a name that is taken, the next second's is tried."""
+    while True:
+        name = writer.file_name(timestamp)
+        parts = named_parts(result, name, options)
+        taken = [directory / f"{name}.{MANIFEST_FILE}", directory / f"{name}.{REJECTS_FILE}"]
+        taken += [directory / part.file_name for part in parts]
+        if not any(path.exists() for path in taken):
+            break
+        timestamp += 1
+    for part in parts:
+        (directory / part.path).replace(directory / part.file_name)
+    return name, tuple(replace(part, path=part.file_name) for part in parts)
+
+
+def _identity(writer: LineWriter, result: FormattedParts) -> str:
+    """A hash of what is sent: the name without its timestamp, and the lines."""
+    facts = [str(writer.file_name(MIN_TIMESTAMP)), result.text_sha256]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
+
+
+def _remove_empty(directory: Path) -> None:
+    """Remove a directory and those in it as far as they are empty: rejects are kept."""
+    for path in (*directory.glob("*/"), directory):
+        with suppress(OSError):
+            path.rmdir()

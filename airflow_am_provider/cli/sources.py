@@ -1,0 +1,149 @@
+"""The files that are meant by paths on the command line: local ones, or objects on S3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.names import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+S3: Final = "s3://"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """One file to look at.
+
+    :param path: where it lies, as the user would write it.
+    :param file_name: the name it has, or will have, at Adobe.
+    :param size: its size in bytes, as it lies there.
+    :param open: opens it for reading from its start.
+    """
+
+    path: str
+    file_name: str
+    size: int
+    open: Callable[[], BinaryIO]
+
+
+class Place(Protocol):
+    """Where paths lead to."""
+
+    def at(self, path: str) -> Source:
+        """The file of exactly that path.
+
+        :raises ConfigurationError: when there is none.
+        """
+        ...
+
+    def below(self, path: str) -> list[Source] | None:
+        """The files in a folder or behind a prefix, in order; None when it is a file itself."""
+        ...
+
+
+def place_of(path: str) -> Place:
+    """Where a path leads to.
+
+    :raises ConfigurationError: when it is ``s3://`` without a bucket.
+    """
+    if not path.startswith(S3):
+        return Disk()
+    bucket = path.removeprefix(S3).partition("/")[0]
+    if not bucket:
+        raise ConfigurationError(f"{printable(path)!r}: s3://bucket/key is expected")
+    return Bucket(bucket)
+
+
+class Disk:
+    """Local files and directories."""
+
+    def at(self, path: str) -> Source:
+        """The file of exactly that path."""
+        file = Path(path)
+        try:
+            size = file.stat().st_size
+        except OSError as error:
+            raise _no_file(path, error) from None
+        return Source(path=path, file_name=file.name, size=size, open=partial(_open, path))
+
+    def below(self, path: str) -> list[Source] | None:
+        """The files of a directory and its directories; hidden ones are left out."""
+        start = Path(path)
+        if not start.is_dir():
+            return None
+        files = sorted(start.rglob("*"))
+        return [
+            self.at(str(file))
+            for file in files
+            if file.is_file() and not _is_hidden(file.relative_to(start).as_posix())
+        ]
+
+
+class Bucket:
+    """Objects of an S3 bucket.
+
+    :param name: the bucket's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        # Neither is needed for local files, and both take their time to import. Credentials,
+        # region and AWS_ENDPOINT_URL are found as in every program that uses boto3.
+        import boto3
+
+        from airflow_am_provider.stores.s3 import S3Folder
+        from airflow_am_provider.stores.s3_errors import s3_errors
+
+        with s3_errors("reach", f"{S3}{name}"):
+            client: Any = boto3.session.Session().client("s3")
+        self._url = f"{S3}{name}/"
+        self._folder = S3Folder(client, name)
+
+    def at(self, path: str) -> Source:
+        """The object of exactly that key."""
+        key = path.removeprefix(self._url)
+        for entry in self._folder.list(key):
+            if entry.path == key:
+                return self._source(key, entry.size)
+        raise ConfigurationError(f"{printable(path)!r}: there is no such object")
+
+    def below(self, path: str) -> list[Source] | None:
+        """The objects whose key starts with the path's; hidden ones are left out."""
+        prefix = path.removeprefix(self._url) if path.startswith(self._url) else ""
+        found = []
+        for entry in self._folder.list(prefix):
+            if entry.path == prefix:
+                return None
+            if not _is_hidden(entry.path.removeprefix(prefix)):
+                found.append(self._source(entry.path, entry.size))
+        return found
+
+    def _source(self, key: str, size: int) -> Source:
+        return Source(
+            path=f"{self._url}{key}",
+            file_name=PurePosixPath(key).name,
+            size=size,
+            open=partial(self._folder.open_read, key),
+        )
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise _no_file(path, error) from None
+
+
+def _no_file(path: str, error: OSError) -> ConfigurationError:
+    if isinstance(error, FileNotFoundError):
+        return ConfigurationError(f"{printable(path)!r}: there is no such file or directory")
+    return ConfigurationError(f"{printable(path)!r}: {error.strerror}")
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") for part in PurePosixPath(path).parts)

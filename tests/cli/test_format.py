@@ -1,0 +1,250 @@
+"""``airflow-am format``: files from CSV and Parquet, and what they hold."""
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_am_provider.cli import main
+
+CSV = """\
+id,traits,gone,city,vip,mail,uuid
+ann,"24,26",28,Bonn,true,ann@example.com,68079982765673198504052656074456196039
+bob,24,,New York,false,bob@example.com,67412682083411995725538770443620307584
+c:d,24,,Rome,true,cid@example.com,89159024796760343733111707646026765593
+"""
+DATA = ["format", "data", "--dpid", "478", "--id-column", "id"]
+ID_SYNC = ["format", "id-sync"]
+OUT = ["--out", "out", "in.csv"]
+ALL = ["--max-set-aside", "1", "--out", "out", "--json", "in.csv"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text(CSV)
+    return tmp_path
+
+
+def formatted(capsys, *argv: str) -> dict:
+    assert main(argv) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    return json.loads(printed.out)
+
+
+def lines(manifest: dict) -> list[str]:
+    text = b"".join(gzip.decompress(Path(part["path"]).read_bytes()) for part in manifest["parts"])
+    return text.decode().splitlines()
+
+
+def test_the_manifest_tells_rows_and_parts(folder, capsys):
+    manifest = formatted(capsys, *DATA, "--traits-column", "traits", *ALL)
+    assert manifest["kind"] == "data"
+    assert (manifest["rows_read"], manifest["rows_written"], manifest["rows_set_aside"]) == (
+        3,
+        2,
+        1,
+    )
+    assert manifest["set_aside_by_reason"] == {"id_colon": 1}
+    (part,) = manifest["parts"]
+    path = folder / "out" / part["file_name"]
+    assert part["path"] == str(path)
+    assert part["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert part["compressed_bytes"] == path.stat().st_size
+    assert (part["lines"], part["bytes"]) == (2, len("ann\td_sid=24,d_sid=26\nbob\td_sid=24\n"))
+    assert lines(manifest) == ["ann\td_sid=24,d_sid=26", "bob\td_sid=24"]
+    stem = part["file_name"].removesuffix(".gz")
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        f"{stem}.gz",
+        f"{stem}.manifest.json",
+        f"{stem}.rejects.csv",
+    ]
+    assert (path.parent / manifest["rejects"]).read_text().splitlines()[1].startswith("3,id_colon,")
+
+
+def test_the_folder_passes_the_check_and_reconciles(folder, capsys):
+    manifest = formatted(capsys, *DATA, "--traits-column", "traits", *ALL)
+    name = manifest["parts"][0]["file_name"]
+    assert main(["check", "--json", "out"]) == 0
+    (verdict,) = json.loads(capsys.readouterr().out)["files"]
+    assert (verdict["path"], verdict["lines"], verdict["findings"]) == (f"out/{name}", 2, [])
+    (folder / "receipt.txt").write_text(f"File name: {name}\nRecords received: 2\n")
+    # The folder may be moved, as the stored manifest's paths are relative to it.
+    (folder / "out").rename(folder / "moved")
+    stored = f"moved/{name.removesuffix('.gz')}.manifest.json"
+    assert main(["check", stored]) == 0
+    assert main(["receipt", "receipt.txt", "--manifest", stored]) == 0
+    assert capsys.readouterr().out.endswith("Delivery of 1 files, 2 lines: reconciled\n")
+
+
+def test_traits_signals_and_codes(folder, capsys):
+    manifest = formatted(
+        capsys, *DATA, "--target-dpid", "21", "--traits-column", "traits",
+        "--removed-traits-column", "gone", "--ic-column", "vip",
+        "--signal-columns", "city=d_city,vip", *ALL,
+    )  # fmt: skip
+    assert lines(manifest) == [
+        'ann\td_sid=24,d_sid=26,d_unsid=28,ic=true,"d_city"="Bonn","vip"="true"',
+        'bob\td_sid=24,ic=false,"d_city"="New York","vip"="false"',
+    ]
+    assert manifest["parts"][0]["file_name"].startswith("ftp_dpm_478_21_")
+
+
+def test_flags_and_lists_from_parquet_and_overwrite(folder, capsys):
+    table = pa.table(
+        {"id": ["ann", "bob", "cid"], "vip": [True, False, None], "traits": [[1, 2], [], None]}
+    )
+    pq.write_table(table, folder / "in.parquet")
+    manifest = formatted(
+        capsys, *DATA, "--mode", "overwrite", "--trait-flags", "vip=77", "--traits-column",
+        "traits", "--remove-all-of-users-without-items", "--compression", "none",
+        "--out", "out", "--json", "in.parquet",
+    )  # fmt: skip
+    (part,) = manifest["parts"]
+    assert part["file_name"].endswith(".overwrite")
+    assert Path(part["path"]).read_text() == "ann\td_sid=1,d_sid=2,d_sid=77\nbob\t\ncid\t\n"
+    assert main(["check", "out"]) == 0
+    capsys.readouterr()
+
+
+def test_device_ids_go_by_their_data_source(folder, capsys):
+    idfa = "AEBE52E7-03EE-455A-B3C4-E57283966239"
+    (folder / "in.csv").write_text(f"id,traits\n{idfa},24\n{idfa.lower()},24\n")
+    manifest = formatted(
+        capsys, "format", "data", "--dpid", "20915", "--target-dpid", "478", "--id-kind", "idfa",
+        "--id-column", "id", "--traits-column", "traits", *ALL,
+    )  # fmt: skip
+    assert lines(manifest) == [f"{idfa}\td_sid=24"]
+    assert manifest["set_aside_by_reason"] == {"id_form": 1}
+
+
+def test_id_sync(folder, capsys):
+    manifest = formatted(
+        capsys, *ID_SYNC, "--master-dpid", "0", "--dpids", "478", "--columns", "uuid,id", *ALL
+    )
+    assert manifest["kind"] == "id_sync"
+    assert lines(manifest) == [
+        "68079982765673198504052656074456196039\tann",
+        "67412682083411995725538770443620307584\tbob",
+    ]
+
+
+def test_id_sync_of_hashed_emails(folder, capsys):
+    manifest = formatted(
+        capsys, *ID_SYNC, "--prefix", "c2c_id", "--master-dpid", "478", "--dpids", "479",
+        "--columns", "id,mail", "--hash-columns", "mail", *ALL,
+    )  # fmt: skip
+    digest = hashlib.sha256(b"ann@example.com").hexdigest()
+    assert lines(manifest)[0] == f"ann\t{digest}"
+    assert manifest["parts"][0]["file_name"].startswith("c2c_id_478_479_")
+
+
+def test_two_runs_of_one_second_have_names_of_their_own(folder, capsys):
+    names = set()
+    for _ in range(3):
+        manifest = formatted(capsys, *DATA, "--traits-column", "traits", *ALL)
+        names.add(manifest["parts"][0]["file_name"])
+    assert len(names) == 3
+    assert len(list((folder / "out").glob("*.manifest.json"))) == 3
+
+
+def test_a_large_file_is_split(folder, capsys):
+    rows = "".join(f"{number:0>40},24\n" for number in range(10_000))
+    (folder / "in.csv").write_text(f"id,traits\n{rows}")
+    manifest = formatted(
+        capsys, *DATA, "--traits-column", "traits", "--part-bytes", "200000", "--out", "out",
+        "--json", "in.csv",
+    )  # fmt: skip
+    names = [part["file_name"] for part in manifest["parts"]]
+    assert len(names) > 1
+    assert [name.split(".")[2] for name in names] == [str(n) for n in range(1, len(names) + 1)]
+    assert sum(part["lines"] for part in manifest["parts"]) == 10_000
+
+
+def test_nothing_to_send_writes_no_file(folder, capsys):
+    (folder / "in.csv").write_text("id,traits\n")
+    manifest = formatted(
+        capsys, *DATA, "--traits-column", "traits", "--out", "out", "--json", "in.csv"
+    )
+    assert (manifest["rows_read"], manifest["parts"]) == (0, [])
+    assert [path for path in (folder / "out").rglob("*") if path.is_file()] == []
+
+
+def test_too_many_bad_rows_write_nothing_but_the_rejects(folder, capsys):
+    assert main([*DATA, "--traits-column", "traits", "--out", "out", "in.csv"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (rejects,) = (path for path in (folder / "out").rglob("*") if path.is_file())
+    assert printed.err == (
+        "airflow-am: 1 of 3 rows break a rule, max_set_aside allows 1.00%: 1 id_colon (a DPUUID "
+        f"holds neither ':' nor '%3A'). Nothing was sent. Row numbers are in {rejects}; mend the "
+        "source, or raise max_set_aside if these rows may be left out\n"
+    )
+
+
+def test_a_report_for_people(folder, capsys):
+    assert main([*DATA, "--traits-column", "traits", *ALL[:-2], "in.csv"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    (name,) = (file.name for file in (folder / "out").glob("*.gz"))
+    assert out == [
+        "3 rows read, 2 written, 1 set aside",
+        "  1 id_colon",
+        f"Set aside: {folder}/out/{name.removesuffix('.gz')}.rejects.csv",
+        f"Written to {folder}/out:",
+        f"  {'file':{len(name)}}  lines  bytes  as-sent",
+        f"  {name}      2     35  {(folder / 'out' / name).stat().st_size:>7}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (
+            [*DATA, "--out", "out", "in.csv"],
+            ("airflow-am: no items: name at least one column of traits, ic codes or signals "
+            "(inbound-file-contents.md)"),
+        ),
+        (
+            [*DATA, "--traits-column", "nope", "--out", "out", "in.csv"],
+            ("airflow-am: source 'in.csv': no column 'nope'; it has 'id', 'traits', 'gone', "
+            "'city', 'vip', 'mail', 'uuid'"),
+        ),
+        (
+            [*DATA, "--traits-column", "traits", *OUT, "--max-set-aside", "1.5"],
+            ("airflow-am format data: argument --max-set-aside: '1.5' is neither a count nor a "
+            "share below 1; see airflow-am format data --help"),
+        ),
+        (
+            [*DATA, "--traits-column", "traits", *OUT, "--max-set-aside", "nan"],
+            ("airflow-am format data: argument --max-set-aside: 'nan' is neither a count nor a "
+            "share below 1; see airflow-am format data --help"),
+        ),
+        (
+            [*DATA, "--signal-columns", "city=d_sid", "--out", "out", "in.csv"],
+            ("airflow-am: signal key 'd_sid': d_sid, d_unsid and ic are no signals; pass the "
+            "column as one of trait IDs or ic codes, or rename it (inbound-file-contents.md)"),
+        ),
+        (
+            [*ID_SYNC, "--master-dpid", "478", "--dpids", "0,x", "--columns", "id,uuid", "--out",
+             "out", "in.csv"],
+            ("airflow-am format id-sync: argument --dpids: 'x' is not a whole number; see "
+            "airflow-am format id-sync --help"),
+        ),
+        (
+            [*DATA, "--traits-column", "traits", "--out", "in.csv", "in.csv"],
+            None,
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_one_sentence_and_exit_2(folder, capsys, argv, sentence):
+    assert main(argv) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    if sentence is not None:
+        assert printed.err == f"{sentence}\n"
