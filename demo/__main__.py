@@ -1,0 +1,160 @@
+"""``make demo``: the main job on real parts, from CRM rows to reconciled receipts.
+
+``make serve`` is the same and stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from demo import crm
+from demo.deliveries import deliveries, keep, table
+from demo.world import ADOBE_BUCKET, STAGING_BUCKET, World, world
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+DIRECTORY: Final = Path(__file__).parent.parent / ".demo"
+SERVE_PORT: Final = 8080
+#: The example DAGs and how many deliveries each backfill makes.
+DELIVERIES_OF: Final = {
+    "audience_manager_daily": 4,
+    "audience_manager_deliver": 4,
+    "audience_manager_hashed_emails": 2,
+    "audience_manager_mobile": 4,
+    "audience_manager_monthly_overwrite": 1,
+}
+_LONGEST_S: Final = 600.0
+_MARKS: Final = {
+    "success": "●",
+    "skipped": "-",
+    "failed": "✗",
+    "upstream_failed": "✗",
+    "up_for_retry": "↻",
+    "deferred": "…",
+}
+_ORDER: Final = "●-✗↻…○"
+_LEGEND: Final = "a mark is a task: ● done, … waiting for a receipt, - nothing to do, ✗ failed"
+
+_started = time.monotonic()
+
+
+def main() -> int:
+    """Run the demo.
+
+    :return: 0 only if every delivery is reconciled.
+    """
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__)
+    parser.add_argument("--serve", action="store_true", help="stay until Ctrl-C")
+    parser.add_argument("--port", type=int, default=None, help="port of Airflow's UI")
+    arguments = parser.parse_args()
+    # Ended from outside, the servers are stopped just as on Ctrl-C; and Ctrl-C is heard even
+    # where a shell that started this in the background turned it off.
+    for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
+    shutil.rmtree(DIRECTORY, ignore_errors=True)
+    DIRECTORY.mkdir(parents=True)
+    port = arguments.port or (SERVE_PORT if arguments.serve else None)
+    try:
+        with world(DIRECTORY, port=port, say=_say) as running:
+            good = _main_job(running)
+            if arguments.serve:
+                _serve(running)
+    except KeyboardInterrupt:
+        _say("stopped")
+        return 0 if arguments.serve else 130
+    return 0 if good else 1
+
+
+def _main_job(running: World) -> bool:
+    """Backfill the example DAGs over two days, and say what became of it."""
+    api = running.airflow.api
+    running.airflow.wait_for_dags(*DELIVERIES_OF)
+    _say(f"Airflow is up: {running.airflow.url}")
+    first, last = (
+        datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (crm.DAYS[0], crm.DAYS[-1])
+    )
+    for dag_id in DELIVERIES_OF:
+        api.unpause(dag_id)
+        api.create_backfill(dag_id, first, last, max_active_runs=1)
+    _say(f"backfills of {first:%Y-%m-%d} to {last:%Y-%m-%d} are queued; {_LEGEND}")
+    return _report(running, _watch(running))
+
+
+def _watch(running: World) -> bool:
+    """Show what the tasks do until all runs have ended; whether all went well.
+
+    There are more runs than those of the backfills: a DAG that is unpaused is scheduled too.
+    """
+    shown: dict[tuple[str, str], str] = {}
+    deadline = time.monotonic() + _LONGEST_S
+    while time.monotonic() < deadline:
+        runs = running.airflow.api.runs()
+        tasks: dict[tuple[str, str], list[str]] = {}
+        for task in running.airflow.api.task_instances():
+            key = (task["dag_id"], task["dag_run_id"])
+            tasks.setdefault(key, []).append(task["state"] or "")
+        for run in runs:
+            key = (run["dag_id"], run["dag_run_id"])
+            line = _run_line(run, tasks.get(key, []))
+            if shown.get(key) != line:
+                shown[key] = line
+                _say(line)
+        if runs and all(run["state"] in ("success", "failed") for run in runs):
+            return all(run["state"] == "success" for run in runs)
+        time.sleep(1.0)
+    _say(f"gave up after {_LONGEST_S:.0f} seconds")
+    return False
+
+
+def _run_line(run: dict[str, Any], states: list[str]) -> str:
+    marks = "".join(sorted((_MARKS.get(state, "○") for state in states), key=_ORDER.index))
+    day = str(run["logical_date"])[:10]
+    return f"{run['dag_id']:<36} {day} {run['run_type']:<9}  {marks:<6}  {run['state']}"
+
+
+def _report(running: World, succeeded: bool) -> bool:
+    """Print the table, where things lie, and the verdict."""
+    found = deliveries(running.s3)
+    reconciled = sum(delivery.is_reconciled for delivery in found)
+    expected = sum(DELIVERIES_OF.values())
+    print(f"\n{table(found)}\n")
+    buckets = DIRECTORY / "buckets"
+    keep(running.s3, buckets)
+    print(f"sent files           {buckets / ADOBE_BUCKET}, {running.ftp_root}")
+    print(f"manifests, rejects   {buckets / STAGING_BUCKET}")
+    print(f"profiles             {running.profiles}  (airflow-am sandbox profile)")
+    print(f"logs                 {running.airflow.home / 'logs'}, {running.sandbox_log}\n")
+    good = succeeded and reconciled == len(found) >= expected
+    verdict = "every delivery is reconciled" if good else "NOT every delivery is reconciled"
+    _say(f"{reconciled} of {max(len(found), expected)} deliveries reconciled: {verdict}")
+    return good
+
+
+def _serve(running: World) -> None:
+    print(
+        f"\nAirflow's UI: {running.airflow.url}  user {running.airflow.user}, password "
+        f"{running.airflow.password}\nTrigger, backfill and read logs there. Ctrl-C ends all."
+    )
+    sys.stdout.flush()
+    while True:
+        time.sleep(3600)
+
+
+def _say(sentence: str) -> None:
+    print(f"{time.monotonic() - _started:6.1f} s  {sentence}", flush=True)
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

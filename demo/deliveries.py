@@ -1,0 +1,114 @@
+"""What became of the deliveries, read from the staging bucket as a user would find it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from demo.world import ADOBE_BUCKET, STAGING_BUCKET
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from demo.local.s3 import S3
+
+_COLUMNS: Final = (
+    ("first file", 42),
+    ("parts", 5),
+    ("read", 8),
+    ("written", 8),
+    ("set aside", 9),
+    ("received", 8),
+    ("processed", 9),
+    ("stored", 8),
+    ("verdict", 12),
+)
+_TEXTS: Final = ("first file", "verdict")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A manifest and the last word on it.
+
+    :param manifest: the manifest, as JSON.
+    :param reconciliation: the reconciliation, as JSON, or None when there is none.
+    """
+
+    manifest: dict[str, Any]
+    reconciliation: dict[str, Any] | None
+
+    @property
+    def is_reconciled(self) -> bool:
+        """Whether all that was sent was received, by the receipt."""
+        return (self.reconciliation or {}).get("verdict") == "reconciled"
+
+
+def deliveries(server: S3) -> list[Delivery]:
+    """All deliveries in staging, in the order of their making."""
+    client = server.client()
+    found = []
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=STAGING_BUCKET):
+        for entry in page.get("Contents", ()):
+            folder, _, name = entry["Key"].rpartition("/")
+            if name == "manifest.json" and "/attempts/" not in folder:
+                found.append(
+                    Delivery(
+                        manifest=_document(client, entry["Key"]) or {},
+                        reconciliation=_document(client, f"{folder}/reconciliation.json"),
+                    )
+                )
+    return sorted(found, key=lambda delivery: str(delivery.manifest["created_at"]))
+
+
+def table(found: list[Delivery]) -> str:
+    """A line a delivery."""
+    titles = [
+        f"{title:<{width}}" if title in _TEXTS else f"{title:>{width}}" for title, width in _COLUMNS
+    ]
+    lines = ["  ".join(titles), "  ".join("─" * width for _, width in _COLUMNS)]
+    lines += ["  ".join(_cells(delivery)) for delivery in found]
+    return "\n".join(lines)
+
+
+def keep(server: S3, directory: Path) -> None:
+    """Copy all buckets to disk: the S3 server forgets everything when it ends.
+
+    :param directory: gets a folder for each bucket.
+    """
+    client = server.client()
+    for bucket in (ADOBE_BUCKET, STAGING_BUCKET):
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            for entry in page.get("Contents", ()):
+                target = directory / bucket / entry["Key"]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                client.download_file(bucket, entry["Key"], str(target))
+
+
+def _cells(delivery: Delivery) -> list[str]:
+    manifest, verdict = delivery.manifest, delivery.reconciliation or {}
+    counts = verdict.get("counts") or {}
+    values = [
+        manifest["parts"][0]["file_name"],
+        len(manifest["parts"]),
+        manifest["rows_read"],
+        manifest["rows_written"],
+        manifest["rows_set_aside"],
+        counts.get("records_received", "?"),
+        counts.get("records_processed", "?"),
+        counts.get("stored_records", "?"),
+        verdict.get("verdict", "no receipt"),
+    ]
+    return [
+        f"{value:>{width},}" if isinstance(value, int) else f"{value:<{width}}"
+        for value, (_, width) in zip(values, _COLUMNS, strict=True)
+    ]
+
+
+def _document(client: Any, key: str) -> dict[str, Any] | None:
+    try:
+        body = client.get_object(Bucket=STAGING_BUCKET, Key=key)["Body"].read()
+    except client.exceptions.NoSuchKey:
+        return None
+    document: dict[str, Any] = json.loads(body)
+    return document

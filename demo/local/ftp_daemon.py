@@ -1,0 +1,86 @@
+"""The process behind :mod:`demo.local.ftp`: pyftpdlib with faults on request.
+
+``python -m demo.local.ftp_daemon PORT USER PASSWORD ROOT FAULTS``
+"""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import DTPHandler, FTPHandler
+from pyftpdlib.servers import FTPServer
+
+from demo.local.processes import HOST
+
+_logger = logging.getLogger("pyftpdlib")
+_ALL_PERMISSIONS = "elradfmwMT"
+
+
+class _Faults:
+    """What the file of :meth:`demo.local.ftp.FtpServer.cut_uploads` asks for."""
+
+    path: Path
+
+    @classmethod
+    def take(cls) -> dict[str, Any] | None:
+        """The fault for an upload that begins now; counts it as used."""
+        if not cls.path.exists():
+            return None
+        fault: dict[str, Any] = json.loads(cls.path.read_text())
+        if fault["times"] < 1:
+            return None
+        cls.path.write_text(json.dumps({**fault, "times": fault["times"] - 1}))
+        return fault
+
+
+class _CuttingDataChannel(DTPHandler):  # type: ignore[misc]
+    fault: dict[str, Any] | None = None
+
+    def enable_receiving(self, transfer_type: str, command: str) -> None:
+        self.fault = _Faults.take()
+        super().enable_receiving(transfer_type, command)
+
+    def recv(self, buffer_size: int) -> bytes:
+        """Read no more than the fault allows, so that the file ends at the very byte."""
+        if self.fault is not None:
+            buffer_size = min(buffer_size, self.fault["after_bytes"] - self.tot_bytes_received)
+            if buffer_size <= 0:
+                self.cut()
+                return b""
+        data: bytes = super().recv(buffer_size)
+        return data
+
+    def cut(self) -> None:
+        assert self.fault is not None
+        if self.fault["control_too"]:
+            self.cmd_channel.close()
+        else:
+            self._resp = ("426 Data connection cut on request.", _logger.info)
+            self.close()
+
+
+class _Handler(FTPHandler):  # type: ignore[misc]
+    dtp_handler = _CuttingDataChannel
+
+
+def serve(host: str, port: int, *, user: str, password: str, root: Path, faults: Path) -> None:
+    """Serve until ended by a signal."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    _Faults.path = faults
+    authorizer = DummyAuthorizer()
+    authorizer.add_user(user, password, str(root), perm=_ALL_PERMISSIONS)
+    _Handler.authorizer = authorizer
+    FTPServer((host, port), _Handler).serve_forever()
+
+
+def main(arguments: list[str]) -> None:
+    """Serve on localhost."""
+    port, user, password, root, faults = arguments
+    serve(HOST, int(port), user=user, password=password, root=Path(root), faults=Path(faults))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

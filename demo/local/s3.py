@@ -1,0 +1,65 @@
+"""An S3 server in memory (moto), which records what each object's ACL was set to."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from demo.local.processes import HOST, accepts_connections, free_port, running
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3:
+    """A running S3 server. It accepts any key; this one is for clients that insist on one."""
+
+    endpoint_url: str
+    access_key: str = "local-key"
+    secret_key: str = field(default="local-secret", repr=False)
+    region: str = "us-east-1"
+
+    def client(self) -> Any:
+        """A boto3 client for S3."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            region_name=self.region,
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    def create_bucket(self, name: str) -> None:
+        """Create a bucket; one that is there already is kept."""
+        self.client().create_bucket(Bucket=name)
+
+    def airflow_connection(self) -> dict[str, object]:
+        """The Airflow connection to this server."""
+        return {
+            "conn_type": "aws",
+            "login": self.access_key,
+            "password": self.secret_key,
+            "extra": {
+                "endpoint_url": self.endpoint_url,
+                "region_name": self.region,
+                "config_kwargs": {"s3": {"addressing_style": "path"}},
+            },
+        }
+
+
+@contextmanager
+def s3(directory: Path) -> Iterator[S3]:
+    """Run an empty S3 server; its objects are gone when it ends.
+
+    :param directory: for ``s3.log``, a line per request
+    :raises ServerError: if it does not start
+    """
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)]
+    with running("S3", command, log=directory / "s3.log") as process:
+        process.wait_until(lambda: accepts_connections(port), timeout_s=30)
+        yield S3(endpoint_url=f"http://{HOST}:{port}")

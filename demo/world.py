@@ -1,0 +1,138 @@
+"""The demo's world: every server that a company and Adobe would have, on this machine."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from demo import crm
+from demo.local.airflow import Airflow, airflow
+from demo.local.ftp import ftp_server
+from demo.local.imap import imap_server
+from demo.local.postgres import postgres
+from demo.local.processes import running
+from demo.local.s3 import S3, s3
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ADOBE_BUCKET: Final = "adobe-inbound"
+STAGING_BUCKET: Final = "company-staging"
+PARTNER: Final = "acme"
+DAGS_FOLDER: Final = Path(__file__).parent.parent / "dags"
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What runs.
+
+    :param airflow: the scheduler, the triggerer and the API server.
+    :param s3: the server of Adobe's bucket and of the staging bucket.
+    :param ftp_root: the folder that the FTP server serves.
+    :param profiles: the sandbox's database, for ``airflow-am sandbox profile``.
+    :param sandbox_log: what the sandbox did.
+    """
+
+    airflow: Airflow
+    s3: S3
+    ftp_root: Path
+    profiles: Path
+    sandbox_log: Path
+
+
+@contextmanager
+def world(
+    directory: Path, *, port: int | None = None, say: Callable[[str], None] = lambda _: None
+) -> Iterator[World]:
+    """Start everything; stop it when the block is left, however it is left.
+
+    :param directory: where all data and logs go.
+    :param port: of Airflow's UI, a free one by default.
+    :param say: told what is going on.
+    """
+    with ExitStack() as stack:
+        say("starting PostgreSQL, S3, FTP and IMAP servers")
+        database, bucket_server, ftp, mailbox = _at_once(
+            stack,
+            lambda: postgres(directory / "postgres"),
+            lambda: s3(directory / "s3"),
+            lambda: ftp_server(directory / "ftp"),
+            lambda: imap_server(directory / "imap"),
+        )
+        for bucket in (ADOBE_BUCKET, STAGING_BUCKET):
+            bucket_server.create_bucket(bucket)
+        say(f"filling the CRM: {crm.CUSTOMERS:,} customers, {len(crm.DAYS)} days of changes")
+        crm.seed(database)
+        say("starting the sandbox, which plays Audience Manager")
+        profiles, sandbox_log = directory / "sandbox.sqlite", directory / "sandbox.log"
+        stack.enter_context(
+            running(
+                "the sandbox",
+                [
+                    *(sys.executable, "-m", "airflow_am_provider.cli", "sandbox"),
+                    *("--inbox", f"s3://{ADOBE_BUCKET}", "--inbox", f"ftp-folder:{ftp.root}"),
+                    *("--mail", f"imap://{mailbox.user}@{mailbox.host}:{mailbox.port}/INBOX"),
+                    *("--database", profiles, "--poll-interval", "0.5"),
+                    *("--behaviour", "quiet_s=1"),
+                ],
+                log=sandbox_log,
+                env={
+                    "AIRFLOW_AM_SANDBOX_MAIL_PASSWORD": mailbox.password,
+                    "AWS_ENDPOINT_URL": bucket_server.endpoint_url,
+                    "AWS_ACCESS_KEY_ID": bucket_server.access_key,
+                    "AWS_SECRET_ACCESS_KEY": bucket_server.secret_key,
+                    "AWS_DEFAULT_REGION": bucket_server.region,
+                },
+            )
+        )
+        say("starting Airflow: scheduler, DAG processor, triggerer, API server")
+        common = {
+            "environment": "custom",
+            "partner_name": PARTNER,
+            "aws_conn_id": "aws_default",
+            "staging_location": f"s3://{STAGING_BUCKET}/audience-manager",
+            "receipts_imap_conn_id": "receipts_mailbox",
+        }
+        running_airflow = stack.enter_context(
+            airflow(
+                directory / "airflow",
+                database=database,
+                dags_folder=DAGS_FOLDER,
+                port=port,
+                # The sandbox answers in seconds, not twice a day.
+                environment={"AIRFLOW__AUDIENCE_MANAGER__RECEIPT_POKE_INTERVAL_S": "2"},
+                connections={
+                    "crm": database.airflow_connection(crm.DATABASE),
+                    "aws_default": bucket_server.airflow_connection(),
+                    "receipts_mailbox": mailbox.airflow_connection(),
+                    "adobe_ftp": ftp.airflow_connection(),
+                    "audience_manager_default": _connection(
+                        {**common, "transport": "s3", "bucket": ADOBE_BUCKET}
+                    ),
+                    "audience_manager_ftp": _connection(
+                        {**common, "transport": "ftp", "ftp_conn_id": "adobe_ftp"}
+                    ),
+                },
+            )
+        )
+        yield World(
+            airflow=running_airflow,
+            s3=bucket_server,
+            ftp_root=ftp.root,
+            profiles=profiles,
+            sandbox_log=sandbox_log,
+        )
+
+
+def _connection(extra: dict[str, str]) -> dict[str, object]:
+    return {"conn_type": "audience_manager", "extra": extra}
+
+
+def _at_once(stack: ExitStack, *servers: Callable[[], Any]) -> list[Any]:
+    """Enter all of them side by side: each waits for its server more than it works."""
+    with ThreadPoolExecutor(len(servers)) as pool:
+        return list(pool.map(lambda server: stack.enter_context(server()), servers))

@@ -1,0 +1,194 @@
+"""Every example DAG, run for real: a backfill of two days, held against the CRM's own rows."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+
+import pytest
+
+from airflow_am_provider.sandbox import Verdict
+from demo import crm
+from demo.world import ADOBE_BUCKET
+from tests.system.crm_truth import File
+from tests.system.example_run import (
+    DAILY_DAGS,
+    MONTHLY_DAG,
+    UPLOADS,
+    ExampleRun,
+    backfilled,
+    secrets_of,
+)
+
+pytestmark = pytest.mark.slow
+
+FIRST_DAY, SECOND_DAY = crm.DAYS
+_NO_WINDOW = (
+    "sql: asks for window_start and window_end, but the run has no data interval. "
+    "Trigger the run with a logical date"
+)
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleRun]:
+    with backfilled(tmp_path_factory.mktemp("world")) as run:
+        yield run
+
+
+def expected_files(examples: ExampleRun) -> dict[tuple[str, str, date], File]:
+    files = {
+        (*task, day): file for day in crm.DAYS for task, file in examples.truth.files(day).items()
+    }
+    return {**files, (MONTHLY_DAG, "format_loyalty", SECOND_DAY): examples.truth.loyalty()}
+
+
+def sent_names(examples: ExampleRun) -> list[str]:
+    return [entry.name for entry in examples.ledger() if entry.verdict is Verdict.TAKEN]
+
+
+def test_every_task_of_the_backfills_succeeds_at_once(examples: ExampleRun) -> None:
+    for dag_id in (*DAILY_DAGS, MONTHLY_DAG):
+        days = (SECOND_DAY,) if dag_id == MONTHLY_DAG else crm.DAYS
+        for day in days:
+            states = examples.states(dag_id, examples.run_id(dag_id, day))
+            assert set(states.values()) == {("success", 1)}, (dag_id, day, states)
+
+
+def test_each_days_files_hold_just_that_days_changes(examples: ExampleRun) -> None:
+    for (dag_id, task_id, day), file in expected_files(examples).items():
+        manifest = examples.manifest(dag_id, task_id, day)
+        names = [part["file_name"] for part in manifest["parts"]]
+        sent = b"".join(map(examples.sent_text, names))
+        assert sent.decode().splitlines() == file.lines, (dag_id, task_id, day)
+        assert sum(part["lines"] for part in manifest["parts"]) == len(file.lines)
+
+
+def test_rows_read_are_rows_written_and_rows_set_aside(examples: ExampleRun) -> None:
+    for (dag_id, task_id, day), file in expected_files(examples).items():
+        manifest = examples.manifest(dag_id, task_id, day)
+        count = sum(file.set_aside.values())
+        assert manifest["rows_read"] == file.rows_read
+        assert manifest["rows_set_aside"] == count
+        assert manifest["rows_written"] == file.rows_read - count
+        assert manifest["set_aside_by_reason"] == file.set_aside
+        interval = (manifest["window_start"], manifest["window_end"])
+        if dag_id != MONTHLY_DAG:
+            assert [datetime.fromisoformat(moment).date() for moment in interval] == [
+                day,
+                date.fromordinal(day.toordinal() + 1),
+            ]
+
+
+def test_adobe_gets_nothing_but_these_files_and_each_once(examples: ExampleRun) -> None:
+    expected = [
+        part["file_name"]
+        for dag_id, task_id, day in expected_files(examples)
+        for part in examples.manifest(dag_id, task_id, day)["parts"]
+    ]
+    # Unpaused, the monthly DAG is scheduled too: the same customers for another month.
+    scheduled = [run for run in examples.api.runs(MONTHLY_DAG) if run["run_type"] == "scheduled"]
+    for run in scheduled:
+        day = datetime.fromisoformat(run["logical_date"]).date()
+        parts = examples.manifest(MONTHLY_DAG, "format_loyalty", day)["parts"]
+        expected += [part["file_name"] for part in parts]
+    assert sorted(sent_names(examples)) == sorted(expected)
+    assert {entry.verdict for entry in examples.ledger()} == {Verdict.TAKEN}
+    sent = Counter(entry.sha256 for entry in examples.ledger())
+    loyalty = "".join(f"{line}\n" for line in examples.truth.loyalty().lines)
+    assert sent.pop(hashlib.sha256(loyalty.encode()).hexdigest()) == 1 + len(scheduled)
+    assert set(sent.values()) == {1}
+
+
+def test_profiles_are_what_the_crm_says(examples: ExampleRun) -> None:
+    expected = examples.truth.profiles()
+    assert Counter(row[0] for row in examples.profiles) == Counter(row[0] for row in expected)
+    assert examples.profiles == expected
+
+
+def test_changes_of_two_days_arrive_in_their_order(examples: ExampleRun) -> None:
+    traits = Counter(row[-1] for row in examples.profiles if row[0] == "trait")
+    assert traits["190"] == 0, "added on the first day, removed on the second"
+    assert traits["191"] == 20, "removed on the first day, added on the second"
+    assert traits["192"] == 1, "added and removed on one day, and the other way round"
+    assert traits["193"] == 4, "of six at the edges of days, one is before and one after both"
+
+
+def test_no_password_and_no_personal_data_is_written_where_people_read(
+    examples: ExampleRun,
+) -> None:
+    secrets = secrets_of(examples.world)
+    assert len(secrets) > 1
+    emails = {email.strip().lower() for _, email, _ in examples.truth.emails if "@" in email}
+    people = {customer for customer, *_ in examples.truth.changes if "@" in customer}
+    assert len(people) > 10
+    # An address is as good as written down when its hash is, with nothing mixed in.
+    hashes = {hashlib.sha256(person.encode()).hexdigest() for person in people}
+    places = dict(examples.written_by_airflow())
+    delivery_id = examples.manifest("audience_manager_daily", "format_traits", FIRST_DAY)[
+        "delivery_id"
+    ]
+    assert any(delivery_id in text for place, text in places.items() if place.endswith(".log"))
+    assert delivery_id in places["xcom"]
+    for place, text in places.items():
+        assert not [secret for secret in secrets if secret in text], place
+        found = {address.lower() for address in re.findall(r"[\w.+-]+@[\w.-]+", text)}
+        assert not found & (emails | people), place
+        assert not hashes & set(re.findall(r"\b[0-9a-f]{64}\b", text)), place
+        assert not re.search(r"\bC-[0-9A-F]{16}\b", text), place
+
+
+def test_no_file_at_adobe_has_an_address_for_an_id(examples: ExampleRun) -> None:
+    for name in sent_names(examples):
+        assert b"@" not in examples.sent_text(name)
+    assert not [key for key in examples.keys(ADOBE_BUCKET) if "@" in key]
+
+
+def test_running_a_day_again_changes_nothing_and_sends_nothing(examples: ExampleRun) -> None:
+    profiles, ledger = examples.digest(), examples.ledger()
+    destination = examples.destination()
+    midnight = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC)
+    run_id = examples.run_id("audience_manager_daily", FIRST_DAY)
+    examples.api.clear("audience_manager_daily", run_id)
+    for dag_id in DAILY_DAGS[1:]:
+        examples.api.create_backfill(dag_id, midnight, midnight, reprocess_behavior="completed")
+    examples.wait()
+
+    assert examples.digest() == profiles
+    assert examples.ledger() == ledger
+    assert examples.destination() == destination
+    for (dag_id, format_task), upload_task in UPLOADS.items():
+        if dag_id == MONTHLY_DAG:
+            continue
+        run_id = examples.run_id(dag_id, FIRST_DAY)
+        assert set(examples.states(dag_id, run_id).values()) == {("success", 2)}
+        delivery_id = examples.manifest(dag_id, format_task, FIRST_DAY)["delivery_id"]
+        formatted = examples.api.task_log(dag_id, run_id, format_task, try_number=2)
+        assert f"The same content is staged already as delivery {delivery_id}" in formatted
+        sent = examples.api.task_log(dag_id, run_id, upload_task, try_number=2)
+        assert "All of it was sent already, at " in sent
+
+
+def test_a_run_without_a_date_fails_at_once_and_says_what_is_missing(examples: ExampleRun) -> None:
+    ledger = examples.ledger()
+    run_id = examples.api.trigger("audience_manager_daily")
+    assert examples.api.wait_for_run("audience_manager_daily", run_id) == "failed"
+    states = examples.states("audience_manager_daily", run_id)
+    assert states.pop("extract_ids") == ("failed", 1)
+    assert {state for state, _ in states.values()} == {"upstream_failed"}
+    log = examples.api.task_log("audience_manager_daily", run_id, "extract_ids")
+    assert _NO_WINDOW in log
+    assert examples.ledger() == ledger
+
+
+def test_a_run_without_a_date_extracts_the_window_it_is_given(examples: ExampleRun) -> None:
+    before = len(examples.ledger())
+    window = {"window_start": "2026-09-02T00:00:00Z", "window_end": "2026-09-03T00:00:00Z"}
+    run_id = examples.api.trigger("audience_manager_daily", conf=window)
+    assert examples.api.wait_for_run("audience_manager_daily", run_id) == "success"
+    truth = examples.truth.files(date(2026, 9, 2))
+    sent = [examples.sent_text(entry.name).decode() for entry in examples.ledger()[before:]]
+    assert [text.splitlines() for text in sent] == [
+        truth["audience_manager_daily", "extract_ids"].lines,
+        truth["audience_manager_daily", "format_traits"].lines,
+    ]

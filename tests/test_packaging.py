@@ -1,0 +1,107 @@
+"""What a user gets who installs the package."""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import airflow_am_provider
+from airflow_am_provider.audience_manager.receipt_mail import SENDER
+from airflow_am_provider.get_provider_info import get_provider_info
+
+ROOT = Path(__file__).parent.parent
+
+
+def schema_of_airflow(name: str) -> dict[str, Any]:
+    """Read one of the JSON schemas that the installed Airflow ships."""
+    spec = util.find_spec("airflow")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    for folder in spec.submodule_search_locations:
+        if (file := Path(folder) / name).exists():
+            schema: dict[str, Any] = json.loads(file.read_text())
+            return schema
+    raise FileNotFoundError(name)
+
+
+def connection_type() -> dict[str, Any]:
+    (only,) = get_provider_info()["connection-types"]
+    found: dict[str, Any] = only
+    return found
+
+
+def test_provider_information_follows_airflows_schema() -> None:
+    jsonschema.validate(get_provider_info(), schema_of_airflow("provider_info.schema.json"))
+
+
+def test_connection_form_follows_airflows_schema() -> None:
+    # The schema of the information itself says nothing about form fields; the one that Airflow's
+    # own providers are written against does.
+    schema = schema_of_airflow("provider.yaml.schema.json")["properties"]["connection-types"]
+    jsonschema.validate([connection_type()], schema)
+
+
+def test_defaults_of_the_connection_form_are_among_its_choices() -> None:
+    for name, field in connection_type()["conn-fields"].items():
+        schema = field["schema"]
+        if "enum" in schema:
+            assert schema["default"] in schema["enum"], name
+
+
+def test_receipts_come_from_adobes_address_by_default() -> None:
+    # Written out in the form's metadata, which every Airflow process loads, to keep that light.
+    assert connection_type()["conn-fields"]["receipts_sender"]["schema"]["default"] == SENDER
+
+
+def test_version_is_the_same_everywhere() -> None:
+    version = airflow_am_provider.__version__
+    assert metadata.version("airflow-am-provider") == version
+    assert get_provider_info()["versions"] == [version]
+    newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == version
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [("apache_airflow_provider", "provider_info"), ("airflow.plugins", "audience_manager")],
+)
+def test_entry_point_loads(group: str, name: str) -> None:
+    (entry_point,) = metadata.distribution("airflow-am-provider").entry_points.select(
+        group=group, name=name
+    )
+    assert callable(entry_point.load())
+
+
+def test_airflow_finds_the_provider() -> None:
+    providers_manager = importlib.import_module("airflow.providers_manager").ProvidersManager()
+    found = providers_manager.providers["airflow-am-provider"]
+    assert found.version == airflow_am_provider.__version__
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        files = set(archive.namelist())
+
+    information = f"airflow_am_provider-{airflow_am_provider.__version__}.dist-info"
+    assert {name.partition("/")[0] for name in files} == {"airflow_am_provider", information}
+    assert f"{information}/licenses/LICENSE" in files
+    package = ROOT / "airflow_am_provider"
+    modules = {str(file.relative_to(ROOT)) for file in package.rglob("*.py")}
+    expected = modules | {"airflow_am_provider/py.typed"}
+    assert {name for name in files if not name.startswith(information)} == expected
