@@ -1,0 +1,344 @@
+"""The documentation: complete, true to the code, and without a broken link."""
+
+import argparse
+import inspect
+import json
+import re
+import sys
+from ast import literal_eval
+from dataclasses import fields
+from importlib import import_module
+from pkgutil import walk_packages
+
+import pytest
+
+import airflow_am_provider
+from airflow_am_provider.audience_manager.environments import ENVIRONMENTS
+from airflow_am_provider.audience_manager.errors import AudienceManagerError
+from airflow_am_provider.audience_manager.identifiers import ID_KINDS
+from airflow_am_provider.audience_manager.lines import WARNINGS
+from airflow_am_provider.audience_manager.receipt_text import COUNT_LABELS
+from airflow_am_provider.audience_manager.reconciliation import Verdict
+from airflow_am_provider.audience_manager.rules import RULES
+from airflow_am_provider.audience_manager.thresholds import LIMITED_COUNTS
+from airflow_am_provider.cli import arguments, check, format_arguments, receipt
+from airflow_am_provider.cli.arguments import WrongUse, parse
+from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+from airflow_am_provider.hooks.receipts import AcknowledgedBy
+from airflow_am_provider.hooks.settings import CONNECTION_FIELDS, ConnectionSettings
+from airflow_am_provider.operators.data_file import FormatDataFileOperator
+from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
+from airflow_am_provider.operators.staging import StageDeliveryOperator
+from airflow_am_provider.operators.upload import UploadOperator
+from airflow_am_provider.sandbox import command
+from airflow_am_provider.sandbox.behaviour import Behaviour
+from airflow_am_provider.sandbox.events import Kind
+from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
+from airflow_am_provider.task_groups import deliver
+from tests.docs_pages import (
+    DOCS,
+    PAGES,
+    ROOT,
+    Console,
+    anchors,
+    blocks,
+    codes,
+    first_codes,
+    links,
+    page,
+    rows,
+    section,
+    sentences,
+    stripped,
+)
+
+# Its default is another setting of Airflow's.
+DEFAULTS_ELSEWHERE = {"deferrable": "[operators] default_deferrable"}
+
+
+@pytest.mark.parametrize(
+    ("heading", "owner"),
+    [
+        ("## Source, staging and limits", StageDeliveryOperator),
+        ("## FormatDataFileOperator", FormatDataFileOperator),
+        ("## IdSyncExtractOperator", IdSyncExtractOperator),
+        ("## UploadOperator", UploadOperator),
+        ("## DeliveryReceiptSensor", DeliveryReceiptSensor),
+    ],
+)
+def test_every_parameter_stands_there_with_its_default(heading, owner):
+    told = {
+        codes(row["parameter"])[0]: (row["default"].strip("`"), row["template"])
+        for row in rows(section(page("operators.md"), heading), "parameter")
+    }
+    parameters = [
+        parameter
+        for parameter in inspect.signature(owner.__init__).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    assert list(told) == [parameter.name for parameter in parameters]
+    for parameter in parameters:
+        default, template = told[parameter.name]
+        assert template == ("yes" if parameter.name in owner.template_fields else "no"), parameter
+        if parameter.default is parameter.empty:
+            assert default == "required", parameter
+        elif parameter.name in DEFAULTS_ELSEWHERE:
+            assert default == DEFAULTS_ELSEWHERE[parameter.name]
+        else:
+            assert literal_eval(default) == parameter.default, parameter
+
+
+def test_every_parameter_of_the_task_group_stands_there():
+    told = first_codes(section(page("operators.md"), "## deliver"), "parameter")
+    assert told == [
+        str(p).partition(":")[0] for p in inspect.signature(deliver).parameters.values()
+    ]
+
+
+def test_every_operator_and_sensor_has_a_section():
+    rooms = [airflow_am_provider.__name__ + room for room in (".operators", ".sensors")]
+    found = {
+        name
+        for room in rooms
+        for module in walk_packages(import_module(room).__path__, f"{room}.")
+        for name, owner in vars(import_module(module.name)).items()
+        if inspect.isclass(owner)
+        and owner.__module__ == module.name
+        and name.endswith(("Operator", "Sensor"))
+    }
+    assert found - {"StageDeliveryOperator"} == set(first_codes(page("operators.md"), "class")) - {
+        "deliver"
+    }
+
+
+def test_every_kind_of_id_stands_there():
+    kinds = rows(page("operators.md"), "`id_kind`")
+    told = {
+        name: dpid.strip()
+        for row in kinds
+        for name, dpid in zip(codes(row["`id_kind`"]), row["data source"].split(","), strict=True)
+    }
+    assert told == {
+        name: "yours" if kind.dpid is None else str(kind.dpid) for name, kind in ID_KINDS.items()
+    }
+
+
+def test_every_field_of_the_connection_stands_there():
+    told = {
+        codes(row["field"])[0]: row
+        for row in rows(page("connection.md"), "field")
+        if codes(row["field"])
+    }
+    of_the_form = {name: row for name, row in told.items() if name in CONNECTION_FIELDS}
+    assert list(of_the_form) == list(CONNECTION_FIELDS)
+    for name, row in of_the_form.items():
+        schema = CONNECTION_FIELDS[name]["schema"]
+        assert codes(row["default"]) == ([schema["default"]] if "default" in schema else []), name
+        if "enum" in schema:
+            assert codes(row["type"]) == schema["enum"], name
+
+
+def test_hosts_and_buckets_are_adobes():
+    told = {codes(row["environment"])[0]: row for row in rows(page("connection.md"), "environment")}
+    for name, environment in ENVIRONMENTS.items():
+        assert codes(told[name]["bucket"]) == [environment.bucket]
+        assert codes(told[name]["FTP host"]) == [environment.ftp_host]
+
+
+def test_examples_of_connections_are_good():
+    examples = [block for block in blocks(page("connection.md")) if block.mark == "connection"]
+    assert [
+        ConnectionSettings.parse(json.loads(block.text), "am").environment for block in examples
+    ] == ["beta", "production", "production", "custom"]
+
+
+def _options(parser: argparse.ArgumentParser) -> dict[str, object]:
+    """Options and positional arguments with their defaults, those of subcommands left out."""
+    return {
+        (
+            action.option_strings[-1] if action.option_strings else str(action.metavar)
+        ): action.default
+        for action in parser._actions
+        if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
+    }
+
+
+def _parsers(add_arguments) -> dict[str, argparse.ArgumentParser]:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    found = {"": parser}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= action.choices
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "heading", "tables", "parser"),
+    [
+        ("cli.md", "## check", ["argument"], _parsers(check.add_arguments)[""]),
+        (
+            "cli.md",
+            "## format",
+            ["argument of both", "argument of `data`"],
+            _parsers(format_arguments.add_arguments)["data"],
+        ),
+        (
+            "cli.md",
+            "## format",
+            ["argument of both", "argument of `id-sync`"],
+            _parsers(format_arguments.add_arguments)["id-sync"],
+        ),
+        ("cli.md", "## receipt", ["argument"], _parsers(receipt.add_arguments)[""]),
+        ("sandbox.md", "## Options", ["option"], _parsers(command.add_arguments)[""]),
+        (
+            "sandbox.md",
+            "## Options",
+            ["option of `profile`"],
+            _parsers(command.add_arguments)["profile"],
+        ),
+    ],
+)
+def test_every_option_of_the_command_line_stands_there(name, heading, tables, parser):
+    found = [row for table in tables for row in rows(section(page(name), heading), table)]
+    told = {codes(row[next(iter(row))])[0].split(" ")[0]: row for row in found}
+    options = _options(parser)
+    assert set(told) == set(options)
+    for option, default in options.items():
+        if "default" in told[option] and isinstance(default, str | int | float) and default:
+            assert told[option]["default"].strip("`") == str(default), option
+
+
+def test_every_command_stands_there():
+    commands = [name for name, *_ in arguments._COMMANDS]
+    assert first_codes(page("cli.md"), "command") == [f"airflow-am {name}" for name in commands]
+
+
+@pytest.mark.parametrize("name", ["cli.md", "sandbox.md"])
+def test_what_the_console_shows_is_what_is_printed(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    console = Console(tmp_path, capsys)
+    examples = [block for block in blocks(page(name)) if block.language == "console"]
+    assert examples
+    for example in examples:
+        console.run(example.text)
+    for block in blocks(page(name)):
+        if block.language == "python":
+            exec(compile(block.text, name, "exec"), {})
+
+
+def test_commands_of_the_readme_are_right_use():
+    text = (ROOT / "README.md").read_text()
+    commands = re.findall(r"^airflow-am ([^#\n]+)", text, re.M)
+    assert commands
+    for words in commands:
+        assert parse(words.split()) is not None, words
+
+
+def test_events_and_behaviours_of_the_sandbox_stand_there():
+    assert set(first_codes(page("sandbox.md"), "event")) == set(Kind)
+    told = {codes(row["name"])[0]: row["default"] for row in rows(page("sandbox.md"), "name")}
+    assert told == {item.name: str(item.default).lower() for item in fields(Behaviour)}
+
+
+def test_the_table_of_rules_is_the_one_of_the_code():
+    told = [list(row.values()) for row in rows(page("rules.md"), "code")]
+    assert told == [
+        [
+            f"`{rule}`",
+            text.sentence,
+            text.page if text.page != "docs/choices.md" else "[docs/choices.md](choices.md)",
+            "warning" if rule in WARNINGS else "error",
+            "no" if text.loses_nothing else "yes",
+        ]
+        for rule, text in RULES.items()
+    ]
+
+
+def test_every_error_stands_there_with_its_bases():
+    for module in walk_packages(airflow_am_provider.__path__, "airflow_am_provider."):
+        # The plugin is Airflow's to load.
+        if ".plugins" not in module.name and not module.name.endswith("__main__"):
+            import_module(module.name)
+    ours, todo = {WrongUse}, [AudienceManagerError]
+    while todo:
+        error = todo.pop()
+        ours.add(error)
+        todo += error.__subclasses__()
+    told = {
+        codes(row["error"])[0]: codes(row["is a"])
+        for row in rows(section(page("rules.md"), "## Errors"), "error")
+    }
+    assert told == {
+        error.__name__: [base.__name__ for base in error.__bases__]
+        for error in ours
+        if error.__module__ in sys.modules and error.__module__.startswith("airflow_am_provider")
+    }
+
+
+def test_verdicts_limits_and_signs_stand_there():
+    text = page("receipts.md")
+    assert first_codes(section(text, "## Verdicts"), "verdict") == list(Verdict)
+    assert set(first_codes(section(text, "## At 3 a.m."), "verdict")) == set(Verdict)
+    told = rows(section(text, "## Limits"), "count")
+    assert {codes(row["count"])[0]: row["Adobe's label"] for row in told} == {
+        name: COUNT_LABELS[name] for name in LIMITED_COUNTS
+    }
+    assert set(AcknowledgedBy) <= set(codes(section(text, "## Signs")))
+
+
+def test_messages_of_the_runbook_are_those_of_the_code():
+    known = sentences()
+    messages = first_codes(section(page("receipts.md"), "## At 3 a.m."), "message")
+    assert len(messages) > 25
+    for message in messages:
+        # Some messages are put together from two strings.
+        for piece in filter(None, (piece.strip(" :;,.") for piece in message.split("…"))):
+            assert any(piece in sentence for sentence in known), message
+
+
+def test_snippets_are_cut_from_the_example_dags():
+    snippets = [
+        (path, block)
+        for path in PAGES
+        for block in blocks(path.read_text())
+        if block.mark.startswith("from ")
+    ]
+    assert len(snippets) > 5
+    for path, block in snippets:
+        source = "\n".join(stripped((ROOT / block.mark.removeprefix("from ")).read_text()))
+        assert f"\n{chr(10).join(stripped(block.text))}\n" in f"\n{source}\n", (path, block.text)
+
+
+def test_python_in_pages_of_operators_is_cut_from_the_example_dags():
+    unmarked = [
+        (path.name, block.text)
+        for path in PAGES
+        for block in blocks(path.read_text())
+        if block.language == "python" and not block.mark
+    ]
+    # Both are run: the one here as it stands, the other behind the examples of its page.
+    assert [name for name, _ in unmarked] == ["README.md", "sandbox.md"]
+    exec(compile(unmarked[0][1], "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(path):
+    for target in links(path):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        file, _, anchor = target.partition("#")
+        place = (path.parent / file).resolve() if file else path
+        assert place.exists(), target
+        if anchor:
+            assert anchor in anchors(place.read_text()), target
+
+
+def test_every_page_is_in_the_table_of_contents():
+    told = {(DOCS / target.partition("#")[0]).resolve() for target in links(DOCS / "index.md")}
+    assert {path for path in DOCS.glob("*.md") if path.name != "index.md"} <= told
+
+
+def test_the_connection_type_is_named():
+    for word in (AudienceManagerHook.conn_type, AudienceManagerHook.hook_name):
+        assert word in page("connection.md")
