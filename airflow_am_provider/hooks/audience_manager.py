@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.hooks.destinations import Destination
     from airflow_am_provider.hooks.mailbox import Mailbox, ReceiptFolder
-    from airflow_am_provider.stores import Folder, FtpDrop
+    from airflow_am_provider.stores import Folder, FtpDrop, S3Folder
 
 
 class AudienceManagerHook(BaseHook):
@@ -115,7 +115,7 @@ class AudienceManagerHook(BaseHook):
             )
         return FtpDestination(open_drop=self.ftp_drop, url=self.destination_url)
 
-    def destination_bucket(self) -> Folder:
+    def destination_bucket(self) -> S3Folder:
         """The bucket that files are sent to, which this account may not be allowed to read."""
         from airflow_am_provider.hooks.destinations import OBJECT_ARGS
         from airflow_am_provider.stores import S3Folder

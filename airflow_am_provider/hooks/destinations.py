@@ -1,7 +1,8 @@
 """Where deliveries are sent: the environment's bucket, or an FTP host.
 
 Pages: inbound-s3-filenames.md (keys), authorize-s3-inbound.md (the ACL), inbound-ftp-filenames.md.
-Accounts at Adobe may be allowed to write and nothing else, so on S3 nothing is read or listed.
+Accounts at Adobe may be allowed to write and nothing else, so on S3 nothing is read or listed,
+and looking whether a part arrived is tried only.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_am_provider.audience_manager.environments import object_key
-from airflow_am_provider.audience_manager.errors import DataError, TransientError
+from airflow_am_provider.audience_manager.errors import (
+    ConfigurationError,
+    DataError,
+    TransientError,
+)
 from airflow_am_provider.stores.measured import Measured
 from airflow_am_provider.stores.sent_record import SentBook, SentRecord
 
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_am_provider.formatting.manifest import Manifest, Part
-    from airflow_am_provider.stores import Folder, FtpDrop
+    from airflow_am_provider.stores import Folder, FtpDrop, S3Folder
 
 _logger = logging.getLogger(__name__)
 
@@ -67,7 +72,7 @@ class S3Destination:
     :param partner_name: its first folder, the name that Adobe gave the company.
     """
 
-    folder: Folder
+    folder: S3Folder
     partner_name: str
 
     @property
@@ -87,13 +92,32 @@ class S3Destination:
             if book.record.part(part) is not None:
                 continue
             key = object_key(self.partner_name, book.record.sent_on, part.file_name)
-            with _Progress(part):
-                self._upload(part, staging, key)
+            if book.is_new or not self._has_arrived(part, key):
+                with _Progress(part):
+                    self._upload(part, staging, key)
             book.uploaded(part, f"{self.folder.url}/{key}", is_sent=True)
         return book.complete()
 
+    def _has_arrived(self, part: Part, key: str) -> bool:
+        """Whether an attempt before this one sent a part and ended before it could record it.
+
+        Adobe may have read it since; written anew, it would be read a second time.
+        """
+        try:
+            stored = self.folder.stored(key)
+        except ConfigurationError:
+            _logger.info("%s: whether it arrived cannot be seen; it is sent again", part.file_name)
+            return False
+        if stored != (part.compressed_bytes, part.sha256):
+            return False
+        _logger.info("%s: arrived by an attempt before", part.file_name)
+        return True
+
     def _upload(self, part: Part, staging: Folder, key: str) -> None:
-        with staging.open_read(part.path) as source, self.folder.open_write(key) as target:
+        with (
+            staging.open_read(part.path) as source,
+            self.folder.open_write(key, sha256=part.sha256) as target,
+        ):
             measured = Measured(source)
             while block := measured.read(_BLOCK_BYTES):
                 target.write(block)

@@ -7,7 +7,7 @@ import logging
 import threading
 from contextlib import contextmanager
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
 from airflow_am_provider.audience_manager.errors import (
     AudienceManagerError,
@@ -32,6 +32,21 @@ _PIECES_AT_ONCE: Final = 3
 _MISSING: Final = frozenset({"NoSuchKey", "404"})
 # A server that does not know conditional writes says so with one of these.
 _NO_CONDITIONS: Final = frozenset({"NotImplemented", "501"})
+
+
+# Where an object's own checksum stands: its metadata, which comes with a HEAD.
+_CHECKSUM: Final = "sha256"
+
+
+class Stored(NamedTuple):
+    """What a server says of an object without handing it out.
+
+    :param size: bytes.
+    :param sha256: the checksum it was written with, hexadecimal; None when it has none.
+    """
+
+    size: int
+    sha256: str | None
 
 
 class S3Folder:
@@ -68,17 +83,19 @@ class S3Folder:
         return f"s3://{self.bucket}/{self.prefix}" if self.prefix else f"s3://{self.bucket}"
 
     @contextmanager
-    def open_write(self, path: str) -> Iterator[BinaryIO]:
+    def open_write(self, path: str, *, sha256: str | None = None) -> Iterator[BinaryIO]:
         """Open an object for writing; it appears when the block is left without an error.
 
         :param path: relative to the folder.
+        :param sha256: the checksum of what will be written, hexadecimal, to be kept with it.
         :raises ConfigurationError: when it may not be written; from a later write or the end of
             the block, as uploading goes on behind the writer's back.
         :raises TransientError: when the server fails or the line breaks.
         """
         key = self._key(path)
         pipe = Pipe(_PIECE_BYTES)
-        upload = _Upload(self, key, pipe)
+        metadata = {} if sha256 is None else {"Metadata": {_CHECKSUM: sha256}}
+        upload = _Upload(self, key, pipe, {**self.extra_args, **metadata})
         upload.start()
         try:
             with io.BufferedWriter(pipe, 1 << 20) as file:
@@ -153,17 +170,24 @@ class S3Folder:
 
     def exists(self, path: str) -> bool:
         """Whether there is such an object."""
+        return self.stored(path) is not None
+
+    def stored(self, path: str) -> Stored | None:
+        """Size and checksum of an object, or None when there is none.
+
+        :raises ConfigurationError: when the account may not look.
+        """
         from botocore.exceptions import ClientError
 
         key = self._key(path)
         with s3_errors("look for", self._url(key)):
             try:
-                self.client.head_object(Bucket=self.bucket, Key=key)
+                answer = self.client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
                 if error_code(error.response) in _MISSING:
-                    return False
+                    return None
                 raise
-        return True
+        return Stored(answer["ContentLength"], answer["Metadata"].get(_CHECKSUM))
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """The objects whose path begins with ``prefix``, in order of their keys.
@@ -196,11 +220,14 @@ class S3Folder:
 class _Upload(threading.Thread):
     """Uploads what comes out of a pipe; boto3 takes it apart, repeats pieces, and cleans up."""
 
-    def __init__(self, folder: S3Folder, key: str, pipe: Pipe) -> None:
+    def __init__(
+        self, folder: S3Folder, key: str, pipe: Pipe, extra_args: Mapping[str, Any]
+    ) -> None:
         super().__init__(name=f"upload {key}", daemon=True)
         self.done = False
         self.error: AudienceManagerError | None = None
         self._folder, self._key, self._pipe = folder, key, pipe
+        self._extra_args = extra_args
 
     def run(self) -> None:
         from boto3.s3.transfer import TransferConfig, create_transfer_manager
@@ -218,7 +245,7 @@ class _Upload(threading.Thread):
                 # What upload_fileobj does, save that the future stays at hand.
                 with create_transfer_manager(self._folder.client, config) as manager:
                     upload = manager.upload(
-                        source, self._folder.bucket, self._key, self._folder.extra_args
+                        source, self._folder.bucket, self._key, self._extra_args
                     )
                     source.has_ended = upload.done
                     upload.result()

@@ -69,6 +69,16 @@ def objects(destination: S3Destination) -> dict[str, bytes | None]:
     return {entry.path: folder.read_bytes(entry.path) for entry in folder.list()}
 
 
+def written(destination: S3Destination) -> dict[str, str]:
+    """When every object was written: its version, in a bucket that keeps versions."""
+    folder = destination.folder
+    folder.client.put_bucket_versioning(
+        Bucket=folder.bucket, VersioningConfiguration={"Status": "Enabled"}
+    )
+    listed = folder.client.list_object_versions(Bucket=folder.bucket).get("Versions", ())
+    return {entry["Key"]: entry["VersionId"] for entry in listed if entry["IsLatest"]}
+
+
 def record(staging: LocalFolder, name: str = "sent.json") -> dict[str, Any]:
     content = staging.read_bytes(f"deliveries/data/0123456789abcdef0123/{name}")
     found: dict[str, Any] = json.loads(content or b"{}")
@@ -131,9 +141,31 @@ class TestS3:
             fail_write(patch, staging, killed_at, Crash())
             with pytest.raises(Crash):
                 to_s3.send(manifest, staging, clock=lambda: LATE)
+        before = written(to_s3)
         to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
         assert objects(to_s3) == dict(zip(KEYS, map(content_of, NAMES), strict=True))
         assert len(record(staging)["parts"]) == 2
+        # Adobe may have read what had arrived.
+        assert written(to_s3).items() >= before.items()
+        assert len(before) == min(killed_at, 2)
+
+    def test_an_account_that_may_not_look_sends_again_what_may_have_arrived(
+        self, staging: LocalFolder, to_s3: S3Destination, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        manifest = stage(staging)
+        with monkeypatch.context() as patch:
+            fail_write(patch, staging, 1, Crash())
+            with pytest.raises(Crash):
+                to_s3.send(manifest, staging, clock=lambda: LATE)
+        before = written(to_s3)
+
+        def refuse(path: str) -> None:
+            raise ConfigurationError(f"cannot look for {path}: S3 answered 403")
+
+        monkeypatch.setattr(to_s3.folder, "stored", refuse)
+        to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
+        assert objects(to_s3) == dict(zip(KEYS, map(content_of, NAMES), strict=True))
+        assert written(to_s3)[KEYS[0]] != before[KEYS[0]]
 
     def test_what_was_sent_is_not_sent_again(
         self, staging: LocalFolder, to_s3: S3Destination, caplog: pytest.LogCaptureFixture
