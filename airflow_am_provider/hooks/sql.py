@@ -1,7 +1,8 @@
 """Rows of any common-sql connection in column batches, never the whole result at once.
 
-``hook.run(handler=…)`` and DataFrames hold everything. Here the driver is asked for a
-server-side cursor where it has one, and rows are fetched a batch at a time.
+``hook.run(handler=…)`` and DataFrames hold everything. Here PostgreSQL is asked to copy; other
+drivers are asked for a server-side cursor where they have one, and rows are fetched a batch at a
+time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.hooks import postgres_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,11 +41,49 @@ def read_sql(
     :param rows_per_fetch: rows fetched at a time; this bounds the memory.
     :raises ConfigurationError: when the statement gives no rows at all, such as an UPDATE.
     """
-    with closing(hook.get_conn()) as connection, closing(_streaming_cursor(connection)) as cursor:
-        if parameters is None:
-            cursor.execute(sql)
-        else:
-            cursor.execute(sql, parameters)
+    with closing(hook.get_conn()) as connection:
+        driver = _driver(connection)
+        names = _copied_columns(connection, driver, sql, parameters)
+        if names:
+            try:
+                yield from postgres_copy.copy_rows(connection, driver, sql, parameters, names)
+                return
+            except postgres_copy.NoCopyError:
+                connection.rollback()
+        yield from _fetch_all(connection, driver, sql, parameters, rows_per_fetch)
+
+
+def _copied_columns(
+    connection: Any, driver: str, sql: str, parameters: Mapping[str, Any] | Iterable[Any] | None
+) -> list[str]:
+    """The query's columns if they can be copied; looking runs nothing of the query."""
+    if driver not in postgres_copy.DRIVERS:
+        return []
+    with closing(_streaming_cursor(connection, driver)) as cursor:
+        _execute(cursor, sql, parameters)
+        if cursor.description is None:
+            cursor.fetchmany(0)  # psycopg2 knows the columns after that; psycopg would take 0 for 1
+        description = cursor.description or ()
+    names = [str(column[0]) for column in description]
+    return names if postgres_copy.can_copy(description) else []
+
+
+def _execute(cursor: Any, sql: str, parameters: Mapping[str, Any] | Iterable[Any] | None) -> None:
+    if parameters is None:
+        cursor.execute(sql)
+    else:
+        cursor.execute(sql, parameters)
+
+
+def _fetch_all(
+    connection: Any,
+    driver: str,
+    sql: str,
+    parameters: Mapping[str, Any] | Iterable[Any] | None,
+    rows_per_fetch: int,
+) -> Iterator[pa.RecordBatch]:
+    with closing(_streaming_cursor(connection, driver)) as cursor:
+        _execute(cursor, sql, parameters)
         rows = _fetched(cursor, rows_per_fetch)
         names = [str(column[0]) for column in cursor.description or ()]
         if not names:
@@ -70,9 +110,8 @@ def _fetched(cursor: Any, rows: int) -> Sequence[Sequence[Any]]:
     return found
 
 
-def _streaming_cursor(connection: Any) -> Any:
+def _streaming_cursor(connection: Any, driver: str) -> Any:
     """A cursor that leaves the result on the server, where the driver can do that."""
-    driver = _driver(connection)
     if driver in {"psycopg2", "psycopg"}:
         # A named cursor is server-side; an ordinary one fetches everything on execute.
         return connection.cursor(name=f"airflow_am_{uuid.uuid4().hex}")

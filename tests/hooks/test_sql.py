@@ -40,7 +40,8 @@ def lite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DbApiHook:
 
 
 def test_rows_come_in_batches_of_the_size_asked_for(crm: DbApiHook) -> None:
-    batches = list(read_sql(crm, "SELECT n FROM generate_series(1, 25) AS n", rows_per_fetch=10))
+    sql = "SELECT n, true AS flag FROM generate_series(1, 25) AS n"
+    batches = list(read_sql(crm, sql, rows_per_fetch=10))
     assert [batch.num_rows for batch in batches if batch.num_rows] == [10, 10, 5]
     assert [row["n"] for batch in batches for row in batch.to_pylist()] == list(range(1, 26))
 
@@ -53,12 +54,12 @@ def test_no_rows_still_tell_the_columns(crm: DbApiHook) -> None:
 
 def test_parameters_are_bound_by_the_driver(crm: DbApiHook) -> None:
     batch = next(read_sql(crm, "SELECT %(id)s AS id", {"id": "x'; DROP TABLE y --"}))
-    assert batch.column(0).to_pylist() == ["x'; DROP TABLE y --"]
+    assert batch.column(0).to_pylist() == [b"x'; DROP TABLE y --"]
 
 
 def test_percent_signs_need_no_doubling_without_parameters(crm: DbApiHook) -> None:
     batch = next(read_sql(crm, "SELECT 'a' AS id WHERE 'abc' LIKE 'a%'"))
-    assert batch.column(0).to_pylist() == ["a"]
+    assert batch.column(0).to_pylist() == [b"a"]
 
 
 def test_text_comes_as_it_is_in_the_database(crm: DbApiHook) -> None:

@@ -1,0 +1,221 @@
+"""PostgreSQL's fastest way out: COPY, read as columns without a Python object for any value.
+
+Only for queries whose columns all have types that COPY prints as the driver's values print; for
+others the cursor in :mod:`airflow_am_provider.hooks.sql` is there.
+"""
+
+from __future__ import annotations
+
+import io
+import select
+import threading
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
+from queue import Empty, Full, Queue
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    Parameters: TypeAlias = Mapping[str, Any] | Iterable[Any] | None
+
+#: Drivers whose connections can copy.
+DRIVERS: Final = frozenset({"psycopg", "psycopg2"})
+# name, int8, int2, int4, text, bpchar, varchar, numeric, uuid
+_TYPES: Final = frozenset({19, 20, 21, 23, 25, 1042, 1043, 1700, 2950})
+_BLOCK_BYTES: Final = 4 << 20
+_COPY_OUT: Final = 3  # libpq's PGRES_COPY_OUT
+_COMMAND_OK: Final = 1  # libpq's PGRES_COMMAND_OK
+
+
+class NoCopyError(Exception):
+    """The server does not copy this query; nothing was read."""
+
+
+def can_copy(description: Sequence[Any]) -> bool:
+    """Whether all columns read the same by COPY.
+
+    :param description: a cursor's, with PostgreSQL's type numbers.
+    """
+    return all(column[1] in _TYPES for column in description)
+
+
+def copy_rows(
+    connection: Any,
+    driver: str,
+    sql: str,
+    parameters: Parameters,
+    names: Sequence[str],
+) -> Iterator[pa.RecordBatch]:
+    """Run a query by COPY and stream its rows, all columns as bytes.
+
+    :param connection: of psycopg or psycopg2.
+    :param driver: which of them.
+    :param sql: one SELECT.
+    :param parameters: values for its placeholders.
+    :param names: its columns; at least one.
+    :return: batches; one without rows when there are none, so that its columns can be checked.
+    :raises NoCopyError: before the first row, when the server does not take the query this way.
+    """
+    blocks = (
+        _blocks_by_psycopg(connection, sql, parameters)
+        if driver == "psycopg"
+        else _blocks_by_psycopg2(connection, sql, parameters)
+    )
+    is_empty = True
+    for block in blocks:
+        yield _parsed(block, names)
+        is_empty = False
+    if is_empty:
+        yield pa.RecordBatch.from_arrays([pa.nulls(0) for _ in names], names=list(names))
+
+
+def _parsed(block: bytes | bytearray, names: Sequence[str]) -> pa.RecordBatch:
+    """Rows in PostgreSQL's CSV: no value is an empty field, an empty text a quoted one."""
+    numbers = [str(number) for number in range(len(names))]  # names may be there twice
+    table = pa_csv.read_csv(
+        pa.py_buffer(block),
+        read_options=pa_csv.ReadOptions(
+            column_names=numbers, block_size=len(block) + 1, use_threads=False
+        ),
+        # A row whose only column has no value is an empty line.
+        parse_options=pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        convert_options=pa_csv.ConvertOptions(
+            check_utf8=False,
+            column_types={number: pa.binary() for number in numbers},
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            null_values=[""],
+        ),
+    )
+    (batch,) = table.combine_chunks().to_batches()
+    return pa.RecordBatch.from_arrays(batch.columns, names=list(names))
+
+
+def _copy(statement: bytes) -> bytes:
+    return b"COPY (%s\n) TO STDOUT (FORMAT csv)" % statement.rstrip().rstrip(b";")
+
+
+def _blocks_by_psycopg(connection: Any, sql: str, parameters: Parameters) -> Iterator[bytearray]:
+    """Whole rows, some megabytes at a time.
+
+    By libpq's own functions: psycopg's iterator over a copy takes twice as long.
+    """
+    import psycopg
+
+    # Whatever the database is kept in.
+    connection.execute("SET client_encoding TO 'UTF8'")
+    statement = sql
+    if parameters is not None:
+        values = parameters if isinstance(parameters, Mapping) else list(parameters)
+        statement = psycopg.ClientCursor(connection).mogrify(sql, values)
+    server = connection.pgconn
+    result = server.exec_(_copy(statement.encode()))
+    if result.status != _COPY_OUT:
+        raise NoCopyError
+    block = bytearray()
+    while True:
+        size, row = server.get_copy_data(1)
+        if size > 0:
+            block += row
+            if len(block) >= _BLOCK_BYTES:
+                yield block
+                block = bytearray()
+        elif size == 0:
+            select.select([server.socket], [], [])
+            server.consume_input()
+        else:
+            break
+    while (result := server.get_result()) is not None:
+        if result.status != _COMMAND_OK:
+            raise psycopg.errors.error_from_result(result)
+    if block:
+        yield block
+
+
+class _Rows(io.RawIOBase):
+    """Takes rows one by one and passes them on by the block."""
+
+    def __init__(self, put: Any) -> None:
+        super().__init__()
+        self._put = put
+        self._block = bytearray()
+
+    def write(self, row: Any, /) -> int:
+        self._block += row
+        if len(self._block) >= _BLOCK_BYTES:
+            self.flush()
+        return len(row)
+
+    def flush(self) -> None:
+        if self._block:
+            self._put(self._block)
+            self._block = bytearray()
+
+
+def _blocks_by_psycopg2(connection: Any, sql: str, parameters: Parameters) -> Iterator[bytearray]:
+    """The same for psycopg2, which does not hand out rows but wants a file to write them to."""
+    import psycopg2
+
+    connection.set_client_encoding("UTF8")
+    cursor = connection.cursor()
+    statement = sql.encode() if parameters is None else cursor.mogrify(sql, parameters)
+    with _pushed(lambda put: cursor.copy_expert(_copy(statement), put), connection.cancel) as queue:
+        is_first = True
+        while (block := queue.get()) is not None:
+            if isinstance(block, bytearray):
+                yield block
+            elif is_first and isinstance(
+                block, psycopg2.ProgrammingError | psycopg2.NotSupportedError
+            ):
+                raise NoCopyError
+            else:
+                raise block
+            is_first = False
+
+
+@contextmanager
+def _pushed(work: Any, cancel: Any) -> Iterator[Queue[bytearray | Exception | None]]:
+    """Run something that writes to a file in a thread.
+
+    :param work: called with the file.
+    :param cancel: makes it stop.
+    :return: what was written, by the block; at the end None or the error.
+    """
+    queue: Queue[bytearray | Exception | None] = Queue(2)
+    is_left = threading.Event()
+
+    def put(item: bytearray | Exception | None) -> None:
+        while True:
+            with suppress(Full):
+                return queue.put(item, timeout=1)
+            if is_left.is_set():
+                raise BrokenPipeError("nobody reads any more")
+
+    def run() -> None:
+        rows = _Rows(put)
+        try:
+            work(rows)
+            rows.flush()
+            put(None)
+        except BrokenPipeError:
+            pass
+        except Exception as error:  # noqa: BLE001  # raised where the blocks are read
+            with suppress(BrokenPipeError):
+                put(error)
+
+    thread = threading.Thread(target=run, name="copy", daemon=True)
+    thread.start()
+    try:
+        yield queue
+    finally:
+        is_left.set()
+        if thread.is_alive():
+            with suppress(Empty):
+                while True:
+                    queue.get_nowait()
+            cancel()
+            thread.join()

@@ -1,0 +1,178 @@
+"""PostgreSQL by COPY: the same values as by the cursor, by both drivers."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import psycopg
+import psycopg2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_am_provider.hooks import postgres_copy
+from airflow_am_provider.hooks.sql import read_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+    from demo.local.postgres import Postgres
+
+HOSTILE = "a\\tb\\nc\\r\\n\"quoted\", \\\\. \\\\N 'single' Ünï "
+
+
+@pytest.fixture(params=[psycopg, psycopg2], ids=["psycopg", "psycopg2"])
+def connect(request: pytest.FixtureRequest, postgres: Postgres) -> Callable[..., DbApiHook]:
+    def hook(database: str = "postgres") -> DbApiHook:
+        get_conn = lambda: request.param.connect(postgres.uri(database))  # noqa: E731
+        return cast("DbApiHook", SimpleNamespace(get_conn=get_conn))
+
+    return hook
+
+
+@pytest.fixture
+def crm(connect: Callable[..., DbApiHook]) -> DbApiHook:
+    return connect()
+
+
+def rows(hook: DbApiHook, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+    return [
+        tuple(row[name] for name in batch.schema.names)
+        for batch in read_sql(hook, sql, parameters)
+        for row in batch.to_pylist()
+    ]
+
+
+@pytest.fixture
+def no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where a query is not copied."""
+
+    def fetch(*_: object) -> None:
+        raise AssertionError("not copied")
+
+    monkeypatch.setattr("airflow_am_provider.hooks.sql._fetch_all", fetch)
+
+
+@pytest.mark.usefixtures("no_cursor")
+class TestWhatIsCopied:
+    def test_no_value_is_not_an_empty_text(self, crm: DbApiHook) -> None:
+        sql = "SELECT 'a', NULL::text, '' UNION ALL SELECT NULL, '', 'b'"
+        (batch,) = read_sql(crm, sql)
+        assert [column.to_pylist() for column in batch.columns] == [
+            [b"a", None],
+            [None, b""],
+            [b"", b"b"],
+        ]
+
+    def test_rows_of_one_column_without_a_value_are_rows(self, crm: DbApiHook) -> None:
+        found = rows(crm, "SELECT nullif(n, 2)::text AS id FROM generate_series(1, 3) n")
+        assert found == [(b"1",), (None,), (b"3",)]
+
+    def test_separators_quotes_and_escapes_are_text(self, crm: DbApiHook) -> None:
+        found = rows(crm, f"SELECT E'{HOSTILE}' AS id".replace("'single'", "''single''"))
+        assert found == [("a\tb\nc\r\n\"quoted\", \\. \\N 'single' Ünï ".encode(),)]
+        assert rows(crm, r"SELECT '\.' AS id") == [(rb"\.",)]
+
+    def test_numbers_and_uuids_are_their_digits(self, crm: DbApiHook) -> None:
+        found = rows(
+            crm,
+            "SELECT 1::int2, 2::int4 AS b, 9223372036854775807::int8 AS c, 1.50::numeric AS d, "
+            "'6D92078A-8246-4BA4-AE5B-76104861E7DC'::uuid AS e, 'x'::char(3) AS f",
+        )
+        texts = [b"1", b"2", b"9223372036854775807", b"1.50"]
+        assert found == [(*texts, b"6d92078a-8246-4ba4-ae5b-76104861e7dc", b"x  ")]
+
+    def test_parameters_percent_signs_semicolons_and_comments(self, crm: DbApiHook) -> None:
+        value = "x'; DROP TABLE y --"
+        sql = "SELECT %(id)s::text AS id WHERE 'ab' LIKE 'a%%' -- the end"
+        assert rows(crm, sql, {"id": value}) == [(value.encode(),)]
+        assert rows(crm, "SELECT 'a' AS id WHERE 'ab' LIKE 'a%';\n") == [(b"a",)]
+
+    def test_no_rows_still_tell_the_columns(self, crm: DbApiHook) -> None:
+        (batch,) = read_sql(crm, "SELECT 1 AS id, 'x' AS traits WHERE false")
+        assert (batch.schema.names, batch.num_rows) == (["id", "traits"], 0)
+
+    def test_columns_of_one_name_stay_two(self, crm: DbApiHook) -> None:
+        (batch,) = read_sql(crm, "SELECT 1 AS id, 2 AS id")
+        assert [column.to_pylist() for column in batch.columns] == [[b"1"], [b"2"]]
+
+    def test_every_row_of_many_blocks_comes_once_and_in_order(self, crm: DbApiHook) -> None:
+        sql = "SELECT n, repeat('x', n % 200) FROM generate_series(1, 200000) n ORDER BY n"
+        batches = list(read_sql(crm, sql))
+        assert len(batches) > 3
+        numbers = [int(value) for batch in batches for value in batch.column(0).to_pylist()]
+        assert numbers == list(range(1, 200_001))
+        lengths = [len(value) for batch in batches for value in batch.column(1).to_pylist()]
+        assert lengths == [n % 200 for n in numbers]
+
+    def test_a_query_that_fails_on_the_way_fails(self, crm: DbApiHook) -> None:
+        sql = "SELECT 1 / (n - 150000) AS id, repeat('x', 99) FROM generate_series(1, 200000) n"
+        batches = read_sql(crm, sql)
+        assert next(batches).num_rows > 0
+        with pytest.raises((psycopg.Error, psycopg2.Error), match="division by zero"):
+            list(batches)
+
+    def test_reading_may_stop_early(self, crm: DbApiHook, postgres: Postgres) -> None:
+        sql = "SELECT generate_series(1, 100000000), repeat('x', 99) -- stopped early"
+        batches = read_sql(crm, sql)
+        assert next(batches).num_rows > 0
+        batches.close()  # type: ignore[attr-defined]  # it is a generator
+        left = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'COPY%%stopped early%%'"
+        with psycopg.connect(postgres.uri(), autocommit=True) as connection:
+            for _ in range(100):
+                if not (pids := connection.execute(left, ()).fetchall()):
+                    break
+                connection.execute("SELECT pg_sleep(0.1)")
+        assert pids == []
+
+    def test_a_database_in_another_encoding_gives_utf8(
+        self, connect: Callable[..., DbApiHook], postgres: Postgres
+    ) -> None:
+        with psycopg.connect(postgres.uri(), autocommit=True) as connection:
+            connection.execute("DROP DATABASE IF EXISTS latin")
+            connection.execute(
+                "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"
+            )
+        hook = connect("latin?options=-cclient_encoding%3DLATIN1")
+        assert rows(hook, "SELECT chr(252) AS id") == [("ü".encode(),)]
+
+
+def test_types_that_drivers_print_otherwise_are_fetched(crm: DbApiHook) -> None:
+    (row,) = rows(crm, "SELECT true AS flag, ARRAY[1, 2] AS traits, 'a' AS id")
+    assert row == (True, [1, 2], "a")
+
+
+def test_looking_at_the_columns_runs_nothing(crm: DbApiHook, postgres: Postgres) -> None:
+    with psycopg.connect(postgres.uri(), autocommit=True) as connection:
+        connection.execute("CREATE SEQUENCE IF NOT EXISTS asked")
+        before = connection.execute("SELECT nextval('asked')").fetchone()
+        assert len(rows(crm, "SELECT nextval('asked') AS id")) == 1
+        after = connection.execute("SELECT nextval('asked')").fetchone()
+    assert before is not None
+    assert after == (before[0] + 2,)
+
+
+def test_a_server_that_does_not_copy_is_asked_by_cursor(
+    crm: DbApiHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_copy, "_copy", lambda statement: b"COPIER " + statement)
+    assert rows(crm, "SELECT 'a' AS id") == [("a",)]
+
+
+def test_what_is_wrong_with_a_query_is_said_by_the_database(crm: DbApiHook) -> None:
+    with pytest.raises((psycopg.Error, psycopg2.Error), match=re.escape('"nothing"')):
+        rows(crm, "SELECT * FROM nothing")
+
+
+@given(st.lists(st.none() | st.text(st.characters(exclude_characters="\0", codec="utf-8"))))
+@settings(max_examples=60, deadline=None)
+def test_any_text_comes_back(postgres: Postgres, texts: list[str | None]) -> None:
+    for driver in (psycopg, psycopg2):
+        hook = SimpleNamespace(get_conn=lambda: driver.connect(postgres.uri()))  # noqa: B023
+        sql = "SELECT t AS id FROM unnest(%(texts)s::text[]) WITH ORDINALITY u(t, n) ORDER BY n"
+        found = rows(cast("DbApiHook", hook), sql, {"texts": texts})
+        assert found == [(None if text is None else text.encode(),) for text in texts]
