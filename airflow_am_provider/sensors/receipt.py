@@ -126,11 +126,10 @@ class DeliveryReceiptSensor(BaseSensorOperator):
         result = self._look_patiently()
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
 
-    def execute_complete(self, context: Context, event: dict[str, Any], deadline: str) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on when the trigger has seen all there is to see, or has given up.
 
         :param event: the trigger's.
-        :param deadline: when the task gives up; ISO 8601.
         """
         status, message = event["status"], event["message"]
         if status == "acknowledged":
@@ -138,7 +137,7 @@ class DeliveryReceiptSensor(BaseSensorOperator):
             # gone by now, so their files' names do.
             self._watch, self._marked = None, event.get("marked", ())
             with airflow_errors():
-                return self._or_defer(self._look(), datetime.fromisoformat(deadline))
+                return self._or_defer(self._look(), datetime.fromisoformat(event["deadline"]))
         if status == "timeout":
             raise AirflowSensorTimeout(
                 f"Not acknowledged within {timedelta(seconds=self.timeout)}. What is known: "
@@ -167,7 +166,6 @@ class DeliveryReceiptSensor(BaseSensorOperator):
                 marked=sorted(seen),
             ),
             method_name="execute_complete",
-            kwargs={"deadline": deadline.isoformat()},
             timeout=left + _GRACE,
         )
         return None

@@ -89,10 +89,12 @@ class ReceiptTrigger(BaseTrigger):
                 failures += 1
                 self.log.warning("Look %d of %d failed: %s", failures, self.max_failures, error)
                 if failures >= self.max_failures:
-                    yield _event("failed", f"{failures} looks in a row failed, at last: {error}")
+                    yield self._event(
+                        "failed", f"{failures} looks in a row failed, at last: {error}"
+                    )
                     return
             except AudienceManagerError as error:
-                yield _event("error", str(error))
+                yield self._event("error", str(error))
                 return
             else:
                 failures = 0
@@ -102,11 +104,11 @@ class ReceiptTrigger(BaseTrigger):
                     known = now_known
                 if not any(standing.outstanding for standing in standings):
                     marked = [name for standing in standings for name in standing.marked]
-                    yield _event("acknowledged", known, marked=marked)
+                    yield self._event("acknowledged", known, marked=marked)
                     return
             left_s = (datetime.fromisoformat(self.deadline) - datetime.now(UTC)).total_seconds()
             if left_s <= 0:
-                yield _event("timeout", known or "no look succeeded")
+                yield self._event("timeout", known or "no look succeeded")
                 return
             await asyncio.sleep(min(self.poll_interval_s, left_s))
 
@@ -124,7 +126,7 @@ class ReceiptTrigger(BaseTrigger):
         )
         return watch, watch.look()
 
-
-def _event(status: str, message: str, **more: list[str]) -> TriggerEvent:
-    payload = {"status": status, "message": message, **more}
-    return TriggerEvent(payload)  # type: ignore[no-untyped-call]
+    def _event(self, status: str, message: str, **more: list[str]) -> TriggerEvent:
+        # With the deadline: `dag.test()` goes on without what the task was deferred with.
+        payload = {"status": status, "message": message, "deadline": self.deadline, **more}
+        return TriggerEvent(payload)  # type: ignore[no-untyped-call]

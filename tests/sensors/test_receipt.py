@@ -497,8 +497,10 @@ class TestDeferrable:
             staging_location=world.staging.url,
             receipts_imap_conn_id=nobody,
         )
-        event = await anext(aiter(self.trigger(world, max_failures=3).run()))
+        trigger = self.trigger(world, max_failures=3)
+        event = await anext(aiter(trigger.run()))
         assert event.payload == {
+            "deadline": trigger.deadline,
             "status": "failed",
             "message": (
                 f"3 looks in a row failed, at last: mailbox {nobody!r}: ConnectionRefusedError; "
@@ -507,7 +509,7 @@ class TestDeferrable:
         }
         sensor = world.sensor()
         with pytest.raises(AirflowException, match="3 looks in a row failed") as caught:
-            sensor.execute_complete(CONTEXT, event.payload, datetime.now(UTC).isoformat())
+            sensor.execute_complete(CONTEXT, event.payload)
         assert not isinstance(caught.value, AirflowFailException)
 
     async def test_a_wrong_connection_is_not_tried_again(self, world: World) -> None:
@@ -515,7 +517,7 @@ class TestDeferrable:
         event = await anext(aiter(trigger.run()))
         assert event.payload["status"] == "error"
         with pytest.raises(AirflowFailException, match="Airflow has no connection 'absent'"):
-            world.sensor().execute_complete(CONTEXT, event.payload, "2026-11-05T00:00:00+00:00")
+            world.sensor().execute_complete(CONTEXT, event.payload)
 
     async def test_the_triggerer_stays_awake_while_a_look_blocks(
         self, world: World, monkeypatch: pytest.MonkeyPatch
