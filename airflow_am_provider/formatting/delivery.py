@@ -2,7 +2,8 @@
 
 A format task that runs again, because it was retried, cleared or backfilled, makes the
 same content; it then finds the delivery that is there and hands out its manifest, with
-the names that were given the first time. So nothing is sent under two names.
+the names that were given the first time. So nothing is sent under two names. Parts that
+are gone from staging are put back.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import hashlib
 import json
 import logging
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from airflow_am_provider.audience_manager.errors import TransientError
+from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.audience_manager.names import IdSyncFileName
 from airflow_am_provider.formatting.manifest import MANIFEST_FILE, Manifest, Part
 from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
+from airflow_am_provider.formatting.sent_record import SENT_FILE, SentRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,7 +71,8 @@ def stage_delivery(
     :param scope: what the content is said of.
     :param now: the time, in UTC; the names' timestamp is taken from it.
     :return: the manifest; without parts when no row was written.
-    :raises DataError: as :func:`~airflow_am_provider.formatting.pipeline.format_rows` does.
+    :raises DataError: as :func:`~airflow_am_provider.formatting.pipeline.format_rows` does; and
+        when the delivery was sent in part, and what is gone of it cannot be made again.
     """
     kind = (
         "id_sync" if isinstance(writer.file_name(int(now.timestamp())), IdSyncFileName) else "data"
@@ -81,13 +84,6 @@ def stage_delivery(
     # Where nothing was written there is no delivery; the manifest beside the rejects says why.
     location = f"deliveries/{kind}/{delivery_id}" if result.parts else attempt
     path = f"{location}/{MANIFEST_FILE}"
-    parts: tuple[Part, ...] = ()
-    if result.parts:
-        staged = _staged_already(storage, path)
-        if staged is not None:
-            return _given_back(storage, result, staged)
-        name = _reserved_name(writer, storage, delivery_id, int(now.timestamp()))
-        parts = named_parts(result, name, options)
     manifest = Manifest(
         delivery_id=delivery_id,
         kind=kind,
@@ -101,9 +97,15 @@ def stage_delivery(
         set_aside_by_reason=result.set_aside_by_reason,
         rejects=result.rejects,
         created_at=now.isoformat(timespec="seconds"),
-        parts=parts,
+        parts=(),
     )
-    if storage.create(path, json.dumps(manifest.to_json(), indent=2).encode()):
+    if result.parts:
+        staged = _staged_already(storage, path)
+        if staged is not None:
+            return _staged_again(storage, result, staged, manifest, options)
+        name = _reserved_name(writer, storage, delivery_id, int(now.timestamp()))
+        manifest = replace(manifest, parts=named_parts(result, name, options))
+    if storage.create(path, _text(manifest)):
         return manifest
     # Another attempt with the same content was quicker by a moment.
     staged = _staged_already(storage, path)
@@ -155,6 +157,71 @@ def _staged_already(storage: Storage, path: str) -> Manifest | None:
     return None if content is None else Manifest.from_json(content)
 
 
+def _staged_again(
+    storage: Storage,
+    result: FormattedParts,
+    staged: Manifest,
+    manifest: Manifest,
+    options: FormatOptions,
+) -> Manifest:
+    """Go on with the delivery that is staged already; the new parts stand in for lost ones.
+
+    :param manifest: what this attempt made, its parts without names.
+    """
+    try:
+        if _is_whole(storage, staged):
+            return _given_back(storage, result, staged)
+        record = _sent_record(storage, staged)
+        if record is not None and record.sent_at is not None:
+            # All of it is there, under its names: nobody needs the parts any more.
+            return _given_back(storage, result, staged)
+        again = replace(manifest, parts=named_parts(result, staged.file_name, options))
+        if record is not None and record.parts and _files(again) != _files(staged):
+            raise _other_files(storage, staged, record)
+    except DataError:
+        _discard(storage, result)
+        raise
+    log.info(
+        "Parts of delivery %s are gone from staging: staged again, under the same names",
+        staged.delivery_id,
+    )
+    storage.write_bytes(f"{staged.location}/{MANIFEST_FILE}", _text(again))
+    for path in [part.path for part in staged.parts] + [staged.rejects]:
+        if path is not None:
+            storage.delete(path)
+    return again
+
+
+def _is_whole(storage: Storage, staged: Manifest) -> bool:
+    return all(storage.size(part.path) == part.compressed_bytes for part in staged.parts)
+
+
+def _sent_record(storage: Storage, staged: Manifest) -> SentRecord | None:
+    path = f"{staged.location}/{SENT_FILE}"
+    content = storage.read_bytes(path)
+    return None if content is None else SentRecord.from_json(content, f"{storage.url}/{path}")
+
+
+def _files(manifest: Manifest) -> list[Part]:
+    """What is sent, wherever it lies."""
+    return [replace(part, path="") for part in manifest.parts]
+
+
+def _other_files(storage: Storage, staged: Manifest, record: SentRecord) -> DataError:
+    sent = len(record.parts)
+    return DataError(
+        f"delivery {staged.delivery_id}: {sent} of its {len(staged.parts)} files "
+        f"{'was' if sent == 1 else 'were'} sent, parts of it are gone from {storage.url}, and the "
+        f"same rows make other files now: part_bytes, compressed_part_bytes or the package has "
+        f"changed. Put that back to go on, or delete {storage.url}/{staged.location} to send all "
+        f"of it under new names"
+    )
+
+
+def _text(manifest: Manifest) -> bytes:
+    return json.dumps(manifest.to_json(), indent=2).encode()
+
+
 def _given_back(storage: Storage, result: FormattedParts, staged: Manifest) -> Manifest:
     log.info(
         "The same content is staged already as delivery %s, since %s: going on with that one, "
@@ -162,11 +229,15 @@ def _given_back(storage: Storage, result: FormattedParts, staged: Manifest) -> M
         staged.delivery_id,
         staged.created_at,
     )
+    _discard(storage, result)
+    return staged
+
+
+def _discard(storage: Storage, result: FormattedParts) -> None:
     for part in result.parts:
         storage.delete(part.path)
     if result.rejects is not None:
         storage.delete(result.rejects)
-    return staged
 
 
 def _reserved_name(

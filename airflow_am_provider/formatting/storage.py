@@ -32,6 +32,10 @@ class Storage(Protocol):
         """The whole of a small file, or None when there is none."""
         ...
 
+    def size(self, path: str) -> int | None:
+        """How many bytes a file has, or None when there is none."""
+        ...
+
     def write_bytes(self, path: str, content: bytes) -> None:
         """Write a small file, replacing the one that is there."""
         ...

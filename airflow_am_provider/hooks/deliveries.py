@@ -10,8 +10,8 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from airflow_am_provider.formatting.manifest import Manifest
+    from airflow_am_provider.formatting.sent_record import SentRecord
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-    from airflow_am_provider.stores.sent_record import SentRecord
 
 _logger = logging.getLogger(__name__)
 

@@ -20,12 +20,13 @@ from airflow_am_provider.audience_manager.errors import (
     TransientError,
 )
 from airflow_am_provider.stores.measured import Measured
-from airflow_am_provider.stores.sent_record import SentBook, SentRecord
+from airflow_am_provider.stores.sent_book import SentBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_am_provider.formatting.manifest import Manifest, Part
+    from airflow_am_provider.formatting.sent_record import SentRecord
     from airflow_am_provider.stores import Folder, FtpDrop, S3Folder
 
 _logger = logging.getLogger(__name__)
@@ -208,17 +209,15 @@ class _Progress:
 
 def _check_staged(manifest: Manifest, staging: Folder) -> None:
     """Look whether all parts are there before the first one goes."""
-    folders = {part.path.rpartition("/")[0] for part in manifest.parts}
-    prefixes = [f"{folder}/" if folder else "" for folder in sorted(folders)]
-    sizes = {path: size for prefix in prefixes for path, size, _ in staging.list(prefix)}
     for part in manifest.parts:
-        if part.path not in sizes:
+        size = staging.size(part.path)
+        if size is None:
             raise DataError(
                 f"{part.file_name}: {staging.url}/{part.path} is not there, and nothing was sent "
                 f"now; if staging was cleaned, format the rows again"
             )
-        if sizes[part.path] != part.compressed_bytes:
+        if size != part.compressed_bytes:
             raise DataError(
-                f"{part.file_name}: {staging.url}/{part.path} has {sizes[part.path]:,} bytes, but "
-                f"the manifest says {part.compressed_bytes:,}; nothing was sent now"
+                f"{part.file_name}: {staging.url}/{part.path} has {size:,} bytes, but the manifest "
+                f"says {part.compressed_bytes:,}; nothing was sent now"
             )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_am_provider.stores.sent_record import SentRecord
+    from airflow_am_provider.formatting.sent_record import SentRecord
 
 
 class UploadOperator(BaseOperator):

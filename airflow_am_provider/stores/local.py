@@ -141,6 +141,15 @@ class LocalFolder:
         with _os_errors("read", target):
             return target.is_file()
 
+    def size(self, path: str) -> int | None:
+        """How many bytes a file has, or None when there is none."""
+        target = self._target(path)
+        with _os_errors("read", target):
+            try:
+                return target.stat().st_size
+            except FileNotFoundError:
+                return None
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """The files whose path begins with ``prefix``, in order of their paths.
 

@@ -172,6 +172,11 @@ class S3Folder:
         """Whether there is such an object."""
         return self.stored(path) is not None
 
+    def size(self, path: str) -> int | None:
+        """How many bytes an object has, or None when there is none."""
+        stored = self.stored(path)
+        return None if stored is None else stored.size
+
     def stored(self, path: str) -> Stored | None:
         """Size and checksum of an object, or None when there is none.
 

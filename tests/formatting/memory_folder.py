@@ -32,6 +32,9 @@ class MemoryFolder:
     def read_bytes(self, path: str) -> bytes | None:
         return self.files.get(path)
 
+    def size(self, path: str) -> int | None:
+        return len(self.files[path]) if path in self.files else None
+
     def write_bytes(self, path: str, content: bytes) -> None:
         self.files[path] = content
 

@@ -1,5 +1,6 @@
 """Deliveries in staging: the same content is the same delivery, and nothing is half there."""
 
+import hashlib
 import json
 import threading
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyn
 from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.formatting.parts import PartSizes
 from airflow_am_provider.formatting.pipeline import FormatOptions
+from airflow_am_provider.formatting.sent_record import SentPart, SentRecord
 from airflow_am_provider.stores import LocalFolder
 from tests.formatting.running import TRAITS, in_pieces, table, users
 
@@ -214,3 +216,104 @@ def test_what_fails_leaves_rejects_only(folder):
         stage(folder, [table([("a:b", "1")]), users(10)])
     (left,) = paths(folder)
     assert left.endswith("/rejects.csv")
+
+
+def lose_a_part(folder, manifest):
+    folder.delete(manifest.parts[0].path)
+
+
+def cut_a_part(folder, manifest):
+    part = manifest.parts[-1]
+    folder.write_bytes(part.path, folder.read_bytes(part.path)[:-1])
+
+
+def lose_the_attempt(folder, manifest):
+    for path in paths(folder):
+        if "/attempts/" in path:
+            folder.delete(path)
+
+
+def record_sent(folder, manifest, *parts, sent_at=None):
+    """Write what the upload writes."""
+    record = SentRecord(
+        delivery_id=manifest.delivery_id,
+        destination="s3://adobe/acme",
+        day="2026-07-30",
+        begun_at="2026-07-30T12:00:00+00:00",
+        sent_at=sent_at,
+        parts={
+            part.file_name: SentPart(
+                file_name=part.file_name,
+                destination=f"s3://adobe/acme/{part.file_name}",
+                bytes=part.compressed_bytes,
+                sha256=part.sha256,
+                uploaded_at="2026-07-30T12:00:01+00:00",
+            )
+            for part in parts
+        },
+    )
+    folder.write_bytes(f"{manifest.location}/sent.json", json.dumps(record.to_json()).encode())
+
+
+ROWS = [users(10_000), table([("a:b", "1")])]
+OTHER_SIZES = PartSizes(part_bytes=150_000)
+
+
+@pytest.mark.parametrize("damage", [lose_a_part, cut_a_part, lose_the_attempt])
+def test_parts_gone_from_staging_are_put_back_under_their_names(folder, damage):
+    first = stage(folder, ROWS, sizes=SMALL)
+    record_sent(folder, first, first.parts[0])
+    damage(folder, first)
+    again = stage(folder, ROWS, sizes=SMALL, now=NOW + timedelta(hours=3))
+    assert again.delivery_id == first.delivery_id
+    assert [part.file_name for part in again.parts] == [part.file_name for part in first.parts]
+    for part, before in zip(again.parts, first.parts, strict=True):
+        content = folder.read_bytes(part.path)
+        assert hashlib.sha256(content).hexdigest() == part.sha256 == before.sha256
+    assert Manifest.from_json(folder.read_bytes(f"{again.location}/manifest.json")) == again
+    assert paths(folder) == sorted(
+        [
+            *(part.path for part in again.parts),
+            again.rejects,
+            f"{again.location}/manifest.json",
+            f"{again.location}/sent.json",
+            f"names/ftp_dpm_478_{STAMP}.sync",
+        ]
+    )
+    assert stage(folder, ROWS, sizes=SMALL) == again
+
+
+def test_parts_put_back_may_be_others_while_nothing_was_sent(folder):
+    first = stage(folder, ROWS, sizes=SMALL)
+    record_sent(folder, first)
+    lose_a_part(folder, first)
+    again = stage(folder, ROWS, sizes=OTHER_SIZES)
+    assert [part.file_name for part in again.parts] == [
+        f"ftp_dpm_478_{STAMP}.sync.{number}.gz" for number in (1, 2)
+    ]
+
+
+def test_what_was_sent_in_part_is_never_sent_as_other_files(folder):
+    first = stage(folder, ROWS, sizes=SMALL)
+    record_sent(folder, first, first.parts[0])
+    lose_a_part(folder, first)
+    before = paths(folder)
+    with pytest.raises(DataError) as caught:
+        stage(folder, ROWS, sizes=OTHER_SIZES)
+    assert str(caught.value) == (
+        f"delivery {first.delivery_id}: 1 of its 3 files was sent, parts of it are gone from "
+        f"{folder.url}, and the same rows make other files now: part_bytes, compressed_part_bytes "
+        f"or the package has changed. Put that back to go on, or delete "
+        f"{folder.url}/{first.location} to send all of it under new names"
+    )
+    assert paths(folder) == before
+    assert stage(folder, ROWS, sizes=SMALL).lines_by_file == first.lines_by_file
+
+
+def test_a_delivery_that_was_sent_needs_its_parts_no_more(folder):
+    first = stage(folder, ROWS, sizes=SMALL)
+    record_sent(folder, first, *first.parts, sent_at="2026-07-30T12:00:02+00:00")
+    lose_the_attempt(folder, first)
+    before = paths(folder)
+    assert stage(folder, ROWS, sizes=OTHER_SIZES) == first
+    assert paths(folder) == before

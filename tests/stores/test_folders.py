@@ -42,6 +42,7 @@ def test_what_is_written_is_read_back(folder: Folder) -> None:
             file.write(content[start : start + 1000])
         assert not folder.exists("deep/down/file.bin")
     assert folder.exists("deep/down/file.bin")
+    assert folder.size("deep/down/file.bin") == len(content)
     assert folder.read_bytes("deep/down/file.bin") == content
     with folder.open_read("deep/down/file.bin") as reader:
         assert reader.read() == content
@@ -69,6 +70,7 @@ def test_an_empty_file_is_a_file(folder: Folder) -> None:
 def test_absent_files(folder: Folder) -> None:
     assert folder.read_bytes("absent") is None
     assert not folder.exists("absent")
+    assert folder.size("absent") is None
     folder.delete("absent")
     with pytest.raises(ConfigurationError, match=r"cannot read .*absent'"):
         folder.open_read("absent")
