@@ -27,8 +27,9 @@ _BUNDLE = "dags-folder"
 def main(dag_id: str, runs: str, results: str) -> None:
     """Run, and write down what became of it."""
     initdb()
-    dag = _synced(dag_id)
-    Path(results).write_text(json.dumps([_result(dag, run) for run in json.loads(runs)]))
+    # The DAG is read anew for each: what a run is given stays in the object's params.
+    results_of_runs = [_result(_synced(dag_id), run) for run in json.loads(runs)]
+    Path(results).write_text(json.dumps(results_of_runs))
 
 
 def _synced(dag_id: str) -> DAG:

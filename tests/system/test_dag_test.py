@@ -99,6 +99,8 @@ def _run_daily_dag(
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
+        # A task to be tried again would be waited for, for minutes.
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     results_of_runs: list[dict[str, Any]] = json.loads(results.read_text())
