@@ -85,8 +85,9 @@ _CONNECTION_FIELDS: dict[str, Any] = {
     ),
     "receipts_authserv_id": _field(
         "Receipts: name of the mail server",
-        "The name your mail server writes first in Authentication-Results; anybody can write such "
-        "a header under another name. Needed for require.",
+        "The name your mail server writes first in Authentication-Results, or unnamed where it "
+        "writes none (Microsoft 365); anybody can write such a header under another name. Needed "
+        "for require.",
     ),
     "staging_location": _field(
         "Staging location",

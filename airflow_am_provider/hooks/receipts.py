@@ -163,7 +163,7 @@ class ReceiptWatch:
                 mail.raw,
                 sender=settings.receipts_sender,
                 authentication=settings.receipts_authentication,
-                authserv_id=settings.receipts_authserv_id,
+                authserv_id=settings.authserv_id,
             )
         except ForeignMessage:
             pass

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 # The fields, their choices and defaults: one home for the form and for this.
 CONNECTION_FIELDS: Final[dict[str, Any]] = get_provider_info()["connection-types"][0]["conn-fields"]
 
+# What stands in receipts_authserv_id for a server that writes no name, as Microsoft 365 does: an
+# empty field says that nothing is known. RFC 8601 asks for the name, so no server is called this.
+UNNAMED_MAIL_SERVER: Final = "unnamed"
+
 # docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -43,7 +47,8 @@ class ConnectionSettings:
     :param receipts_location: folder of raw mails, ``s3://bucket/prefix`` or a path.
     :param receipts_sender: the only address receipts come from.
     :param receipts_authentication: ``ignore``, ``if_present`` or ``require``.
-    :param receipts_authserv_id: the name the mail server gives itself; needed for ``require``.
+    :param receipts_authserv_id: the name the mail server gives itself, or ``unnamed``; needed for
+        ``require``.
     :param staging_location: ``s3://bucket/prefix`` or a path.
     :param staging_aws_conn_id: connection for the staging bucket, if it is another.
     """
@@ -72,6 +77,11 @@ class ConnectionSettings:
     def destination_bucket(self) -> str:
         """The bucket that files are sent to."""
         return self.adobe.bucket if self.adobe else self.bucket or ""
+
+    @property
+    def authserv_id(self) -> str | None:
+        """The mail server's name; empty for one that writes none, None when nothing is known."""
+        return "" if self.receipts_authserv_id == UNNAMED_MAIL_SERVER else self.receipts_authserv_id
 
     @classmethod
     def parse(cls, extra: Mapping[str, object], conn_id: str) -> ConnectionSettings:
@@ -174,8 +184,8 @@ class _Check:
             settings.receipts_authentication != "require" or bool(settings.receipts_authserv_id),
             "receipts_authserv_id",
             "missing; with receipts_authentication 'require' it must be the name that your mail "
-            "server writes first in Authentication-Results, or anybody can write that header "
-            "(RFC 8601)",
+            f"server writes first in Authentication-Results, or {UNNAMED_MAIL_SERVER!r} where it "
+            "writes none (Microsoft 365); anybody can write that header (RFC 8601)",
         )
 
     def _bucket(self, settings: ConnectionSettings) -> None:

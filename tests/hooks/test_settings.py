@@ -109,7 +109,8 @@ def test_every_field_of_the_form_is_a_setting() -> None:
             (
                 "connection 'am': receipts_authserv_id: missing; with receipts_authentication "
                 "'require' it must be the name that your mail server writes first in "
-                "Authentication-Results, or anybody can write that header (RFC 8601)"
+                "Authentication-Results, or 'unnamed' where it writes none (Microsoft 365); "
+                "anybody can write that header (RFC 8601)"
             ),
         ),
         ({**S3, "bucket": 5}, "connection 'am': bucket: 5 is no text"),

@@ -225,6 +225,24 @@ def test_mail_that_is_no_receipt_of_adobes_changes_nothing(
     assert "somebody" not in caplog.text
 
 
+def test_a_mail_server_that_names_no_name_can_be_required(
+    make_world: Callable[..., World], mail_to_folder: Any
+) -> None:
+    # As Microsoft 365 writes it.
+    location, append = mail_to_folder
+    world = make_world(
+        append, receipts_authentication="require", receipts_authserv_id="unnamed", **location
+    )
+    results = (
+        "Authentication-Results: {}spf=pass smtp.mailfrom=adobe.example; dkim=pass (signature was "
+        "verified) header.d=adobe.example;dmarc=pass action=none header.from=adobe.example\r\n"
+    )
+    world.receipt(NAMES, headers=results.format("forger.example; "), records_received=1)
+    world.receipt(NAMES, records_received=1)
+    world.receipt(NAMES, headers=results.format(""), records_received=2000)
+    assert world.sensor().execute(CONTEXT)["counts"]["records_received"] == 2000
+
+
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_when_time_is_up_it_says_what_is_known(world: World, deferrable: bool) -> None:
     world.receipt([NAMES[0]], records_received=1000)
