@@ -9,16 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from airflow_am_provider.audience_manager.companions import MANIFEST_FILE, is_companion
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
-from airflow_am_provider.audience_manager.markers import Marker
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.cli.sources import Place, Source, place_of
-from airflow_am_provider.formatting.manifest import MANIFEST_FILE, Manifest
+from airflow_am_provider.formatting.manifest import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-REJECTS_FILE: Final = "rejects.csv"
 # The folders of a staging location (docs/manifest.md).
 _STAGED: Final = "deliveries/"
 _NAMES: Final = "names/"
@@ -71,16 +70,11 @@ def _behind(path: str, place: Place) -> list[Source]:
         file
         for file in files
         if not any(delivery.has(file.path) for delivery in deliveries)
-        and not (below is not None and _is_never_sent(file.file_name))
+        and not (below is not None and is_companion(file.file_name))
     ]
     if not found:
         raise ConfigurationError(f"{printable(path)!r}: there is no file to look at")
     return found
-
-
-def _is_never_sent(name: str) -> bool:
-    """Whether a file stands beside those that are sent: Adobe's markers, our rejects files."""
-    return Marker.parse(name) is not None or name.endswith(REJECTS_FILE)
 
 
 def _delivery(file: Source) -> _Delivery | None:

@@ -18,10 +18,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow_am_provider.audience_manager.companions import MANIFEST_FILE, REJECTS_FILE
 from airflow_am_provider.audience_manager.names import MIN_TIMESTAMP, IdSyncFileName
-from airflow_am_provider.cli.deliveries import REJECTS_FILE
 from airflow_am_provider.formatting.delivery import named_parts
-from airflow_am_provider.formatting.manifest import MANIFEST_FILE, Manifest, Part
+from airflow_am_provider.formatting.manifest import Manifest, Part
 from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
 from airflow_am_provider.stores.local import LocalFolder
 

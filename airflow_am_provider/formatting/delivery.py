@@ -15,11 +15,12 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from airflow_am_provider.audience_manager.companions import MANIFEST_FILE, SENT_FILE
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.audience_manager.names import IdSyncFileName
-from airflow_am_provider.formatting.manifest import MANIFEST_FILE, Manifest, Part
+from airflow_am_provider.formatting.manifest import Manifest, Part
 from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
-from airflow_am_provider.formatting.sent_record import SENT_FILE, SentRecord
+from airflow_am_provider.formatting.sent_record import SentRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

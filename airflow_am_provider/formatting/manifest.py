@@ -19,7 +19,6 @@ from airflow_am_provider.audience_manager.names import (
 )
 
 MANIFEST_VERSION: Final = 1
-MANIFEST_FILE: Final = "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

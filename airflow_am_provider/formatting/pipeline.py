@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from airflow_am_provider.audience_manager.companions import REJECTS_FILE
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
 from airflow_am_provider.audience_manager.names import Encoding
 from airflow_am_provider.formatting.acceptance import (
@@ -131,7 +132,7 @@ class _Run:
         self._options = options
         self._rows_read = 0
         self._watch = PersonalDataWatch()
-        self._rejects_path = f"{folder}/rejects.csv"
+        self._rejects_path = f"{folder}/{REJECTS_FILE}"
         self._rejects = Rejects(storage, self._rejects_path)
         # The second one is there when repeated lines have to be taken out.
         self._writers = [self._part_writer("parts")]

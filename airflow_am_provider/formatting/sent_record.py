@@ -17,7 +17,6 @@ from airflow_am_provider.audience_manager.errors import DataError
 if TYPE_CHECKING:
     from airflow_am_provider.formatting.manifest import Part
 
-SENT_FILE: Final = "sent.json"
 SENT_VERSION: Final = 1
 
 

@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_am_provider.audience_manager.companions import RECONCILIATION_FILE
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.reconciliation import Verdict
 from airflow_am_provider.audience_manager.thresholds import breaches, check_limits, unjudged
@@ -120,7 +121,7 @@ def save_reports(hook: AudienceManagerHook, reports: Iterable[Report]) -> None:
                 f"{staging.url}; upload and wait with the same connection"
             )
         content = json.dumps(report.to_json(), indent=2).encode()
-        staging.write_bytes(f"{delivery.location}/reconciliation.json", content)
+        staging.write_bytes(f"{delivery.location}/{RECONCILIATION_FILE}", content)
 
 
 def table(reports: Iterable[Report]) -> str:

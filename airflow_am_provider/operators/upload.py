@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
-from airflow_am_provider.formatting.manifest import MANIFEST_FILE, Manifest
+from airflow_am_provider.audience_manager.companions import MANIFEST_FILE
+from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from airflow_am_provider.audience_manager.companions import is_companion
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
-from airflow_am_provider.audience_manager.markers import MARK
+from airflow_am_provider.audience_manager.markers import MARK, Marker
 from airflow_am_provider.sandbox.inboxes import FoundFile
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 class FolderInbox:
     """A plain folder, looked through with all folders in it. Nothing is ever written to it.
 
-    Hidden files, links and what is no regular file are passed over. Uploads under a temporary
-    name are left alone because such a name is not one of the contract.
+    Hidden files, links and what is no regular file are passed over, and what lies beside a
+    delivery's files, as in a folder of ``airflow-am format``. Uploads under a temporary name are
+    left alone because such a name is not one of the contract.
 
     :param path: the folder.
     :param bucket: how receipts call the place.
@@ -40,12 +42,12 @@ class FolderInbox:
             raise ConfigurationError(f"inbox {self.url!r}: there is no such folder")
 
     def files(self) -> Iterator[FoundFile]:
-        """What is there now, but for markers and hidden files."""
+        """What is there now, but for markers, what else is not meant to be sent, hidden files."""
         errors: list[OSError] = []
         for folder, folders, names in os.walk(self._root, onerror=errors.append):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
-                if name.startswith(".") or MARK in name:
+                if name.startswith(".") or self._is_beside(name):
                     continue
                 found = self._found(Path(folder, name))
                 if found is not None:
@@ -75,6 +77,9 @@ class FolderInbox:
     def mark(self, path: str, version: str) -> bool:
         """Leave a plain folder as it is."""
         return False
+
+    def _is_beside(self, name: str) -> bool:
+        return is_companion(name)
 
     def _path(self, path: str) -> Path:
         return Path(path.removeprefix(self.scheme))
@@ -118,6 +123,10 @@ class FtpFolderInbox(FolderInbox):
     """
 
     scheme = "ftp-folder:"
+
+    def _is_beside(self, name: str) -> bool:
+        # What lies on the server was sent there, a manifest by mistake.
+        return Marker.parse(name) is not None
 
     def mark(self, path: str, version: str) -> bool:
         """Rename a file, unless it was written anew since; that one is a file to be read."""

@@ -12,8 +12,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from airflow_am_provider.audience_manager.companions import SENT_FILE
 from airflow_am_provider.audience_manager.errors import DataError
-from airflow_am_provider.formatting.sent_record import SENT_FILE, SentPart, SentRecord
+from airflow_am_provider.formatting.sent_record import SentPart, SentRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -82,6 +82,26 @@ def test_the_folder_passes_the_check_and_reconciles(folder, capsys):
     assert capsys.readouterr().out.endswith("Delivery of 1 files, 2 lines: reconciled\n")
 
 
+def test_the_folder_is_an_inbox_for_the_sandbox(folder, capsys):
+    manifest = formatted(capsys, *DATA, "--traits-column", "traits", *ALL)
+    assert manifest["rejects"] is not None
+    sandbox = ["sandbox", "--inbox", "out", "--database", "db", "--once", "--json"]
+    assert main(sandbox) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["event"] for event in events if event["event"].startswith("file")] == [
+        "file_taken"
+    ]
+
+
+@pytest.mark.parametrize("stray", ["customers.csv", "my-rejects.csv", "list.processed"])
+def test_what_is_left_in_the_folder_by_others_is_told(folder, capsys, stray):
+    formatted(capsys, *DATA, "--traits-column", "traits", *ALL)
+    (folder / "out" / stray).write_text("ann,24\n")
+    assert main(["check", "out"]) == 1
+    assert main(["sandbox", "--inbox", "out", "--database", "db", "--once"]) == 1
+    capsys.readouterr()
+
+
 def test_traits_signals_and_codes(folder, capsys):
     manifest = formatted(
         capsys, *DATA, "--target-dpid", "21", "--traits-column", "traits",

@@ -127,6 +127,14 @@ def test_names_that_are_not_adobes_are_left_and_told_once(bench: Bench, name: st
     assert all(str(event).isprintable() for event in bench.told)
 
 
+def test_a_manifest_is_never_sent_on_purpose(bench: Bench, tmp_path: Path) -> None:
+    (bench.inbox / f"{NAME}.manifest.json").write_text("{}")
+
+    assert bench.run() == []
+    bench.configure(inboxes=(f"ftp-folder:{bench.inbox}",))
+    assert [event.kind for event in bench.run()] == [Kind.FILE_IGNORED]
+
+
 def test_what_is_no_regular_file_of_utf8_name_is_left_alone(bench: Bench, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("ann\td_sid=1\n")

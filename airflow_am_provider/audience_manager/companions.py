@@ -1,0 +1,27 @@
+"""Files that lie beside those that are sent, and are never sent themselves.
+
+Adobe's `.processed` markers, and what this package keeps of a delivery (docs/manifest.md): in
+staging under the names below, in a folder of files behind the name they are sent under.
+
+>>> [is_companion(name) for name in ("ftp_dpm_478_1366545717.sync.rejects.csv", "customers.csv")]
+[True, False]
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from airflow_am_provider.audience_manager.markers import Marker
+
+MANIFEST_FILE: Final = "manifest.json"
+REJECTS_FILE: Final = "rejects.csv"
+SENT_FILE: Final = "sent.json"
+RECONCILIATION_FILE: Final = "reconciliation.json"
+
+_KEPT: Final = (MANIFEST_FILE, REJECTS_FILE, SENT_FILE, RECONCILIATION_FILE)
+_KEPT_BEHIND_A_NAME: Final = (f".{MANIFEST_FILE}", f".{REJECTS_FILE}")
+
+
+def is_companion(name: str) -> bool:
+    """Whether a file of a folder is none of those that are sent, by its own name."""
+    return name in _KEPT or name.endswith(_KEPT_BEHIND_A_NAME) or Marker.parse(name) is not None
