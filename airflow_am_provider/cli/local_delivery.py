@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -53,18 +52,16 @@ def make_delivery(
     :param now: the time, in UTC; the names' timestamp is taken from it.
     :return: the manifest, its paths relative to the directory. Without parts when no row was
         written; then no manifest is stored.
-    :raises DataError: when more rows are set aside than allowed. Only a rejects file is left.
+    :raises DataError: when more rows are set aside than allowed. Only the rejects file is left,
+        under its name.
     """
     storage = LocalFolder(directory)
-    # Nobody else uses it, and it is told from finished files at a glance.
-    work = f"unfinished-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    name, work = _reserved_name(writer, directory, int(now.timestamp()))
     try:
-        result = format_rows(batches, writer, storage, work, options)
-        name, parts = _placed(result, writer, directory, options, int(now.timestamp()))
-        rejects = None
-        if result.rejects is not None:
-            rejects = f"{name}.{REJECTS_FILE}"
-            (directory / result.rejects).replace(directory / rejects)
+        result = format_rows(
+            batches, writer, storage, work, options, rejects=f"{name}.{REJECTS_FILE}"
+        )
+        parts = _placed(result, name, directory, options)
     finally:
         _remove_empty(directory / work)
     manifest = Manifest(
@@ -76,7 +73,7 @@ def make_delivery(
         rows_written=result.rows_written,
         rows_set_aside=result.rows_set_aside,
         set_aside_by_reason=result.set_aside_by_reason,
-        rejects=rejects,
+        rejects=result.rejects,
         created_at=now.isoformat(timespec="seconds"),
         parts=parts,
     )
@@ -86,25 +83,37 @@ def make_delivery(
     return manifest
 
 
-def _placed(
-    result: FormattedParts,
-    writer: LineWriter,
-    directory: Path,
-    options: FormatOptions,
-    timestamp: int,
-) -> tuple[DataFileName | IdSyncFileName, tuple[Part, ...]]:
-    """Move the parts to where they stay; of a name that is taken, the next second's is tried."""
+def _reserved_name(
+    writer: LineWriter, directory: Path, timestamp: int
+) -> tuple[DataFileName | IdSyncFileName, str]:
+    """A name that no file in the directory has, and a folder to work in that keeps it reserved.
+
+    Of a name that is taken, the next second's is tried. The folder is told from finished files at
+    a glance.
+    """
     while True:
         name = writer.file_name(timestamp)
-        parts = named_parts(result, name, options)
-        taken = [directory / f"{name}.{MANIFEST_FILE}", directory / f"{name}.{REJECTS_FILE}"]
-        taken += [directory / part.file_name for part in parts]
-        if not any(path.exists() for path in taken):
-            break
+        work = f"unfinished-{name}"
+        with suppress(FileExistsError):
+            (directory / work).mkdir(parents=True)
+            # In this order, or a run that ends in between would be missed.
+            if not any(directory.glob(f"{name}*")):
+                return name, work
+            (directory / work).rmdir()
         timestamp += 1
+
+
+def _placed(
+    result: FormattedParts,
+    name: DataFileName | IdSyncFileName,
+    directory: Path,
+    options: FormatOptions,
+) -> tuple[Part, ...]:
+    """Move the parts to where they stay."""
+    parts = named_parts(result, name, options)
     for part in parts:
         (directory / part.path).replace(directory / part.file_name)
-    return name, tuple(replace(part, path=part.file_name) for part in parts)
+    return tuple(replace(part, path=part.file_name) for part in parts)
 
 
 def _identity(writer: LineWriter, result: FormattedParts) -> str:
@@ -114,7 +123,7 @@ def _identity(writer: LineWriter, result: FormattedParts) -> str:
 
 
 def _remove_empty(directory: Path) -> None:
-    """Remove a directory and those in it as far as they are empty: rejects are kept."""
+    """Remove a directory and those in it as far as they are empty."""
     for path in (*directory.glob("*/"), directory):
         with suppress(OSError):
             path.rmdir()

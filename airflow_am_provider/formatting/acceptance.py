@@ -62,13 +62,12 @@ def check_limit(allowed: float) -> None:
         )
 
 
-def check_set_aside(rejects: Rejects, rows_read: int, allowed: float, path: str) -> None:
+def check_set_aside(rejects: Rejects, rows_read: int, allowed: float) -> None:
     """Compare the rows that were set aside with what is allowed.
 
     :param rejects: the rows that were set aside.
     :param rows_read: all rows.
     :param allowed: a whole number is a count, a fraction a share of the rows read.
-    :param path: the rejects file, for the message.
     :raises DataError: when there are more; says why they were set aside.
     """
     limit = allowed if isinstance(allowed, int) else allowed * rows_read
@@ -82,6 +81,6 @@ def check_set_aside(rejects: Rejects, rows_read: int, allowed: float, path: str)
     most = f"{allowed:,}" if isinstance(allowed, int) else f"{allowed:.2%}"
     raise DataError(
         f"{rejects.lost:,} of {rows_read:,} rows break a rule, max_set_aside allows {most}: "
-        f"{reasons}. Nothing was sent. Row numbers are in {path}; mend the source, or raise "
-        f"max_set_aside if these rows may be left out"
+        f"{reasons}. Nothing was sent; mend the source, or raise max_set_aside if these rows may "
+        f"be left out"
     )

@@ -95,6 +95,8 @@ def format_rows(
     storage: Storage,
     folder: str,
     options: FormatOptions,
+    *,
+    rejects: str | None = None,
 ) -> FormattedParts:
     """Write the parts of a delivery.
 
@@ -102,18 +104,23 @@ def format_rows(
     :param writer: what turns them into lines.
     :param storage: where the parts go.
     :param folder: the folder for them, relative to the storage.
+    :param rejects: the file for what is set aside, likewise; by default in the folder.
     :raises DataError: when more rows are set aside than ``max_set_aside`` allows, or a
-        column holds mostly personal data. Nothing is left in the folder but the rejects file,
-        which is what a person needs to find out why.
+        column holds mostly personal data. Nothing is left but the rejects file, which is what a
+        person needs to find out why; the message says where it is.
 
     After any other error nothing is left at all.
     """
-    run = _Run(writer, storage, folder, options)
+    run = _Run(writer, storage, folder, options, rejects or f"{folder}/{REJECTS_FILE}")
     try:
         result = run.all(batches)
-    except DataError:
+    except DataError as error:
         run.clean_up(keep_rejects=True)
-        raise
+        if run.rejects_left is None:
+            raise
+        raise DataError(
+            f"{error}. Rows set aside are listed in {storage.url}/{run.rejects_left}"
+        ) from None
     except BaseException:
         run.clean_up(keep_rejects=False)
         raise
@@ -124,16 +131,21 @@ class _Run:
     """One pass over a source."""
 
     def __init__(
-        self, writer: LineWriter, storage: Storage, folder: str, options: FormatOptions
+        self,
+        writer: LineWriter,
+        storage: Storage,
+        folder: str,
+        options: FormatOptions,
+        rejects: str,
     ) -> None:
+        self.rejects_left: str | None = None
         self._writer = writer
         self._storage = storage
         self._folder = folder
         self._options = options
         self._rows_read = 0
         self._watch = PersonalDataWatch()
-        self._rejects_path = f"{folder}/{REJECTS_FILE}"
-        self._rejects = Rejects(storage, self._rejects_path)
+        self._rejects = Rejects(storage, rejects)
         # The second one is there when repeated lines have to be taken out.
         self._writers = [self._part_writer("parts")]
         self._behind: Behind[pa.Array] = Behind(self._writers[0].write)
@@ -153,12 +165,7 @@ class _Run:
         self._writers[0].close()
         self._take_out_repeats()
         self._repeats.close()
-        check_set_aside(
-            self._rejects,
-            self._rows_read,
-            self._options.max_set_aside,
-            f"{self._storage.url}/{self._rejects_path}",
-        )
+        check_set_aside(self._rejects, self._rows_read, self._options.max_set_aside)
         rejects = self._rejects.close()
         self._report_progress("formatted")
         return FormattedParts(
@@ -177,11 +184,14 @@ class _Run:
         with ExitStack() as stack:
             stack.callback(self._repeats.close)
             stack.callback(
-                self._put_away, self._rejects.close if keep_rejects else self._rejects.discard
+                self._put_away, self._leave_rejects if keep_rejects else self._rejects.discard
             )
             for writer in self._writers:
                 stack.callback(self._put_away, writer.discard)
             stack.callback(self._behind.abandon)
+
+    def _leave_rejects(self) -> None:
+        self.rejects_left = self._rejects.close()
 
     def _put_away(self, step: Callable[[], object]) -> None:
         # The error that ended the run says more than what it leads to, such as a full disk that

@@ -3,12 +3,15 @@
 import gzip
 import hashlib
 import json
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_am_provider.cli import format as format_command
 from airflow_am_provider.cli import main
 
 CSV = """\
@@ -20,7 +23,16 @@ c:d,24,,Rome,true,cid@example.com,89159024796760343733111707646026765593
 DATA = ["format", "data", "--dpid", "478", "--id-column", "id"]
 ID_SYNC = ["format", "id-sync"]
 OUT = ["--out", "out", "in.csv"]
+NOON = int(datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp())
 ALL = ["--max-set-aside", "1", "--out", "out", "--json", "in.csv"]
+
+
+class Noon(datetime):
+    """A clock that stands still."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.fromtimestamp(NOON, tz)
 
 
 @pytest.fixture
@@ -199,12 +211,32 @@ def test_too_many_bad_rows_write_nothing_but_the_rejects(folder, capsys):
     assert main([*DATA, "--traits-column", "traits", "--out", "out", "in.csv"]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    (rejects,) = (path for path in (folder / "out").rglob("*") if path.is_file())
+    (rejects,) = (folder / "out").iterdir()
+    assert re.fullmatch(r"ftp_dpm_478_\d{10}\.sync\.rejects\.csv", rejects.name)
+    assert rejects.read_text().splitlines()[1].startswith("3,id_colon,")
     assert printed.err == (
         "airflow-am: 1 of 3 rows break a rule, max_set_aside allows 1.00%: 1 id_colon (a DPUUID "
-        f"holds neither ':' nor '%3A'). Nothing was sent. Row numbers are in {rejects}; mend the "
-        "source, or raise max_set_aside if these rows may be left out\n"
+        "holds neither ':' nor '%3A'). Nothing was sent; mend the source, or raise max_set_aside "
+        f"if these rows may be left out. Rows set aside are listed in {rejects}\n"
     )
+
+
+def test_every_failure_that_leaves_rejects_says_where(folder, capsys):
+    mails = [*ID_SYNC, "--master-dpid", "0", "--dpids", "478", "--columns", "uuid,mail"]
+    assert main([*mails, "--out", "out", "in.csv"]) == 1
+    (rejects,) = (folder / "out").iterdir()
+    assert rejects.name.startswith("adobe_id_0_478_")
+    assert capsys.readouterr().err.endswith(f". Rows set aside are listed in {rejects}\n")
+
+
+def test_a_name_is_taken_while_its_files_are_written(folder, capsys, monkeypatch):
+    # As by another process of the same second, and by one that was killed.
+    monkeypatch.setattr(format_command, "datetime", Noon)
+    for number in (0, 2):
+        (folder / f"out/unfinished-ftp_dpm_478_{NOON + number}.sync").mkdir(parents=True)
+    (folder / f"out/ftp_dpm_478_{NOON + 1}.sync.rejects.csv").write_text("before")
+    manifest = formatted(capsys, *DATA, "--traits-column", "traits", *ALL)
+    assert manifest["parts"][0]["file_name"] == f"ftp_dpm_478_{NOON + 3}.sync.gz"
 
 
 def test_a_report_for_people(folder, capsys):

@@ -187,7 +187,8 @@ def test_rows_of_a_crm_id_that_are_apart_are_named(rows_per_batch):
     assert str(caught.value) == (
         "rows 1 and 24: the same CRM ID, with others between them. All hashed e-mails of a CRM ID "
         "stand on one line, so its rows must follow each other: add ORDER BY crm_id "
-        "(people-based-destinations-workflow-combined.md)"
+        "(people-based-destinations-workflow-combined.md). Rows set aside are listed in "
+        "memory://staging/d/rejects.csv"
     )
 
 

@@ -113,8 +113,8 @@ def test_more_than_allowed_fails_with_the_reasons(allowed, words):
     assert str(caught.value) == (
         f"2 of 102 rows break a rule, max_set_aside allows {words}: 1 id_colon (a DPUUID holds "
         f"neither ':' nor '%3A'), 1 trait_not_numeric (trait IDs are digits only). Nothing was "
-        f"sent. Row numbers are in memory://staging/d/rejects.csv; mend the source, or raise "
-        f"max_set_aside if these rows may be left out"
+        f"sent; mend the source, or raise max_set_aside if these rows may be left out. Rows set "
+        f"aside are listed in memory://staging/d/rejects.csv"
     )
     assert list(storage.files) == ["d/rejects.csv"]
     assert [row["row_number"] for row in rejects(storage)] == ["99", "100", "102", "1"]
@@ -139,7 +139,8 @@ def test_a_limit_is_a_count_or_a_share(allowed):
 ADVICE = (
     " are e-mail addresses or phone numbers in the clear, which must not be sent. Choose another "
     "column, or hash it; for hashed e-mails use hash_columns in an ID sync "
-    "(batch-data-transfer-overview.md)"
+    "(batch-data-transfer-overview.md). Rows set aside are listed in "
+    "memory://staging/d/rejects.csv"
 )
 
 
