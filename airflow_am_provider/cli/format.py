@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the files and print their manifest."""
     # Arrow and numpy take their time to import, and only this command needs them.
     from airflow_am_provider.cli.local_delivery import make_delivery
+    from airflow_am_provider.formatting.acceptance import limit
     from airflow_am_provider.formatting.parts import PartSizes
     from airflow_am_provider.formatting.pipeline import FormatOptions
     from airflow_am_provider.formatting.tables import read_table
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         sizes=PartSizes(
             part_bytes=args.part_bytes, compressed_part_bytes=args.compressed_part_bytes
         ),
-        max_set_aside=args.max_set_aside,
+        max_set_aside=limit("--max-set-aside", args.max_set_aside),
     )
     writer = _data_writer(args) if args.kind == "data" else _id_sync_writer(args)
     directory = args.out.absolute()

@@ -151,10 +151,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--max-set-aside",
-        type=_count_or_share,
         default=0.01,
         metavar="N",
-        help="how many rows may break a rule: a count, or a share below 1 (default: %(default)s)",
+        help="how many rows may break a rule: a count, or a share; 1 is one row, 1.0 all of them "
+        "(default: %(default)s)",
     )
     add_json(parser)
 
@@ -182,16 +182,3 @@ def _keys(text: str) -> dict[str, str]:
 def _flags(text: str) -> dict[str, int]:
     pairs = (piece.rpartition("=") for piece in text.split(","))
     return {column: _number(trait) for column, _, trait in pairs}
-
-
-def _count_or_share(text: str) -> int | float:
-    try:
-        value: int | float = int(text)
-    except ValueError:
-        try:
-            value = float(text)
-        except ValueError:
-            value = -1
-    if value < 0 or (isinstance(value, float) and not value < 1):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a count nor a share below 1")
-    return value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
@@ -49,17 +51,31 @@ class PersonalDataWatch:
                 )
 
 
-def check_limit(allowed: float) -> None:
-    """Check what a user gave as ``max_set_aside``.
+def limit(place: str, value: object) -> int | float:
+    """How many rows may be set aside: a count, or a share from 0.0 to 1.0; perhaps as text.
 
-    :raises ConfigurationError: when it is neither a count nor a share.
+    A whole number is a count and one with a point a share: ``1`` is one row, ``1.0`` all of them.
+
+    :param place: the parameter's name, for the message.
+    :raises ConfigurationError: when it is neither.
+
+    >>> limit("max_set_aside", "0.01"), limit("max_set_aside", 100), limit("max_set_aside", "1.0")
+    (0.01, 100, 1.0)
     """
-    if isinstance(allowed, bool) or not (
-        allowed >= 0 if isinstance(allowed, int) else 0 <= allowed <= 1
-    ):
+    number = value if isinstance(value, int | float) else _number(str(value))
+    largest = 1 if isinstance(number, float) else math.inf
+    if isinstance(number, bool) or not 0 <= number <= largest:
         raise ConfigurationError(
-            f"max_set_aside: {allowed!r} is neither a number of rows nor a share from 0.0 to 1.0"
+            f"{place}: {value!r} is neither a number of rows nor a share from 0.0 to 1.0"
         )
+    return number
+
+
+def _number(text: str) -> int | float:
+    for read in (int, float):
+        with suppress(ValueError):
+            return read(text)
+    return math.nan
 
 
 def check_set_aside(rejects: Rejects, rows_read: int, allowed: float) -> None:

@@ -22,8 +22,8 @@ from airflow_am_provider.audience_manager.errors import AudienceManagerError, Da
 from airflow_am_provider.audience_manager.names import Encoding
 from airflow_am_provider.formatting.acceptance import (
     PersonalDataWatch,
-    check_limit,
     check_set_aside,
+    limit,
 )
 from airflow_am_provider.formatting.batches import bounded
 from airflow_am_provider.formatting.bits import Bits
@@ -65,7 +65,7 @@ class FormatOptions:
     max_set_aside: int | float = DEFAULT_MAX_SET_ASIDE
 
     def __post_init__(self) -> None:
-        check_limit(self.max_set_aside)
+        limit("max_set_aside", self.max_set_aside)
 
 
 @dataclass(frozen=True, kw_only=True)

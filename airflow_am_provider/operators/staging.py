@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseHook, BaseOperator
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink
-from airflow_am_provider.operators.values import limit, optional_whole_number
+from airflow_am_provider.operators.values import optional_whole_number
 from airflow_am_provider.operators.window import Window, window_of, with_window
 
 if TYPE_CHECKING:

@@ -93,25 +93,3 @@ def choice(place: str, value: object, options: type[Choice]) -> Choice:
     except ValueError:
         words = ", ".join(repr(option.value) for option in options)
         raise ConfigurationError(f"{place}: {value!r} is none of {words}") from None
-
-
-def limit(place: str, value: object) -> int | float:
-    """A count, or a share from 0 to 1; text with a dot is a share.
-
-    >>> limit("max_set_aside", "0.01"), limit("max_set_aside", 100)
-    (0.01, 100)
-    """
-    number: int | float
-    try:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            number = value
-        else:
-            text = str(value)
-            number = float(text) if "." in text else int(text)
-    except ValueError:
-        raise ConfigurationError(f"{place}: {value!r} is neither a count nor a share") from None
-    if number < 0 or (isinstance(number, float) and not number <= 1):
-        raise ConfigurationError(
-            f"{place}: {value!r}; a whole number is a count of rows, a fraction a share from 0 to 1"
-        )
-    return number

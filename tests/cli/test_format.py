@@ -221,6 +221,13 @@ def test_too_many_bad_rows_write_nothing_but_the_rejects(folder, capsys):
     )
 
 
+def test_all_rows_may_be_set_aside(folder, capsys):
+    bad = [*DATA, "--traits-column", "city", "--out", "out", "in.csv", "--max-set-aside"]
+    assert main([*bad, "1"]) == 1
+    assert main([*bad, "1.0"]) == 0
+    assert "3 rows read, 0 written, 3 set aside" in capsys.readouterr().out
+
+
 def test_every_failure_that_leaves_rejects_says_where(folder, capsys):
     mails = [*ID_SYNC, "--master-dpid", "0", "--dpids", "478", "--columns", "uuid,mail"]
     assert main([*mails, "--out", "out", "in.csv"]) == 1
@@ -268,13 +275,13 @@ def test_a_report_for_people(folder, capsys):
         ),
         (
             [*DATA, "--traits-column", "traits", *OUT, "--max-set-aside", "1.5"],
-            ("airflow-am format data: argument --max-set-aside: '1.5' is neither a count nor a "
-            "share below 1; see airflow-am format data --help"),
+            ("airflow-am: --max-set-aside: '1.5' is neither a number of rows nor a share from 0.0 "
+            "to 1.0"),
         ),
         (
             [*DATA, "--traits-column", "traits", *OUT, "--max-set-aside", "nan"],
-            ("airflow-am format data: argument --max-set-aside: 'nan' is neither a count nor a "
-            "share below 1; see airflow-am format data --help"),
+            ("airflow-am: --max-set-aside: 'nan' is neither a number of rows nor a share from 0.0 "
+            "to 1.0"),
         ),
         (
             [*DATA, "--signal-columns", "city=d_sid", "--out", "out", "in.csv"],

@@ -218,7 +218,10 @@ def test_templates_give_text_and_it_is_read(staging: Path, crm: sqlite3.Connecti
         ({"dpid": "CRM"}, "dpid: 'CRM' is not a whole number"),
         ({"mode": "append"}, "mode: 'append' is none of 'sync', 'overwrite'"),
         ({"compression": "zip"}, "compression: 'zip' is neither 'gzip' nor 'none'"),
-        ({"max_set_aside": 1.5}, "max_set_aside: 1.5; a whole number is a count of rows"),
+        (
+            {"max_set_aside": 1.5},
+            "max_set_aside: 1.5 is neither a number of rows nor a share from 0.0 to 1.0",
+        ),
         ({"conn_id": None}, "conn_id: missing; name the connection that sql runs on"),
         ({"source": "/x.csv"}, "sql, source: name one of the two"),
         ({"id_column": "nobody"}, "column 'nobody': the source has no such column, only 'id'"),
