@@ -88,7 +88,8 @@ def with_window(
 
     :param sql: the query; it asks by the placeholders ``window_start`` and ``window_end``.
     :param parameters: what the user set. Given as a list, they are left alone.
-    :raises ConfigurationError: when the query asks for a window and the run has none.
+    :raises ConfigurationError: when the query asks for a window and the run has none, or for the
+        end of it that is open.
     """
     asked = [name for name in ("window_start", "window_end") if _asks_for(sql, name)]
     if not asked or not isinstance(parameters, Mapping | None):
@@ -96,10 +97,17 @@ def with_window(
     found: dict[str, Any] = {"window_start": window.start, "window_end": window.end}
     missing = [name for name in asked if found[name] is None and name not in (parameters or {})]
     if missing:
+        asks = f"sql: asks for {' and '.join(missing)}, but"
+        if window.start is not None or window.end is not None:
+            (other,) = {"window_start", "window_end"}.difference(missing)
+            raise ConfigurationError(
+                f"{asks} the task's parameters set {other} alone. Set both, or neither: then the "
+                f"run's data interval counts"
+            )
         raise ConfigurationError(
-            f"sql: asks for {' and '.join(missing)}, but {window.source}. Trigger the run with a "
-            f"logical date, give the DAG a schedule with real intervals such as "
-            f"CronDataIntervalTimetable, or set window_start and window_end"
+            f"{asks} {window.source}. Trigger the run with a logical date, give the DAG a schedule "
+            f"with real intervals such as CronDataIntervalTimetable, or set window_start and "
+            f"window_end"
         )
     return {**{name: found[name] for name in asked}, **(parameters or {})}
 

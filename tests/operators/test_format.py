@@ -179,6 +179,24 @@ def test_a_query_that_asks_for_a_window_is_not_run_without_one(
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "asked"), [("window_start", "window_end"), ("window_end", "window_start")]
+)
+def test_a_query_that_asks_for_the_open_end_of_a_window_is_not_run(
+    staging: Path, crm: sqlite3.Connection, given: str, asked: str
+) -> None:
+    operator = data_file(
+        sql="SELECT * FROM customers WHERE at BETWEEN :window_start AND :window_end",
+        **{given: "2026-03-01"},
+    )
+    with pytest.raises(AirflowFailException) as caught:
+        operator.execute(context(data_interval_start=DAY, data_interval_end=NEXT_DAY))
+    assert str(caught.value) == (
+        f"sql: asks for {asked}, but the task's parameters set {given} alone. Set both, or "
+        f"neither: then the run's data interval counts"
+    )
+
+
 def test_nothing_to_send_skips_the_task_or_fails_it(staging: Path, crm: sqlite3.Connection) -> None:
     with pytest.raises(AirflowSkipException, match=r"^Nothing to send: 0 rows read"):
         data_file().execute(context())
