@@ -163,6 +163,17 @@ def _options(parser: argparse.ArgumentParser) -> dict[str, object]:
     }
 
 
+def _values(parser: argparse.ArgumentParser) -> dict[str, list[str]]:
+    """What help calls the value of each option; choices stand beside it."""
+    return {
+        action.option_strings[-1]: (
+            [] if action.choices or action.nargs == 0 else [action.metavar or action.dest.upper()]
+        )
+        for action in parser._actions
+        if action.option_strings and not isinstance(action, argparse._HelpAction)
+    }
+
+
 def _parsers(add_arguments) -> dict[str, argparse.ArgumentParser]:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
@@ -204,6 +215,8 @@ def test_every_option_of_the_command_line_stands_there(name, heading, tables, pa
     told = {codes(row[next(iter(row))])[0].split(" ")[0]: row for row in found}
     options = _options(parser)
     assert set(told) == set(options)
+    for option, value in _values(parser).items():
+        assert codes(told[option][next(iter(told[option]))])[0].split(" ")[1:] == value, option
     for option, default in options.items():
         if "default" in told[option] and isinstance(default, str | int | float) and default:
             assert told[option]["default"].strip("`") == str(default), option

@@ -6,11 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.identifiers import ID_KINDS
 from airflow_am_provider.audience_manager.names import IdSyncPrefix, Mode
 from airflow_am_provider.cli.format_arguments import ENCODINGS, add_arguments
 from airflow_am_provider.cli.sources import place_of
-from airflow_am_provider.cli.text import number, print_json, table
+from airflow_am_provider.cli.text import counted, number, print_json, table
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the files and print their manifest."""
     # Arrow and numpy take their time to import, and only this command needs them.
     from airflow_am_provider.cli.local_delivery import make_delivery
-    from airflow_am_provider.formatting.acceptance import limit
+    from airflow_am_provider.formatting.acceptance import limit, nothing_to_send
     from airflow_am_provider.formatting.parts import PartSizes
     from airflow_am_provider.formatting.pipeline import FormatOptions
     from airflow_am_provider.formatting.tables import read_table
@@ -44,6 +45,11 @@ def run(args: argparse.Namespace) -> int:
     with source.open() as file:
         rows = read_table(file, source.file_name, writer.columns, delimiter=args.delimiter)
         manifest = make_delivery(rows, writer, directory, options, now=datetime.now(UTC))
+    if not manifest.parts and args.on_empty == "fail":
+        rejects = f". Rows set aside are listed in {directory / manifest.rejects}"
+        raise DataError(
+            f"{nothing_to_send(manifest)}; --on-empty fail{rejects if manifest.rejects else ''}"
+        )
     if args.json:
         # The stored manifest has paths relative to its directory, which may be moved. Here
         # they are whole, so that they lead to the files from anywhere.
@@ -92,7 +98,7 @@ def _id_sync_writer(args: argparse.Namespace) -> LineWriter:
 
 def _report(manifest: Manifest) -> Iterator[str]:
     yield (
-        f"{number(manifest.rows_read)} rows read, {number(manifest.rows_written)} written, "
+        f"{counted(manifest.rows_read, 'row')} read, {number(manifest.rows_written)} written, "
         f"{number(manifest.rows_set_aside)} set aside"
     )
     for reason, count in manifest.set_aside_by_reason.items():

@@ -10,6 +10,8 @@ from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.identifiers import ID_KINDS
 from airflow_am_provider.audience_manager.names import Encoding, IdSyncPrefix, Mode
 from airflow_am_provider.cli.arguments import add_json
+from airflow_am_provider.formatting.acceptance import ON_EMPTY
+from airflow_am_provider.formatting.file_kinds import READABLE
 
 ENCODINGS: Final = {"gzip": Encoding.GZIP, "none": Encoding.PLAIN}
 
@@ -51,15 +53,15 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     )
     add("--id-column", required=True, metavar="C", help="column with the user ID")
     add("--id-kind", choices=list(ID_KINDS), help="kind of ID; follows from the data source")
-    add("--traits-column", type=_names, default=(), metavar="C", help="columns with trait IDs")
+    add("--traits-column", type=_names, default=(), metavar="C,…", help="columns with trait IDs")
     add(
         "--removed-traits-column",
         type=_names,
         default=(),
-        metavar="C",
+        metavar="C,…",
         help="columns with IDs of traits the user no longer has",
     )
-    add("--ic-column", type=_names, default=(), metavar="C", help="columns with ic codes")
+    add("--ic-column", type=_names, default=(), metavar="C,…", help="columns with ic codes")
     add(
         "--trait-flags",
         type=_flags,
@@ -126,7 +128,8 @@ def _add_id_sync(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("input", metavar="INPUT", help=".csv, .csv.gz, .tsv or .parquet; a path or s3://bucket/key")
+    kinds = f"{', '.join(READABLE[:-1])} or {READABLE[-1]}"
+    add("input", metavar="INPUT", help=f"{kinds}; a path or s3://bucket/key")
     add("--out", type=Path, required=True, metavar="DIR", help="directory for the files")
     add("--delimiter", default=",", metavar="D", help="what separates the fields of a CSV file")
     add(
@@ -155,6 +158,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many rows may break a rule: a count, or a share; 1 is one row, 1.0 all of them "
         "(default: %(default)s)",
+    )
+    add(
+        "--on-empty",
+        choices=ON_EMPTY,
+        default="skip",
+        help="when there is nothing to send: skip, and be done, or fail (default: %(default)s)",
     )
     add_json(parser)
 

@@ -15,7 +15,7 @@ from airflow_am_provider.audience_manager.reconciliation import (
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.receipt_files import read_receipt_file
 from airflow_am_provider.cli.sources import place_of
-from airflow_am_provider.cli.text import Colour, coloured, number, print_json, table
+from airflow_am_provider.cli.text import Colour, coloured, counted, number, print_json, table
 from airflow_am_provider.formatting.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def _report(receipts: list[Receipt], result: Reconciliation | None) -> Iterator[
     if result is not None:
         verdict = coloured(result.verdict.value, _COLOURS[result.verdict])
         yield (
-            f"Delivery of {number(len(result.files))} files, {number(result.lines_sent)} lines: "
-            f"{verdict}"
+            f"Delivery of {counted(len(result.files), 'file')}, "
+            f"{counted(result.lines_sent, 'line')}: {verdict}"
         )
         yield from (f"  {finding}" for finding in result.findings)
 

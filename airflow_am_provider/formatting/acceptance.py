@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_am_provider.formatting.lines import PersonalData
+    from airflow_am_provider.formatting.manifest import Manifest
     from airflow_am_provider.formatting.rejects import Rejects
 
+#: What may become of a run that has nothing to send.
+ON_EMPTY: Final = ("skip", "fail")
 #: Before so many values were seen, a few strange ones at the start say nothing of a column.
 ENOUGH_VALUES: Final = 1000
 
@@ -76,6 +79,15 @@ def _number(text: str) -> int | float:
         with suppress(ValueError):
             return read(text)
     return math.nan
+
+
+def nothing_to_send(manifest: Manifest) -> str:
+    """Say that a delivery has no parts, and why none is made."""
+    rows = "row" if manifest.rows_read == 1 else "rows"
+    return (
+        f"Nothing to send: {manifest.rows_read:,} {rows} read, {manifest.rows_set_aside:,} of them "
+        f"set aside. An empty file is invalid (inbound-s3-filenames.md), so none is made"
+    )
 
 
 def check_set_aside(rejects: Rejects, rows_read: int, allowed: float) -> None:

@@ -15,11 +15,11 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Data
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.audience_manager.personal_data import is_personal_data, mask
 from airflow_am_provider.formatting.batches import MAX_BYTES, MAX_ROWS
+from airflow_am_provider.formatting.file_kinds import CSV, PARQUET, READABLE, TSV
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-READABLE: Final = (".parquet", ".pq", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _CSV_BLOCK_BYTES: Final = 8 << 20
 _CSV_COLUMNS: Final = re.compile(r"Expected [0-9]+ columns, got [0-9]+")
 _HEAD_BYTES: Final = 1 << 20
@@ -31,22 +31,23 @@ def read_table(
     """Read a Parquet or CSV file.
 
     :param file: the file; Parquet needs one that can seek.
-    :param name: its name, which tells the format: ``.parquet``, ``.csv``, ``.csv.gz``.
+    :param name: its name, which tells the format by one of the ends in
+        :mod:`~airflow_am_provider.formatting.file_kinds`.
     :param columns: the columns that are needed.
     :param delimiter: what separates the fields of a CSV file.
     :raises ConfigurationError: for other formats, or when a column is missing.
     :raises DataError: when the file is damaged.
     """
     lowered = name.lower()
-    if lowered.endswith((".parquet", ".pq")):
+    if lowered.endswith(PARQUET):
         reader = read_parquet(file, name, columns)
-    elif lowered.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
-        tabs = ".tsv" in lowered
+    elif lowered.endswith((*CSV, *TSV)):
+        tabs = lowered.endswith(TSV)
         reader = read_csv(file, name, columns, delimiter="\t" if tabs else delimiter)
     else:
         raise ConfigurationError(
-            f"source {name!r}: the format follows from the name, which must end in .parquet, "
-            f".csv, .csv.gz, .tsv or .tsv.gz"
+            f"source {name!r}: the format follows from the name, which must end in "
+            f"{', '.join(READABLE[:-1])} or {READABLE[-1]}"
         )
     try:
         yield from reader

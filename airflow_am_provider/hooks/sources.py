@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.formatting.tables import READABLE, read_table
+from airflow_am_provider.formatting.file_kinds import READABLE
+from airflow_am_provider.formatting.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

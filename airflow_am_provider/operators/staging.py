@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseHook, BaseOperator
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.formatting.acceptance import limit
+from airflow_am_provider.formatting.acceptance import ON_EMPTY, limit, nothing_to_send
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink
@@ -131,8 +131,10 @@ class StageDeliveryOperator(BaseOperator):
 
         window = window_of(context, self.window_start, self.window_end)
         self.log.info("Window: %s", window)
-        if self.on_empty not in ("skip", "fail"):
-            raise ConfigurationError(f"on_empty: {self.on_empty!r} is neither 'skip' nor 'fail'")
+        if self.on_empty not in ON_EMPTY:
+            raise ConfigurationError(
+                f"on_empty: {self.on_empty!r} is neither {' nor '.join(map(repr, ON_EMPTY))}"
+            )
         hook = AudienceManagerHook(self.audience_manager_conn_id)
         writer = self.line_writer()
         window_start, window_end = window.in_utc
@@ -215,11 +217,7 @@ class StageDeliveryOperator(BaseOperator):
             )
 
     def _nothing_to_send(self, manifest: Manifest) -> None:
-        sentence = (
-            f"Nothing to send: {manifest.rows_read:,} rows read, {manifest.rows_set_aside:,} of "
-            f"them set aside. An empty file is invalid (inbound-s3-filenames.md), so none is made"
-        )
         if self.on_empty == "skip":
-            raise AirflowSkipException(sentence)
+            raise AirflowSkipException(nothing_to_send(manifest))
         with airflow_errors():
-            raise DataError(f"{sentence}; on_empty='fail'")
+            raise DataError(f"{nothing_to_send(manifest)}; on_empty='fail'")

@@ -13,6 +13,7 @@ import pytest
 
 from airflow_am_provider.cli import format as format_command
 from airflow_am_provider.cli import main
+from airflow_am_provider.formatting.file_kinds import READABLE
 
 CSV = """\
 id,traits,gone,city,vip,mail,uuid
@@ -91,7 +92,7 @@ def test_the_folder_passes_the_check_and_reconciles(folder, capsys):
     stored = f"moved/{name.removesuffix('.gz')}.manifest.json"
     assert main(["check", stored]) == 0
     assert main(["receipt", "receipt.txt", "--manifest", stored]) == 0
-    assert capsys.readouterr().out.endswith("Delivery of 1 files, 2 lines: reconciled\n")
+    assert capsys.readouterr().out.endswith("Delivery of 1 file, 2 lines: reconciled\n")
 
 
 def test_the_folder_is_an_inbox_for_the_sandbox(folder, capsys):
@@ -205,6 +206,29 @@ def test_nothing_to_send_writes_no_file(folder, capsys):
     )
     assert (manifest["rows_read"], manifest["parts"]) == (0, [])
     assert [path for path in (folder / "out").rglob("*") if path.is_file()] == []
+
+
+def test_nothing_to_send_may_be_a_failure(folder, capsys):
+    (folder / "in.csv").write_text("id,traits\nann,\n")
+    empty = [*DATA, "--traits-column", "traits", "--out", "out", "in.csv", "--on-empty"]
+    assert main([*empty, "skip"]) == 0
+    assert "1 row read, 0 written, 1 set aside\n" in capsys.readouterr().out
+    before = set((folder / "out").iterdir())
+    assert main([*empty, "fail"]) == 1
+    (rejects,) = set((folder / "out").iterdir()) - before
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == (
+        "airflow-am: Nothing to send: 1 row read, 1 of them set aside. An empty file is invalid "
+        "(inbound-s3-filenames.md), so none is made; --on-empty fail. Rows set aside are listed "
+        f"in {rejects}\n"
+    )
+
+
+def test_help_names_all_that_is_read(capsys):
+    for kind in ("data", "id-sync"):
+        assert main(["format", kind, "--help"]) == 0
+        assert ", ".join(READABLE[:-1]) in " ".join(capsys.readouterr().out.split())
 
 
 def test_too_many_bad_rows_write_nothing_but_the_rejects(folder, capsys):

@@ -204,7 +204,7 @@ def test_a_report_for_people(manifest, folder, capsys):
         "  Records received  1,000",
         "  Format Errors         0",
         "",
-        "Delivery of 1 files, 1,000 lines: reconciled",
+        "Delivery of 1 file, 1,000 lines: reconciled",
     ]
 
 

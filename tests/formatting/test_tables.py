@@ -178,8 +178,8 @@ def test_other_formats_are_refused():
     with pytest.raises(ConfigurationError) as caught:
         rows(b"", "crm.xlsx")
     assert str(caught.value) == (
-        "source 'crm.xlsx': the format follows from the name, which must end in .parquet, .csv, "
-        ".csv.gz, .tsv or .tsv.gz"
+        "source 'crm.xlsx': the format follows from the name, which must end in .parquet, .pq, "
+        ".csv, .csv.gz, .tsv or .tsv.gz"
     )
 
 
