@@ -56,22 +56,22 @@ class DataLoading:
         users = self._ids.matching(self._name.dpid, (line.user_id for line in lines))
         stored: set[int] = set()
         for line in lines:
-            self._totals.signals += len(line.items)
+            self._totals.total_signals += len(line.items)
             user = users.get(line.user_id)
             if user is None:
-                self._totals.unmatched += 1
+                self._totals.no_matching_aam_id += 1
             elif self._note(user, line.items):
                 stored.add(user)
             else:
-                self._totals.without_trait += 1
+                self._totals.no_trait_realized += 1
         self._ids.touch(stored)
         self._write()
 
     def finish(self) -> None:
         """Do and count what concerns all lines of the file."""
         if self._overwrites:
-            self._totals.removed_traits += self._remove_what_is_not_of_this_delivery()
-        self._totals.devices += self._ids.count_devices()
+            self._totals.total_removed_traits += self._remove_what_is_not_of_this_delivery()
+        self._totals.total_devices += self._ids.count_devices()
 
     def _note(self, user: int, items: tuple[Item, ...]) -> bool:
         """Note one line's items; tell whether the line is stored."""
@@ -85,7 +85,7 @@ class DataLoading:
                 for trait in traits:
                     self._traits[user, trait] = True
                 realized += len(traits)
-                self._totals.unused_signals += not traits
+                self._totals.total_unused_signals += not traits
             elif not self._account.has_trait(self._target, item.trait):
                 failed += 1
             elif item.realized:
@@ -94,9 +94,9 @@ class DataLoading:
             elif not self._overwrites:
                 self._traits[user, item.trait] = False
                 removed += 1
-        self._totals.realized_traits += realized
-        self._totals.failed_traits += failed
-        self._totals.users_with_failed_traits += failed > 0
+        self._totals.total_realized_traits += realized
+        self._totals.total_traits_failed_validation += failed
+        self._totals.total_users_failed_validation += failed > 0
         if not (realized or removed or not items or (signals and not self._rules)):
             return False
         for key, value in signals:
@@ -118,7 +118,7 @@ class DataLoading:
             [(user, target, trait) for (user, trait), has in self._traits.items() if not has],
         )
         # SQLite says -1 when there was nothing to execute.
-        self._totals.removed_traits += max(removals.rowcount, 0)
+        self._totals.total_removed_traits += max(removals.rowcount, 0)
         self._connection.executemany(
             f"INSERT INTO signals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO {again}",  # noqa: S608
             [(user, target, key, value, delivery) for user, key, value in self._signals],

@@ -38,8 +38,8 @@ class CountingReader(FileReader):
         for line in self.lines(self._watched(raw_lines)):
             taken += 1
             yield line
-        invalid_ids = self._totals.invalid_aam_ids + self._totals.invalid_device_ids
-        self._totals.records = self.line_count
+        invalid_ids = self._totals.invalid_aam_id + self._totals.invalid_device_id
+        self._totals.records_received = self.line_count
         self._totals.format_errors = self.line_count - taken - invalid_ids
 
     def report(self, rule: Rule, *, line: int | None = None, detail: str = "") -> None:
@@ -49,9 +49,9 @@ class CountingReader(FileReader):
             return
         self._last_invalid = line
         if self._has_invalid_aam_uuid():
-            self._totals.invalid_aam_ids += 1
+            self._totals.invalid_aam_id += 1
         else:
-            self._totals.invalid_device_ids += 1
+            self._totals.invalid_device_id += 1
 
     def _watched(self, raw_lines: Iterable[bytes]) -> Iterator[bytes]:
         for self._raw in raw_lines:

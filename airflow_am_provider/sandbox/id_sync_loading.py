@@ -48,7 +48,7 @@ class IdSyncLoading:
         """Apply some lines, in their order."""
         masters = self._masters([line.ids[0] for line in lines])
         known = [line for line in lines if line.ids[0] in masters]
-        self._totals.unmatched += len(lines) - len(known)
+        self._totals.no_matching_aam_id += len(lines) - len(known)
         if self._name.prefix is IdSyncPrefix.C2C_ID:
             self._add_hashed_emails(known, masters)
         else:
@@ -57,7 +57,7 @@ class IdSyncLoading:
 
     def finish(self) -> None:
         """Count what is counted over all lines."""
-        self._totals.devices += self._ids.count_devices()
+        self._totals.total_devices += self._ids.count_devices()
 
     def _masters(self, values: list[str]) -> dict[str, int]:
         dpid = self._name.master_dpid

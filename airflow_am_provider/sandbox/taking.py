@@ -127,7 +127,7 @@ class Taking:
         records = reader.records(contents.lines())
         if self._behaviours.of(file_name).reject is Reject.LINES:
             _feed(records, lambda lines: None)
-            totals = Totals(records=reader.line_count, format_errors=reader.line_count)
+            totals = Totals(records_received=reader.line_count, format_errors=reader.line_count)
         elif isinstance(name, IdSyncFileName):
             id_sync = IdSyncLoading(self._connection, self._account, name, totals)
             _feed(records, id_sync.apply)

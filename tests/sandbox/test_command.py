@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_am_provider.audience_manager.receipt_text import COUNT_LABELS
 from airflow_am_provider.sandbox import Profiles
 from airflow_am_provider.sandbox.command import add_arguments, run
 from tests.sandbox.conftest import T, uuid
@@ -53,7 +54,8 @@ def test_a_dry_run_takes_answers_and_ends(
         "started", "file_taken", "file_taken", "receipt_made", "receipt_made", "receipt_sent",
         "receipt_sent", "ended",
     ]  # fmt: skip
-    assert events[2]["totals"]["stored"] == 1
+    assert list(events[2]["totals"]) == list(COUNT_LABELS)
+    assert events[2]["totals"]["stored_records"] == 1
     assert len(list((tmp_path / "mail").iterdir())) == 2
     assert not any(user_id in output for user_id in ("ann", "bob", uuid(1)))
 

@@ -30,7 +30,7 @@ def test_a_file_is_read_once_until_it_is_written_anew(bench: Bench) -> None:
     bench.take(NAME, ["ann\td_sid=1", "bob\td_sid=1"])
 
     first, second = bench.sandbox.ledger.files()
-    assert (first.totals.records, second.totals.records) == (1, 2)
+    assert (first.totals.records_received, second.totals.records_received) == (1, 2)
     assert first.path == second.path
     assert first.sha256 != second.sha256
 
@@ -219,7 +219,7 @@ def test_lines_too_long_for_memory_are_cut_and_counted(bench: Bench) -> None:
     long = b"x" * (3 * limits.MAX_LINE_BYTES)
     entry = bench.take(NAME, b"ann\td_sid=1\n" + long * 20 + b"\nbob\td_sid=1\n" + long)
 
-    assert (entry.totals.records, entry.totals.format_errors) == (4, 2)
+    assert (entry.totals.records_received, entry.totals.format_errors) == (4, 2)
     assert entry.findings["line_too_long"] == 2
 
 
@@ -266,7 +266,9 @@ def test_no_content_ends_the_service_and_every_line_is_accounted_for(
     entries = bench.sandbox.ledger.files()
     assert len(entries) == len(contents)
     for entry in entries:
-        assert entry.verdict is (Verdict.TAKEN if entry.totals.records else Verdict.REJECTED)
+        assert entry.verdict is (
+            Verdict.TAKEN if entry.totals.records_received else Verdict.REJECTED
+        )
         counts = entry.totals.to_json().values()
         assert min(counts) >= 0
     assert len(bench.receipts()) == sum(entry.verdict == "taken" for entry in entries)

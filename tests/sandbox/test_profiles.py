@@ -30,9 +30,9 @@ def test_adobes_sample_lines_give_and_take_traits(bench: Bench, synced: Synced) 
     assert profiles.traits(478, "DBwFoc3dhfMNCFBh") == {"24", "30"}
     assert profiles.has_trait(478, "DBwFoc3dhfMNCFBh", 24)
     assert profiles.signals(478, "ZZZfoc3dhfMNCFBh") == {("ic", "52"), ("city", "New York")}
-    assert (entry.totals.stored, entry.totals.removed_traits) == (2, 1)
-    assert (entry.totals.realized_traits, entry.totals.signals) == (1, 4)
-    assert entry.totals.unused_signals == 2
+    assert (entry.totals.stored_records, entry.totals.total_removed_traits) == (2, 1)
+    assert (entry.totals.total_realized_traits, entry.totals.total_signals) == (1, 4)
+    assert entry.totals.total_unused_signals == 2
 
 
 def test_a_file_like_adobes_sample_is_read_whole(bench: Bench, synced: Synced) -> None:
@@ -45,7 +45,7 @@ def test_a_file_like_adobes_sample_is_read_whole(bench: Bench, synced: Synced) -
 
     entry = bench.take("ftp_dpm_1234_1445374061.overwrite", text)
 
-    assert (entry.totals.records, entry.totals.stored) == (2, 2)
+    assert (entry.totals.records_received, entry.totals.stored_records) == (2, 2)
     assert bench.profiles().signals(1234, "1060413022") == {
         ("ACCOUNT_TYPE", "HAC"),
         ("Plans", "123"),
@@ -61,7 +61,11 @@ def test_the_two_sample_sync_files_chain(bench: Bench) -> None:
         "adobe_id_12345_67890_1477846458.sync", [f"{crm_id}\t4598060374", "never-seen\t4581274262"]
     )
 
-    assert (second.totals.stored, second.totals.unmatched, second.totals.devices) == (1, 1, 1)
+    assert (
+        second.totals.stored_records,
+        second.totals.no_matching_aam_id,
+        second.totals.total_devices,
+    ) == (1, 1, 1)
     bench.take(f"ftp_dpm_67890_{T}.sync", ["4598060374\td_sid=24", "4581274262\td_sid=24"])
     profiles = bench.profiles()
     assert profiles.mapped(67890, "4598060374") == {(0, device)}
@@ -84,14 +88,18 @@ def test_ids_that_lead_in_a_circle_end(bench: Bench) -> None:
 def test_a_user_who_was_never_synchronised_is_skipped(bench: Bench) -> None:
     entry = bench.take(f"ftp_dpm_478_{T}.sync", ["ann\td_sid=1"])
 
-    assert (entry.totals.unmatched, entry.totals.stored) == (1, 0)
+    assert (entry.totals.no_matching_aam_id, entry.totals.stored_records) == (1, 0)
     assert list(bench.profiles().dump()) == []
 
 
 def test_a_cross_device_data_source_keeps_records_until_the_sync_comes(bench: Bench) -> None:
     bench.configure(Account(cross_device=frozenset({478})))
     entry = bench.take(f"ftp_dpm_478_{T}.sync", ["ann\td_sid=1"])
-    assert (entry.totals.unmatched, entry.totals.stored, entry.totals.devices) == (0, 1, 0)
+    assert (
+        entry.totals.no_matching_aam_id,
+        entry.totals.stored_records,
+        entry.totals.total_devices,
+    ) == (0, 1, 0)
 
     bench.take(f"adobe_id_0_478_{T}.sync", [f"{uuid(1)}\tann"])
 
@@ -103,8 +111,8 @@ def test_a_platforms_device_matches_by_itself(bench: Bench) -> None:
         f"ftp_dpm_20914_478_{T}.sync", [f"{GAID}\td_sid=24", f"{GAID.upper()}\td_sid=24"]
     )
 
-    assert (entry.totals.stored, entry.totals.invalid_device_ids) == (1, 1)
-    assert entry.totals.devices == 1
+    assert (entry.totals.stored_records, entry.totals.invalid_device_id) == (1, 1)
+    assert entry.totals.total_devices == 1
     profiles = bench.profiles()
     assert profiles.traits(20914, GAID, target_dpid=478) == {"24"}
     assert profiles.traits(20914, GAID, target_dpid=479) == frozenset()
@@ -118,8 +126,8 @@ def test_the_beta_environment_maps_nobody(bench: Bench) -> None:
         bench.take(f"ftp_dpm_478_{T}.sync", ["ann\td_sid=1", "broken"]),
     ]
 
-    assert [entry.totals.unmatched for entry in entries] == [1, 1, 1]
-    assert [entry.totals.stored for entry in entries] == [0, 0, 0]
+    assert [entry.totals.no_matching_aam_id for entry in entries] == [1, 1, 1]
+    assert [entry.totals.stored_records for entry in entries] == [0, 0, 0]
     assert entries[2].totals.format_errors == 1
     assert list(bench.profiles().dump()) == []
 
@@ -129,9 +137,9 @@ def test_hashed_emails_belong_to_a_crm_id_and_make_no_device_of_it(bench: Bench)
 
     entry = bench.take(f"c2c_id_478_9_{T}.sync", [f"ann\t{first}\t{second}"])
 
-    assert entry.totals.stored == 1
+    assert entry.totals.stored_records == 1
     assert bench.profiles().hashed_emails(478, "ann") == {first, second}
-    assert bench.take(f"ftp_dpm_478_{T}.sync", ["ann\td_sid=1"]).totals.unmatched == 1
+    assert bench.take(f"ftp_dpm_478_{T}.sync", ["ann\td_sid=1"]).totals.no_matching_aam_id == 1
 
 
 def test_each_lost_line_is_counted_once_under_its_label(bench: Bench) -> None:
@@ -148,8 +156,8 @@ def test_each_lost_line_is_counted_once_under_its_label(bench: Bench) -> None:
     )
 
     totals = entry.totals
-    assert (totals.records, totals.stored) == (6, 1)
-    assert (totals.invalid_aam_ids, totals.invalid_device_ids, totals.format_errors) == (2, 1, 2)
+    assert (totals.records_received, totals.stored_records) == (6, 1)
+    assert (totals.invalid_aam_id, totals.invalid_device_id, totals.format_errors) == (2, 1, 2)
 
 
 def test_overwrite_replaces_the_traits_of_its_target_only(bench: Bench, synced: Synced) -> None:
@@ -163,7 +171,7 @@ def test_overwrite_replaces_the_traits_of_its_target_only(bench: Bench, synced: 
     assert profiles.traits(478, "ann") == {"2", "9"}
     assert profiles.traits(478, "bob") == {"1"}
     assert profiles.traits(478, "cal") == frozenset()
-    assert (entry.totals.removed_traits, entry.totals.stored) == (2, 2)
+    assert (entry.totals.total_removed_traits, entry.totals.stored_records) == (2, 2)
 
 
 def test_the_parts_of_an_overwrite_replace_together(bench: Bench, synced: Synced) -> None:
@@ -185,8 +193,12 @@ def test_a_trait_that_is_not_onboarded_fails_validation(bench: Bench, synced: Sy
     )
 
     totals = entry.totals
-    assert (totals.failed_traits, totals.users_with_failed_traits) == (3, 2)
-    assert (totals.without_trait, totals.stored, totals.realized_traits) == (1, 1, 1)
+    assert (totals.total_traits_failed_validation, totals.total_users_failed_validation) == (3, 2)
+    assert (totals.no_trait_realized, totals.stored_records, totals.total_realized_traits) == (
+        1,
+        1,
+        1,
+    )
     assert bench.profiles().traits(478, "ann") == {"24"}
 
 
@@ -198,7 +210,11 @@ def test_rules_make_traits_of_signals(bench: Bench, synced: Synced) -> None:
     entry = bench.take(f"ftp_dpm_478_{T}.sync", ['ann\tcity=ROME,"age"="40"', "bob\tcity=Oslo"])
 
     totals = entry.totals
-    assert (totals.realized_traits, totals.unused_signals, totals.without_trait) == (1, 2, 1)
+    assert (
+        totals.total_realized_traits,
+        totals.total_unused_signals,
+        totals.no_trait_realized,
+    ) == (1, 2, 1)
     assert bench.profiles().traits(478, "ann") == {"77"}
     assert bench.profiles().signals(478, "bob") == frozenset()
 
@@ -218,7 +234,7 @@ def test_only_200_lines_of_a_user_are_read(bench: Bench, synced: Synced) -> None
 
     entry = bench.take(f"ftp_dpm_478_{T}.sync", [f"ann\td_sid={n}" for n in range(1, 204)])
 
-    assert (entry.totals.format_errors, entry.totals.stored) == (3, 200)
+    assert (entry.totals.format_errors, entry.totals.stored_records) == (3, 200)
     assert len(bench.profiles().traits(478, "ann")) == 200
 
 
@@ -228,7 +244,7 @@ def test_files_larger_than_a_batch_are_read_to_the_end(bench: Bench, synced: Syn
 
     entry = bench.take(f"ftp_dpm_478_{T}.overwrite.gz", [f"{one}\td_sid=24" for one in ids])
 
-    assert entry.totals.stored == entry.totals.devices == 25_000
+    assert entry.totals.stored_records == entry.totals.total_devices == 25_000
     assert bench.profiles().has_trait(478, ids[-1], 24)
 
 

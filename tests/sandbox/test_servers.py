@@ -72,7 +72,7 @@ def test_the_same_object_written_again_is_read_again(bench: Bench, s3: S3, bucke
     send(s3, bucket, NAME, LINES + b"broken\n")
     bench.run()
 
-    assert [entry.totals.records for entry in bench.sandbox.ledger.files()] == [1, 2]
+    assert [entry.totals.records_received for entry in bench.sandbox.ledger.files()] == [1, 2]
 
 
 def test_markers_can_be_left_out(bench: Bench, s3: S3, bucket: str) -> None:
@@ -171,7 +171,7 @@ def test_a_file_written_anew_before_it_was_renamed_is_read(
 
     bench.run()
 
-    assert [entry.totals.records for entry in bench.sandbox.ledger.files()] == [1, 2]
+    assert [entry.totals.records_received for entry in bench.sandbox.ledger.files()] == [1, 2]
     assert [path.name for path in bench.inbox.iterdir()] == [f"{NAME[:-4]}processed"]
 
 
