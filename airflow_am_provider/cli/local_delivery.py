@@ -110,7 +110,7 @@ def _placed(
     options: FormatOptions,
 ) -> tuple[Part, ...]:
     """Move the parts to where they stay."""
-    parts = named_parts(result, name, options)
+    parts = named_parts(result, name.packed(options.encoding))
     for part in parts:
         (directory / part.path).replace(directory / part.file_name)
     return tuple(replace(part, path=part.file_name) for part in parts)

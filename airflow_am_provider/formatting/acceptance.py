@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -12,9 +13,9 @@ from airflow_am_provider.audience_manager.rules import RULES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_am_provider.audience_manager.rules import Rule
     from airflow_am_provider.formatting.lines import PersonalData
     from airflow_am_provider.formatting.manifest import Manifest
-    from airflow_am_provider.formatting.rejects import Rejects
 
 #: What may become of a run that has nothing to send.
 ON_EMPTY: Final = ("skip", "fail")
@@ -90,25 +91,24 @@ def nothing_to_send(manifest: Manifest) -> str:
     )
 
 
-def check_set_aside(rejects: Rejects, rows_read: int, allowed: float) -> None:
+def check_set_aside(counts: Mapping[Rule, int], rows_read: int, allowed: float) -> None:
     """Compare the rows that were set aside with what is allowed.
 
-    :param rejects: the rows that were set aside.
+    :param counts: how many rows were set aside by each rule.
     :param rows_read: all rows.
     :param allowed: a whole number is a count, a fraction a share of the rows read.
     :raises DataError: when there are more; says why they were set aside.
     """
     limit = allowed if isinstance(allowed, int) else allowed * rows_read
-    if rejects.lost <= limit:
+    lost = Counter({rule: n for rule, n in counts.items() if not RULES[rule].loses_nothing})
+    if lost.total() <= limit:
         return
     reasons = ", ".join(
-        f"{count:,} {rule.value} ({RULES[rule].sentence})"
-        for rule, count in rejects.counts.most_common()
-        if not RULES[rule].loses_nothing
+        f"{count:,} {rule.value} ({RULES[rule].sentence})" for rule, count in lost.most_common()
     )
     most = f"{allowed:,}" if isinstance(allowed, int) else f"{allowed:.2%}"
     raise DataError(
-        f"{rejects.lost:,} of {rows_read:,} rows break a rule, max_set_aside allows {most}: "
+        f"{lost.total():,} of {rows_read:,} rows break a rule, max_set_aside allows {most}: "
         f"{reasons}. Nothing was sent; mend the source, or raise max_set_aside if these rows may "
         f"be left out"
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.companions import MANIFEST_FILE, SENT_FILE
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
-from airflow_am_provider.audience_manager.names import IdSyncFileName
+from airflow_am_provider.audience_manager.names import Encoding, IdSyncFileName
 from airflow_am_provider.formatting.manifest import Manifest, Part
 from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
 from airflow_am_provider.formatting.sent_record import SentRecord
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 _MOST_SECONDS_AHEAD: Final = 1000
 _NAMES: Final = "names"
+# Stands in for the timestamp until the name is given.
+_NO_TIMESTAMP: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,38 @@ class Scope:
     window_start: str | None = None
     window_end: str | None = None
     run: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """Parts that lie in staging and are no delivery yet.
+
+    :param name: the name that they will have, but for its timestamp and split number.
+    :param scope: what the content is said of.
+    :param folder: where this attempt wrote, relative to the storage.
+    :param result: what it wrote.
+    """
+
+    name: DataFileName | IdSyncFileName
+    scope: Scope
+    folder: str
+    result: FormattedParts
+
+    @property
+    def kind(self) -> str:
+        """``data`` or ``id_sync``."""
+        return _kind(self.name)
+
+    @property
+    def identity(self) -> str:
+        """A hash of what is sent, where and for when."""
+        scope = self.scope
+        # The name without its timestamp stands for data source, target and mode.
+        facts = [str(self.name), scope.destination, scope.window_start, scope.window_end]
+        if scope.window_start is None and scope.window_end is None:
+            facts.append(scope.run)
+        facts.append(self.result.text_sha256)
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
 
 
 def stage_delivery(
@@ -75,23 +109,52 @@ def stage_delivery(
     :raises DataError: as :func:`~airflow_am_provider.formatting.pipeline.format_rows` does; and
         when the delivery was sent in part, and what is gone of it cannot be made again.
     """
-    kind = (
-        "id_sync" if isinstance(writer.file_name(int(now.timestamp())), IdSyncFileName) else "data"
-    )
-    # Each attempt writes to a folder of its own, so that two of them never mix.
-    attempt = f"deliveries/{kind}/attempts/{now:%Y-%m-%d}-{uuid.uuid4().hex[:12]}"
-    result = format_rows(batches, writer, storage, attempt, options)
-    delivery_id = _identity(writer, options, scope, result)
+    content = format_content(batches, writer, storage, options, scope=scope, now=now)
+    return stage_content(content, storage, now=now)
+
+
+def format_content(
+    batches: Iterable[pa.RecordBatch],
+    writer: LineWriter,
+    storage: Storage,
+    options: FormatOptions,
+    *,
+    scope: Scope,
+    now: datetime,
+) -> Content:
+    """Format rows into a folder of staging; see :func:`stage_delivery`."""
+    name = writer.file_name(_NO_TIMESTAMP).packed(options.encoding)
+    folder = attempt_folder(_kind(name), now)
+    result = format_rows(batches, writer, storage, folder, options)
+    return Content(name=name, scope=scope, folder=folder, result=result)
+
+
+def attempt_folder(kind: str, now: datetime) -> str:
+    """Each attempt writes to a folder of its own, so that two of them never mix."""
+    return f"deliveries/{kind}/attempts/{now:%Y-%m-%d}-{uuid.uuid4().hex[:12]}"
+
+
+def stage_content(content: Content, storage: Storage, *, now: datetime) -> Manifest:
+    """Make a delivery of what was formatted, unless it is one already.
+
+    :param content: what was formatted.
+    :param storage: the staging location.
+    :param now: the time, in UTC; the names' timestamp is taken from it.
+    :return: the manifest; without parts when no row was written.
+    :raises DataError: when the delivery was sent in part, and what is gone of it cannot be made
+        again.
+    """
+    result, delivery_id = content.result, content.identity
     # Where nothing was written there is no delivery; the manifest beside the rejects says why.
-    location = f"deliveries/{kind}/{delivery_id}" if result.parts else attempt
+    location = f"deliveries/{content.kind}/{delivery_id}" if result.parts else content.folder
     path = f"{location}/{MANIFEST_FILE}"
     manifest = Manifest(
         delivery_id=delivery_id,
-        kind=kind,
+        kind=content.kind,
         staging=storage.url,
         location=location,
-        window_start=scope.window_start,
-        window_end=scope.window_end,
+        window_start=content.scope.window_start,
+        window_end=content.scope.window_end,
         rows_read=result.rows_read,
         rows_written=result.rows_written,
         rows_set_aside=result.rows_set_aside,
@@ -103,9 +166,9 @@ def stage_delivery(
     if result.parts:
         staged = _staged_already(storage, path)
         if staged is not None:
-            return _staged_again(storage, result, staged, manifest, options)
-        name = _reserved_name(writer, storage, delivery_id, int(now.timestamp()))
-        manifest = replace(manifest, parts=named_parts(result, name, options))
+            return _staged_again(storage, result, staged, manifest)
+        name = _reserved_name(content.name, storage, delivery_id, int(now.timestamp()))
+        manifest = replace(manifest, parts=named_parts(result, name))
     if storage.create(path, _text(manifest)):
         return manifest
     # Another attempt with the same content was quicker by a moment.
@@ -115,18 +178,23 @@ def stage_delivery(
     if staged == manifest:
         # It was this one: an answer got lost, and the storage's client asked again.
         return manifest
-    storage.delete(f"{_NAMES}/{name}")
+    if manifest.parts:
+        storage.delete(f"{_NAMES}/{_reservation(manifest.file_name)}")
     return _given_back(storage, result, staged)
 
 
+def _kind(name: DataFileName | IdSyncFileName) -> str:
+    return "id_sync" if isinstance(name, IdSyncFileName) else "data"
+
+
 def named_parts(
-    result: FormattedParts, name: DataFileName | IdSyncFileName, options: FormatOptions
+    result: FormattedParts, name: DataFileName | IdSyncFileName
 ) -> tuple[Part, ...]:
     """Give the parts their names: a single one has no split number."""
     only_one = len(result.parts) == 1
     parts = []
     for number, part in enumerate(result.parts, start=1):
-        part_name = name.packed(options.encoding).with_split(None if only_one else number)
+        part_name = name.with_split(None if only_one else number)
         parts.append(
             Part(
                 path=part.path,
@@ -140,19 +208,6 @@ def named_parts(
     return tuple(parts)
 
 
-def _identity(
-    writer: LineWriter, options: FormatOptions, scope: Scope, result: FormattedParts
-) -> str:
-    """A hash of what is sent, where and for when."""
-    # The name without its timestamp stands for data source, target and mode.
-    name = str(writer.file_name(1_000_000_000).packed(options.encoding))
-    facts = [name, scope.destination, scope.window_start, scope.window_end]
-    if scope.window_start is None and scope.window_end is None:
-        facts.append(scope.run)
-    facts.append(result.text_sha256)
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
-
-
 def _staged_already(storage: Storage, path: str) -> Manifest | None:
     content = storage.read_bytes(path)
     return None if content is None else Manifest.from_json(content)
@@ -163,7 +218,6 @@ def _staged_again(
     result: FormattedParts,
     staged: Manifest,
     manifest: Manifest,
-    options: FormatOptions,
 ) -> Manifest:
     """Go on with the delivery that is staged already; the new parts stand in for lost ones.
 
@@ -176,19 +230,20 @@ def _staged_again(
         if record is not None and record.sent_at is not None:
             # All of it is there, under its names: nobody needs the parts any more.
             return _given_back(storage, result, staged)
-        again = replace(manifest, parts=named_parts(result, staged.file_name, options))
+        again = replace(manifest, parts=named_parts(result, staged.file_name))
         if record is not None and record.parts and _files(again) != _files(staged):
             raise _other_files(storage, staged, record)
     except DataError:
-        _discard(storage, result)
+        _discard(storage, result, but=staged)
         raise
     log.info(
         "Parts of delivery %s are gone from staging: staged again, under the same names",
         staged.delivery_id,
     )
     storage.write_bytes(f"{staged.location}/{MANIFEST_FILE}", _text(again))
+    kept = {part.path for part in again.parts} | {again.rejects}
     for path in [part.path for part in staged.parts] + [staged.rejects]:
-        if path is not None:
+        if path is not None and path not in kept:
             storage.delete(path)
     return again
 
@@ -230,25 +285,31 @@ def _given_back(storage: Storage, result: FormattedParts, staged: Manifest) -> M
         staged.delivery_id,
         staged.created_at,
     )
-    _discard(storage, result)
+    _discard(storage, result, but=staged)
     return staged
 
 
-def _discard(storage: Storage, result: FormattedParts) -> None:
-    for part in result.parts:
-        storage.delete(part.path)
-    if result.rejects is not None:
-        storage.delete(result.rejects)
+def _discard(storage: Storage, result: FormattedParts, *, but: Manifest) -> None:
+    """Delete what was written, save what a delivery is made of."""
+    kept = {part.path for part in but.parts} | {but.rejects}
+    for path in [part.path for part in result.parts] + [result.rejects]:
+        if path is not None and path not in kept:
+            storage.delete(path)
 
 
 def _reserved_name(
-    writer: LineWriter, storage: Storage, delivery_id: str, timestamp: int
+    name: DataFileName | IdSyncFileName, storage: Storage, delivery_id: str, timestamp: int
 ) -> DataFileName | IdSyncFileName:
     """A name that no other delivery has: two of one second get different seconds."""
     for later in range(_MOST_SECONDS_AHEAD):
-        name = writer.file_name(timestamp + later)
-        if storage.create(f"{_NAMES}/{name}", delivery_id.encode()):
-            return name
+        named = replace(name, timestamp=timestamp + later)
+        if storage.create(f"{_NAMES}/{_reservation(named)}", delivery_id.encode()):
+            return named
     raise TransientError(
         f"{storage.url}/{_NAMES}: the names of the next {_MOST_SECONDS_AHEAD} seconds are all taken"
     )
+
+
+def _reservation(name: DataFileName | IdSyncFileName) -> DataFileName | IdSyncFileName:
+    """A delivery's name is taken in every encoding."""
+    return name.with_split(None).packed(Encoding.PLAIN)

@@ -165,7 +165,7 @@ class _Run:
         self._writers[0].close()
         self._take_out_repeats()
         self._repeats.close()
-        check_set_aside(self._rejects, self._rows_read, self._options.max_set_aside)
+        check_set_aside(self._rejects.counts, self._rows_read, self._options.max_set_aside)
         rejects = self._rejects.close()
         self._report_progress("formatted")
         return FormattedParts(

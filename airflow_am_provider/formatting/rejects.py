@@ -42,11 +42,6 @@ class Rejects:
         """How many rows were set aside."""
         return sum(self.counts.values())
 
-    @property
-    def lost(self) -> int:
-        """How many of them take something away that the source says."""
-        return sum(n for rule, n in self.counts.items() if not RULES[rule].loses_nothing)
-
     def add(self, rows: Iterable[tuple[int, Rule, bytes]]) -> None:
         """Set rows aside: number of the row, the rule it broke, its ID."""
         lines = []

@@ -1,0 +1,71 @@
+"""One of several shares of a source's rows, so that many workers can format them.
+
+Shares are told by the user ID: all rows of a user are in one share, so that rules about all rows
+of a user hold, and no row is in two shares or in none, whenever each share is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.formatting.columns import ByteView, as_bytes, column_of, without_nulls
+from airflow_am_provider.formatting.row_hash import hash_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Partition:
+    """A share of the rows.
+
+    :param number: which one, counted from 0.
+    :param count: how many there are.
+    :raises ConfigurationError: when there is no such partition.
+
+    >>> str(Partition(number=2, count=8))
+    '2 of 0 to 7'
+    """
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ConfigurationError(f"partitions: {self.count}, but at least 1 is needed")
+        if not 0 <= self.number < self.count:
+            raise ConfigurationError(
+                f"partition: {self.number} is none of {self.count}; they are counted from 0 to "
+                f"{self.count - 1}"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.number} of 0 to {self.count - 1}"
+
+
+def rows_of(
+    partition: Partition, batches: Iterable[pa.RecordBatch], id_column: str
+) -> Generator[pa.RecordBatch]:
+    """The rows of a partition, by a hash of the user ID; those without an ID are in the first.
+
+    :param batches: all rows; closed at the end where it can be, as a generator.
+    :param id_column: the column of the user ID.
+    """
+    try:
+        for batch in batches:
+            ids = as_bytes(column_of(batch, id_column), id_column, is_id=True)
+            view = ByteView.of(without_nulls(ids))
+            hashes = hash_rows(view.data, view.offsets[:-1], view.lengths)
+            numbers = hashes % np.uint64(partition.count)
+            if ids.null_count:
+                numbers[np.asarray(ids.is_null())] = 0
+            yield batch.filter(pa.array(numbers == partition.number))
+    finally:
+        close = getattr(batches, "close", None)
+        if close is not None:
+            close()

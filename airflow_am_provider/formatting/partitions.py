@@ -1,0 +1,204 @@
+"""Partitions that were formatted one by one become one delivery.
+
+What a partition's task hands on is plain JSON, small enough for an XCom; the parts stay where
+they are in staging. The delivery has one continuous numbering, one manifest and one file of rows
+that were set aside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_am_provider.audience_manager.companions import REJECTS_FILE
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.names import OracleDataCloudFileName, parse_file_name
+from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.formatting.acceptance import check_set_aside
+from airflow_am_provider.formatting.delivery import (
+    Content,
+    Scope,
+    attempt_folder,
+    stage_content,
+)
+from airflow_am_provider.formatting.partition import Partition
+from airflow_am_provider.formatting.parts import WrittenPart
+from airflow_am_provider.formatting.pipeline import FormattedParts
+from airflow_am_provider.formatting.rejects import HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from airflow_am_provider.formatting.manifest import Manifest
+    from airflow_am_provider.formatting.storage import Storage
+
+PARTITION_VERSION: Final = 1
+_BLOCK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormattedPartition:
+    """What one task wrote of a delivery.
+
+    :param partition: which share of the rows.
+    :param staging: the staging location, for people.
+    :param content: what was written.
+    :param max_set_aside: how many rows of all partitions may be set aside.
+    """
+
+    partition: Partition
+    staging: str
+    content: Content
+    max_set_aside: int | float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON; the layout is documented in docs/manifest.md."""
+        result = self.content.result
+        return {
+            "version": PARTITION_VERSION,
+            "partition": self.partition.number,
+            "partitions": self.partition.count,
+            "name": str(self.content.name),
+            "scope": asdict(self.content.scope),
+            "staging": self.staging,
+            "location": self.content.folder,
+            "max_set_aside": self.max_set_aside,
+            **{**asdict(result), "parts": [asdict(part) for part in result.parts]},
+        }
+
+    @classmethod
+    def from_json(cls, document: object) -> FormattedPartition:
+        """Read what :meth:`to_json` gave.
+
+        :raises ConfigurationError: when it is something else.
+        """
+        if not isinstance(document, dict) or document.get("version") != PARTITION_VERSION:
+            raise ConfigurationError(
+                "partitions: not what a format operator with partition= returned"
+            )
+        if "partition" not in document:
+            raise ConfigurationError(
+                "partitions: a whole delivery, which needs no combining; set partition= on the "
+                "format operator, or upload its manifest"
+            )
+        try:
+            name = parse_file_name(document["name"])
+            assert not isinstance(name, OracleDataCloudFileName)  # never written
+            facts = ("rows_read", "rows_written", "rows_set_aside", "set_aside_by_reason",
+                     "text_sha256", "rejects")  # fmt: skip
+            return cls(
+                partition=Partition(number=document["partition"], count=document["partitions"]),
+                staging=document["staging"],
+                content=Content(
+                    name=name,
+                    scope=Scope(**document["scope"]),
+                    folder=document["location"],
+                    result=FormattedParts(
+                        parts=tuple(WrittenPart(**part) for part in document["parts"]),
+                        **{fact: document[fact] for fact in facts},
+                    ),
+                ),
+                max_set_aside=document["max_set_aside"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigurationError(f"partitions: {error}") from None
+
+
+def combine(
+    partitions: Iterable[FormattedPartition], storage: Storage, *, now: datetime
+) -> Manifest:
+    """Make one delivery of all partitions.
+
+    :param partitions: all of them, in any order.
+    :param storage: the staging location.
+    :param now: the time, in UTC; the names' timestamp is taken from it.
+    :return: the manifest; without parts when no partition has any.
+    :raises ConfigurationError: when one is missing or there twice, or they do not belong together.
+    :raises DataError: when more rows are set aside than allowed; nothing is staged then.
+    """
+    ordered = sorted(partitions, key=lambda one: one.partition.number)
+    _check_complete(ordered)
+    first = ordered[0]
+    if first.staging != storage.url:
+        raise ConfigurationError(
+            f"partitions: staged at {first.staging}, but the connection's staging location is "
+            f"{storage.url}; format and combine with the same connection"
+        )
+    folder = attempt_folder(first.content.kind, now)
+    results = [one.content.result for one in ordered]
+    reasons: Counter[str] = Counter()
+    for result in results:
+        reasons.update(result.set_aside_by_reason)
+    rejects = _join_rejects(ordered, storage, f"{folder}/{REJECTS_FILE}")
+    rows_read = sum(result.rows_read for result in results)
+    check_set_aside(
+        {Rule(reason): count for reason, count in reasons.items()},
+        rows_read,
+        first.max_set_aside,
+        f"{storage.url}/{rejects}",
+    )
+    together = FormattedParts(
+        rows_read=rows_read,
+        rows_written=sum(result.rows_written for result in results),
+        rows_set_aside=sum(result.rows_set_aside for result in results),
+        set_aside_by_reason=dict(sorted(reasons.items())),
+        parts=tuple(part for result in results for part in result.parts),
+        text_sha256=hashlib.sha256(
+            "".join(result.text_sha256 for result in results).encode()
+        ).hexdigest(),
+        rejects=rejects,
+    )
+    content = replace(first.content, folder=folder, result=together)
+    return stage_content(content, storage, now=now)
+
+
+def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
+    if not ordered:
+        raise ConfigurationError("partitions: none; pass what the mapped format task returned")
+    count = ordered[0].partition.count
+    numbers = Counter(one.partition.number for one in ordered)
+    missing = [str(number) for number in range(count) if number not in numbers]
+    twice = [str(number) for number, times in numbers.items() if times > 1]
+    for what, found in (("missing", missing), ("there more than once", twice)):
+        if found:
+            raise ConfigurationError(
+                f"partitions: {', '.join(found)} of 0 to {count - 1} {what}; nothing was staged. "
+                f"Map the format task over partition=range({count})"
+            )
+    facts = {
+        "partitions": {one.partition.count for one in ordered},
+        "name": {str(one.content.name) for one in ordered},
+        "scope": {one.content.scope for one in ordered},
+        "staging": {one.staging for one in ordered},
+        "max_set_aside": {one.max_set_aside for one in ordered},
+    }
+    for fact, values in facts.items():
+        if len(values) > 1:
+            raise ConfigurationError(
+                f"partitions: {fact} differs between them: "
+                f"{' and '.join(sorted(map(str, values)))}; they are not of one delivery"
+            )
+
+
+def _join_rejects(
+    ordered: Sequence[FormattedPartition], storage: Storage, path: str
+) -> str | None:
+    """One file of all rows that were set aside; each says which partition's row it is."""
+    found = [one for one in ordered if one.content.result.rejects is not None]
+    if not found:
+        return None
+    with storage.open_write(path) as joined:
+        joined.write(b"partition," + HEADER)
+        for one in found:
+            prefix = b"%d," % one.partition.number
+            rejects = one.content.result.rejects
+            assert rejects is not None
+            with storage.open_read(rejects) as file:
+                if file.readline() != HEADER:
+                    raise DataError(f"{storage.url}/{rejects}: not a file of rows set aside")
+                while lines := file.readlines(_BLOCK_BYTES):
+                    joined.writelines(prefix + line for line in lines)
+    return path
