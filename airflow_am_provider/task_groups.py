@@ -9,14 +9,19 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
+from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow.providers.common.compat.sdk import BaseOperator
+
     from airflow_am_provider.operators.staging import StageDeliveryOperator
 
+# What combining partitions shares with formatting them.
+_COMBINING = ("audience_manager_conn_id", "on_empty", "retries", "retry_delay", "queue")
 # What a delivery's source and staging share with the ID sync that goes before it.
 _SHARED = ("conn_id", "audience_manager_conn_id", "window_start", "window_end")
 
@@ -49,7 +54,10 @@ def deliver(
         ``on_breach="skip"`` a breach skips what comes after the data; the ID sync's receipt fails
         on one, or the data would go all the same.
     :param data: parameters of
-        :class:`~airflow_am_provider.operators.data_file.FormatDataFileOperator`.
+        :class:`~airflow_am_provider.operators.data_file.FormatDataFileOperator`. With
+        ``partitions``, each partition is formatted by a mapped task of its own, and ``format``
+        makes one delivery of them; the same goes for ``id_sync``. ``pool`` and
+        ``max_active_tis_per_dagrun`` say how many of them read from the source at once.
     :return: the task group, to be wired with what comes before and after.
 
     .. code-block:: python
@@ -68,28 +76,44 @@ def deliver(
     receipt_args = {**connection, **(receipt or {})}
     with TaskGroup(group_id=group_id) as group:
         if id_sync is None:
-            _way(FormatDataFileOperator(task_id="format", **data), "", upload_args, receipt_args)
+            _, staged = _staged(FormatDataFileOperator, "format", data)
+            _way(staged, "", upload_args, receipt_args)
             return group
         shared = {name: data[name] for name in _SHARED if name in data}
-        extract_ids = IdSyncExtractOperator(task_id="extract_ids", **{**shared, **id_sync})
+        extract_ids, ids = _staged(IdSyncExtractOperator, "extract_ids", {**shared, **id_sync})
         ids_receipt_args = dict(receipt_args)
         if receipt_args.get("on_breach") == "skip":
             ids_receipt_args["on_breach"] = "fail"
-        synced = _way(extract_ids, "_ids", upload_args, ids_receipt_args)
+        synced = _way(ids, "_ids", upload_args, ids_receipt_args)
         # An ID sync without new people is skipped; that must not skip the data behind it. Only
         # what skips the group as a whole does, and its first task shows that.
-        format_data = FormatDataFileOperator(
-            task_id="format", **{"trigger_rule": "none_failed_min_one_success", **data}
-        )
+        rule = {"trigger_rule": "none_failed_min_one_success"}
+        format_data, staged = _staged(FormatDataFileOperator, "format", {**rule, **data})
         start = EmptyOperator(task_id="start")
         start >> [extract_ids, format_data]
         synced >> format_data
-        _way(format_data, "", upload_args, receipt_args)
+        _way(staged, "", upload_args, receipt_args)
     return group
 
 
+def _staged(
+    operator: type[StageDeliveryOperator], task_id: str, arguments: Mapping[str, Any]
+) -> tuple[Any, BaseOperator]:
+    """The task that formats, mapped over its partitions if it has any, and the one that stages."""
+    count = arguments.get("partitions")
+    if count is None or "partition" in arguments:
+        task = operator(task_id=task_id, **arguments)
+        return task, task
+    partitions = operator.partial(task_id=f"{task_id}_partition", **arguments).expand(
+        partition=list(range(int(count)))
+    )
+    shared = {name: arguments[name] for name in _COMBINING if name in arguments}
+    combine = CombinePartitionsOperator(task_id=task_id, partitions=partitions.output, **shared)
+    return partitions, combine
+
+
 def _way(
-    stage: StageDeliveryOperator,
+    stage: BaseOperator,
     suffix: str,
     upload: Mapping[str, Any],
     receipt: Mapping[str, Any],

@@ -7,6 +7,9 @@ the users in the file.
 Runs on the first of a month send the state of that moment. One run at a time: an older
 `.overwrite` must never follow a newer one.
 
+All customers are many rows, so several tasks format a share each, on as many workers as there
+are; `format_loyalty` makes one delivery of them.
+
 Needs the connections `crm` (any database) and `audience_manager_default`.
 """
 
@@ -18,8 +21,11 @@ from airflow.sdk import DAG, Param
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
+from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
+
+PARTITIONS = 4
 
 with DAG(
     dag_id="audience_manager_monthly_overwrite",
@@ -42,8 +48,8 @@ with DAG(
     },
     tags=["audience-manager", "example"],
 ) as dag:
-    format_loyalty = FormatDataFileOperator(
-        task_id="format_loyalty",
+    partition = FormatDataFileOperator.partial(
+        task_id="format_partition",
         conn_id="crm",
         sql="SELECT customer_id, loyalty_traits, city FROM customers ORDER BY customer_id",
         dpid="{{ params.dpid }}",
@@ -52,6 +58,12 @@ with DAG(
         id_column="customer_id",
         traits_column="loyalty_traits",
         signal_columns={"city": "home_city"},
+        partitions=PARTITIONS,
+        # How many of them read from the CRM at once.
+        max_active_tis_per_dagrun=2,
+    ).expand(partition=list(range(PARTITIONS)))
+    format_loyalty = CombinePartitionsOperator(
+        task_id="format_loyalty", partitions=partition.output
     )
     upload = UploadOperator(task_id="upload", manifest=format_loyalty.output)
     receipt = DeliveryReceiptSensor(task_id="receipt", delivery=upload.output, deferrable=True)

@@ -73,3 +73,19 @@ def test_the_id_sync_shares_connections_and_window_unless_it_has_its_own() -> No
     assert {
         task.audience_manager_conn_id for task in dag.tasks if task.task_id != "deliver.start"
     } == {"am"}
+
+
+def test_partitions_are_formatted_by_mapped_tasks_and_combined_into_one_delivery() -> None:
+    ids = {**ID_SYNC, "partitions": 2}
+    dag = made(id_sync=ids, partitions=4, on_empty="fail", max_active_tis_per_dagrun=2)
+    mapped = dag.get_task("deliver.format_partition")
+    assert mapped.is_mapped
+    assert mapped.expand_input.value == {"partition": [0, 1, 2, 3]}
+    assert mapped.max_active_tis_per_dagrun == 2
+    assert mapped.upstream_task_ids == {"deliver.start", "deliver.receipt_ids"}
+    combine = dag.get_task("deliver.format")
+    assert combine.upstream_task_ids == {"deliver.format_partition"}
+    assert combine.on_empty == "fail"
+    assert dag.get_task("deliver.upload").upstream_task_ids == {"deliver.format"}
+    assert dag.get_task("deliver.extract_ids_partition").upstream_task_ids == {"deliver.start"}
+    assert dag.get_task("deliver.upload_ids").upstream_task_ids == {"deliver.extract_ids"}

@@ -187,9 +187,7 @@ def _kind(name: DataFileName | IdSyncFileName) -> str:
     return "id_sync" if isinstance(name, IdSyncFileName) else "data"
 
 
-def named_parts(
-    result: FormattedParts, name: DataFileName | IdSyncFileName
-) -> tuple[Part, ...]:
+def named_parts(result: FormattedParts, name: DataFileName | IdSyncFileName) -> tuple[Part, ...]:
     """Give the parts their names: a single one has no split number."""
     only_one = len(result.parts) == 1
     parts = []

@@ -66,7 +66,8 @@ class FormattedPartition:
             "staging": self.staging,
             "location": self.content.folder,
             "max_set_aside": self.max_set_aside,
-            **{**asdict(result), "parts": [asdict(part) for part in result.parts]},
+            **asdict(result),
+            "parts": [asdict(part) for part in result.parts],
         }
 
     @classmethod
@@ -134,12 +135,11 @@ def combine(
         reasons.update(result.set_aside_by_reason)
     rejects = _join_rejects(ordered, storage, f"{folder}/{REJECTS_FILE}")
     rows_read = sum(result.rows_read for result in results)
-    check_set_aside(
-        {Rule(reason): count for reason, count in reasons.items()},
-        rows_read,
-        first.max_set_aside,
-        f"{storage.url}/{rejects}",
-    )
+    counts = {Rule(reason): count for reason, count in reasons.items()}
+    try:
+        check_set_aside(counts, rows_read, first.max_set_aside)
+    except DataError as error:
+        raise DataError(f"{error}. Rows set aside are listed in {storage.url}/{rejects}") from None
     together = FormattedParts(
         rows_read=rows_read,
         rows_written=sum(result.rows_written for result in results),
@@ -168,7 +168,7 @@ def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
                 f"partitions: {', '.join(found)} of 0 to {count - 1} {what}; nothing was staged. "
                 f"Map the format task over partition=range({count})"
             )
-    facts = {
+    facts: dict[str, set[Any]] = {
         "partitions": {one.partition.count for one in ordered},
         "name": {str(one.content.name) for one in ordered},
         "scope": {one.content.scope for one in ordered},
@@ -183,9 +183,7 @@ def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
             )
 
 
-def _join_rejects(
-    ordered: Sequence[FormattedPartition], storage: Storage, path: str
-) -> str | None:
+def _join_rejects(ordered: Sequence[FormattedPartition], storage: Storage, path: str) -> str | None:
     """One file of all rows that were set aside; each says which partition's row it is."""
     found = [one for one in ordered if one.content.result.rejects is not None]
     if not found:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_am_provider.audience_manager.personal_data import is_personal_data, mask
-from airflow_am_provider.audience_manager.rules import RULES, Rule
+from airflow_am_provider.audience_manager.rules import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

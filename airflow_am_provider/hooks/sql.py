@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.hooks import postgres_copy
+from airflow_am_provider.hooks.partition_query import partition_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -51,6 +52,31 @@ def read_sql(
             except postgres_copy.NoCopyError:
                 connection.rollback()
         yield from _fetch_all(connection, driver, sql, parameters, rows_per_fetch)
+
+
+def read_partitions(
+    hook: DbApiHook,
+    sql: str,
+    parameters: Mapping[str, Any] | Iterable[Any] | None,
+    numbers: Iterable[int],
+    count: int,
+    expression: str | None,
+    *,
+    id_column: str,
+) -> Iterator[pa.RecordBatch]:
+    """Run a query once for each of some partitions of its rows and stream them.
+
+    :param numbers: which partitions, counted from 0.
+    :param count: how many there are.
+    :param expression: what they are told apart by; the ID's column when there is none.
+    :param id_column: the column of the user ID.
+    :raises ConfigurationError: when the query cannot be divided.
+    """
+    for number in numbers:
+        divided, values = partition_query(
+            hook, sql, parameters, number, count, expression, id_column=id_column
+        )
+        yield from read_sql(hook, divided, values)
 
 
 def _copied_columns(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,18 +12,20 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Data
 from airflow_am_provider.formatting.acceptance import ON_EMPTY, limit, nothing_to_send
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.placeholders import asks_for
 from airflow_am_provider.links import StagingLink
 from airflow_am_provider.operators.values import optional_whole_number
 from airflow_am_provider.operators.window import Window, window_of, with_window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_am_provider.formatting.lines import LineWriter
     from airflow_am_provider.formatting.manifest import Manifest
+    from airflow_am_provider.formatting.partition import Partition
     from airflow_am_provider.formatting.pipeline import FormatOptions
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
@@ -50,6 +53,16 @@ class StageDeliveryOperator(BaseOperator):
     :param max_set_aside: how many rows may break a rule: a whole number is a count, a fraction
         a share of the rows read. Over it the task fails before anything is sent.
     :param on_empty: when there is nothing to send: ``skip`` the task, or ``fail`` it.
+    :param partitions: into how many shares the rows are divided by their user ID: each is a query
+        of its own. With ``partition`` this task formats one of them, and
+        :class:`~airflow_am_provider.operators.partitions.CombinePartitionsOperator` makes one
+        delivery of all; without, it formats one after the other.
+    :param partition: which of them, counted from 0: what to ``.expand()`` over.
+    :param partition_by: SQL expression that the rows are divided by, on the columns of ``sql``; it
+        must be the same for all rows of a user ID. By default the ID's own column. Understood for
+        PostgreSQL; for other databases ask for ``partition`` and ``partitions`` in ``sql`` as for
+        the window, such as ``WHERE MOD(number, %(partitions)s) = %(partition)s``. Files are divided
+        by the ID's column always, and each task reads all of them.
     :param compression: ``gzip``, or ``none``.
     :param part_bytes: size in bytes, uncompressed, at which the next part begins.
     :param compressed_part_bytes: size in bytes, compressed, at which the next part begins.
@@ -67,6 +80,9 @@ class StageDeliveryOperator(BaseOperator):
         "window_end",
         "max_set_aside",
         "on_empty",
+        "partitions",
+        "partition",
+        "partition_by",
         "compression",
         "part_bytes",
         "compressed_part_bytes",
@@ -90,6 +106,9 @@ class StageDeliveryOperator(BaseOperator):
         window_end: str | None = None,
         max_set_aside: float | str = 0.01,
         on_empty: str = "skip",
+        partitions: int | str | None = None,
+        partition: int | str | None = None,
+        partition_by: str | None = None,
         compression: str = "gzip",
         part_bytes: int | str | None = None,
         compressed_part_bytes: int | str | None = None,
@@ -107,6 +126,9 @@ class StageDeliveryOperator(BaseOperator):
         self.window_end = window_end
         self.max_set_aside = max_set_aside
         self.on_empty = on_empty
+        self.partitions = partitions
+        self.partition = partition
+        self.partition_by = partition_by
         self.compression = compression
         self.part_bytes = part_bytes
         self.compressed_part_bytes = compressed_part_bytes
@@ -116,40 +138,79 @@ class StageDeliveryOperator(BaseOperator):
         raise ConfigurationError(f"{type(self).__name__} formats nothing by itself")
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Stage the delivery and return its manifest as plain JSON."""
-        with airflow_errors():
-            manifest = self._stage(context)
-        self._log_summary(manifest)
-        if not manifest.parts:
-            self._nothing_to_send(manifest)
-        return manifest.to_json()
-
-    def _stage(self, context: Context) -> Manifest:
+        """Stage the delivery and return its manifest as plain JSON, or that of one partition."""
         # Arrow and the engine are heavy: they are loaded by the worker, never by the parser.
-        from airflow_am_provider.formatting.delivery import Scope, stage_delivery
+        from airflow_am_provider.formatting.delivery import Scope, format_content, stage_content
+        from airflow_am_provider.formatting.partitions import FormattedPartition
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
-        window = window_of(context, self.window_start, self.window_end)
-        self.log.info("Window: %s", window)
-        if self.on_empty not in ON_EMPTY:
-            raise ConfigurationError(
-                f"on_empty: {self.on_empty!r} is neither {' nor '.join(map(repr, ON_EMPTY))}"
+        with airflow_errors():
+            window = window_of(context, self.window_start, self.window_end)
+            self.log.info("Window: %s", window)
+            check_on_empty(self.on_empty)
+            count, partition = self._partition(window)
+            hook = AudienceManagerHook(self.audience_manager_conn_id)
+            writer, options = self.line_writer(), self._options()
+            # What is allowed of all rows says nothing of a share of them.
+            a_share = options if partition is None else replace(options, max_set_aside=1.0)
+            window_start, window_end = window.in_utc
+            staging, now = hook.staging(), datetime.now(UTC)
+            content = format_content(
+                self._batches(hook, writer.columns, window, count, partition),
+                writer,
+                staging,
+                a_share,
+                scope=Scope(
+                    destination=hook.destination_name,
+                    window_start=window_start,
+                    window_end=window_end,
+                    run=f"{context['dag_run'].dag_id}/{context['run_id']}",
+                ),
+                now=now,
             )
-        hook = AudienceManagerHook(self.audience_manager_conn_id)
-        writer = self.line_writer()
-        window_start, window_end = window.in_utc
-        return stage_delivery(
-            self._batches(hook, writer.columns, window),
-            writer,
-            hook.staging(),
-            self._options(),
-            scope=Scope(
-                destination=hook.destination_name,
-                window_start=window_start,
-                window_end=window_end,
-                run=f"{context['dag_run'].dag_id}/{context['run_id']}",
-            ),
-            now=datetime.now(UTC),
+            if partition is None:
+                return told(self.log.info, stage_content(content, staging, now=now), self.on_empty)
+        result = content.result
+        self.log.info(
+            "Partition %s: %s rows read = %s written + %s set aside, %d parts",
+            partition,
+            f"{result.rows_read:,}",
+            f"{result.rows_written:,}",
+            f"{result.rows_set_aside:,}",
+            len(result.parts),
+        )
+        return FormattedPartition(
+            partition=partition,
+            staging=staging.url,
+            content=content,
+            max_set_aside=options.max_set_aside,
+        ).to_json()
+
+    def _partition(self, window: Window) -> tuple[int | None, Partition | None]:
+        """Into how many shares the rows are divided, and which of them is this task's."""
+        from airflow_am_provider.formatting.partition import Partition
+
+        count = optional_whole_number("partitions", self.partitions)
+        number = optional_whole_number("partition", self.partition)
+        if count is None:
+            if number is not None or self.partition_by:
+                raise ConfigurationError("partitions: missing; partition says nothing without it")
+            return None, None
+        if number is None:
+            return Partition(number=0, count=count).count, None
+        partition = Partition(number=number, count=count)
+        self.log.info("Partition %s. %s", partition, self._as_of(window))
+        return count, partition
+
+    def _as_of(self, window: Window) -> str:
+        """What partitions that are read at different moments have in common."""
+        if self.source:
+            return "All of them read the same files, which must not change meanwhile"
+        if window.end is not None and asks_for(self.sql or "", "window_end"):
+            return f"All of them end with the window, at {window.end}"
+        return (
+            "Each reads the rows as they are at its own moment: sql asks for no window_end. A row "
+            "is in one partition and no other all the same"
         )
 
     def _options(self) -> FormatOptions:
@@ -175,49 +236,93 @@ class StageDeliveryOperator(BaseOperator):
         )
 
     def _batches(
-        self, hook: AudienceManagerHook, columns: Sequence[str], window: Window
+        self,
+        hook: AudienceManagerHook,
+        columns: Sequence[str],
+        window: Window,
+        count: int | None,
+        partition: Partition | None,
     ) -> Iterator[pa.RecordBatch]:
         if bool(self.sql) == bool(self.source):
             raise ConfigurationError(
                 "sql, source: name one of the two, a query or a file to read rows from"
             )
         if self.sql:
-            from airflow_am_provider.hooks.sql import read_sql
-
-            if not self.conn_id:
-                raise ConfigurationError("conn_id: missing; name the connection that sql runs on")
-            parameters = with_window(self.sql, self.parameters, window)
-            return read_sql(BaseHook.get_hook(self.conn_id), self.sql, parameters)
+            return self._rows_of_query(self.sql, columns[0], window, count, partition)
+        from airflow_am_provider.formatting.partition import rows_of
         from airflow_am_provider.hooks.sources import read_sources
 
+        if self.partition_by:
+            raise ConfigurationError("partition_by: an SQL expression, so it needs sql")
         urls = [self.source] if isinstance(self.source, str) else list(self.source or ())
-        return read_sources(
+        rows = read_sources(
             hook, urls, columns, aws_conn_id=self.source_conn_id, delimiter=self.delimiter
         )
+        return rows if partition is None else rows_of(partition, rows, columns[0])
 
-    def _log_summary(self, manifest: Manifest) -> None:
-        self.log.info(
-            "Delivery %s: %s rows read = %s written + %s set aside",
-            manifest.delivery_id,
-            f"{manifest.rows_read:,}",
-            f"{manifest.rows_written:,}",
-            f"{manifest.rows_set_aside:,}",
+    def _rows_of_query(
+        self,
+        sql: str,
+        id_column: str,
+        window: Window,
+        count: int | None,
+        partition: Partition | None,
+    ) -> Iterator[pa.RecordBatch]:
+        from airflow_am_provider.hooks.sql import read_partitions, read_sql
+
+        if not self.conn_id:
+            raise ConfigurationError("conn_id: missing; name the connection that sql runs on")
+        hook = BaseHook.get_hook(self.conn_id)
+        parameters = with_window(sql, self.parameters, window)
+        if count is None:
+            return read_sql(hook, sql, parameters)
+        numbers = range(count) if partition is None else [partition.number]
+        return read_partitions(
+            hook, sql, parameters, numbers, count, self.partition_by, id_column=id_column
         )
-        for reason, count in manifest.set_aside_by_reason.items():
-            self.log.info("  set aside: %s %s", f"{count:,}", reason)
-        if manifest.rejects:
-            self.log.info("  which rows: %s/%s", manifest.staging, manifest.rejects)
-        for part in manifest.parts:
-            self.log.info(
-                "  %s: %s lines, %.1f MB, %.1f MB packed",
-                part.file_name,
-                f"{part.lines:,}",
-                part.bytes / 1e6,
-                part.compressed_bytes / 1e6,
-            )
 
-    def _nothing_to_send(self, manifest: Manifest) -> None:
-        if self.on_empty == "skip":
-            raise AirflowSkipException(nothing_to_send(manifest))
-        with airflow_errors():
-            raise DataError(f"{nothing_to_send(manifest)}; on_empty='fail'")
+
+def told(log: Callable[..., object], manifest: Manifest, on_empty: str) -> dict[str, Any]:
+    """Tell the log what was staged.
+
+    :param log: takes a message and its values.
+    :param on_empty: what to do when nothing was, ``skip`` or ``fail``.
+    :return: the manifest as plain JSON.
+    :raises AirflowSkipException: when there is nothing to send, with ``skip``.
+    :raises DataError: likewise, with ``fail``.
+    """
+    log(
+        "Delivery %s: %s rows read = %s written + %s set aside",
+        manifest.delivery_id,
+        f"{manifest.rows_read:,}",
+        f"{manifest.rows_written:,}",
+        f"{manifest.rows_set_aside:,}",
+    )
+    for reason, count in manifest.set_aside_by_reason.items():
+        log("  set aside: %s %s", f"{count:,}", reason)
+    if manifest.rejects:
+        log("  which rows: %s/%s", manifest.staging, manifest.rejects)
+    for part in manifest.parts:
+        log(
+            "  %s: %s lines, %.1f MB, %.1f MB packed",
+            part.file_name,
+            f"{part.lines:,}",
+            part.bytes / 1e6,
+            part.compressed_bytes / 1e6,
+        )
+    if manifest.parts:
+        return manifest.to_json()
+    if on_empty == "skip":
+        raise AirflowSkipException(nothing_to_send(manifest))
+    raise DataError(f"{nothing_to_send(manifest)}; on_empty='fail'")
+
+
+def check_on_empty(on_empty: str) -> None:
+    """Refuse what ``on_empty`` cannot be.
+
+    :raises ConfigurationError: when it is neither ``skip`` nor ``fail``.
+    """
+    if on_empty not in ON_EMPTY:
+        raise ConfigurationError(
+            f"on_empty: {on_empty!r} is neither {' nor '.join(map(repr, ON_EMPTY))}"
+        )

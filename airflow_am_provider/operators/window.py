@@ -6,13 +6,13 @@ plain cron string such as ``@daily`` Airflow 3 gives an interval whose start is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.hooks.placeholders import asks_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,7 +91,7 @@ def with_window(
     :raises ConfigurationError: when the query asks for a window and the run has none, or for the
         end of it that is open.
     """
-    asked = [name for name in ("window_start", "window_end") if _asks_for(sql, name)]
+    asked = [name for name in ("window_start", "window_end") if asks_for(sql, name)]
     if not asked or not isinstance(parameters, Mapping | None):
         return parameters
     found: dict[str, Any] = {"window_start": window.start, "window_end": window.end}
@@ -110,10 +110,6 @@ def with_window(
             f"window_end"
         )
     return {**{name: found[name] for name in asked}, **(parameters or {})}
-
-
-def _asks_for(sql: str, name: str) -> bool:
-    return re.search(rf"%\({name}\)s|[:@]{name}\b", sql) is not None
 
 
 def _given(moment: str | datetime | None) -> bool:
