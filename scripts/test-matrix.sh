@@ -23,9 +23,9 @@ for index in "${!pythons[@]}"; do
             "3.1 3.14 "* | "3.3 $main_python "*) continue ;;
         esac
         if [ "$1" = spread ]; then
-            # Old with old, and the newest Airflow with every Python.
+            # Old with old; the newest Airflow with what no other pair has.
             case "$airflow $index" in
-                "3.1 0" | "3.2 1" | "3.3 "*) ;;
+                "3.1 0" | "3.2 1" | "3.3 "[!1]) ;;
                 "3.2 0") [ "${#pythons[@]}" -eq 1 ] || continue ;;
                 *) continue ;;
             esac
