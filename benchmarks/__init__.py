@@ -1,0 +1,1 @@
+"""Measures this project beside what else could do the work: ``make bench``."""

@@ -1,0 +1,92 @@
+"""This project's operators, executed as a worker would, every rule on."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_am_provider.operators.data_file import FormatDataFileOperator
+from airflow_am_provider.operators.upload import UploadOperator
+from benchmarks.readings import Outcome
+from benchmarks.rows import ATTRIBUTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from benchmarks.readings import Stopwatch
+
+
+def format_files(stopwatch: Stopwatch, *, kind: str, url: str) -> Outcome:
+    """Files to parts."""
+    return _format(stopwatch, kind, source=url)
+
+
+def format_query(stopwatch: Stopwatch, *, kind: str, query: str, conn_id: str = "crm") -> Outcome:
+    """Rows of a database to parts."""
+    return _format(stopwatch, kind, sql=query, conn_id=conn_id)
+
+
+def upload(stopwatch: Stopwatch, *, manifest: dict[str, Any]) -> Outcome:
+    """Parts from disk to the bucket, with their checksums looked at on the way."""
+    load_what_execute_imports("staged_on_disk")
+    operator = UploadOperator(
+        task_id="upload", manifest=manifest, audience_manager_conn_id="staged_on_disk"
+    )
+    with stopwatch:
+        operator.execute(_context())
+    # Unlike elsewhere the compressed bytes: they are what is sent.
+    return Outcome(
+        rows=manifest["rows_written"],
+        bytes=sum(part["compressed_bytes"] for part in manifest["parts"]),
+    )
+
+
+def formatting(kind: str, **source: str) -> FormatDataFileOperator:
+    """The operator for a kind of rows."""
+    items: dict[str, Any] = (
+        {"traits_column": "traits"} if kind == "traits" else {"signal_columns": list(ATTRIBUTES)}
+    )
+    return FormatDataFileOperator(
+        task_id="format", dpid=478, id_column="id", **items, **cast("dict[str, Any]", source)
+    )
+
+
+def _format(stopwatch: Stopwatch, kind: str, **source: str) -> Outcome:
+    load_what_execute_imports(source.get("conn_id", "aws_default"))
+    operator = formatting(kind, **source)
+    with stopwatch:
+        manifest = operator.execute(_context())
+    return outcome_of(manifest)
+
+
+def outcome_of(manifest: Mapping[str, Any]) -> Outcome:
+    """What a manifest says was written."""
+    return Outcome(
+        rows=manifest["rows_written"], bytes=sum(part["bytes"] for part in manifest["parts"])
+    )
+
+
+def _context() -> Context:
+    # A run of its own, or the delivery would be found staged already.
+    run = {"dag_run": SimpleNamespace(dag_id="bench"), "run_id": f"bench__{uuid4().hex}"}
+    return cast("Context", run)
+
+
+def load_what_execute_imports(*conn_ids: str) -> None:
+    """What Airflow loads when a worker's first hook is made is no work of any side."""
+    import boto3.s3.transfer  # noqa: F401
+    import psycopg2  # noqa: F401
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: F401
+
+    import airflow_am_provider.formatting.delivery
+    import airflow_am_provider.hooks.deliveries
+    import airflow_am_provider.hooks.sources
+    import airflow_am_provider.hooks.sql  # noqa: F401
+
+    for conn_id in conn_ids:
+        BaseHook.get_hook(conn_id)

@@ -1,0 +1,106 @@
+"""The servers, and what tells a side of a comparison how to reach them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.s3_server import s3_server
+from benchmarks.stored_rows import to_parquet, to_postgres, to_sqlite
+from demo.local.postgres import Postgres, postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from demo.local.s3 import S3
+
+SOURCE_BUCKET: Final = "source"
+OUTPUT_BUCKET: Final = "output"
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What runs, and where data lies.
+
+    :param directory: for everything.
+    """
+
+    directory: Path
+    s3: S3
+    postgres: Postgres
+
+    @property
+    def sqlite_path(self) -> Path:
+        """The file of the SQLite database."""
+        return self.directory / "crm.sqlite"
+
+    def parquet(self, kind: str, rows: int) -> str:
+        """The URL of a Parquet file with so many rows, made when it is first asked for."""
+        key = f"{kind}-{rows}.parquet"
+        if not (self.directory / "s3" / "objects" / SOURCE_BUCKET / key).exists():
+            return to_parquet(self.s3, SOURCE_BUCKET, key, kind, rows, self.directory)
+        return f"s3://{SOURCE_BUCKET}/{key}"
+
+    def table(self, kind: str, rows: int) -> str:
+        """The name of PostgreSQL's table with the rows, likewise."""
+        return self._once(f"postgres-{kind}", lambda: to_postgres(self.postgres, kind, rows))
+
+    def sqlite_table(self, kind: str, rows: int) -> str:
+        """The name of SQLite's table with the rows, likewise."""
+        return self._once(f"sqlite-{kind}", lambda: to_sqlite(self.sqlite_path, kind, rows))
+
+    def empty_output(self) -> None:
+        """Throw away what a side wrote, so that all begin alike."""
+        client = self.s3.client()
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=OUTPUT_BUCKET)
+        for key in [item["Key"] for page in pages for item in page.get("Contents", ())]:
+            client.delete_object(Bucket=OUTPUT_BUCKET, Key=key)
+
+    def environment(self) -> dict[str, str]:
+        """Airflow's settings and connections for a side."""
+        connections: dict[str, dict[str, object]] = {
+            "crm": self.postgres.airflow_connection(),
+            "crm_sqlite": {"conn_type": "sqlite", "host": str(self.sqlite_path)},
+            "aws_default": self.s3.airflow_connection(),
+        }
+        for name, staging in (
+            ("audience_manager_default", f"s3://{OUTPUT_BUCKET}/staging"),
+            ("staged_on_disk", str(self.directory / "staging")),
+        ):
+            fields = {
+                "environment": "custom",
+                "bucket": OUTPUT_BUCKET,
+                "partner_name": "acme",
+                "aws_conn_id": "aws_default",
+                "staging_location": staging,
+            }
+            connections[name] = {"conn_type": "audience_manager", "extra": fields}
+        return {
+            "AIRFLOW_HOME": str(self.directory / "airflow"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+            # rclone sends the whole object's checksum with a part of it, which boto3 then refuses.
+            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+            **{
+                f"AIRFLOW_CONN_{name.upper()}": json.dumps(connection)
+                for name, connection in connections.items()
+            },
+        }
+
+    def _once(self, name: str, make: Callable[[], str]) -> str:
+        mark = self.directory / f"{name}.table"
+        if not mark.exists():
+            mark.write_text(make())
+        return mark.read_text()
+
+
+@contextmanager
+def world(directory: Path) -> Iterator[World]:
+    """Start the servers; stop them when the block is left."""
+    with postgres(directory / "postgres") as database, s3_server(directory / "s3") as s3:
+        for bucket in (SOURCE_BUCKET, OUTPUT_BUCKET):
+            s3.create_bucket(bucket)
+        yield World(directory=directory, s3=s3, postgres=database)
