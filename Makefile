@@ -4,7 +4,7 @@
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-matrix lint format
+.PHONY: help setup demo serve test test-matrix bench lint format
 
 # A shell that forbids bytecode would make every Airflow process start at half the speed.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,6 +27,12 @@ test: setup  ## all tests on this Python and the newest Airflow
 
 test-matrix: setup  ## the fast tests on every supported Airflow and every Python found
 	@scripts/test-matrix.sh full
+
+# Seconds mean something on a machine that does nothing else.
+bench:  ## speed and memory beside what else could do the work (ROWS=, REPEATS=, ONLY="parquet growth")
+	@scripts/make-venv.sh .venvs/bench constraints.txt "$(PYTHON)" local,dev,bench
+	@.venvs/bench/bin/python -m benchmarks $(if $(ROWS),--rows $(ROWS)) \
+		$(if $(REPEATS),--repeats $(REPEATS)) $(if $(ONLY),--only $(ONLY))
 
 lint: setup  ## style, types and the import contract
 	@.venv/bin/ruff check

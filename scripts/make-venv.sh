@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a virtual environment with this project, its servers and its tools in it.
 #
-#   scripts/make-venv.sh VENV CONSTRAINTS [PYTHON]
+#   scripts/make-venv.sh VENV CONSTRAINTS [PYTHON [EXTRAS]]
 #
 # Needs Python and a package index only. A second run with nothing changed returns at once.
 set -eu
@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 venv=$1
 constraints=$2
 wanted=${3:-}
+extras=${4:-local,dev}
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -40,7 +41,7 @@ find_python() {
 }
 
 stamp=$venv/.installed
-key=$(cat pyproject.toml "$constraints" scripts/make-venv.sh | cksum)
+key=$( (cat pyproject.toml "$constraints" scripts/make-venv.sh && echo "$extras") | cksum)
 installed_key="" installed_in=""
 works=$("$venv/bin/python" -c 'print("yes")' 2>/dev/null || true)
 if [ -e "$stamp" ]; then
@@ -78,10 +79,10 @@ if ! "$venv/bin/uv" --version >/dev/null 2>&1; then
     "$venv/bin/python" -m pip install --quiet --constraint "$constraints" uv || true
 fi
 if ! "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" \
-    --constraint "$constraints" --editable '.[local,dev]'; then
+    --constraint "$constraints" --editable ".[$extras]"; then
     say "uv could not install the packages; trying pip, which takes some minutes."
     "$venv/bin/python" -m pip install --quiet \
-        --constraint "$constraints" --editable '.[local,dev]' ||
+        --constraint "$constraints" --editable ".[$extras]" ||
         die "The packages could not be installed: is a Python package index reachable from here?"
 fi
 printf '%s\n%s\n' "$key" "$PWD" >"$stamp"
