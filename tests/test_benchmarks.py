@@ -1,0 +1,57 @@
+"""The benchmarks run from end to end; how fast, no test says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.suite import COMPARISONS
+
+pytestmark = pytest.mark.slow
+
+ROWS = 20_000
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("results")
+    arguments = ["--rows", str(ROWS), "--repeats", "1", "--results", str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        capture_output=True,
+        cwd=Path(__file__).parents[1],
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+
+def test_each_comparison_leaves_its_results(results: dict[str, Any]) -> None:
+    assert set(results) == {f"{name}-{ROWS}" for name in COMPARISONS}
+    for result in results.values():
+        assert result["machine"]["cores"] >= 1
+        assert result["machine"]["packages"]["pyarrow"]
+
+
+def test_each_side_writes_all_rows_or_says_why_it_did_not_run(results: dict[str, Any]) -> None:
+    for result in results.values():
+        for name, side in result["sides"].items():
+            if side["missing"]:
+                assert side["readings"] == [], name
+                continue
+            (reading,) = side["readings"]
+            assert reading["rows"] == ROWS, name
+            assert min(reading.values()) > 0, name
+
+
+def test_figures_are_there_for_all_sides_that_ran(results: dict[str, Any]) -> None:
+    postgres = results[f"postgres-{ROWS}"]
+    assert [figure["title"] for figure in postgres["figures"]] == [
+        "traits: time over COPY's",
+        "attrs: time over COPY's",
+    ]
