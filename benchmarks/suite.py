@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 KINDS: Final = ("traits", "attrs")
 _NO_PANDAS: Final = "SqlToS3Operator needs pandas, which is not installed; `make bench` installs it"
 
+# Forty characters, the last eight of which make it distinct, and six traits.
+_GENERATED: Final = (
+    "SELECT md5(n::text) || lpad(to_hex(n), 8, '0') AS id, "
+    "concat_ws(',', 10000000 + n % 7, 10000100 + n % 11, 10000200 + n % 13, 10000300 + n % 17, "
+    "10000400 + n % 1000, 10010000 + n % 90000) AS traits FROM generate_series(1, {count}) AS n"
+)
+
 
 def parquet(world: World, rows: int) -> Comparison:
     """Files, against the limit."""
@@ -109,8 +116,39 @@ def _items_in_sql(kind: str, table: str) -> str:
     return f"SELECT {', '.join(COLUMNS[kind])} FROM {table}"
 
 
+def growth(world: World, rows: int) -> Comparison:
+    """Memory and time of once, three times and ten times as many rows."""
+    sides: dict[str, Side] = {}
+    for count in (rows, 3 * rows, 10 * rows):
+        sides[f"Parquet, {count:,}"] = Side(
+            place="product:format_files",
+            arguments={"kind": "traits", "url": world.parquet("traits", count)},
+        )
+        sides[f"PostgreSQL, {count:,}"] = Side(
+            place="product:format_query",
+            arguments={"kind": "traits", "query": _GENERATED.format(count=count)},
+        )
+    return Comparison(
+        name="growth",
+        title="Peak memory as rows grow",
+        sides=sides,
+        figures=[
+            Figure(
+                title=f"{name}: peak memory",
+                sides=(name,),
+                compute=lambda reading: reading.peak_mb,
+                unit="MB",
+                at_most=512,
+            )
+            for name in sides
+        ],
+        notes="PostgreSQL makes its rows while they are read, which takes most of the time.",
+    )
+
+
 COMPARISONS: Final[dict[str, Callable[[World, int], Comparison]]] = {
     "parquet": parquet,
     "postgres": postgres,
     "s3_operator": s3_operator,
+    "growth": growth,
 }

