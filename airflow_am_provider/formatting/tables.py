@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _CSV_BLOCK_BYTES: Final = 8 << 20
 _CSV_COLUMNS: Final = re.compile(r"Expected [0-9]+ columns, got [0-9]+")
+_PARQUET_PIECE_BYTES: Final = 8 << 20
 _HEAD_BYTES: Final = 1 << 20
 
 
@@ -73,7 +74,10 @@ def _damaged(name: str, error: Exception) -> DataError:
 
 def read_parquet(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Read a Parquet file, only the columns that are needed."""
-    parquet = pq.ParquetFile(file)
+    # Arrow would fetch the whole file ahead, and hold it. Here it reads each column piece by piece;
+    # between two columns a buffer of the file's own would be fetched in vain.
+    raw = file.raw if isinstance(file, io.BufferedReader) else file
+    parquet = pq.ParquetFile(raw, pre_buffer=False, buffer_size=_PARQUET_PIECE_BYTES)
     _check_columns(parquet.schema_arrow.names, name, columns)
     yield from parquet.iter_batches(
         batch_size=_rows_per_batch(parquet.metadata), columns=list(columns)

@@ -2,6 +2,11 @@
 
 import gzip
 import io
+import random
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -226,3 +231,32 @@ def test_long_rows_of_parquet_come_a_few_at_a_time():
     small = parquet([pa.array(range(100_000)), pa.array(range(100_000))])
     found = list(read_table(io.BytesIO(small), "crm.parquet", NEEDED))
     assert [batch.num_rows for batch in found] == [65_536, 34_464]
+
+
+def test_a_parquet_file_is_not_held_in_memory(tmp_path: Path) -> None:
+    """Of a file of 200 MB that does not compress, little is in memory at any time."""
+    path = tmp_path / "large.parquet"
+    with pq.ParquetWriter(path, pa.schema({"id": pa.binary()})) as writer:
+        for seed in range(20):
+            noise = random.Random(seed).randbytes(10_000_000)
+            ids = pa.array([noise[start : start + 100] for start in range(0, len(noise), 100)])
+            writer.write_table(pa.table({"id": ids}))
+    script = f"""
+        import re
+        from pathlib import Path
+        from airflow_am_provider.formatting.tables import read_table
+        def peak_mb():
+            status = Path("/proc/self/status").read_text()
+            return int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) >> 10
+        before, rows = peak_mb(), 0
+        with open({str(path)!r}, "rb") as file:
+            for batch in read_table(file, "large.parquet", ["id"]):
+                rows += batch.num_rows
+        print(rows, peak_mb() - before)
+    """
+    printed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], check=True, capture_output=True
+    ).stdout
+    rows, grown_mb = map(int, printed.split())
+    assert rows == 2_000_000
+    assert grown_mb < 180
