@@ -9,22 +9,19 @@ from typing import TYPE_CHECKING
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from airflow_am_provider.formatting.manifest import Manifest, Part
+    from airflow_am_provider.formatting.manifest import Manifest
     from airflow_am_provider.formatting.sent_record import SentRecord
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
 _logger = logging.getLogger(__name__)
 
 
-def send_delivery(
-    hook: AudienceManagerHook, manifest: Manifest, *, only: Part | None = None
-) -> SentRecord:
+def send_delivery(hook: AudienceManagerHook, manifest: Manifest) -> SentRecord:
     """Send what of a delivery was not sent yet.
 
     :param hook: leads to staging and destination.
     :param manifest: the delivery; it has parts.
-    :param only: one part, when others send the others at the same time.
-    :return: the record of sending, complete unless one part was sent.
+    :return: the record of sending, complete.
     :raises ConfigurationError: when the manifest is of another staging location, or the
         destination refuses.
     :raises DataError: when a staged part is not what the manifest says.
@@ -37,14 +34,6 @@ def send_delivery(
             f"{hook.audience_manager_conn_id!r} has the staging location {staging.url}; format and "
             f"upload with the same connection"
         )
-    if only is not None:
-        _logger.info(
-            "Sending %s of delivery %s to %s",
-            only.file_name,
-            manifest.delivery_id,
-            destination.url,
-        )
-        return destination.send(manifest, staging, only=only)
     count = len(manifest.parts)
     size = sum(part.compressed_bytes for part in manifest.parts) / 1e6
     what = f"delivery {manifest.delivery_id}: {count} {'file' if count == 1 else 'files'}"

@@ -23,7 +23,7 @@ from airflow_am_provider.stores.measured import Measured
 from airflow_am_provider.stores.sent_book import SentBook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from airflow_am_provider.formatting.manifest import Manifest, Part
     from airflow_am_provider.formatting.sent_record import SentRecord
@@ -50,21 +50,14 @@ class Destination(Protocol):
         ...
 
     def send(
-        self,
-        manifest: Manifest,
-        staging: Folder,
-        *,
-        only: Part | None = None,
-        clock: Callable[[], datetime] = utc_now,
+        self, manifest: Manifest, staging: Folder, *, clock: Callable[[], datetime] = utc_now
     ) -> SentRecord:
         """Send what of a delivery was not sent yet; its record says what was.
 
         :param manifest: the delivery; it has parts.
         :param staging: where they lie.
-        :param only: one part, when others send the others at the same time; over FTP it keeps its
-            temporary name, and somebody has to send the whole delivery in the end.
         :param clock: the time; the day of the first attempt becomes part of the keys on S3.
-        :return: the record, complete unless one part was sent.
+        :return: the record, complete.
         :raises DataError: when a staged part is not what the manifest says; it does not appear.
         :raises ConfigurationError: when the destination refuses.
         :raises TransientError: when the destination or the line fails.
@@ -89,28 +82,22 @@ class S3Destination:
         return f"{self.folder.url}/{self.partner_name}"
 
     def send(
-        self,
-        manifest: Manifest,
-        staging: Folder,
-        *,
-        only: Part | None = None,
-        clock: Callable[[], datetime] = utc_now,
+        self, manifest: Manifest, staging: Folder, *, clock: Callable[[], datetime] = utc_now
     ) -> SentRecord:
         """Send; see :class:`Destination`."""
-        book = SentBook(staging, manifest, self.url, clock, is_shared=only is not None)
+        book = SentBook(staging, manifest, self.url, clock)
         if _is_sent(book.record):
             return book.record
         _check_staged(manifest, staging)
-        for part in _chosen(manifest, only):
+        for part in manifest.parts:
             if book.record.part(part) is not None:
                 continue
             key = object_key(self.partner_name, book.record.sent_on, part.file_name)
-            # Of what is sent by many, another one may have begun the record a moment ago.
             if book.is_new or not self._has_arrived(part, key):
                 with _Progress(part):
                     self._upload(part, staging, key)
             book.uploaded(part, f"{self.folder.url}/{key}", is_sent=True)
-        return book.record if only is not None else book.complete()
+        return book.complete()
 
     def _has_arrived(self, part: Part, key: str) -> bool:
         """Whether an attempt before this one sent a part and ended before it could record it.
@@ -151,20 +138,15 @@ class FtpDestination:
     url: str
 
     def send(
-        self,
-        manifest: Manifest,
-        staging: Folder,
-        *,
-        only: Part | None = None,
-        clock: Callable[[], datetime] = utc_now,
+        self, manifest: Manifest, staging: Folder, *, clock: Callable[[], datetime] = utc_now
     ) -> SentRecord:
         """Send; see :class:`Destination`."""
-        book = SentBook(staging, manifest, self.url, clock, is_shared=only is not None)
+        book = SentBook(staging, manifest, self.url, clock)
         if _is_sent(book.record):
             return book.record
         _check_staged(manifest, staging)
         with self.open_drop() as drop:
-            for part in _chosen(manifest, only):
+            for part in manifest.parts:
                 if book.record.part(part) is not None:
                     continue
                 with _Progress(part), staging.open_read(part.path) as source:
@@ -178,8 +160,6 @@ class FtpDestination:
                         resume=not book.is_new,
                     )
                 book.uploaded(part, f"{self.url.rstrip('/')}/{part.file_name}", is_sent=False)
-            if only is not None:
-                return book.record
             for part in manifest.parts:
                 self._publish(drop, part, book)
         return book.complete()
@@ -194,10 +174,6 @@ class FtpDestination:
                 f"uploads it again under the same name"
             )
         book.sent(part)
-
-
-def _chosen(manifest: Manifest, only: Part | None) -> Sequence[Part]:
-    return manifest.parts if only is None else [only]
 
 
 def _is_sent(record: SentRecord) -> bool:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
 from airflow_am_provider.audience_manager.companions import MANIFEST_FILE
-from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink
-from airflow_am_provider.operators.values import optional_whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_am_provider.formatting.manifest import Part
     from airflow_am_provider.formatting.sent_record import SentRecord
 
 
@@ -37,9 +33,6 @@ class UploadOperator(BaseOperator):
 
     :param manifest: what a format operator returned. (templated)
     :param audience_manager_conn_id: the Audience Manager connection. (templated)
-    :param part: number of one part, from 1, to send it and no other: what to ``.expand()`` over,
-        so that many workers send. A task without it has to follow, which sends what is missing and
-        completes the delivery; over FTP the parts get their names then. (templated)
     :return: plain JSON for :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`:
         the delivery's ID and kind, lines by file name, rows, destination, times and the manifest's
         place.
@@ -53,7 +46,7 @@ class UploadOperator(BaseOperator):
         upload = UploadOperator(task_id="upload", manifest=format_data.output)
     """
 
-    template_fields: Sequence[str] = ("manifest", "audience_manager_conn_id", "part")
+    template_fields: Sequence[str] = ("manifest", "audience_manager_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"manifest": "json"}
     operator_extra_links = (StagingLink(),)
     ui_color = "#fde3e1"
@@ -63,13 +56,11 @@ class UploadOperator(BaseOperator):
         *,
         manifest: object,
         audience_manager_conn_id: str = DEFAULT_CONN_ID,
-        part: int | str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.manifest = manifest
         self.audience_manager_conn_id = audience_manager_conn_id
-        self.part = part
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send what was not sent yet."""
@@ -84,23 +75,8 @@ class UploadOperator(BaseOperator):
                     f"read none was written and {manifest.rows_set_aside:,} were set aside, so "
                     f"there is nothing to send"
                 )
-            hook = AudienceManagerHook(self.audience_manager_conn_id)
-            number = optional_whole_number("part", self.part)
-            if number is not None:
-                part = _part(manifest, number)
-                sent = send_delivery(hook, manifest, only=part).parts[part.file_name]
-                return {"delivery_id": manifest.delivery_id, "part": number, **asdict(sent)}
-            record = send_delivery(hook, manifest)
+            record = send_delivery(AudienceManagerHook(self.audience_manager_conn_id), manifest)
         return delivery_json(manifest, record)
-
-
-def _part(manifest: Manifest, number: int) -> Part:
-    if not 1 <= number <= len(manifest.parts):
-        raise ConfigurationError(
-            f"part: {number} is none of the {len(manifest.parts)} parts of delivery "
-            f"{manifest.delivery_id}, which are counted from 1"
-        )
-    return manifest.parts[number - 1]
 
 
 def delivery_json(manifest: Manifest, record: SentRecord) -> dict[str, Any]:

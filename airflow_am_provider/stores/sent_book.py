@@ -2,9 +2,6 @@
 
 It is written before the first part goes and after each one, so that a retry, a cleared task or
 another worker goes on where the last one stopped, under the same names, past midnight too.
-
-Tasks that send one part each, at the same time, write a note of their own beside it; who keeps the
-whole record takes it over from there.
 """
 
 from __future__ import annotations
@@ -33,7 +30,6 @@ class SentBook:
     :param manifest: the delivery.
     :param destination: the folder that its parts go to.
     :param clock: the time.
-    :param is_shared: whether others keep the record at the same time.
     """
 
     def __init__(
@@ -42,19 +38,14 @@ class SentBook:
         manifest: Manifest,
         destination: str,
         clock: Callable[[], datetime],
-        *,
-        is_shared: bool = False,
     ) -> None:
         self._staging = staging
         self._manifest = manifest
         self._destination = destination
         self._clock = clock
-        self._is_shared = is_shared
         self._path = ""
         self.is_new = True
         self.record = self._begin()
-        if not self.is_new and self.record.sent_at is None:
-            self.record = self._with_notes()
 
     def uploaded(self, part: Part, url: str, *, is_sent: bool) -> None:
         """Record that a part is at its destination.
@@ -82,7 +73,6 @@ class SentBook:
     def forget(self, part: Part) -> None:
         """Take back that a part was uploaded."""
         parts = {name: kept for name, kept in self.record.parts.items() if name != part.file_name}
-        self._staging.delete(self._note(part.file_name))
         self._save(replace(self.record, parts=parts))
 
     def complete(self) -> SentRecord:
@@ -115,26 +105,7 @@ class SentBook:
         raise DataError(f"{self._staging.url}/{self._path}: the record of another destination")
 
     def _put(self, part: SentPart) -> None:
-        record = replace(self.record, parts={**self.record.parts, part.file_name: part})
-        if self._is_shared:
-            self._staging.write_bytes(
-                self._note(part.file_name), _text(replace(record, parts={part.file_name: part}))
-            )
-            self.record = record
-        else:
-            self._save(record)
-
-    def _with_notes(self) -> SentRecord:
-        """The record, and what others noted of single parts."""
-        parts = dict(self.record.parts)
-        for part in self._manifest.parts:
-            path = self._note(part.file_name)
-            if part.file_name not in parts and (content := self._staging.read_bytes(path)):
-                parts.update(SentRecord.from_json(content, f"{self._staging.url}/{path}").parts)
-        return replace(self.record, parts=parts)
-
-    def _note(self, file_name: str) -> str:
-        return f"{self._path.removesuffix('.json')}-parts/{file_name}.json"
+        self._save(replace(self.record, parts={**self.record.parts, part.file_name: part}))
 
     def _save(self, record: SentRecord) -> None:
         self._staging.write_bytes(self._path, _text(record))

@@ -1,7 +1,6 @@
 """The upload operator on real servers, as Airflow runs it."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_am_provider.operators.upload import UploadOperator
-from airflow_am_provider.stores import LocalFolder, S3Folder
+from airflow_am_provider.stores import LocalFolder
 from demo.local.ftp import FtpServer
 from demo.local.s3 import S3
 from tests.connections import Connect
@@ -41,10 +40,8 @@ def conn_id(
     )
 
 
-def upload(manifest: object, conn_id: str, **arguments: Any) -> dict[str, Any]:
-    operator = UploadOperator(
-        task_id="upload", manifest=manifest, audience_manager_conn_id=conn_id, **arguments
-    )
+def upload(manifest: object, conn_id: str) -> dict[str, Any]:
+    operator = UploadOperator(task_id="upload", manifest=manifest, audience_manager_conn_id=conn_id)
     return operator.execute({})  # type: ignore[typeddict-item]
 
 
@@ -107,59 +104,6 @@ def test_a_cleared_task_gives_the_same_answer_and_sends_nothing(
     assert "nothing is sent now" in caplog.text
 
 
-def test_parts_sent_by_tasks_of_their_own_are_sent_once(
-    s3: S3,
-    bucket: str,
-    staging: LocalFolder,
-    conn_id: str,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    caplog.set_level("INFO")
-    manifest = stage(staging).to_json()
-    # An account that may write and nothing else: what was sent is known by the record alone.
-    monkeypatch.setattr(S3Folder, "stored", lambda *_: None)
-    with ThreadPoolExecutor() as pool:
-        sent = list(pool.map(lambda part: upload(manifest, conn_id, part=part), ("1", 2)))
-    assert [(one["part"], one["file_name"]) for one in sent] == list(enumerate(NAMES, start=1))
-    client = s3.client()
-    keys = [f"acme/date={delivery_day(staging)}/{name}" for name in NAMES]
-    written = [client.head_object(Bucket=bucket, Key=key)["LastModified"] for key in keys]
-    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    upload(manifest, conn_id, part=2)
-    whole = upload(manifest, conn_id)
-    upload(manifest, conn_id, part=1)
-    assert whole["sent_at"] is not None
-    assert [client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys] == [
-        content_of(name) for name in NAMES
-    ]
-    versions = client.list_object_versions(Bucket=bucket)["Versions"]
-    assert [version["VersionId"] for version in versions] == ["null", "null"]
-    assert [client.head_object(Bucket=bucket, Key=key)["LastModified"] for key in keys] == written
-
-
-def test_what_no_task_of_its_own_has_sent_is_sent_in_the_end(
-    s3: S3, bucket: str, staging: LocalFolder, conn_id: str
-) -> None:
-    manifest = stage(staging).to_json()
-    upload(manifest, conn_id, part=2)
-    listed = s3.client().list_objects_v2(Bucket=bucket)["Contents"]
-    assert [entry["Key"].rpartition("/")[2] for entry in listed] == [NAMES[1]]
-    upload(manifest, conn_id)
-    listed = s3.client().list_objects_v2(Bucket=bucket)["Contents"]
-    assert [entry["Key"].rpartition("/")[2] for entry in listed] == list(NAMES)
-
-
-def test_a_part_that_is_not_there_is_refused(staging: LocalFolder, conn_id: str) -> None:
-    with pytest.raises(AirflowFailException, match="part: 3 is none of the 2 parts of delivery"):
-        upload(stage(staging).to_json(), conn_id, part=3)
-
-
-def delivery_day(staging: LocalFolder) -> str:
-    content = staging.read_bytes("deliveries/data/0123456789abcdef0123/sent.json")
-    return str(json.loads(content or b"")["day"])
-
-
 def test_ftp_when_the_connection_says_so(
     ftp_server: FtpServer,
     staging: LocalFolder,
@@ -176,12 +120,7 @@ def test_ftp_when_the_connection_says_so(
         ftp_directory=f"/{directory.name}",
         staging_location=staging.url,
     )
-    manifest = stage(staging).to_json()
-    for part in (2, 1):
-        upload(manifest, conn_id, part=part)
-    # No part has its name before all are there and the delivery is completed.
-    assert {path.name for path in directory.iterdir()} == {f"{name}.part" for name in NAMES}
-    sent = upload(manifest, conn_id)
+    sent = upload(stage(staging).to_json(), conn_id)
     assert sent["destination"] == f"ftp://127.0.0.1/{directory.name}"
     found = {path.name: path.read_bytes() for path in directory.iterdir()}
     assert found == {name: content_of(name) for name in NAMES}
