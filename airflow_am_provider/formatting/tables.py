@@ -16,6 +16,7 @@ from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.audience_manager.personal_data import is_personal_data, mask
 from airflow_am_provider.formatting.batches import MAX_BYTES, MAX_ROWS
 from airflow_am_provider.formatting.file_kinds import CSV, PARQUET, READABLE, TSV
+from airflow_am_provider.formatting.quotes import QuoteCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -103,7 +104,13 @@ def read_csv(
     stream: pa.NativeFile = pa.PythonFile(file, mode="r")
     if name.lower().endswith(".gz"):
         stream = pa.CompressedInputStream(stream, "gzip")
-    head, stream = _peeked(stream)
+    if len(delimiter) != 1 or not delimiter.isascii():
+        raise ConfigurationError(
+            f"delimiter: {delimiter!r} is not one character; for tabs give a tab itself, or name "
+            f"the file .tsv"
+        )
+    quotes = QuoteCheck(name, delimiter)
+    head, stream = _peeked(stream, quotes)
     _check_columns(_header(head, delimiter), name, columns)
     with pa_csv.open_csv(
         stream,
@@ -119,15 +126,17 @@ def read_csv(
         ),
     ) as reader:
         yield from reader
+    quotes.end()
 
 
 class _Rejoined(io.RawIOBase):
     """A stream whose first bytes were looked at already."""
 
-    def __init__(self, head: bytes, rest: Callable[[int], bytes]) -> None:
+    def __init__(self, head: bytes, rest: Callable[[int], bytes], quotes: QuoteCheck) -> None:
         super().__init__()
         self._head = head
         self._rest = rest
+        self._quotes = quotes
 
     def readable(self) -> bool:
         return True
@@ -141,10 +150,11 @@ class _Rejoined(io.RawIOBase):
         while count < len(target) and (data := self._rest(len(target) - count)):
             target[count : count + len(data)] = data
             count += len(data)
+        self._quotes.see(target[:count])
         return count
 
 
-def _peeked(stream: pa.NativeFile) -> tuple[bytes, pa.NativeFile]:
+def _peeked(stream: pa.NativeFile, quotes: QuoteCheck) -> tuple[bytes, pa.NativeFile]:
     head = b""
     while len(head) < _HEAD_BYTES and (data := stream.read(_HEAD_BYTES - len(head))):
         head += data
@@ -153,7 +163,7 @@ def _peeked(stream: pa.NativeFile) -> tuple[bytes, pa.NativeFile]:
         head += b"\n"
     # Exports of some tools start with a byte order mark, which is not part of a name.
     head = head.removeprefix(b"\xef\xbb\xbf")
-    return head, pa.PythonFile(_Rejoined(head, stream.read), mode="r")
+    return head, pa.PythonFile(_Rejoined(head, stream.read, quotes), mode="r")
 
 
 def _header(head: bytes, delimiter: str) -> list[str]:
