@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.hooks.placeholders import asks_for
+from airflow_am_provider.hooks.placeholders import asks_for, without_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,11 +67,12 @@ def partition_query(
         raise ConfigurationError(
             f"partitions: how to divide rows of {dialect or type(hook).__name__} by a hash is not "
             f"known here. Let sql do it by the placeholders partition and partitions, such as "
-            f"WHERE MOD(customer_number, :partitions) = :partition in the way of its driver"
+            f"WHERE MOD(ABS(COALESCE(customer_number, 0)), :partitions) = :partition in the way of "
+            f"its driver"
         )
     column = '"' + id_column.replace('"', '""') + '"'
     divided = _POSTGRESQL.format(
-        sql=sql.rstrip().rstrip(";"), expression=expression or column, count=count, number=number
+        sql=without_end(sql), expression=expression or column, count=count, number=number
     )
     if parameters is not None and "%" in column:
         divided = divided.replace(column, column.replace("%", "%%"))

@@ -1,4 +1,4 @@
-"""What a query asks for by name."""
+"""What a query asks for by name, and where it ends."""
 
 from __future__ import annotations
 
@@ -14,3 +14,12 @@ def asks_for(sql: str, name: str) -> bool:
     False
     """
     return re.search(rf"%\({name}\)s|[:@]{name}\b", sql) is not None
+
+
+def without_end(sql: str) -> str:
+    """A query without its last semicolon, so that it can stand in parentheses.
+
+    >>> without_end("SELECT 1; -- all of it")
+    'SELECT 1'
+    """
+    return re.sub(r"\s*;\s*(--[^\n]*\s*)*\Z", "", sql)

@@ -10,12 +10,14 @@ import io
 import select
 import threading
 from collections.abc import Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
+
+from airflow_am_provider.hooks.placeholders import without_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +29,13 @@ DRIVERS: Final = frozenset({"psycopg", "psycopg2"})
 # name, int8, int2, int4, text, bpchar, varchar, numeric, uuid
 _TYPES: Final = frozenset({19, 20, 21, 23, 25, 1042, 1043, 1700, 2950})
 _BLOCK_BYTES: Final = 4 << 20
+_MARK: Final = b"\xef\xbb\xbf"
+# For this transaction: UTF-8 whatever the database is kept in; and the same rows in the same order
+# each time, which workers in parallel and scans that join others on their way do not keep.
+_SETTINGS: Final = (
+    "SET LOCAL client_encoding TO 'UTF8'; SET LOCAL max_parallel_workers_per_gather TO 0; "
+    "SET LOCAL synchronize_seqscans TO off"
+)
 _COPY_OUT: Final = 3  # libpq's PGRES_COPY_OUT
 _COMMAND_OK: Final = 1  # libpq's PGRES_COMMAND_OK
 
@@ -58,7 +67,8 @@ def copy_rows(
     :param parameters: values for its placeholders.
     :param names: its columns; at least one.
     :return: batches; one without rows when there are none, so that its columns can be checked.
-    :raises NoCopyError: before the first row, when the server does not take the query this way.
+    :raises NoCopyError: before the first row, when the server does not take the query this way;
+        the transaction is as it was before.
     """
     blocks = (
         _blocks_by_psycopg(connection, sql, parameters)
@@ -66,15 +76,36 @@ def copy_rows(
         else _blocks_by_psycopg2(connection, sql, parameters)
     )
     is_empty = True
-    for block in blocks:
-        yield _parsed(block, names)
-        is_empty = False
+    _execute(connection, "SAVEPOINT airflow_am_copy")
+    try:
+        for block in blocks:
+            yield _parsed(block, names)
+            is_empty = False
+    except NoCopyError:
+        _execute(connection, "ROLLBACK TO SAVEPOINT airflow_am_copy")
+        raise
     if is_empty:
         yield pa.RecordBatch.from_arrays([pa.nulls(0) for _ in names], names=list(names))
 
 
-def _parsed(block: bytes | bytearray, names: Sequence[str]) -> pa.RecordBatch:
+def keeps_bytes(connection: Any, driver: str) -> bool:
+    """Whether the server knows what its texts are encoded in; else it hands out what it has."""
+    info = connection.info if driver == "psycopg" else connection
+    name = "server_encoding"
+    status = info.parameter_status(name) if driver == "psycopg" else info.get_parameter_status(name)
+    return bool(status == "SQL_ASCII")
+
+
+def _execute(connection: Any, statement: str) -> None:
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(statement)
+
+
+def _parsed(block: bytearray, names: Sequence[str]) -> pa.RecordBatch:
     """Rows in PostgreSQL's CSV: no value is an empty field, an empty text a quoted one."""
+    if block.startswith(_MARK):
+        # It begins the first value, and Arrow would take it for the file's.
+        block[:0] = _MARK
     numbers = [str(number) for number in range(len(names))]  # names may be there twice
     table = pa_csv.read_csv(
         pa.py_buffer(block),
@@ -96,7 +127,7 @@ def _parsed(block: bytes | bytearray, names: Sequence[str]) -> pa.RecordBatch:
 
 
 def _copy(statement: bytes) -> bytes:
-    return b"COPY (%s\n) TO STDOUT (FORMAT csv)" % statement.rstrip().rstrip(b";")
+    return b"COPY (%s\n) TO STDOUT (FORMAT csv)" % without_end(statement.decode()).encode()
 
 
 def _blocks_by_psycopg(connection: Any, sql: str, parameters: Parameters) -> Iterator[bytearray]:
@@ -106,8 +137,10 @@ def _blocks_by_psycopg(connection: Any, sql: str, parameters: Parameters) -> Ite
     """
     import psycopg
 
-    # Whatever the database is kept in.
-    connection.execute("SET client_encoding TO 'UTF8'")
+    try:
+        connection.execute(_SETTINGS)
+    except psycopg.DatabaseError:
+        raise NoCopyError from None
     statement = sql
     if parameters is not None:
         values = parameters if isinstance(parameters, Mapping) else list(parameters)
@@ -160,9 +193,15 @@ def _blocks_by_psycopg2(connection: Any, sql: str, parameters: Parameters) -> It
     """The same for psycopg2, which does not hand out rows but wants a file to write them to."""
     import psycopg2
 
-    connection.set_client_encoding("UTF8")
     cursor = connection.cursor()
-    statement = sql.encode() if parameters is None else cursor.mogrify(sql, parameters)
+    statement = sql.encode()
+    if parameters is not None:
+        codec = psycopg2.extensions.encodings[connection.encoding]
+        statement = cursor.mogrify(sql, parameters).decode(codec).encode()
+    try:
+        cursor.execute(_SETTINGS)
+    except psycopg2.DatabaseError:
+        raise NoCopyError from None
     with _pushed(lambda put: cursor.copy_expert(_copy(statement), put), connection.cancel) as queue:
         is_first = True
         while (block := queue.get()) is not None:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.hooks import postgres_copy
 from airflow_am_provider.hooks.partition_query import partition_query
+from airflow_am_provider.hooks.sql_errors import without_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,8 +42,9 @@ def read_sql(
     :param parameters: values for its placeholders, as the driver wants them.
     :param rows_per_fetch: rows fetched at a time; this bounds the memory.
     :raises ConfigurationError: when the statement gives no rows at all, such as an UPDATE.
+    :raises DataError: when PostgreSQL stumbles over a value; other errors are the driver's own.
     """
-    with closing(hook.get_conn()) as connection:
+    with closing(hook.get_conn()) as connection, without_values():
         driver = _driver(connection)
         names = _copied_columns(connection, driver, sql, parameters)
         if names:
@@ -50,7 +52,7 @@ def read_sql(
                 yield from postgres_copy.copy_rows(connection, driver, sql, parameters, names)
                 return
             except postgres_copy.NoCopyError:
-                connection.rollback()
+                pass
         yield from _fetch_all(connection, driver, sql, parameters, rows_per_fetch)
 
 
@@ -83,7 +85,7 @@ def _copied_columns(
     connection: Any, driver: str, sql: str, parameters: Mapping[str, Any] | Iterable[Any] | None
 ) -> list[str]:
     """The query's columns if they can be copied; looking runs nothing of the query."""
-    if driver not in postgres_copy.DRIVERS:
+    if driver not in postgres_copy.DRIVERS or postgres_copy.keeps_bytes(connection, driver):
         return []
     with closing(_streaming_cursor(connection, driver)) as cursor:
         _execute(cursor, sql, parameters)
@@ -199,5 +201,7 @@ def _as_text(values: Sequence[Any]) -> pa.Array:
 def _text(value: Any) -> str | bytes | None:
     if value is None:
         return None
+    if isinstance(value, Decimal):
+        return format(value, "f")  # as databases print it, never 1E-7
     is_binary = isinstance(value, bytes | bytearray | memoryview)
     return bytes(value) if is_binary else str(value)

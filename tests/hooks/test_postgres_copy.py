@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.hooks import postgres_copy
 from airflow_am_provider.hooks.sql import read_sql
 
@@ -127,8 +128,44 @@ class TestWhatIsCopied:
         sql = "SELECT 1 / (n - 150000) AS id, repeat('x', 99) FROM generate_series(1, 200000) n"
         batches = read_sql(crm, sql)
         assert next(batches).num_rows > 0
-        with pytest.raises(ERRORS, match="division by zero"):
+        with pytest.raises(DataError, match=r"DivisionByZero \(SQLSTATE 22012\)"):
             list(batches)
+
+    def test_a_byte_order_mark_is_part_of_a_value(self, crm: DbApiHook) -> None:
+        mark = "\ufeff".encode()
+        found = rows(crm, r"SELECT U&'\FEFFu1' AS id UNION ALL SELECT U&'\FEFFu2'")
+        assert found == [(mark + b"u1",), (mark + b"u2",)]
+        assert rows(crm, r"SELECT U&'\FEFF' AS id") == [(mark,)]
+
+    def test_a_comment_behind_the_semicolon(self, crm: DbApiHook) -> None:
+        assert rows(crm, "SELECT 'a' AS id ; -- all; of it\n-- and more") == [(b"a",)]
+
+    def test_what_the_hook_has_set_stays_set(self, crm: DbApiHook, postgres: Postgres) -> None:
+        with administrator(postgres) as cursor:
+            cursor.execute("CREATE SCHEMA IF NOT EXISTS tenant")
+            cursor.execute("CREATE TABLE IF NOT EXISTS tenant.whose AS SELECT 'tenant' AS id")
+        connect = crm.get_conn
+
+        def get_conn() -> Any:
+            connection = connect()
+            connection.cursor().execute("SET search_path TO tenant")
+            return connection
+
+        crm.get_conn = get_conn  # type: ignore[method-assign]
+        assert rows(crm, "SELECT id FROM whose") == [(b"tenant",)]
+
+    def test_rows_come_in_the_same_order_every_time(
+        self, crm: DbApiHook, postgres: Postgres
+    ) -> None:
+        with administrator(postgres) as cursor:
+            cursor.execute(
+                "CREATE TABLE IF NOT EXISTS wide AS SELECT n::text AS id, repeat('x', 90) AS pad, "
+                "(n % 100)::text AS t FROM generate_series(1, 300000) n"
+            )
+            cursor.execute("ALTER TABLE wide SET (parallel_workers = 4)")
+        first, *others = (rows(crm, "SELECT id FROM wide WHERE t = '15'") for _ in range(3))
+        assert len(first) == 3000
+        assert all(other == first for other in others)
 
     def test_reading_may_stop_early(self, crm: DbApiHook, postgres: Postgres) -> None:
         sql = "SELECT generate_series(1, 100000000), repeat('x', 99) -- stopped early"
@@ -157,6 +194,46 @@ class TestWhatIsCopied:
 def test_types_that_drivers_print_otherwise_are_fetched(crm: DbApiHook) -> None:
     (row,) = rows(crm, "SELECT true AS flag, ARRAY[1, 2] AS traits, 'a' AS id")
     assert row == (True, [1, 2], "a")
+
+
+def test_the_words_of_the_database_about_a_value_are_left_out(crm: DbApiHook) -> None:
+    for more in ("", ", true AS flag"):
+        with pytest.raises(DataError) as caught:
+            rows(crm, f"SELECT t::int AS id{more} FROM (VALUES ('jane@example.com')) v(t)")
+        assert "jane" not in str(caught.value)
+        assert "InvalidTextRepresentation (SQLSTATE 22P02)" in str(caught.value)
+        assert caught.value.__suppress_context__
+
+
+def test_a_fallback_keeps_what_the_hook_has_set(
+    crm: DbApiHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = crm.get_conn
+
+    def get_conn() -> Any:
+        connection = connect()
+        connection.cursor().execute("SET application_name TO 'tenant'")
+        return connection
+
+    crm.get_conn = get_conn  # type: ignore[method-assign]
+    monkeypatch.setattr(postgres_copy, "_copy", lambda statement: b"COPIER " + statement)
+    assert rows(crm, "SELECT current_setting('application_name') AS id") == [("tenant",)]
+
+
+def test_a_database_that_knows_no_encoding_hands_out_its_bytes(
+    connect: Callable[..., DbApiHook], postgres: Postgres
+) -> None:
+    with administrator(postgres) as cursor:
+        cursor.execute("DROP DATABASE IF EXISTS raw")
+        cursor.execute("CREATE DATABASE raw ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    assert rows(connect("raw"), "SELECT 'a' AS id") in ([("a",)], [(b"a",)])
+
+
+def test_numbers_read_the_same_by_copy_and_by_cursor(crm: DbApiHook) -> None:
+    sql = "SELECT 0.0000001::numeric AS id, 1e20::numeric AS big"
+    texts = [("0.0000001", "100000000000000000000")]
+    assert [tuple(value.decode() for value in row) for row in rows(crm, sql)] == texts
+    assert [row[:2] for row in rows(crm, f"{sql}, true AS flag")] == texts
 
 
 def test_looking_at_the_columns_runs_nothing(crm: DbApiHook, postgres: Postgres) -> None:
