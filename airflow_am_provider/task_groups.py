@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import TaskGroup
 from airflow.providers.standard.operators.empty import EmptyOperator
 
+from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.upload import UploadOperator
+from airflow_am_provider.operators.values import whole_number
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 
 if TYPE_CHECKING:
@@ -104,8 +106,11 @@ def _staged(
     if count is None or "partition" in arguments:
         task = operator(task_id=task_id, **arguments)
         return task, task
+    count = whole_number("partitions", count)
+    if count < 1:
+        raise ConfigurationError(f"partitions: {count}, but at least 1 is needed")
     partitions = operator.partial(task_id=f"{task_id}_partition", **arguments).expand(
-        partition=list(range(int(count)))
+        partition=list(range(count))
     )
     shared = {name: arguments[name] for name in _COMBINING if name in arguments}
     combine = CombinePartitionsOperator(task_id=task_id, partitions=partitions.output, **shared)

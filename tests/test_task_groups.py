@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from airflow.providers.common.compat.sdk import DAG
 
+from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.task_groups import deliver
 
 DATA: dict[str, Any] = {
@@ -89,3 +91,9 @@ def test_partitions_are_formatted_by_mapped_tasks_and_combined_into_one_delivery
     assert dag.get_task("deliver.upload").upstream_task_ids == {"deliver.format"}
     assert dag.get_task("deliver.extract_ids_partition").upstream_task_ids == {"deliver.start"}
     assert dag.get_task("deliver.upload_ids").upstream_task_ids == {"deliver.extract_ids"}
+
+
+def test_no_partitions_at_all_are_refused_when_the_dag_is_read() -> None:
+    # Mapped over nothing, every task would be skipped and the run be green.
+    with pytest.raises(ConfigurationError, match="partitions: 0, but at least 1 is needed"):
+        made(partitions=0)

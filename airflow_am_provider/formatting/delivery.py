@@ -134,12 +134,16 @@ def attempt_folder(kind: str, now: datetime) -> str:
     return f"deliveries/{kind}/attempts/{now:%Y-%m-%d}-{uuid.uuid4().hex[:12]}"
 
 
-def stage_content(content: Content, storage: Storage, *, now: datetime) -> Manifest:
+def stage_content(
+    content: Content, storage: Storage, *, now: datetime, is_shared: bool = False
+) -> Manifest:
     """Make a delivery of what was formatted, unless it is one already.
 
     :param content: what was formatted.
     :param storage: the staging location.
     :param now: the time, in UTC; the names' timestamp is taken from it.
+    :param is_shared: whether other tasks or deliveries may count on the same files, as on those of
+        a partition: none is deleted then.
     :return: the manifest; without parts when no row was written.
     :raises DataError: when the delivery was sent in part, and what is gone of it cannot be made
         again.
@@ -166,7 +170,7 @@ def stage_content(content: Content, storage: Storage, *, now: datetime) -> Manif
     if result.parts:
         staged = _staged_already(storage, path)
         if staged is not None:
-            return _staged_again(storage, result, staged, manifest)
+            return _staged_again(storage, result, staged, manifest, is_shared=is_shared)
         name = _reserved_name(content.name, storage, delivery_id, int(now.timestamp()))
         manifest = replace(manifest, parts=named_parts(result, name))
     if storage.create(path, _text(manifest)):
@@ -180,7 +184,7 @@ def stage_content(content: Content, storage: Storage, *, now: datetime) -> Manif
         return manifest
     if manifest.parts:
         storage.delete(f"{_NAMES}/{_reservation(manifest.file_name)}")
-    return _given_back(storage, result, staged)
+    return _given_back(storage, result, staged, is_shared=is_shared)
 
 
 def _kind(name: DataFileName | IdSyncFileName) -> str:
@@ -216,6 +220,8 @@ def _staged_again(
     result: FormattedParts,
     staged: Manifest,
     manifest: Manifest,
+    *,
+    is_shared: bool,
 ) -> Manifest:
     """Go on with the delivery that is staged already; the new parts stand in for lost ones.
 
@@ -223,22 +229,25 @@ def _staged_again(
     """
     try:
         if _is_whole(storage, staged):
-            return _given_back(storage, result, staged)
+            return _given_back(storage, result, staged, is_shared=is_shared)
         record = _sent_record(storage, staged)
         if record is not None and record.sent_at is not None:
             # All of it is there, under its names: nobody needs the parts any more.
-            return _given_back(storage, result, staged)
+            return _given_back(storage, result, staged, is_shared=is_shared)
         again = replace(manifest, parts=named_parts(result, staged.file_name))
         if record is not None and record.parts and _files(again) != _files(staged):
             raise _other_files(storage, staged, record)
     except DataError:
-        _discard(storage, result, but=staged)
+        if not is_shared:
+            _discard(storage, result, but=staged)
         raise
     log.info(
         "Parts of delivery %s are gone from staging: staged again, under the same names",
         staged.delivery_id,
     )
     storage.write_bytes(f"{staged.location}/{MANIFEST_FILE}", _text(again))
+    if is_shared:
+        return again
     kept = {part.path for part in again.parts} | {again.rejects}
     for path in [part.path for part in staged.parts] + [staged.rejects]:
         if path is not None and path not in kept:
@@ -276,14 +285,17 @@ def _text(manifest: Manifest) -> bytes:
     return json.dumps(manifest.to_json(), indent=2).encode()
 
 
-def _given_back(storage: Storage, result: FormattedParts, staged: Manifest) -> Manifest:
+def _given_back(
+    storage: Storage, result: FormattedParts, staged: Manifest, *, is_shared: bool
+) -> Manifest:
     log.info(
         "The same content is staged already as delivery %s, since %s: going on with that one, "
         "under its names",
         staged.delivery_id,
         staged.created_at,
     )
-    _discard(storage, result, but=staged)
+    if not is_shared:
+        _discard(storage, result, but=staged)
     return staged
 
 

@@ -132,6 +132,11 @@ class Manifest:
                 f"manifest: an object was expected, not {type(document).__name__}; pass what a "
                 f"format operator returned"
             )
+        if "partition" in document:
+            raise ConfigurationError(
+                "manifest: one partition of a delivery; put CombinePartitionsOperator between the "
+                "format task and this one"
+            )
         if document.get("version") != MANIFEST_VERSION:
             raise ConfigurationError(
                 f"manifest: version {document.get('version')!r} cannot be read, only "

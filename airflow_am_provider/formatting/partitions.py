@@ -118,7 +118,8 @@ def combine(
     :param now: the time, in UTC; the names' timestamp is taken from it.
     :return: the manifest; without parts when no partition has any.
     :raises ConfigurationError: when one is missing or there twice, or they do not belong together.
-    :raises DataError: when more rows are set aside than allowed; nothing is staged then.
+    :raises DataError: when more rows are set aside than allowed, or a part is gone; nothing is
+        staged then.
     """
     ordered = sorted(partitions, key=lambda one: one.partition.number)
     _check_complete(ordered)
@@ -129,6 +130,7 @@ def combine(
             f"{storage.url}; format and combine with the same connection"
         )
     folder = attempt_folder(first.content.kind, now)
+    _check_there(ordered, storage)
     results = [one.content.result for one in ordered]
     reasons: Counter[str] = Counter()
     for result in results:
@@ -152,7 +154,7 @@ def combine(
         rejects=rejects,
     )
     content = replace(first.content, folder=folder, result=together)
-    return stage_content(content, storage, now=now)
+    return stage_content(content, storage, now=now, is_shared=True)
 
 
 def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
@@ -181,6 +183,16 @@ def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
                 f"partitions: {fact} differs between them: "
                 f"{' and '.join(sorted(map(str, values)))}; they are not of one delivery"
             )
+
+
+def _check_there(ordered: Sequence[FormattedPartition], storage: Storage) -> None:
+    for one in ordered:
+        for part in one.content.result.parts:
+            if storage.size(part.path) != part.compressed_bytes:
+                raise DataError(
+                    f"partition {one.partition}: {storage.url}/{part.path} is gone or has another "
+                    f"size; nothing was staged. Clear that mapped task"
+                )
 
 
 def _join_rejects(ordered: Sequence[FormattedPartition], storage: Storage, path: str) -> str | None:

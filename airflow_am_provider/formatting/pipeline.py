@@ -21,6 +21,7 @@ from airflow_am_provider.audience_manager.companions import REJECTS_FILE
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
 from airflow_am_provider.audience_manager.names import Encoding
 from airflow_am_provider.formatting.acceptance import (
+    ENOUGH_VALUES,
     PersonalDataWatch,
     check_set_aside,
     limit,
@@ -57,12 +58,15 @@ class FormatOptions:
     :param max_set_aside: how many rows may be set aside: a whole number is a count, a
         fraction from 0.0 to 1.0 a share of the rows read. Duplicates and rows without items
         do not count, since nothing is lost with them.
+    :param is_share: whether the rows are a share of a source's, of which a few say nothing about
+        a column.
     :raises ConfigurationError: when ``max_set_aside`` is neither.
     """
 
     encoding: Encoding = Encoding.GZIP
     sizes: PartSizes = field(default_factory=PartSizes)
     max_set_aside: int | float = DEFAULT_MAX_SET_ASIDE
+    is_share: bool = False
 
     def __post_init__(self) -> None:
         limit("max_set_aside", self.max_set_aside)
@@ -160,7 +164,7 @@ class _Run:
         last = self._writer.finish()
         if last is not None:
             self._take(last)
-        self._watch.check()
+        self._watch.check(at_least=ENOUGH_VALUES if self._options.is_share else 1)
         self._behind.close()
         self._writers[0].close()
         self._take_out_repeats()

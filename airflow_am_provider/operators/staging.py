@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseHook, 
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.formatting.acceptance import ON_EMPTY, limit, nothing_to_send
-from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
+from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID, get_connection
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.placeholders import asks_for
 from airflow_am_provider.links import StagingLink
@@ -61,8 +61,8 @@ class StageDeliveryOperator(BaseOperator):
     :param partition_by: SQL expression that the rows are divided by, on the columns of ``sql``; it
         must be the same for all rows of a user ID. By default the ID's own column. Understood for
         PostgreSQL; for other databases ask for ``partition`` and ``partitions`` in ``sql`` as for
-        the window, such as ``WHERE MOD(number, %(partitions)s) = %(partition)s``. Files are divided
-        by the ID's column always, and each task reads all of them.
+        the window, such as ``WHERE MOD(ABS(COALESCE(number, 0)), %(partitions)s) = %(partition)s``.
+        Files are divided by the ID's column always, and each task reads all of them.
     :param compression: ``gzip``, or ``none``.
     :param part_bytes: size in bytes, uncompressed, at which the next part begins.
     :param compressed_part_bytes: size in bytes, compressed, at which the next part begins.
@@ -152,14 +152,15 @@ class StageDeliveryOperator(BaseOperator):
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             writer, options = self.line_writer(), self._options()
             # What is allowed of all rows says nothing of a share of them.
-            a_share = options if partition is None else replace(options, max_set_aside=1.0)
+            if partition is not None:
+                options = replace(options, max_set_aside=1.0, is_share=True)
             window_start, window_end = window.in_utc
             staging, now = hook.staging(), datetime.now(UTC)
             content = format_content(
                 self._batches(hook, writer.columns, window, count, partition),
                 writer,
                 staging,
-                a_share,
+                options,
                 scope=Scope(
                     destination=hook.destination_name,
                     window_start=window_start,
@@ -183,7 +184,7 @@ class StageDeliveryOperator(BaseOperator):
             partition=partition,
             staging=staging.url,
             content=content,
-            max_set_aside=options.max_set_aside,
+            max_set_aside=limit("max_set_aside", self.max_set_aside),
         ).to_json()
 
     def _partition(self, window: Window) -> tuple[int | None, Partition | None]:
@@ -272,9 +273,12 @@ class StageDeliveryOperator(BaseOperator):
 
         if not self.conn_id:
             raise ConfigurationError("conn_id: missing; name the connection that sql runs on")
+        get_connection(self.conn_id, asked_by="conn_id")
         hook = BaseHook.get_hook(self.conn_id)
         parameters = with_window(sql, self.parameters, window)
         if count is None:
+            if asks_for(sql, "partition") or asks_for(sql, "partitions"):
+                raise ConfigurationError("partitions: missing, and sql asks for partition")
             return read_sql(hook, sql, parameters)
         numbers = range(count) if partition is None else [partition.number]
         return read_partitions(

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.partitions import CombinePartitionsOperator
+from airflow_am_provider.operators.upload import UploadOperator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,9 +156,43 @@ def test_the_same_again_is_the_same_delivery_and_nothing_of_it_is_deleted(stagin
     assert combined(partitions) == first
     assert combined(formatted()) == first
     assert len(lines_of(staging, first["parts"])) == first["rows_written"]
-    # What the second attempt wrote is not left lying about.
-    files = {path.relative_to(staging).as_posix() for path in staging.rglob("*.gz")}
-    assert files == {part["path"] for part in first["parts"]}
+
+
+def test_what_another_delivery_counts_on_is_never_deleted(staging: Path) -> None:
+    one, two, three = formatted()
+    first = combined([one, two, three])
+    again = formatted()
+    assert combined(again) == first
+    # The tasks that formatted again go on with what they wrote, whatever is cleared next.
+    other = format_task(
+        partitions=COUNT, partition=1, sql="SELECT id, '9' AS traits FROM partitioned"
+    ).execute(CONTEXT)
+    mixed = combined([again[0], other, again[2]])
+    assert mixed["delivery_id"] != first["delivery_id"]
+    assert len(lines_of(staging, mixed["parts"])) == mixed["rows_written"]
+    assert len(lines_of(staging, first["parts"])) == first["rows_written"]
+
+
+def test_a_part_that_is_gone_is_named_and_nothing_is_staged(staging: Path) -> None:
+    partitions = formatted()
+    part = partitions[1]["parts"][0]["path"]
+    (staging / part).unlink()
+    with pytest.raises(AirflowFailException, match=f"partition 1 of 0 to 2: .*{part} is gone"):
+        combined(partitions)
+    assert not list(staging.rglob("manifest.json"))
+
+
+def test_one_address_in_a_small_share_is_set_aside_as_in_the_whole(staging: Path) -> None:
+    sql = (
+        "SELECT 'u' || n AS id, '1' AS traits FROM generate_series(1, 50) n "
+        "UNION ALL SELECT 'jane@example.com', '1'; -- all of them"
+    )
+    partitions = [
+        format_task(sql=sql, partitions=64, partition=number).execute(CONTEXT)
+        for number in range(64)
+    ]
+    manifest = combined(partitions)
+    assert (manifest["rows_written"], manifest["rows_set_aside"]) == (50, 1)
 
 
 def test_a_partition_formatted_again_alone_changes_nothing(staging: Path) -> None:
@@ -232,6 +267,11 @@ class TestWhatIsRefused:
             combined([one, other, three])
         assert two["partition"] == 1
 
+    def test_a_partition_where_a_delivery_is_needed(self, staging: Path) -> None:
+        upload = UploadOperator(task_id="upload", manifest=formatted()[0])
+        with pytest.raises(AirflowFailException, match="put CombinePartitionsOperator between"):
+            upload.execute(CONTEXT)
+
     def test_a_whole_delivery(self, staging: Path) -> None:
         with pytest.raises(AirflowFailException, match="which needs no combining"):
             combined(format_task().execute(CONTEXT))
@@ -246,6 +286,11 @@ class TestWhatIsRefused:
                 {"partitions": 3, "partition": 0, "conn_id": "lite"},
                 "partitions: how to divide rows of .* by a hash is not known here",
             ),
+            (
+                {"sql": "SELECT 1 AS id WHERE 1 = %(partition)s"},
+                "partitions: missing, and sql asks for partition",
+            ),
+            ({"conn_id": "nobody"}, "conn_id: Airflow has no connection 'nobody'"),
             (
                 {"partitions": 3, "partition": 0, "sql": "SELECT 1 AS id WHERE 1 = %(partition)s"},
                 "both are needed, by name, or rows would be left out",
