@@ -46,10 +46,9 @@ def run(args: argparse.Namespace) -> int:
         rows = read_table(file, source.file_name, writer.columns, delimiter=args.delimiter)
         manifest = make_delivery(rows, writer, directory, options, now=datetime.now(UTC))
     if not manifest.parts and args.on_empty == "fail":
-        rejects = f". Rows set aside are listed in {directory / manifest.rejects}"
-        raise DataError(
-            f"{nothing_to_send(manifest)}; --on-empty fail{rejects if manifest.rejects else ''}"
-        )
+        rejects = manifest.rejects
+        listed = f". Rows set aside are listed in {directory / rejects}" if rejects else ""
+        raise DataError(f"{nothing_to_send(manifest)}; --on-empty fail{listed}")
     if args.json:
         # The stored manifest has paths relative to its directory, which may be moved. Here
         # they are whole, so that they lead to the files from anywhere.
