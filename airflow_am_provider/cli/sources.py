@@ -50,8 +50,10 @@ class Place(Protocol):
 def place_of(path: str) -> Place:
     """Where a path leads to.
 
-    :raises ConfigurationError: when it is ``s3://`` without a bucket.
+    :raises ConfigurationError: when it is empty, or ``s3://`` without a bucket.
     """
+    if not path:
+        raise ConfigurationError("an empty path; a file, a folder or s3://bucket/key is expected")
     if not path.startswith(S3):
         return Disk()
     bucket = path.removeprefix(S3).partition("/")[0]

@@ -10,6 +10,7 @@ from airflow_am_provider.operators.staging import StageDeliveryOperator
 from airflow_am_provider.operators.values import (
     choice,
     flag,
+    name,
     names,
     names_by_column,
     optional_whole_number,
@@ -120,16 +121,16 @@ class FormatDataFileOperator(StageDeliveryOperator):
                 dpid=whole_number("dpid", self.dpid),
                 target_dpid=optional_whole_number("target_dpid", self.target_dpid),
                 mode=choice("mode", self.mode, Mode),
-                id_column=self.id_column,
+                id_column=name("id_column", self.id_column),
                 id_kind=id_kind(self.id_kind) if self.id_kind else None,
-                traits_columns=names(self.traits_column),
-                removed_traits_columns=names(self.removed_traits_column),
-                ic_columns=names(self.ic_column),
+                traits_columns=names("traits_column", self.traits_column),
+                removed_traits_columns=names("removed_traits_column", self.removed_traits_column),
+                ic_columns=names("ic_column", self.ic_column),
                 trait_flags={
                     column: whole_number(f"trait_flags[{column!r}]", trait)
                     for column, trait in (self.trait_flags or {}).items()
                 },
-                signal_columns=names_by_column(self.signal_columns),
+                signal_columns=names_by_column("signal_columns", self.signal_columns),
                 remove_all_of_users_without_items=flag(
                     "remove_all_of_users_without_items", self.remove_all_of_users_without_items
                 ),

@@ -88,9 +88,9 @@ class IdSyncExtractOperator(StageDeliveryOperator):
         spec = IdSyncSpec(
             master_dpid=whole_number("master_dpid", self.master_dpid),
             dpids=whole_numbers("dpids", self.dpids),
-            columns=names(self.columns),
+            columns=names("columns", self.columns),
             prefix=choice("prefix", self.prefix, IdSyncPrefix),
-            hash_columns=names(self.hash_columns),
+            hash_columns=names("hash_columns", self.hash_columns),
             allow_crm_master=flag("allow_crm_master", self.allow_crm_master),
         )
         if spec.prefix is IdSyncPrefix.C2C_ID:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from enum import StrEnum
 
     Choice = TypeVar("Choice", bound=StrEnum)
@@ -65,22 +64,42 @@ def flag(place: str, value: object) -> bool:
         raise ConfigurationError(f"{place}: {value!r} is neither true nor false") from None
 
 
-def names(values: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Column names: one, several, or none."""
+def name(place: str, value: object) -> str:
+    """One column's name.
+
+    :param place: the parameter's name, for the message.
+    :raises ConfigurationError: when it is none.
+    """
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"{place}: {value!r} is not the name of a column")
+    return value
+
+
+def names(place: str, values: object) -> tuple[str, ...]:
+    """Column names: one, several, or none.
+
+    :raises ConfigurationError: when something else is among them.
+
+    >>> names("traits_column", "traits"), names("traits_column", None)
+    (('traits',), ())
+    """
     if values is None or values == "":
         return ()
-    return (values,) if isinstance(values, str) else tuple(values)
+    several = values if isinstance(values, list | tuple) else [values]
+    return tuple(name(place, value) for value in several)
 
 
-def names_by_column(values: str | Iterable[str] | Mapping[str, str] | None) -> dict[str, str]:
+def names_by_column(place: str, values: object) -> dict[str, str]:
     """Columns and what each is called at Adobe; a plain list keeps the columns' names.
 
-    >>> names_by_column(["city"])
+    :raises ConfigurationError: when something else than names is among them.
+
+    >>> names_by_column("signal_columns", ["city"])
     {'city': 'city'}
     """
     if isinstance(values, Mapping):
-        return dict(values)
-    return {name: name for name in names(values)}
+        return {name(place, column): name(place, key) for column, key in values.items()}
+    return {column: column for column in names(place, values)}
 
 
 def choice(place: str, value: object, options: type[Choice]) -> Choice:

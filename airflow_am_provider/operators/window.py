@@ -91,6 +91,10 @@ def with_window(
     :raises ConfigurationError: when the query asks for a window and the run has none, or for the
         end of it that is open.
     """
+    if not isinstance(parameters, Mapping | list | tuple | None):
+        raise ConfigurationError(
+            f"parameters: a dict or a list was expected, not {type(parameters).__name__}"
+        )
     asked = [name for name in ("window_start", "window_end") if asks_for(sql, name)]
     if not asked or not isinstance(parameters, Mapping | None):
         return parameters

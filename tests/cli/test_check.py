@@ -423,3 +423,11 @@ def test_colour_is_for_terminals_and_not_with_no_color(
     monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
     assert main(["check", NAME]) == 0
     assert ("\x1b[32m" in capsys.readouterr().out) is is_coloured
+
+
+def test_an_empty_path_is_wrong_use_and_not_the_folder_one_is_in(folder, capsys):
+    (folder / NAME).write_bytes(GOOD)
+    assert main(["check", ""]) == 2
+    assert (
+        "an empty path; a file, a folder or s3://bucket/key is expected" in capsys.readouterr().err
+    )

@@ -316,3 +316,19 @@ def test_files_are_read_from_object_storage(
         sql=None, conn_id=None, source="s3://exports/day/", source_conn_id="exports"
     ).execute(context())
     assert text_of(staging, manifest) == b"c1\td_sid=1,d_sid=9\nc2\td_sid=2,d_sid=9\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"id_column": None}, "id_column: None is not the name of a column"),
+        ({"traits_column": 5}, "traits_column: 5 is not the name of a column"),
+        ({"signal_columns": {"city": 7}}, "signal_columns: 7 is not the name of a column"),
+        ({"parameters": "x"}, "parameters: a dict or a list was expected, not str"),
+    ],
+)
+def test_parameters_of_another_type_are_named_and_not_tried_again(
+    staging: Path, crm: sqlite3.Connection, arguments: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=said):
+        data_file(**arguments).execute(context())
