@@ -46,6 +46,8 @@ def stage(
         kind="data",
         staging=staging.url,
         location=location,
+        destination="production/acme",
+        removes=False,
         rows_read=rows + 5,
         rows_written=rows,
         rows_set_aside=5,

@@ -33,6 +33,7 @@ def manifest():
     part = Part(path="p", file_name=NAME, lines=2, bytes=9, compressed_bytes=9, sha256="0" * 64)
     return Manifest(
         delivery_id="0a1b", kind="data", staging="/staging", location="deliveries/data/0a1b",
+        destination="production/acme", removes=False,
         rows_read=2, rows_written=2, rows_set_aside=0, created_at="2026-11-24T00:00:00+00:00",
         parts=(part,),
     )  # fmt: skip

@@ -69,6 +69,8 @@ def make_delivery(
         kind="id_sync" if isinstance(name, IdSyncFileName) else "data",
         staging=storage.url,
         location=".",
+        destination="",
+        removes=writer.removes,
         rows_read=result.rows_read,
         rows_written=result.rows_written,
         rows_set_aside=result.rows_set_aside,

@@ -131,6 +131,11 @@ class DataLineWriter:
     max_lines_per_user: int | None = limits.MAX_LINES_PER_USER
     one_line_per_user = False
 
+    @property
+    def removes(self) -> bool:
+        """Whether order counts: an ``.overwrite`` replaces, ``d_unsid`` takes away."""
+        return self.spec.mode is Mode.OVERWRITE or bool(self.spec.removed_traits_columns)
+
     def __init__(self, spec: DataFileSpec) -> None:
         self.spec = spec
 

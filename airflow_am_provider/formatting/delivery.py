@@ -15,12 +15,12 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from airflow_am_provider.audience_manager.companions import MANIFEST_FILE, SENT_FILE
+from airflow_am_provider.audience_manager.companions import MANIFEST_FILE
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.audience_manager.names import Encoding, IdSyncFileName
 from airflow_am_provider.formatting.manifest import Manifest, Part
 from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
-from airflow_am_provider.formatting.sent_record import SentRecord
+from airflow_am_provider.formatting.sent_record import SendingFiles, read_sent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.audience_manager.names import DataFileName
     from airflow_am_provider.formatting.lines import LineWriter
+    from airflow_am_provider.formatting.sent_record import SentRecord
     from airflow_am_provider.formatting.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -61,12 +62,14 @@ class Content:
     """Parts that lie in staging and are no delivery yet.
 
     :param name: the name that they will have, but for its timestamp and split number.
+    :param removes: whether lines may take something away from users.
     :param scope: what the content is said of.
     :param folder: where this attempt wrote, relative to the storage.
     :param result: what it wrote.
     """
 
     name: DataFileName | IdSyncFileName
+    removes: bool
     scope: Scope
     folder: str
     result: FormattedParts
@@ -126,7 +129,7 @@ def format_content(
     name = writer.file_name(_NO_TIMESTAMP).packed(options.encoding)
     folder = attempt_folder(_kind(name), now)
     result = format_rows(batches, writer, storage, folder, options)
-    return Content(name=name, scope=scope, folder=folder, result=result)
+    return Content(name=name, removes=writer.removes, scope=scope, folder=folder, result=result)
 
 
 def attempt_folder(kind: str, now: datetime) -> str:
@@ -157,6 +160,8 @@ def stage_content(
         kind=content.kind,
         staging=storage.url,
         location=location,
+        destination=content.scope.destination,
+        removes=content.removes,
         window_start=content.scope.window_start,
         window_end=content.scope.window_end,
         rows_read=result.rows_read,
@@ -230,7 +235,7 @@ def _staged_again(
     try:
         if _is_whole(storage, staged):
             return _given_back(storage, result, staged, is_shared=is_shared)
-        record = _sent_record(storage, staged)
+        record = read_sent(storage, staged, SendingFiles(location=staged.location))
         if record is not None and record.sent_at is not None:
             # All of it is there, under its names: nobody needs the parts any more.
             return _given_back(storage, result, staged, is_shared=is_shared)
@@ -257,12 +262,6 @@ def _staged_again(
 
 def _is_whole(storage: Storage, staged: Manifest) -> bool:
     return all(storage.size(part.path) == part.compressed_bytes for part in staged.parts)
-
-
-def _sent_record(storage: Storage, staged: Manifest) -> SentRecord | None:
-    path = f"{staged.location}/{SENT_FILE}"
-    content = storage.read_bytes(path)
-    return None if content is None else SentRecord.from_json(content, f"{storage.url}/{path}")
 
 
 def _files(manifest: Manifest) -> list[Part]:

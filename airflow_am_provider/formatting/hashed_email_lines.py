@@ -50,6 +50,7 @@ class HashedEmailLineWriter:
     """
 
     max_lines_per_user = None
+    removes = False
     one_line_per_user = True
 
     def __init__(self, spec: IdSyncSpec) -> None:

@@ -117,6 +117,7 @@ class IdSyncLineWriter:
 
     # The rule of 200 lines is one of data files.
     max_lines_per_user = None
+    removes = False
     one_line_per_user = False
 
     def __init__(self, spec: IdSyncSpec) -> None:

@@ -81,6 +81,11 @@ class LineWriter(Protocol):
         ...
 
     @property
+    def removes(self) -> bool:
+        """Whether lines may take something away from users, so that their order counts."""
+        ...
+
+    @property
     def one_line_per_user(self) -> bool:
         """Whether all rows of a user are joined into one line, and so must follow each other."""
         ...

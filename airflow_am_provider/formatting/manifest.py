@@ -50,6 +50,10 @@ class Manifest:
     :param kind: ``data`` or ``id_sync``.
     :param staging: the staging location, for people: ``s3://bucket/prefix`` or a path.
     :param location: the delivery's folder, relative to the staging location.
+    :param destination: where it goes, such as ``production/acme``; empty for files that a person
+        sends.
+    :param removes: whether it may take something away from users: an ``.overwrite``, or lines with
+        ``d_unsid``. Deliveries that only add may arrive in any order.
     :param window_start: first moment of the data's window as ISO 8601, or None.
     :param window_end: first moment after the data's window as ISO 8601, or None.
     :param rows_read: rows the source gave.
@@ -65,6 +69,9 @@ class Manifest:
     kind: str
     staging: str
     location: str
+    destination: str = ""
+    # Where nothing is said, order counts: that is the safe reading.
+    removes: bool = True
     rows_read: int
     rows_written: int
     rows_set_aside: int

@@ -62,6 +62,7 @@ class FormattedPartition:
             "partition": self.partition.number,
             "partitions": self.partition.count,
             "name": str(self.content.name),
+            "removes": self.content.removes,
             "scope": asdict(self.content.scope),
             "staging": self.staging,
             "location": self.content.folder,
@@ -95,6 +96,7 @@ class FormattedPartition:
                 staging=document["staging"],
                 content=Content(
                     name=name,
+                    removes=document["removes"],
                     scope=Scope(**document["scope"]),
                     folder=document["location"],
                     result=FormattedParts(
@@ -173,6 +175,7 @@ def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
     facts: dict[str, set[Any]] = {
         "partitions": {one.partition.count for one in ordered},
         "name": {str(one.content.name) for one in ordered},
+        "removes": {one.content.removes for one in ordered},
         "scope": {one.content.scope for one in ordered},
         "staging": {one.staging for one in ordered},
         "max_set_aside": {one.max_set_aside for one in ordered},

@@ -50,12 +50,18 @@ class Destination(Protocol):
         ...
 
     def send(
-        self, manifest: Manifest, staging: Folder, *, clock: Callable[[], datetime] = utc_now
+        self,
+        manifest: Manifest,
+        staging: Folder,
+        *,
+        sending: int = 1,
+        clock: Callable[[], datetime] = utc_now,
     ) -> SentRecord:
         """Send what of a delivery was not sent yet; its record says what was.
 
         :param manifest: the delivery; it has parts.
         :param staging: where they lie.
+        :param sending: 1, or the number of this repetition: the same bytes under the same names.
         :param clock: the time; the day of the first attempt becomes part of the keys on S3.
         :return: the record, complete.
         :raises DataError: when a staged part is not what the manifest says; it does not appear.
@@ -82,10 +88,15 @@ class S3Destination:
         return f"{self.folder.url}/{self.partner_name}"
 
     def send(
-        self, manifest: Manifest, staging: Folder, *, clock: Callable[[], datetime] = utc_now
+        self,
+        manifest: Manifest,
+        staging: Folder,
+        *,
+        sending: int = 1,
+        clock: Callable[[], datetime] = utc_now,
     ) -> SentRecord:
         """Send; see :class:`Destination`."""
-        book = SentBook(staging, manifest, self.url, clock)
+        book = SentBook(staging, manifest, self.url, clock, sending)
         if _is_sent(book.record):
             return book.record
         _check_staged(manifest, staging)
@@ -93,7 +104,8 @@ class S3Destination:
             if book.record.part(part) is not None:
                 continue
             key = object_key(self.partner_name, book.record.sent_on, part.file_name)
-            if book.is_new or not self._has_arrived(part, key):
+            # What a sending before this one left there says nothing of this one.
+            if book.is_new or sending > 1 or not self._has_arrived(part, key):
                 with _Progress(part):
                     self._upload(part, staging, key)
             book.uploaded(part, f"{self.folder.url}/{key}", is_sent=True)
@@ -138,10 +150,15 @@ class FtpDestination:
     url: str
 
     def send(
-        self, manifest: Manifest, staging: Folder, *, clock: Callable[[], datetime] = utc_now
+        self,
+        manifest: Manifest,
+        staging: Folder,
+        *,
+        sending: int = 1,
+        clock: Callable[[], datetime] = utc_now,
     ) -> SentRecord:
         """Send; see :class:`Destination`."""
-        book = SentBook(staging, manifest, self.url, clock)
+        book = SentBook(staging, manifest, self.url, clock, sending)
         if _is_sent(book.record):
             return book.record
         _check_staged(manifest, staging)
@@ -167,7 +184,7 @@ class FtpDestination:
     def _publish(self, drop: FtpDrop, part: Part, book: SentBook) -> None:
         if book.record.parts[part.file_name].sent_at is not None:
             return
-        if not drop.publish(part.file_name):
+        if not drop.publish(part.file_name) and not book.sent_by_another(part):
             book.forget(part)
             raise TransientError(
                 f"{part.file_name} was uploaded to {self.url} and is gone; the next attempt "

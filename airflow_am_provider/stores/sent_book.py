@@ -1,20 +1,26 @@
-"""Keeps ``sent.json``, the record of what of a delivery was sent.
+"""Keeps the notes of what of a delivery was sent.
 
-It is written before the first part goes and after each one, so that a retry, a cleared task or
-another worker goes on where the last one stopped, under the same names, past midnight too.
+One before the first part goes, one of each part, and one when all is sent, so that a retry, a
+cleared task or another worker goes on where the last one stopped, under the same names, past
+midnight too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.companions import SENT_FILE
 from airflow_am_provider.audience_manager.errors import DataError
-from airflow_am_provider.formatting.sent_record import SentPart, SentRecord
+from airflow_am_provider.formatting.sent_record import (
+    SendingFiles,
+    SentPart,
+    SentRecord,
+    read_note,
+    read_sent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +36,7 @@ class SentBook:
     :param manifest: the delivery.
     :param destination: the folder that its parts go to.
     :param clock: the time.
+    :param sending: which sending of the delivery, from 1.
     """
 
     def __init__(
@@ -38,23 +45,24 @@ class SentBook:
         manifest: Manifest,
         destination: str,
         clock: Callable[[], datetime],
+        sending: int = 1,
     ) -> None:
         self._staging = staging
         self._manifest = manifest
         self._destination = destination
         self._clock = clock
-        self._path = ""
+        self._files = SendingFiles.of(manifest.location, sending)
         self.is_new = True
         self.record = self._begin()
 
     def uploaded(self, part: Part, url: str, *, is_sent: bool) -> None:
-        """Record that a part is at its destination.
+        """Note that a part is at its destination.
 
         :param url: where.
         :param is_sent: whether it has its own name there.
         """
         now = timestamp(self._clock())
-        self._put(
+        self._note(
             SentPart(
                 file_name=part.file_name,
                 destination=url,
@@ -66,19 +74,27 @@ class SentBook:
         )
 
     def sent(self, part: Part) -> None:
-        """Record that an uploaded part has its own name."""
+        """Note that an uploaded part has its own name."""
         known = self.record.parts[part.file_name]
-        self._put(replace(known, sent_at=timestamp(self._clock())))
+        self._note(replace(known, sent_at=timestamp(self._clock())))
+
+    def sent_by_another(self, part: Part) -> bool:
+        """Whether another attempt noted meanwhile that a part has its own name."""
+        note = read_note(self._staging, self._files, part.file_name)
+        return note is not None and note.sent_at is not None
 
     def forget(self, part: Part) -> None:
         """Take back that a part was uploaded."""
+        self._staging.delete(self._files.part(part.file_name))
         parts = {name: kept for name, kept in self.record.parts.items() if name != part.file_name}
-        self._save(replace(self.record, parts=parts))
+        self.record = replace(self.record, parts=parts)
 
     def complete(self) -> SentRecord:
         """Record that all of it was sent."""
-        self._save(replace(self.record, sent_at=timestamp(self._clock())))
-        return self.record
+        record = replace(self.record, sent_at=timestamp(self._clock()))
+        self._staging.write_bytes(self._files.sent, _text(record.to_json()))
+        self.record = record
+        return record
 
     def _begin(self) -> SentRecord:
         """The record that is there, or a new one that fixes the day.
@@ -93,31 +109,27 @@ class SentBook:
             day=now.astimezone(UTC).date().isoformat(),
             begun_at=timestamp(now),
         )
-        for path in self._paths():
-            self._path = path
-            if self._staging.create(self._path, _text(record)):
-                return record
-            content = self._staging.read_bytes(self._path) or b""
-            known = SentRecord.from_json(content, f"{self._staging.url}/{self._path}")
-            if known.destination == self._destination:
+        # For a delivery that went elsewhere before.
+        other = hashlib.sha256(self._destination.encode()).hexdigest()[:12]
+        for files in (
+            self._files,
+            replace(self._files, suffix=f"{self._files.suffix}-{other}"),
+        ):
+            self._files = files
+            known = read_sent(self._staging, self._manifest, files)
+            if known is None:
+                if self._staging.create(files.begun, _text(record.to_json())):
+                    return record
+                known = read_sent(self._staging, self._manifest, files)
+            if known is not None and known.destination == self._destination:
                 self.is_new = False
                 return known
-        raise DataError(f"{self._staging.url}/{self._path}: the record of another destination")
+        raise DataError(f"{self._staging.url}/{files.begun}: the record of another destination")
 
-    def _put(self, part: SentPart) -> None:
-        self._save(replace(self.record, parts={**self.record.parts, part.file_name: part}))
-
-    def _save(self, record: SentRecord) -> None:
-        self._staging.write_bytes(self._path, _text(record))
-        self.record = record
-
-    def _paths(self) -> tuple[str, str]:
-        """The usual one; and another, for a delivery that went elsewhere before."""
-        other = hashlib.sha256(self._destination.encode()).hexdigest()[:12]
-        return (
-            f"{self._manifest.location}/{SENT_FILE}",
-            f"{self._manifest.location}/sent-{other}.json",
-        )
+    def _note(self, note: SentPart) -> None:
+        path = self._files.part(note.file_name)
+        self._staging.write_bytes(path, _text(asdict(note)))
+        self.record = replace(self.record, parts={**self.record.parts, note.file_name: note})
 
 
 def timestamp(now: datetime) -> str:
@@ -129,5 +141,5 @@ def timestamp(now: datetime) -> str:
     return now.astimezone(UTC).isoformat(timespec="seconds")
 
 
-def _text(record: SentRecord) -> bytes:
-    return json.dumps(record.to_json(), indent=2).encode()
+def _text(document: dict[str, object]) -> bytes:
+    return json.dumps(document, indent=2).encode()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyn
 from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.formatting.parts import PartSizes
 from airflow_am_provider.formatting.pipeline import FormatOptions
-from airflow_am_provider.formatting.sent_record import SentPart, SentRecord
+from airflow_am_provider.formatting.sent_record import SendingFiles, SentPart, SentRecord
 from airflow_am_provider.stores import LocalFolder
 from tests.formatting.running import TRAITS, in_pieces, table, users
 
@@ -235,24 +236,29 @@ def lose_the_attempt(folder, manifest):
 
 def record_sent(folder, manifest, *parts, sent_at=None):
     """Write what the upload writes."""
+    files = SendingFiles(location=manifest.location)
+    notes = {
+        part.file_name: SentPart(
+            file_name=part.file_name,
+            destination=f"s3://adobe/acme/{part.file_name}",
+            bytes=part.compressed_bytes,
+            sha256=part.sha256,
+            uploaded_at="2026-07-30T12:00:01+00:00",
+        )
+        for part in parts
+    }
     record = SentRecord(
         delivery_id=manifest.delivery_id,
         destination="s3://adobe/acme",
         day="2026-07-30",
         begun_at="2026-07-30T12:00:00+00:00",
-        sent_at=sent_at,
-        parts={
-            part.file_name: SentPart(
-                file_name=part.file_name,
-                destination=f"s3://adobe/acme/{part.file_name}",
-                bytes=part.compressed_bytes,
-                sha256=part.sha256,
-                uploaded_at="2026-07-30T12:00:01+00:00",
-            )
-            for part in parts
-        },
     )
-    folder.write_bytes(f"{manifest.location}/sent.json", json.dumps(record.to_json()).encode())
+    folder.create(files.begun, json.dumps(record.to_json()).encode())
+    for name, note in notes.items():
+        folder.write_bytes(files.part(name), json.dumps(asdict(note)).encode())
+    if sent_at is not None:
+        whole = replace(record, sent_at=sent_at, parts=notes)
+        folder.write_bytes(files.sent, json.dumps(whole.to_json()).encode())
 
 
 ROWS = [users(10_000), table([("a:b", "1")])]
@@ -276,7 +282,8 @@ def test_parts_gone_from_staging_are_put_back_under_their_names(folder, damage):
             *(part.path for part in again.parts),
             again.rejects,
             f"{again.location}/manifest.json",
-            f"{again.location}/sent.json",
+            f"{again.location}/sending.json",
+            f"{again.location}/sending/{first.parts[0].file_name}.json",
             f"names/ftp_dpm_478_{STAMP}.sync",
         ]
     )

@@ -16,6 +16,7 @@ from airflow_am_provider.audience_manager.errors import (
     DataError,
     TransientError,
 )
+from airflow_am_provider.formatting.manifest import Part
 from airflow_am_provider.hooks.destinations import OBJECT_ARGS, FtpDestination, S3Destination
 from airflow_am_provider.stores import FtpDrop, LocalFolder, S3Folder
 from demo.local.ftp import FtpServer
@@ -79,8 +80,8 @@ def written(destination: S3Destination) -> dict[str, str]:
     return {entry["Key"]: entry["VersionId"] for entry in listed if entry["IsLatest"]}
 
 
-def record(staging: LocalFolder, name: str = "sent.json") -> dict[str, Any]:
-    content = staging.read_bytes(f"deliveries/data/0123456789abcdef0123/{name}")
+def record(staging: LocalFolder) -> dict[str, Any]:
+    content = staging.read_bytes("deliveries/data/0123456789abcdef0123/sent.json")
     found: dict[str, Any] = json.loads(content or b"{}")
     return found
 
@@ -88,12 +89,12 @@ def record(staging: LocalFolder, name: str = "sent.json") -> dict[str, Any]:
 def fail_write(
     monkeypatch: pytest.MonkeyPatch, folder: LocalFolder, at: int, error: BaseException
 ) -> None:
-    """Let the ``at``-th change of the record fail."""
+    """Let the ``at``-th note of what was sent fail."""
     count, write = 0, folder.write_bytes
 
     def write_bytes(path: str, content: bytes) -> None:
         nonlocal count
-        if path.endswith("/sent.json"):
+        if "/sending/" in path or path.endswith("/sent.json"):
             count += 1
             if count == at:
                 raise error
@@ -259,6 +260,36 @@ class TestS3:
         with pytest.raises(DataError, match="nothing is sent under a name twice"):
             to_s3.send(other, staging, clock=lambda: LATE)
 
+    def test_an_attempt_thought_dead_takes_nothing_back(
+        self, staging: LocalFolder, to_s3: S3Destination, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        manifest = stage(staging)
+        upload = S3Destination._upload
+
+        def overtaken(self: S3Destination, part: Part, *args: Any) -> None:
+            upload(self, part, *args)
+            monkeypatch.setattr(S3Destination, "_upload", upload)
+            to_s3.send(manifest, staging, clock=lambda: LATE)
+            raise TransientError("cut, after the next attempt sent all of it")
+
+        monkeypatch.setattr(S3Destination, "_upload", overtaken)
+        with pytest.raises(TransientError):
+            to_s3.send(manifest, staging, clock=lambda: LATE)
+        sent = written(to_s3)
+        assert to_s3.send(manifest, staging).sent_at == "2026-11-05T23:59:58+00:00"
+        assert written(to_s3) == sent
+
+    def test_a_repetition_writes_the_same_bytes_under_the_same_names(
+        self, staging: LocalFolder, to_s3: S3Destination
+    ) -> None:
+        manifest = stage(staging)
+        to_s3.send(manifest, staging, clock=lambda: LATE)
+        first = written(to_s3)
+        again = to_s3.send(manifest, staging, sending=2, clock=lambda: LATE)
+        assert again.sent_at == "2026-11-05T23:59:58+00:00"
+        assert objects(to_s3) == dict(zip(KEYS, map(content_of, NAMES), strict=True))
+        assert not written(to_s3).items() & first.items()
+
     def test_another_destination_has_a_record_of_its_own(
         self, staging: LocalFolder, to_s3: S3Destination
     ) -> None:
@@ -281,7 +312,7 @@ class TestS3:
         assert str(caught.value) == (
             f"{staging.url}/{manifest.location}/sent.json: not a record of sending: version 9 is "
             f"not 1; what was sent is not known, so nothing is sent. Look at the destination, then "
-            f"delete this file to send all parts again under the same names"
+            f"delete this file to send again, under the same names, what it stands for"
         )
 
 
