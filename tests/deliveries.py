@@ -22,6 +22,9 @@ def stage(
     *,
     delivery_id: str = "0123456789abcdef0123",
     lines: int = 1000,
+    destination: str = "",
+    removes: bool = False,
+    window: tuple[str, str] = ("2026-11-04T00:00:00+00:00", "2026-11-05T00:00:00+00:00"),
 ) -> Manifest:
     """Put parts and their manifest into staging."""
     contents = {name: content_of(name) for name in NAMES} if contents is None else contents
@@ -46,14 +49,14 @@ def stage(
         kind="data",
         staging=staging.url,
         location=location,
-        destination="production/acme",
-        removes=False,
+        destination=destination,
+        removes=removes,
         rows_read=rows + 5,
         rows_written=rows,
         rows_set_aside=5,
         set_aside_by_reason={"personal_data": 5},
-        window_start="2026-11-04T00:00:00+00:00",
-        window_end="2026-11-05T00:00:00+00:00",
+        window_start=window[0],
+        window_end=window[1],
         created_at="2026-11-05T01:00:00+00:00",
         parts=tuple(parts),
     )

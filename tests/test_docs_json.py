@@ -15,8 +15,7 @@ from airflow_am_provider.formatting.manifest import Manifest, Part
 from airflow_am_provider.formatting.sent_record import SentRecord
 from airflow_am_provider.hooks.receipt_report import Report
 from airflow_am_provider.hooks.receipts import AcknowledgedBy, Standing
-from airflow_am_provider.hooks.sent_delivery import SentDelivery
-from airflow_am_provider.operators.upload import delivery_json
+from airflow_am_provider.hooks.sent_delivery import SentDelivery, delivery_json
 from tests.docs_pages import (
     codes,
     first_codes,

@@ -17,6 +17,8 @@ MANIFEST_FILE: Final = "manifest.json"
 REJECTS_FILE: Final = "rejects.csv"
 SENT_FILE: Final = "sent.json"
 RECONCILIATION_FILE: Final = "reconciliation.json"
+PICKED_UP_FILE: Final = "picked_up.json"
+ENDED_FILE: Final = "ended.json"
 
 _KEPT: Final = (MANIFEST_FILE, REJECTS_FILE, SENT_FILE, RECONCILIATION_FILE)
 _KEPT_BEHIND_A_NAME: Final = (f".{MANIFEST_FILE}", f".{REJECTS_FILE}")
@@ -25,3 +27,13 @@ _KEPT_BEHIND_A_NAME: Final = (f".{MANIFEST_FILE}", f".{REJECTS_FILE}")
 def is_companion(name: str) -> bool:
     """Whether a file of a folder is none of those that are sent, by its own name."""
     return name in _KEPT or name.endswith(_KEPT_BEHIND_A_NAME) or Marker.parse(name) is not None
+
+
+def numbered(name: str, sending: int) -> str:
+    """A file about one sending of a delivery; the first has the plain name.
+
+    >>> numbered("sent.json", 1), numbered("sent.json", 2)
+    ('sent.json', 'sent-2.json')
+    """
+    base, dot, extension = name.rpartition(".")
+    return name if sending == 1 else f"{base}-{sending}{dot}{extension}"

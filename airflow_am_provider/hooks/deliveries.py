@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.hooks.order_gate import OnOlder, OrderGate
+from airflow_am_provider.hooks.sent_delivery import read_deliveries
 
 if TYPE_CHECKING:
     from airflow_am_provider.formatting.manifest import Manifest
@@ -16,30 +19,65 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def send_delivery(hook: AudienceManagerHook, manifest: Manifest) -> SentRecord:
-    """Send what of a delivery was not sent yet.
+def order_gate(
+    hook: AudienceManagerHook,
+    manifest: Manifest,
+    *,
+    on_older: object = OnOlder.REFUSE,
+    after: object = None,
+    sending: int = 1,
+) -> OrderGate:
+    """What holds a delivery back until it is its turn.
 
-    :param hook: leads to staging and destination.
+    :param hook: leads to staging.
     :param manifest: the delivery; it has parts.
-    :return: the record of sending, complete.
-    :raises ConfigurationError: when the manifest is of another staging location, or the
-        destination refuses.
-    :raises DataError: when a staged part is not what the manifest says.
-    :raises TransientError: when the destination or the line fails.
+    :param on_older: see :class:`~airflow_am_provider.hooks.order_gate.OnOlder`.
+    :param after: what uploads returned that must be acknowledged first.
+    :param sending: 1, or the number of a repetition.
+    :raises ConfigurationError: when the manifest is of another staging location or destination.
     """
-    staging, destination = hook.staging(), hook.destination()
+    staging = hook.staging()
     if manifest.staging != staging.url:
         raise ConfigurationError(
             f"manifest {manifest.delivery_id} was staged at {manifest.staging}, but the connection "
             f"{hook.audience_manager_conn_id!r} has the staging location {staging.url}; format and "
             f"upload with the same connection"
         )
+    # Where nothing is said, the connection alone does.
+    manifest = replace(manifest, destination=manifest.destination or hook.destination_name)
+    if manifest.destination != hook.destination_name:
+        raise ConfigurationError(
+            f"manifest {manifest.delivery_id} was made for {manifest.destination!r}, but the "
+            f"connection {hook.audience_manager_conn_id!r} leads to {hook.destination_name!r}; "
+            f"format and upload with the same connection"
+        )
+    return OrderGate(
+        staging=staging,
+        manifest=manifest,
+        on_older=OnOlder.parse(on_older),
+        after=read_deliveries(after),
+        sending=sending,
+    )
+
+
+def send_delivery(hook: AudienceManagerHook, manifest: Manifest, sending: int = 1) -> SentRecord:
+    """Send what of a delivery was not sent yet.
+
+    :param hook: leads to staging and destination.
+    :param manifest: the delivery; it has parts.
+    :param sending: 1, or the number of a repetition: the same bytes under the same names.
+    :return: the record of sending, complete.
+    :raises ConfigurationError: when the destination refuses.
+    :raises DataError: when a staged part is not what the manifest says.
+    :raises TransientError: when the destination or the line fails.
+    """
+    staging, destination = hook.staging(), hook.destination()
     count = len(manifest.parts)
     size = sum(part.compressed_bytes for part in manifest.parts) / 1e6
     what = f"delivery {manifest.delivery_id}: {count} {'file' if count == 1 else 'files'}"
     _logger.info("Sending %s, %.1f MB, to %s", what, size, destination.url)
     begun = time.monotonic()
-    record = destination.send(manifest, staging)
+    record = destination.send(manifest, staging, sending=sending)
     _logger.info(
         "Sent %s, %s lines, %.1f MB, to %s at %s, in %.1f s now: %s rows read = %s written + %s "
         "set aside",

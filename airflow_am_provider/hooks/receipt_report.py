@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_am_provider.audience_manager.companions import RECONCILIATION_FILE
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.reconciliation import Verdict
 from airflow_am_provider.audience_manager.thresholds import breaches, check_limits, unjudged
+from airflow_am_provider.stores.deliveries import DeliveryRecords
+from airflow_am_provider.stores.sent_book import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -70,6 +71,8 @@ class Report:
             "delivery_id": delivery.delivery_id,
             "destination": delivery.destination,
             "sent_at": delivery.document["sent_at"],
+            "sending": delivery.sending,
+            "concluded_at": timestamp(datetime.now(UTC)),
             "window": delivery.document.get("window"),
             "acknowledged_by": str(self.standing.acknowledged_by),
             "acknowledged": not self.standing.outstanding,
@@ -112,6 +115,7 @@ def save_reports(hook: AudienceManagerHook, reports: Iterable[Report]) -> None:
     :raises ConfigurationError: when the connection has another staging location.
     """
     staging = hook.staging()
+    records = DeliveryRecords(staging)
     for report in reports:
         delivery = report.standing.delivery
         if delivery.staging != staging.url:
@@ -120,8 +124,7 @@ def save_reports(hook: AudienceManagerHook, reports: Iterable[Report]) -> None:
                 f"connection {hook.audience_manager_conn_id!r} has the staging location "
                 f"{staging.url}; upload and wait with the same connection"
             )
-        content = json.dumps(report.to_json(), indent=2).encode()
-        staging.write_bytes(f"{delivery.location}/{RECONCILIATION_FILE}", content)
+        records.conclude(delivery.location, delivery.sending, report.to_json())
 
 
 def table(reports: Iterable[Report]) -> str:

@@ -16,6 +16,7 @@ from airflow_am_provider.audience_manager.receipt_mail import (
 )
 from airflow_am_provider.audience_manager.reconciliation import Reconciliation, reconcile
 from airflow_am_provider.hooks.markers import MarkerWatch
+from airflow_am_provider.stores.deliveries import DeliveryRecords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -124,6 +125,7 @@ class ReceiptWatch:
             None if acknowledged_by is AcknowledgedBy.RECEIPT else MarkerWatch(hook, marked)
         )
         self._seen: set[str] = set()
+        self._noted: set[str] = set()
         self.marked = frozenset(marked)
         self._receipts: list[Receipt] = []
         self._check()
@@ -146,7 +148,7 @@ class ReceiptWatch:
             delivery=delivery,
             reconciliation=reconcile(
                 delivery.files,
-                self._receipts,
+                [one for one in self._receipts if one.digest not in delivery.counted],
                 rows_read=delivery.rows_read,
                 rows_written=delivery.rows_written,
                 rows_set_aside=delivery.rows_set_aside,
@@ -184,6 +186,16 @@ class ReceiptWatch:
                 raise
             _logger.warning("Going by receipts alone: %s", error)
             self._markers = None
+            return
+        self._note_picked_up()
+
+    def _note_picked_up(self) -> None:
+        """Keep it in the record: markers go away, and receipts come later."""
+        for delivery in self._deliveries:
+            if delivery.delivery_id not in self._noted and self.marked.issuperset(delivery.files):
+                records = DeliveryRecords(self._hook.staging())
+                records.picked_up(delivery.location, delivery.sending)
+                self._noted.add(delivery.delivery_id)
 
     def _check(self) -> None:
         conn_id = self._hook.audience_manager_conn_id

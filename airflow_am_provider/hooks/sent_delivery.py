@@ -7,10 +7,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_am_provider.audience_manager.companions import MANIFEST_FILE
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.stores.deliveries import DeliveryRecords
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from airflow_am_provider.formatting.manifest import Manifest
+    from airflow_am_provider.formatting.sent_record import SentRecord
+    from airflow_am_provider.stores import Folder
 
 # Clocks of mail servers and workers differ.
 _MARGIN: Final = timedelta(hours=1)
@@ -33,6 +39,9 @@ class SentDelivery:
     :param sent_at: when it ended.
     :param staging: the staging location.
     :param location: the delivery's folder in it.
+    :param sending: 1, or the number of this repetition.
+    :param counted: digests of the receipts that an earlier sending was acknowledged by; they say
+        nothing of this one.
     :param document: all of it as it was given.
     """
 
@@ -47,6 +56,8 @@ class SentDelivery:
     sent_at: datetime
     staging: str
     location: str
+    sending: int = 1
+    counted: frozenset[str] = frozenset()
     document: dict[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -81,10 +92,43 @@ class SentDelivery:
                 day=date.fromisoformat(document["day"]),
                 begun_at=datetime.fromisoformat(document["begun_at"]),
                 sent_at=datetime.fromisoformat(document["sent_at"]),
+                sending=int(document.get("sending", 1)),
+                counted=frozenset(map(str, document.get("counted", ()))),
                 document=document,
             )
         except (TypeError, ValueError) as error:
             raise _wrong(str(error)) from None
+
+
+def delivery_json(
+    manifest: Manifest, record: SentRecord, *, sending: int = 1, counted: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What the sensor is told of a delivery, as plain JSON.
+
+    :param manifest: the delivery.
+    :param record: what became of it.
+    :param sending: which sending.
+    :param counted: digests of receipts that say nothing of this sending.
+    """
+    return {
+        "delivery_id": manifest.delivery_id,
+        "kind": manifest.kind,
+        "files": manifest.lines_by_file,
+        "rows_read": manifest.rows_read,
+        "rows_written": manifest.rows_written,
+        "rows_set_aside": manifest.rows_set_aside,
+        "destination": record.destination,
+        "day": record.day,
+        # Of one that is still being sent: not before it was begun.
+        "sent_at": record.sent_at or record.begun_at,
+        "begun_at": record.begun_at,
+        "sending": sending,
+        "counted": list(counted),
+        "staging": manifest.staging,
+        "location": manifest.location,
+        "manifest": f"{manifest.location}/{MANIFEST_FILE}",
+        "window": {"start": manifest.window_start, "end": manifest.window_end},
+    }
 
 
 def read_deliveries(given: object) -> list[SentDelivery]:
@@ -102,6 +146,29 @@ def read_deliveries(given: object) -> list[SentDelivery]:
     names = [name for delivery in found for name in delivery.files]
     if len(names) != len(set(names)):
         raise _wrong("the same file stands in it twice")
+    return found
+
+
+def last_sendings(staging: Folder, deliveries: Sequence[SentDelivery]) -> list[SentDelivery]:
+    """Deliveries as they were sent last, where they were sent again after what is given.
+
+    :param staging: the staging location.
+    :param deliveries: what uploads returned.
+    """
+    records = DeliveryRecords(staging)
+    found = []
+    for delivery in deliveries:
+        number = records.last_sending(delivery.location)
+        known = records.at(delivery.location) if number > delivery.sending else None
+        if known is None or known.sent is None:
+            found.append(delivery)
+            continue
+        counted = records.counted(delivery.location, number)
+        found.append(
+            SentDelivery.from_json(
+                delivery_json(known.manifest, known.sent, sending=number, counted=counted)
+            )
+        )
     return found
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    BaseOperator,
+    conf,
+)
 
-from airflow_am_provider.audience_manager.companions import MANIFEST_FILE
 from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
@@ -17,28 +24,47 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_am_provider.formatting.sent_record import SentRecord
+    from airflow_am_provider.hooks.order_gate import OrderGate
+
+# The trigger keeps the deadline itself; this is for a triggerer that is not there.
+_GRACE: Final = timedelta(minutes=10)
 
 
 class UploadOperator(BaseOperator):
-    """Send a delivery's parts by the transport that the connection names.
+    """Send a delivery's parts by the transport that the connection names, when it is their turn.
 
     On S3 they go to the environment's bucket under ``PARTNER/date=YYYY-MM-DD/`` with the ACL
     ``bucket-owner-full-control``; over FTP in binary mode, under temporary names that are changed
     when all of them are there (inbound-s3-filenames.md, inbound-ftp-filenames.md).
 
-    What was sent is recorded in ``sent.json`` beside the manifest, so that a retried or cleared
-    task sends only what is missing, under the names and the day of the first attempt, and nothing
-    at all when the delivery was sent whole.
+    What was sent is noted beside the manifest, so that a retried or cleared task sends only what is
+    missing, under the names and the day of the first attempt, and nothing at all when the delivery
+    was sent whole.
+
+    Audience Manager promises no order between files (faq/faq-inbound-data-ingestion.md). So a
+    delivery that takes something away from users, an ``.overwrite`` or one with removed traits,
+    waits until what went to the same target before it is acknowledged, and what comes after it
+    waits for it. Deliveries that only add wait for nothing.
 
     :param manifest: what a format operator returned. (templated)
     :param audience_manager_conn_id: the Audience Manager connection. (templated)
+    :param after: what other uploads returned that must be acknowledged first, such as the ID
+        sync's: one of them, several, or None for one that was skipped. (templated)
+    :param on_older: when newer data was sent to the same target already: ``refuse`` fails with a
+        sentence that names both; ``send`` sends old data all the same; ``replay`` sends it, for
+        :class:`~airflow_am_provider.sensors.replay.ReplayNewerSensor` to send the newer data again
+        after it. An ``.overwrite`` is held against others of its kind. (templated)
+    :param deferrable: wait in the triggerer, without a worker.
+    :param poke_interval: seconds between two looks whether it is its turn.
+    :param order_timeout: seconds to wait for it; three days by default, since files are processed
+        twice a day (reference/reporting-file-transfer-timeframe.md).
     :return: plain JSON for :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`:
         the delivery's ID and kind, lines by file name, rows, destination, times and the manifest's
         place.
     :raises AirflowSkipException: when the manifest has no parts.
-    :raises AirflowFailException: when a staged part is not what the manifest says, or the
-        destination refuses; a person must look.
+    :raises AirflowFailException: when a staged part is not what the manifest says, the data is
+        older than what was sent, its turn did not come in time, or the destination refuses; a
+        person must look.
     :raises AirflowException: when the destination or the line fails; a retry goes on from there.
 
     Example::
@@ -46,8 +72,8 @@ class UploadOperator(BaseOperator):
         upload = UploadOperator(task_id="upload", manifest=format_data.output)
     """
 
-    template_fields: Sequence[str] = ("manifest", "audience_manager_conn_id")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"manifest": "json"}
+    template_fields: Sequence[str] = ("manifest", "audience_manager_conn_id", "after", "on_older")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"manifest": "json", "after": "json"}
     operator_extra_links = (StagingLink(),)
     ui_color = "#fde3e1"
 
@@ -56,16 +82,42 @@ class UploadOperator(BaseOperator):
         *,
         manifest: object,
         audience_manager_conn_id: str = DEFAULT_CONN_ID,
+        after: object = None,
+        on_older: str = "refuse",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float = 60.0,
+        order_timeout: float = 3 * 24 * 3600,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.manifest = manifest
         self.audience_manager_conn_id = audience_manager_conn_id
+        self.after = after
+        self.on_older = on_older
+        self.deferrable = deferrable
+        self.poke_interval = poke_interval
+        self.order_timeout = order_timeout
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Send what was not sent yet."""
+        """Send what was not sent yet, when nothing has to be processed before it."""
+        return self._send(datetime.now(UTC) + timedelta(seconds=self.order_timeout))
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on when it is the delivery's turn, or the trigger has given up.
+
+        :param event: the trigger's.
+        """
+        status, message = event["status"], event["message"]
+        if status == "free":
+            return self._send(datetime.fromisoformat(event["deadline"]))
+        if status == "timeout":
+            raise self._not_its_turn(message)
+        raise (AirflowException if status == "failed" else AirflowFailException)(message)
+
+    def _send(self, deadline: datetime) -> dict[str, Any]:
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.hooks.deliveries import send_delivery
+        from airflow_am_provider.hooks.deliveries import order_gate, send_delivery
+        from airflow_am_provider.hooks.sent_delivery import delivery_json
 
         with airflow_errors():
             manifest = Manifest.from_json(self.manifest)
@@ -75,29 +127,43 @@ class UploadOperator(BaseOperator):
                     f"read none was written and {manifest.rows_set_aside:,} were set aside, so "
                     f"there is nothing to send"
                 )
-            record = send_delivery(AudienceManagerHook(self.audience_manager_conn_id), manifest)
-        return delivery_json(manifest, record)
+            hook = AudienceManagerHook(self.audience_manager_conn_id)
+            gate = order_gate(hook, manifest, on_older=self.on_older, after=self.after)
+            self._wait(gate, deadline)
+            return delivery_json(manifest, send_delivery(hook, manifest))
 
+    def _wait(self, gate: OrderGate, deadline: datetime) -> None:
+        """Come back when it is the delivery's turn."""
+        known = ""
+        while waits := gate.waits_for():
+            if known != "; ".join(waits):
+                known = "; ".join(waits)
+                self.log.info("Not its turn yet: %s", known)
+            left = deadline - datetime.now(UTC)
+            if left <= timedelta(0):
+                raise self._not_its_turn(known)
+            if self.deferrable:
+                self._defer(gate, deadline, left)
+            time.sleep(min(self.poke_interval, left.total_seconds()))
 
-def delivery_json(manifest: Manifest, record: SentRecord) -> dict[str, Any]:
-    """What the sensor is told of a delivery.
+    def _defer(self, gate: OrderGate, deadline: datetime, left: timedelta) -> None:
+        from airflow_am_provider.triggers.order import OrderTrigger
 
-    :param manifest: the delivery.
-    :param record: what became of it.
-    """
-    return {
-        "delivery_id": manifest.delivery_id,
-        "kind": manifest.kind,
-        "files": manifest.lines_by_file,
-        "rows_read": manifest.rows_read,
-        "rows_written": manifest.rows_written,
-        "rows_set_aside": manifest.rows_set_aside,
-        "destination": record.destination,
-        "day": record.day,
-        "sent_at": record.sent_at,
-        "begun_at": record.begun_at,
-        "staging": manifest.staging,
-        "location": manifest.location,
-        "manifest": f"{manifest.location}/{MANIFEST_FILE}",
-        "window": {"start": manifest.window_start, "end": manifest.window_end},
-    }
+        self.defer(
+            trigger=OrderTrigger(
+                manifest=gate.manifest.to_json(),
+                audience_manager_conn_id=self.audience_manager_conn_id,
+                on_older=str(gate.on_older),
+                after=[one.document for one in gate.after],
+                poll_interval_s=self.poke_interval,
+                deadline=deadline.isoformat(),
+            ),
+            method_name="execute_complete",
+            timeout=left + _GRACE,
+        )
+
+    def _not_its_turn(self, known: str) -> AirflowFailException:
+        return AirflowFailException(
+            f"Nothing was sent: its turn did not come within "
+            f"{timedelta(seconds=self.order_timeout)}. {known}"
+        )

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
+from airflow_am_provider.hooks.asset_events import ACKNOWLEDGED
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 
@@ -43,7 +44,10 @@ class DeliveryReceiptSensor(BaseSensorOperator):
     figures are known when the receipt lists its files and no others; otherwise the totals are
     shared, and the log and the result say so (inbound-receipt-message.md).
 
-    The result is written beside the manifest as ``reconciliation.json`` and returned.
+    The result is written beside the manifest as ``reconciliation.json`` and returned, and each
+    acknowledged delivery is an event of its asset, with its counts: see
+    :mod:`airflow_am_provider.hooks.asset_events`. Of a delivery that was sent again meanwhile, the
+    last sending is waited for.
 
     :param delivery: what :class:`~airflow_am_provider.operators.upload.UploadOperator` returned,
         or several of it. (templated)
@@ -98,7 +102,8 @@ class DeliveryReceiptSensor(BaseSensorOperator):
         timeout: timedelta | float = 2 * 24 * 3600,
         **kwargs: Any,
     ) -> None:
-        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        outlets = [*(kwargs.pop("outlets", None) or ()), ACKNOWLEDGED]
+        super().__init__(poke_interval=poke_interval, timeout=timeout, outlets=outlets, **kwargs)
         self.delivery = delivery
         self.audience_manager_conn_id = audience_manager_conn_id
         self.acknowledged_by = acknowledged_by
@@ -137,13 +142,24 @@ class DeliveryReceiptSensor(BaseSensorOperator):
             # gone by now, so their files' names do.
             self._watch, self._marked = None, event.get("marked", ())
             with airflow_errors():
-                return self._or_defer(self._look(), datetime.fromisoformat(event["deadline"]))
+                deadline = datetime.fromisoformat(event["deadline"])
+                return self._announced(context, self._or_defer(self._look(), deadline))
         if status == "timeout":
             raise AirflowSensorTimeout(
                 f"Not acknowledged within {timedelta(seconds=self.timeout)}. What is known: "
                 f"{message}"
             )
         raise (AirflowException if status == "failed" else AirflowFailException)(message)
+
+    def _announced(self, context: Context, result: Any) -> Any:
+        """Tell other DAGs of what is acknowledged."""
+        from airflow_am_provider.hooks.asset_events import announce
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+
+        found = [result] if isinstance(result, dict) else result or []
+        destination = AudienceManagerHook(self.audience_manager_conn_id).destination_name
+        announce(context.get("outlet_events"), destination, found)
+        return result
 
     def _or_defer(self, result: Any, deadline: datetime) -> Any:
         from airflow_am_provider.hooks.sent_delivery import receipts_since

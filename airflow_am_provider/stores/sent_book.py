@@ -13,7 +13,8 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.companions import ENDED_FILE
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.formatting.sent_record import (
     SendingFiles,
     SentPart,
@@ -119,12 +120,27 @@ class SentBook:
             known = read_sent(self._staging, self._manifest, files)
             if known is None:
                 if self._staging.create(files.begun, _text(record.to_json())):
+                    self._check_not_ended()
                     return record
                 known = read_sent(self._staging, self._manifest, files)
             if known is not None and known.destination == self._destination:
                 self.is_new = False
+                if known.sent_at is None:
+                    self._check_not_ended()
                 return known
         raise DataError(f"{self._staging.url}/{files.begun}: the record of another destination")
+
+    def _check_not_ended(self) -> None:
+        """Look after it was noted that sending begins: who ends it looks for that note in turn."""
+        path = f"{self._manifest.location}/{ENDED_FILE}"
+        content = self._staging.read_bytes(path)
+        if content is not None:
+            ended = json.loads(content)
+            raise ConfigurationError(
+                f"delivery {self._manifest.delivery_id}: {ended['state']} at {ended['at']}, so it "
+                f"is not sent: {ended['reason']}. To send it all the same: "
+                f"airflow-am deliveries resend {self._manifest.delivery_id}"
+            )
 
     def _note(self, note: SentPart) -> None:
         path = self._files.part(note.file_name)

@@ -65,6 +65,8 @@ def test_a_delivery_is_sent_and_described_for_the_sensor(
         "destination": f"s3://{bucket}/acme",
         "day": sent["day"],
         "begun_at": sent["begun_at"],
+        "sending": 1,
+        "counted": [],
         "sent_at": sent["sent_at"],
         "staging": staging.url,
         "location": "deliveries/data/0123456789abcdef0123",

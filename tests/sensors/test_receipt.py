@@ -405,10 +405,10 @@ class TestMarkers:
 
         first, second = NAMES
         (ftp_directory / first).rename(ftp_directory / first.replace(".sync", ".processed"))
-        look = ReceiptTrigger._look
+        look = ReceiptTrigger.look
 
-        def look_and_remove(self: ReceiptTrigger, watch: Any) -> Any:
-            found = look(self, watch)
+        def look_and_remove(self: ReceiptTrigger) -> Any:
+            found = look(self)
             for file in ftp_directory.iterdir():
                 file.unlink()
             return found
@@ -417,7 +417,7 @@ class TestMarkers:
             (ftp_directory / first.replace(".sync", ".processed")).unlink()
             (ftp_directory / second).rename(ftp_directory / second.replace(".sync", ".processed"))
 
-        monkeypatch.setattr(ReceiptTrigger, "_look", look_and_remove)
+        monkeypatch.setattr(ReceiptTrigger, "look", look_and_remove)
         sensor = ftp_world.sensor(acknowledged_by="processed", deferrable=True)
         assert run(sensor, meanwhile=process)["marked"] == list(NAMES)
 

@@ -1,0 +1,136 @@
+"""Sends newer deliveries again after one that came late, so that the newest data is in force."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
+
+from airflow_am_provider.audience_manager.errors import TransientError
+from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
+from airflow_am_provider.hooks.errors import airflow_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_am_provider.hooks.replay import Replay
+
+
+class ReplayNewerSensor(BaseSensorOperator):
+    """After a delivery of older data was acknowledged, send the newer ones again, one by one.
+
+    A backfill that runs backwards, or an old day that is run again, sends old changes after newer
+    ones, and Audience Manager goes by what it reads last. With ``on_older="replay"`` the upload
+    sends them all the same, and this sensor puts the newer changes back in force: the same bytes
+    under the same names, each after the receipt of the one before it. When nothing newer was sent,
+    which is the usual case, it is skipped.
+
+    It stands behind the receipt of the delivery. Between two looks it leaves its worker
+    (``mode="reschedule"``); what was sent again is read off the records in staging, so a retry goes
+    on where the last attempt stopped.
+
+    :param delivery: what :class:`~airflow_am_provider.operators.upload.UploadOperator` returned for
+        the older data, or several of it. (templated)
+    :param audience_manager_conn_id: the Audience Manager connection. (templated)
+    :param acknowledged_by: what counts as acknowledged, as for
+        :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`. (templated)
+    :param limits: the most that may be lost by count, likewise. (templated)
+    :param mode: ``reschedule``, or ``poke`` to keep the worker.
+    :param poke_interval: seconds between two looks.
+    :param timeout: seconds until the task gives up; seven days by default, as each delivery that is
+        sent again is waited for.
+    :return: ID and number of sending of each delivery that was sent again, as a list.
+    :raises AirflowSkipException: when nothing newer was sent.
+    :raises AirflowFailException: when the connection is wrong, or a receipt says that more was lost
+        than ``limits`` allow.
+    :raises AirflowSensorTimeout: when time is up; clear the task to go on.
+
+    Example::
+
+        upload = UploadOperator(task_id="upload", manifest=traits.output, on_older="replay")
+        receipt = DeliveryReceiptSensor(task_id="receipt", delivery=upload.output)
+        receipt >> ReplayNewerSensor(task_id="replay_newer", delivery=upload.output)
+    """
+
+    template_fields: Sequence[str] = (
+        "delivery",
+        "audience_manager_conn_id",
+        "acknowledged_by",
+        "limits",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"delivery": "json", "limits": "json"}
+    ui_color = "#e1effd"
+
+    def __init__(
+        self,
+        *,
+        delivery: object,
+        audience_manager_conn_id: str = DEFAULT_CONN_ID,
+        acknowledged_by: str = "receipt",
+        limits: Mapping[str, int | float] | None = None,
+        mode: str = "reschedule",
+        poke_interval: timedelta | float = 300.0,
+        timeout: timedelta | float = 7 * 24 * 3600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(mode=mode, poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.delivery = delivery
+        self.audience_manager_conn_id = audience_manager_conn_id
+        self.acknowledged_by = acknowledged_by
+        self.limits = limits
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Go on as far as it goes now."""
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.hooks.replay import Replay
+        from airflow_am_provider.hooks.sent_delivery import read_deliveries
+
+        with airflow_errors():
+            hook = AudienceManagerHook(self.audience_manager_conn_id)
+            replays = [
+                Replay(hook=hook, delivery=delivery) for delivery in read_deliveries(self.delivery)
+            ]
+            try:
+                is_done = all(self._goes_through(replay) for replay in replays)
+            except TransientError as error:
+                self.log.warning("The next look may go better: %s", error)
+                is_done = False
+            replayed = [one for replay in replays for one in replay.replayed()] if is_done else []
+        if is_done and not replayed:
+            raise AirflowSkipException("Nothing newer was sent, so nothing has to be sent again")
+        return PokeReturnValue(is_done=is_done, xcom_value=replayed)
+
+    def _goes_through(self, replay: Replay) -> bool:
+        """Send and look until something has to be waited for."""
+        from airflow_am_provider.hooks.receipt_report import conclude
+        from airflow_am_provider.hooks.receipts import AcknowledgedBy, ReceiptWatch
+        from airflow_am_provider.hooks.replay import NotItsTurn
+        from airflow_am_provider.hooks.sent_delivery import receipts_since
+
+        try:
+            while (sent := replay.step()) is not None:
+                watch = ReceiptWatch(
+                    replay.hook,
+                    [sent],
+                    acknowledged_by=AcknowledgedBy.parse(self.acknowledged_by),
+                    since=receipts_since(None, [sent]),
+                )
+                standings = watch.look()
+                self.log.info("%s", standings[0])
+                if standings[0].outstanding:
+                    return False
+                (report,) = conclude(replay.hook, standings, self.limits or {})
+                if report.problems:
+                    raise AirflowFailException(report.problem)
+        except NotItsTurn as wait:
+            self.log.info("Not its turn yet: %s", wait)
+            return False
+        return True

@@ -1,0 +1,70 @@
+"""Waits in the triggerer until it is a delivery's turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_am_provider.triggers.patient import MAX_FAILURES, Look, PatientTrigger
+
+
+class OrderTrigger(PatientTrigger):
+    """Look at the queue of a delivery's target until nothing has to be processed before it.
+
+    Its event is ``{"status": "free" | "timeout" | "failed" | "error", "message": …}``.
+
+    :param manifest: what the format operator returned, as plain JSON.
+    :param audience_manager_conn_id: the Audience Manager connection.
+    :param on_older: ``refuse``, ``replay`` or ``send``.
+    :param after: what uploads returned that must be acknowledged first, as plain JSON.
+    :param poll_interval_s: seconds between two looks.
+    :param deadline: when to give up; ISO 8601.
+    :param max_failures: how many looks in a row may fail.
+    """
+
+    done = "free"
+
+    def __init__(
+        self,
+        *,
+        manifest: dict[str, Any],
+        audience_manager_conn_id: str,
+        on_older: str,
+        after: list[dict[str, Any]],
+        poll_interval_s: float,
+        deadline: str,
+        max_failures: int = MAX_FAILURES,
+    ) -> None:
+        super().__init__(
+            poll_interval_s=poll_interval_s, deadline=deadline, max_failures=max_failures
+        )
+        self.manifest = manifest
+        self.audience_manager_conn_id = audience_manager_conn_id
+        self.on_older = on_older
+        self.after = after
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class and its parameters, for the database."""
+        path, shared = super().serialize()
+        return path, {
+            **shared,
+            "manifest": self.manifest,
+            "audience_manager_conn_id": self.audience_manager_conn_id,
+            "on_older": self.on_older,
+            "after": self.after,
+        }
+
+    def look(self) -> Look:
+        """Look once at the queue."""
+        from airflow_am_provider.formatting.manifest import Manifest
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.hooks.order_gate import OnOlder, OrderGate
+        from airflow_am_provider.hooks.sent_delivery import read_deliveries
+
+        gate = OrderGate(
+            staging=AudienceManagerHook(self.audience_manager_conn_id).staging(),
+            manifest=Manifest.from_json(self.manifest),
+            on_older=OnOlder(self.on_older),
+            after=read_deliveries(self.after),
+        )
+        waits = gate.waits_for()
+        return Look(known="; ".join(waits) or "free", is_over=not waits, more={})
