@@ -20,6 +20,11 @@ _COMMANDS: Final = (
     ("format", "airflow_am_provider.cli.format", "make files from CSV or Parquet"),
     ("receipt", "airflow_am_provider.cli.receipt", "read receipts, and reconcile a delivery"),
     (
+        "deliveries",
+        "airflow_am_provider.cli.delivery_records",
+        "show what was sent and how far it came, send it again, give it up",
+    ),
+    (
         "sandbox",
         "airflow_am_provider.sandbox.command",
         "run a local Audience Manager that takes files and sends receipts",

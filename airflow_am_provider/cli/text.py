@@ -71,6 +71,11 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: str =
     ]
 
 
+def as_json(document: object) -> str:
+    """A document as JSON."""
+    return json.dumps(document, indent=2)
+
+
 def print_json(document: object) -> None:
     """Print a document as JSON, and nothing else."""
-    print(json.dumps(document, indent=2))
+    print(as_json(document))

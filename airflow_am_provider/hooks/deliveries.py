@@ -7,9 +7,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.hooks.order_gate import OnOlder, OrderGate
 from airflow_am_provider.hooks.sent_delivery import read_deliveries
+from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords
 
 if TYPE_CHECKING:
     from airflow_am_provider.formatting.manifest import Manifest
@@ -92,3 +93,25 @@ def send_delivery(hook: AudienceManagerHook, manifest: Manifest, sending: int = 
         f"{manifest.rows_set_aside:,}",
     )
     return record
+
+
+def resend_delivery(hook: AudienceManagerHook, delivery_id: str) -> DeliveryRecord:
+    """Send the very same bytes again under the same names; what was begun is finished first.
+
+    :param hook: leads to staging and destination.
+    :param delivery_id: the delivery; one that was abandoned is taken up again.
+    :return: its record, sent.
+    :raises ConfigurationError: when there is none, or the destination refuses.
+    :raises DataError: when its parts are no longer in staging.
+    :raises TransientError: when it is not its turn, or the destination or the line fails.
+    """
+    records = DeliveryRecords(hook.staging())
+    record = records.find(delivery_id)
+    is_whole = record.sent is not None and record.sent.sent_at is not None
+    sending = record.sending + 1 if is_whole else record.sending
+    waits = order_gate(hook, record.manifest, on_older=OnOlder.SEND, sending=sending).waits_for()
+    if waits:
+        raise TransientError(f"delivery {delivery_id}: not its turn yet: {'; '.join(waits)}")
+    records.reopen(record.manifest.location)
+    send_delivery(hook, record.manifest, sending)
+    return records.find(delivery_id)

@@ -92,7 +92,12 @@ class OrderGate:
         for other in self.lane.unsettled():
             if not turn.waits_for(other):
                 continue
-            if records.is_settled(other.location, other.sending) or self._supersedes(turn, other):
+            # What is sent again need not wait for itself.
+            if (
+                other.delivery_id == turn.delivery_id
+                or records.is_settled(other.location, other.sending)
+                or self._supersedes(turn, other)
+            ):
                 self.lane.settle(other)
             else:
                 waits.append(_waiting(other, self._is_begun(other)))

@@ -1,0 +1,253 @@
+"""``airflow-am deliveries``: what was sent, how far it came, and what to do about it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.ordering import target_of
+from airflow_am_provider.cli.arguments import add_json
+from airflow_am_provider.cli.text import Colour, as_json, coloured, counted, number, table
+from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords, DeliveryState
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable
+
+    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.stores import Folder
+
+_HEADERS: Final = (
+    "delivery",
+    "target",
+    "window",
+    "state",
+    "since",
+    "rows read",
+    "written",
+    "set aside",
+    "received",
+    "stored",
+)
+_COLOURS: Final = {
+    DeliveryState.RECONCILED: Colour.GOOD,
+    DeliveryState.ACKNOWLEDGED: Colour.GOOD,
+    DeliveryState.FAILED: Colour.BAD,
+    DeliveryState.ABANDONED: Colour.BAD,
+}
+_OUTSTANDING: Final = (DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.PICKED_UP)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.description = (
+        "Show the records of deliveries in staging, and act on them. Exit 0: done; 1: not done, "
+        "something has to be processed first; 2: wrong use, or there is no such delivery."
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, summary, add in (
+        ("list", "list deliveries, the newest last", _add_list),
+        ("show", "show one delivery, and what went before and after it", _add_id),
+        ("resend", "send the very same bytes again under the same names", _add_id),
+        ("abandon", "give a delivery up: it is neither sent nor waited for", _add_abandon),
+    ):
+        action = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        add(action)
+        where = action.add_mutually_exclusive_group(required=True)
+        where.add_argument(
+            "--conn-id",
+            metavar="ID",
+            help="Airflow connection of the type audience_manager, from AIRFLOW_CONN_…, a secrets "
+            "backend or Airflow's database",
+        )
+        if name != "resend":
+            where.add_argument(
+                "--staging", metavar="URL", help="staging location: s3://bucket/prefix or a path"
+            )
+        add_json(action)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked for, and print what came of it."""
+    # Airflow logs to standard output, which is for the answer.
+    with redirect_stdout(sys.stderr):
+        printed = _answer(args)
+    print(printed)
+    return 0
+
+
+def _answer(args: argparse.Namespace) -> str:
+    actions: dict[str, Callable[[argparse.Namespace], str]] = {
+        "list": _list,
+        "show": _show,
+        "resend": _resend,
+        "abandon": _abandon,
+    }
+    return actions[args.action](args)
+
+
+def _add_id(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("delivery_id", metavar="DELIVERY", help="its ID, as list and logs have it")
+
+
+def _add_abandon(parser: argparse.ArgumentParser) -> None:
+    _add_id(parser)
+    parser.add_argument(
+        "--reason", required=True, help="a sentence for those who look at the record later"
+    )
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--state",
+        action="append",
+        choices=[*map(str, DeliveryState), "outstanding"],
+        help="only those; may be repeated. outstanding: sending, sent or picked_up",
+    )
+    parser.add_argument("--target", metavar="DPID", help="only those whose traits are set there")
+
+
+def _list(args: argparse.Namespace) -> str:
+    records = [record for record in _records(args).all() if _is_wanted(record, args)]
+    records.sort(key=lambda record: (record.manifest.created_at, record.manifest.delivery_id))
+    if args.json:
+        return as_json({"deliveries": [record.to_json() for record in records]})
+    if not records:
+        return "No deliveries."
+    outstanding = sum(record.state in _OUTSTANDING for record in records)
+    total = f"{number(len(records))} in all, {number(outstanding)} outstanding"
+    return "\n".join([*_table(records), total])
+
+
+def _show(args: argparse.Namespace) -> str:
+    staging = _staging(args)
+    record = DeliveryRecords(staging).find(args.delivery_id)
+    document = {**record.to_json(), "queue": _queue(staging, record)}
+    if args.json:
+        return as_json(document)
+    lines = _table([record])
+    for name in ("reason", "begun_at", "sent_at", "verdict", "location"):
+        if document[name]:
+            lines.append(f"{name}: {document[name]}")
+    for file_name, count in record.manifest.lines_by_file.items():
+        lines.append(f"file: {file_name}, {counted(count, 'line')}")
+    for place in document["queue"]:
+        mark = "this one" if place["delivery_id"] == args.delivery_id else place["delivery_id"]
+        lines.append(f"queue {place['number']}: {mark}, {place['state']}, {place['window']}")
+    return "\n".join(lines)
+
+
+def _resend(args: argparse.Namespace) -> str:
+    from airflow_am_provider.hooks.deliveries import resend_delivery
+
+    record = resend_delivery(_hook(args), args.delivery_id)
+    advice = "Clear the task that waits for its receipt: it waits for that of the last sending."
+    return _told(record, args, advice)
+
+
+def _abandon(args: argparse.Namespace) -> str:
+    return _told(_records(args).abandon(args.delivery_id, args.reason), args)
+
+
+def _told(record: DeliveryRecord, args: argparse.Namespace, *more: str) -> str:
+    return as_json(record.to_json()) if args.json else "\n".join([*_table([record]), *more])
+
+
+def _is_wanted(record: DeliveryRecord, args: argparse.Namespace) -> bool:
+    states = set(args.state or ())
+    if "outstanding" in states:
+        states.update(map(str, _OUTSTANDING))
+    return (not states or str(record.state) in states) and (
+        args.target is None or args.target == _target(record)
+    )
+
+
+def _queue(staging: Folder, record: DeliveryRecord) -> list[dict[str, Any]]:
+    """The places of its target, with what became of each."""
+    from airflow_am_provider.stores.lanes import Lane
+
+    if not record.manifest.parts:
+        return []
+    lane = Lane(staging, record.manifest.destination, _target(record))
+    records = DeliveryRecords(staging)
+    places = []
+    for turn in lane.turns():
+        known = records.at(turn.location)
+        places.append(
+            {
+                "number": turn.number,
+                "delivery_id": turn.delivery_id,
+                "sending": turn.sending,
+                "mode": None if turn.mode is None else str(turn.mode),
+                "window": f"{turn.window_start or '…'} to {turn.window_end or '…'}",
+                "state": "gone" if known is None else str(known.state),
+                "taken_at": turn.taken_at,
+            }
+        )
+    return places
+
+
+def _table(records: Iterable[DeliveryRecord]) -> list[str]:
+    return table(
+        _HEADERS, list(map(_row, records)), right="rows read written set aside received stored"
+    )
+
+
+def _row(record: DeliveryRecord) -> list[str]:
+    facts = record.to_json()
+    return [
+        facts["delivery_id"],
+        _target(record),
+        f"{_short(facts['window_start'])} to {_short(facts['window_end'])}",
+        coloured(str(record.state), _COLOURS.get(record.state, Colour.DOUBTFUL)),
+        _short(record.since),
+        *(number(facts[name]) for name in ("rows_read", "rows_written", "rows_set_aside")),
+        *(number(facts[name]) for name in ("records_received", "stored_records")),
+    ]
+
+
+def _target(record: DeliveryRecord) -> str:
+    return target_of(record.manifest.file_name) if record.manifest.parts else "-"
+
+
+def _short(moment: str | None) -> str:
+    """A moment to the minute; midnight as the day.
+
+    >>> _short("2026-03-01T00:00:00+00:00"), _short("2026-03-01T04:05:06+00:00"), _short(None)
+    ('2026-03-01', '2026-03-01 04:05', '…')
+    """
+    if moment is None:
+        return "…"
+    day, _, time = moment.partition("T")
+    return day if time.startswith("00:00:00") else f"{day} {time[:5]}"
+
+
+def _records(args: argparse.Namespace) -> DeliveryRecords:
+    return DeliveryRecords(_staging(args))
+
+
+def _staging(args: argparse.Namespace) -> Folder:
+    if args.conn_id:
+        return _hook(args).staging()
+    from airflow_am_provider.cli.sources import S3
+    from airflow_am_provider.stores import LocalFolder, S3Folder
+
+    if not args.staging.startswith(S3):
+        from pathlib import Path
+
+        folder = Path(args.staging).absolute()
+        if not folder.is_dir():
+            raise ConfigurationError(f"--staging: {args.staging!r}: there is no such folder")
+        return LocalFolder(folder)
+    import boto3
+
+    bucket, _, prefix = args.staging.removeprefix(S3).partition("/")
+    return S3Folder(boto3.client("s3"), bucket, prefix)
+
+
+def _hook(args: argparse.Namespace) -> AudienceManagerHook:
+    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+
+    return AudienceManagerHook(args.conn_id)

@@ -1,0 +1,157 @@
+"""``airflow-am deliveries``: the record, as a person and as a machine reads it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_am_provider.cli import main
+from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+from airflow_am_provider.operators.upload import UploadOperator
+from airflow_am_provider.stores import LocalFolder
+from demo.local.s3 import S3
+from tests.connections import Connect, audience_manager, bucket, connect
+from tests.deliveries import NAMES, content_of, stage
+
+__all__ = ["audience_manager", "bucket", "connect"]
+
+CONTEXT: Any = {}
+FIRST = "0123456789abcdef0123"
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> LocalFolder:
+    return LocalFolder(tmp_path / "staging")
+
+
+@pytest.fixture
+def conn_id(
+    s3: S3, bucket: str, staging: LocalFolder, connect: Connect, audience_manager: Connect
+) -> str:
+    return audience_manager(
+        environment="custom",
+        bucket=bucket,
+        partner_name="acme",
+        aws_conn_id=connect(s3.airflow_connection()),
+        staging_location=staging.url,
+    )
+
+
+@pytest.fixture
+def sent(staging: LocalFolder, conn_id: str) -> None:
+    destination = AudienceManagerHook(conn_id).destination_name
+    for delivery_id in (FIRST, "aaaa"):
+        names = NAMES if delivery_id == FIRST else ["ftp_dpm_478_567_1366545719.sync.gz"]
+        manifest = stage(
+            staging,
+            {name: content_of(name) for name in names},
+            delivery_id=delivery_id,
+            destination=destination,
+        )
+    UploadOperator(
+        task_id="upload",
+        manifest=staging.read_bytes(f"deliveries/data/{FIRST}/manifest.json"),
+        audience_manager_conn_id=conn_id,
+    ).execute(CONTEXT)
+    assert manifest.delivery_id == "aaaa"
+
+
+def out(capsys: pytest.CaptureFixture[str], *argv: str, exit_code: int = 0) -> str:
+    assert main(["deliveries", *argv]) == exit_code
+    captured = capsys.readouterr()
+    return captured.out if exit_code == 0 else captured.err
+
+
+@pytest.mark.usefixtures("sent")
+def test_a_list_says_how_far_each_came(
+    staging: LocalFolder, conn_id: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for where in (["--staging", staging.url], ["--conn-id", conn_id]):
+        printed = out(capsys, "list", *where)
+        first, second, total = printed.splitlines()[1:]
+        assert first.split()[:6] == [FIRST, "478", "2026-11-04", "to", "2026-11-05", "sent"]
+        assert first.split()[-5:] == ["2,005", "2,000", "5", "-", "-"]
+        assert second.split()[:2] + second.split()[5:6] == ["aaaa", "567", "staged"]
+        assert total == "2 in all, 1 outstanding"
+
+
+@pytest.mark.usefixtures("sent")
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--state", "outstanding"], [FIRST]),
+        (["--state", "staged", "--state", "sent"], [FIRST, "aaaa"]),
+        (["--target", "567"], ["aaaa"]),
+        (["--state", "failed"], []),
+    ],
+)
+def test_a_list_can_be_narrowed(
+    staging: LocalFolder,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    found: list[str],
+) -> None:
+    document = json.loads(out(capsys, "list", "--json", "--staging", staging.url, *options))
+    assert [one["delivery_id"] for one in document["deliveries"]] == found
+
+
+@pytest.mark.usefixtures("sent")
+def test_a_delivery_is_shown_with_its_place_in_the_queue(
+    staging: LocalFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(out(capsys, "show", FIRST, "--json", "--staging", staging.url))
+    assert document["files"] == dict.fromkeys(NAMES, 1000)
+    assert (document["state"], document["sending"], document["reason"]) == ("sent", 1, None)
+    (place,) = document["queue"]
+    assert (place["number"], place["delivery_id"], place["state"]) == (1, FIRST, "sent")
+    printed = out(capsys, "show", FIRST, "--staging", staging.url)
+    assert f"file: {NAMES[0]}, 1,000 lines" in printed
+    assert "queue 1: this one, sent, 2026-11-04T00:00:00+00:00 to 2026-11-05" in printed
+
+
+@pytest.mark.usefixtures("sent")
+def test_the_very_same_bytes_are_sent_again_under_the_same_names(
+    s3: S3, bucket: str, conn_id: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = s3.client()
+    keys = [one["Key"] for one in client.list_objects_v2(Bucket=bucket)["Contents"]]
+    for key in keys:
+        client.delete_object(Bucket=bucket, Key=key)
+    document = json.loads(out(capsys, "resend", FIRST, "--json", "--conn-id", conn_id))
+    assert (document["state"], document["sending"]) == ("sent", 2)
+    for key, name in zip(keys, NAMES, strict=True):
+        assert key.endswith(name)
+        assert client.get_object(Bucket=bucket, Key=key)["Body"].read() == content_of(name)
+
+
+@pytest.mark.usefixtures("sent")
+def test_a_delivery_given_up_says_why_and_can_be_taken_up_again(
+    staging: LocalFolder, conn_id: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out(capsys, "abandon", "aaaa", "--reason", "the CRM was wrong", "--staging", staging.url)
+    assert "reason: the CRM was wrong" in out(capsys, "show", "aaaa", "--staging", staging.url)
+    document = json.loads(out(capsys, "resend", "aaaa", "--json", "--conn-id", conn_id))
+    assert (document["state"], document["sending"], document["reason"]) == ("sent", 1, None)
+
+
+@pytest.mark.usefixtures("sent")
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["show", "bbbb"], "airflow-am: delivery 'bbbb': there is none in {staging}"),
+        (["show", "../names"], "airflow-am: delivery '../names': there is none in {staging}"),
+    ],
+)
+def test_a_delivery_that_is_not_there(
+    staging: LocalFolder, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
+) -> None:
+    printed = out(capsys, *argv, "--staging", staging.url, exit_code=2)
+    assert printed == f"{message.format(staging=staging.url)}\n"
+
+
+def test_a_staging_location_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "nothing")
+    assert "there is no such folder" in out(capsys, "list", "--staging", missing, exit_code=2)
