@@ -14,6 +14,7 @@ from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.operators.values import whole_number
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
+from airflow_am_provider.sensors.replay import ReplayNewerSensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # What combining partitions shares with formatting them.
 _COMBINING = ("audience_manager_conn_id", "on_empty", "retries", "retry_delay", "queue")
+# What sending newer data again shares with waiting for a receipt.
+_REPLAYING = ("audience_manager_conn_id", "acknowledged_by", "limits", "poke_interval")
 # What a delivery's source and staging share with the ID sync that goes before it.
 _SHARED = ("conn_id", "audience_manager_conn_id", "window_start", "window_end")
 
@@ -50,7 +53,9 @@ def deliver(
         sync. ``conn_id``, ``audience_manager_conn_id`` and the window are those of the data
         unless given.
     :param upload: more parameters of
-        :class:`~airflow_am_provider.operators.upload.UploadOperator`.
+        :class:`~airflow_am_provider.operators.upload.UploadOperator`. With ``on_older="replay"``
+        a task ``replay_newer`` stands at the end, a
+        :class:`~airflow_am_provider.sensors.replay.ReplayNewerSensor`.
     :param receipt: more parameters of
         :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`. With
         ``on_breach="skip"`` a breach skips what comes after the data; the ID sync's receipt fails
@@ -125,4 +130,10 @@ def _way(
 ) -> DeliveryReceiptSensor:
     """Upload what was staged and wait for its receipt."""
     sent = UploadOperator(task_id=f"upload{suffix}", manifest=stage.output, **upload)
-    return DeliveryReceiptSensor(task_id=f"receipt{suffix}", delivery=sent.output, **receipt)
+    received = DeliveryReceiptSensor(task_id=f"receipt{suffix}", delivery=sent.output, **receipt)
+    if upload.get("on_older") == "replay":
+        shared = {name: receipt[name] for name in _REPLAYING if name in receipt}
+        received >> ReplayNewerSensor(
+            task_id=f"replay_newer{suffix}", delivery=sent.output, **shared
+        )
+    return received

@@ -9,9 +9,11 @@ day's changes of traits, and waits for their receipt.
 | `upload_ids`, `receipt_ids` | sends it, and waits for its receipt |
 | `format_traits` | the day's added and removed traits, as a `.sync` data file |
 | `upload_traits`, `receipt_traits` | sends it, and waits for its receipt |
+| `replay_newer` | when newer days were sent before this one, sends them again; else skipped |
 
 **Backfill** from the UI: each run extracts the changes of its own day, because the schedule has
-real data intervals. One run at a time, so that days arrive in their order.
+real data intervals. One run at a time, so that days arrive in their order. Run backwards, or an old
+day run again, it ends with the newest changes in force all the same.
 
 **Clearing** a task is safe: the same rows give the same file under the same name, and what was
 sent is not sent again.
@@ -30,6 +32,7 @@ from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
+from airflow_am_provider.sensors.replay import ReplayNewerSensor
 
 with DAG(
     dag_id="audience_manager_daily",
@@ -106,9 +109,17 @@ with DAG(
         trigger_rule="none_failed",
         **window,
     )
-    upload_traits = UploadOperator(task_id="upload_traits", manifest=format_traits.output)
+    upload_traits = UploadOperator(
+        task_id="upload_traits",
+        manifest=format_traits.output,
+        on_older="replay",
+        deferrable=True,
+    )
     receipt_traits = DeliveryReceiptSensor(
         task_id="receipt_traits", delivery=upload_traits.output, deferrable=True
     )
 
+    replay_newer = ReplayNewerSensor(task_id="replay_newer", delivery=upload_traits.output)
+
     receipt_ids >> format_traits
+    receipt_traits >> replay_newer

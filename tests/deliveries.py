@@ -24,6 +24,7 @@ def stage(
     lines: int = 1000,
     destination: str = "",
     removes: bool = False,
+    series: str = "daily/format",
     window: tuple[str, str] = ("2026-11-04T00:00:00+00:00", "2026-11-05T00:00:00+00:00"),
 ) -> Manifest:
     """Put parts and their manifest into staging."""
@@ -51,6 +52,7 @@ def stage(
         location=location,
         destination=destination,
         removes=removes,
+        series=series,
         rows_read=rows + 5,
         rows_written=rows,
         rows_set_aside=5,

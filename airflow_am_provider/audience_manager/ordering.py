@@ -1,9 +1,10 @@
 """Which deliveries must not be on their way at the same time, and which come too late.
 
 Audience Manager looks for files several times a day and promises no order between them
-(faq/faq-inbound-data-ingestion.md). Deliveries that only add traits end the same in any order. One
-that takes something away, an ``.overwrite`` or a ``.sync`` with ``d_unsid``, does not: nothing else
-of its target may be under way with it.
+(faq/faq-inbound-data-ingestion.md). Deliveries that only add traits end the same in any order. An
+``.overwrite`` replaces all traits of its target, so nothing else of that target may be under way
+with it. A ``.sync`` with ``d_unsid`` takes single traits away, so what the same task sent before it
+must have been processed; other tasks say other things.
 
 >>> from dataclasses import replace
 >>> first = Turn(number=1, delivery_id="a", location="deliveries/data/a", mode=Mode.SYNC,
@@ -39,6 +40,7 @@ class Turn:
     :param name: its file name without timestamp and split number: data source and target.
     :param mode: of a data file; None for an ID sync.
     :param removes: whether it may take something away from users.
+    :param series: what formats such deliveries again and again: ``DAG/TASK``.
     :param window_start: first moment of the data, ISO 8601 in UTC, or None.
     :param window_end: first moment after the data, likewise.
     :param taken_at: when the place was taken, ISO 8601 in UTC.
@@ -51,13 +53,16 @@ class Turn:
     name: str
     mode: Mode | None
     removes: bool
+    series: str = ""
     window_start: str | None = None
     window_end: str | None = None
     taken_at: str = ""
 
     def conflicts_with(self, other: Turn) -> bool:
         """Whether the order of the two counts."""
-        return self.removes or other.removes
+        if Mode.OVERWRITE in (self.mode, other.mode):
+            return True
+        return self.series == other.series and (self.removes or other.removes)
 
     def waits_for(self, other: Turn) -> bool:
         """Whether this one must not be under way before the other has been processed."""

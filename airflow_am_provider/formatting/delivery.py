@@ -49,12 +49,14 @@ class Scope:
     :param window_start: first moment of the data as ISO 8601, or None.
     :param window_end: first moment after the data as ISO 8601, or None.
     :param run: what tells runs without a window apart, such as a run ID.
+    :param series: what formats such deliveries again and again, ``DAG/TASK``.
     """
 
     destination: str
     window_start: str | None = None
     window_end: str | None = None
     run: str | None = None
+    series: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +164,7 @@ def stage_content(
         location=location,
         destination=content.scope.destination,
         removes=content.removes,
+        series=content.scope.series,
         window_start=content.scope.window_start,
         window_end=content.scope.window_end,
         rows_read=result.rows_read,

@@ -54,6 +54,7 @@ class Manifest:
         sends.
     :param removes: whether it may take something away from users: an ``.overwrite``, or lines with
         ``d_unsid``. Deliveries that only add may arrive in any order.
+    :param series: what formats such deliveries again and again, ``DAG/TASK``; their order counts.
     :param window_start: first moment of the data's window as ISO 8601, or None.
     :param window_end: first moment after the data's window as ISO 8601, or None.
     :param rows_read: rows the source gave.
@@ -72,6 +73,7 @@ class Manifest:
     destination: str = ""
     # Where nothing is said, order counts: that is the safe reading.
     removes: bool = True
+    series: str = ""
     rows_read: int
     rows_written: int
     rows_set_aside: int

@@ -152,6 +152,7 @@ def turn_of(manifest: Manifest, sending: int = 1) -> Turn:
         name=stem(name),
         mode=name.mode if isinstance(name, DataFileName) else None,
         removes=manifest.removes,
+        series=manifest.series,
         window_start=manifest.window_start,
         window_end=manifest.window_end,
         taken_at=timestamp(datetime.now(UTC)),

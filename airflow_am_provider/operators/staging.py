@@ -166,6 +166,7 @@ class StageDeliveryOperator(BaseOperator):
                     window_start=window_start,
                     window_end=window_end,
                     run=f"{context['dag_run'].dag_id}/{context['run_id']}",
+                    series=f"{context['dag_run'].dag_id}/{self.task_id}",
                 ),
                 now=now,
             )

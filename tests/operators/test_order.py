@@ -41,7 +41,14 @@ class World:
         self._sandbox = sandbox
         self._database = database
 
-    def stage(self, day: int, *lines: str, mode: str = "sync", removes: bool = True) -> Manifest:
+    def stage(
+        self,
+        day: int,
+        *lines: str,
+        mode: str = "sync",
+        removes: bool = True,
+        series: str = "daily/format",
+    ) -> Manifest:
         """A delivery for one day of March; without lines, it moves ann from trait to trait."""
         text = "\n".join(lines or (f"ann\td_sid={day},d_unsid={day - 1}",)) + "\n"
         return stage(
@@ -50,6 +57,7 @@ class World:
             delivery_id=f"day{day}{mode}{len(lines)}",
             lines=text.count("\n"),
             removes=removes,
+            series=series,
             destination=AudienceManagerHook(self.conn_id).destination_name,
             window=(f"2026-03-{day:02}T00:00:00+00:00", f"2026-03-{day + 1:02}T00:00:00+00:00"),
         )
@@ -198,6 +206,13 @@ def test_deliveries_that_only_add_wait_for_nothing(world: World) -> None:
     for day in (4, 3, 2):
         world.upload(world.stage(day, f"ann\td_sid={day}", removes=False))
     assert world.traits() == {2, 3, 4}
+
+
+def test_other_tasks_of_a_target_say_other_things_and_wait_for_nothing(world: World) -> None:
+    world.upload(world.stage(4))
+    world.upload(world.stage(3, "bob\td_sid=7,d_unsid=8", series="weekly/format"))
+    assert world.traits() == {4}
+    assert world.traits("bob") == {7}
 
 
 def test_data_waits_for_the_acknowledgement_of_what_goes_before_it(world: World) -> None:
