@@ -34,6 +34,7 @@ from airflow_am_provider.sandbox import command
 from airflow_am_provider.sandbox.behaviour import Behaviour
 from airflow_am_provider.sandbox.events import Kind
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
+from airflow_am_provider.sensors.replay import ReplayNewerSensor
 from airflow_am_provider.task_groups import deliver
 from tests.docs_pages import (
     DOCS,
@@ -64,6 +65,7 @@ DEFAULTS_ELSEWHERE = {"deferrable": "[operators] default_deferrable"}
         ("## IdSyncExtractOperator", IdSyncExtractOperator),
         ("## UploadOperator", UploadOperator),
         ("## DeliveryReceiptSensor", DeliveryReceiptSensor),
+        ("## ReplayNewerSensor", ReplayNewerSensor),
     ],
 )
 def test_every_parameter_stands_there_with_its_default(heading, owner):
