@@ -149,6 +149,16 @@ def test_days_in_their_order_wait_for_each_other_and_nothing_is_sent_again(world
     assert world.traits() == {4}
 
 
+def test_a_day_that_is_run_again_with_the_same_rows_sends_nothing(world: World) -> None:
+    first = world.upload(world.stage(2), on_older="replay")
+    world.acknowledge(first)
+    world.acknowledge(world.upload(world.stage(3), on_older="replay"))
+    assert world.upload(world.stage(2), on_older="replay") == first
+    with pytest.raises(AirflowSkipException, match="nothing has to be sent again"):
+        world.replay(first)
+    assert world.traits() == {3}
+
+
 def test_days_that_run_backwards_end_with_the_newest_in_force(world: World) -> None:
     manifests = {day: world.stage(day) for day in (2, 3, 4, 5)}
     for day in (5, 4, 3, 2):
