@@ -88,7 +88,11 @@ class Replay:
 
     def replayed(self) -> list[dict[str, Any]]:
         """What was sent again, as plain JSON, for the task's result."""
-        return [{"delivery_id": turn.delivery_id, "sending": turn.sending} for turn in self.newer()]
+        return [
+            {"delivery_id": turn.delivery_id, "sending": turn.sending}
+            for turn in self.newer()
+            if turn.sending > 1
+        ]
 
     def _turns(self) -> Sequence[Turn]:
         record = self.records.find(self.delivery.delivery_id)
