@@ -26,6 +26,7 @@ def order_gate(
     *,
     on_older: object = OnOlder.REFUSE,
     after: object = None,
+    in_order: bool = True,
     sending: int = 1,
 ) -> OrderGate:
     """What holds a delivery back until it is its turn.
@@ -34,6 +35,7 @@ def order_gate(
     :param manifest: the delivery; it has parts.
     :param on_older: see :class:`~airflow_am_provider.hooks.order_gate.OnOlder`.
     :param after: what uploads returned that must be acknowledged first.
+    :param in_order: whether to wait for what was sent to the same target before it.
     :param sending: 1, or the number of a repetition.
     :raises ConfigurationError: when the manifest is of another staging location or destination.
     """
@@ -57,6 +59,7 @@ def order_gate(
         manifest=manifest,
         on_older=OnOlder.parse(on_older),
         after=read_deliveries(after),
+        in_order=in_order,
         sending=sending,
     )
 

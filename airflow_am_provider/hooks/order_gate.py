@@ -62,6 +62,7 @@ class OrderGate:
     :param manifest: the delivery.
     :param on_older: what to do when newer data was sent already.
     :param after: deliveries that must be acknowledged before it, such as the ID sync's.
+    :param in_order: whether to wait for what was sent to the same target before it.
     :param sending: 1, or the number of this repetition.
     """
 
@@ -69,6 +70,7 @@ class OrderGate:
     manifest: Manifest
     on_older: OnOlder = OnOlder.REFUSE
     after: Sequence[SentDelivery] = ()
+    in_order: bool = True
     sending: int = 1
 
     @property
@@ -90,7 +92,7 @@ class OrderGate:
             if not records.is_settled(one.location, one.sending)
         ]
         for other in self.lane.unsettled():
-            if not turn.waits_for(other):
+            if not self.in_order or not turn.waits_for(other):
                 continue
             # What is sent again need not wait for itself.
             if (

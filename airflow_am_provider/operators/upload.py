@@ -18,6 +18,7 @@ from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink
+from airflow_am_provider.operators.values import flag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,8 @@ class UploadOperator(BaseOperator):
         sentence that names both; ``send`` sends old data all the same; ``replay`` sends it, for
         :class:`~airflow_am_provider.sensors.replay.ReplayNewerSensor` to send the newer data again
         after it. An ``.overwrite`` is held against others of its kind. (templated)
+    :param in_order: wait for one's turn. False for accounts that get neither receipts nor markers:
+        nothing says there when a delivery was processed, so nothing can be waited for. (templated)
     :param deferrable: wait in the triggerer, without a worker.
     :param poke_interval: seconds between two looks whether it is its turn.
     :param order_timeout: seconds to wait for it; three days by default, since files are processed
@@ -72,7 +75,13 @@ class UploadOperator(BaseOperator):
         upload = UploadOperator(task_id="upload", manifest=format_data.output)
     """
 
-    template_fields: Sequence[str] = ("manifest", "audience_manager_conn_id", "after", "on_older")
+    template_fields: Sequence[str] = (
+        "manifest",
+        "audience_manager_conn_id",
+        "after",
+        "on_older",
+        "in_order",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"manifest": "json", "after": "json"}
     operator_extra_links = (StagingLink(),)
     ui_color = "#fde3e1"
@@ -84,6 +93,7 @@ class UploadOperator(BaseOperator):
         audience_manager_conn_id: str = DEFAULT_CONN_ID,
         after: object = None,
         on_older: str = "refuse",
+        in_order: bool | str = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float = 60.0,
         order_timeout: float = 3 * 24 * 3600,
@@ -94,6 +104,7 @@ class UploadOperator(BaseOperator):
         self.audience_manager_conn_id = audience_manager_conn_id
         self.after = after
         self.on_older = on_older
+        self.in_order = in_order
         self.deferrable = deferrable
         self.poke_interval = poke_interval
         self.order_timeout = order_timeout
@@ -128,7 +139,13 @@ class UploadOperator(BaseOperator):
                     f"there is nothing to send"
                 )
             hook = AudienceManagerHook(self.audience_manager_conn_id)
-            gate = order_gate(hook, manifest, on_older=self.on_older, after=self.after)
+            gate = order_gate(
+                hook,
+                manifest,
+                on_older=self.on_older,
+                after=self.after,
+                in_order=flag("in_order", self.in_order),
+            )
             self._wait(gate, deadline)
             return delivery_json(manifest, send_delivery(hook, manifest))
 
@@ -155,6 +172,7 @@ class UploadOperator(BaseOperator):
                 audience_manager_conn_id=self.audience_manager_conn_id,
                 on_older=str(gate.on_older),
                 after=[one.document for one in gate.after],
+                in_order=gate.in_order,
                 poll_interval_s=self.poke_interval,
                 deadline=deadline.isoformat(),
             ),

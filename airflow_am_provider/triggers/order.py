@@ -16,6 +16,7 @@ class OrderTrigger(PatientTrigger):
     :param audience_manager_conn_id: the Audience Manager connection.
     :param on_older: ``refuse``, ``replay`` or ``send``.
     :param after: what uploads returned that must be acknowledged first, as plain JSON.
+    :param in_order: whether to wait for what was sent to the same target before it.
     :param poll_interval_s: seconds between two looks.
     :param deadline: when to give up; ISO 8601.
     :param max_failures: how many looks in a row may fail.
@@ -30,6 +31,7 @@ class OrderTrigger(PatientTrigger):
         audience_manager_conn_id: str,
         on_older: str,
         after: list[dict[str, Any]],
+        in_order: bool,
         poll_interval_s: float,
         deadline: str,
         max_failures: int = MAX_FAILURES,
@@ -41,6 +43,7 @@ class OrderTrigger(PatientTrigger):
         self.audience_manager_conn_id = audience_manager_conn_id
         self.on_older = on_older
         self.after = after
+        self.in_order = in_order
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and its parameters, for the database."""
@@ -51,6 +54,7 @@ class OrderTrigger(PatientTrigger):
             "audience_manager_conn_id": self.audience_manager_conn_id,
             "on_older": self.on_older,
             "after": self.after,
+            "in_order": self.in_order,
         }
 
     def look(self) -> Look:
@@ -65,6 +69,7 @@ class OrderTrigger(PatientTrigger):
             manifest=Manifest.from_json(self.manifest),
             on_older=OnOlder(self.on_older),
             after=read_deliveries(self.after),
+            in_order=self.in_order,
         )
         waits = gate.waits_for()
         return Look(known="; ".join(waits) or "free", is_over=not waits, more={})

@@ -225,6 +225,13 @@ def test_other_tasks_of_a_target_say_other_things_and_wait_for_nothing(world: Wo
     assert world.traits("bob") == {7}
 
 
+def test_an_account_without_receipts_waits_for_nothing(world: World) -> None:
+    world.upload(world.stage(2), in_order=False)
+    world.upload(world.stage(3), in_order="False")
+    with pytest.raises(AirflowFailException, match="is older than what was sent"):
+        world.upload(world.stage(1), in_order=False)
+
+
 def test_data_waits_for_the_acknowledgement_of_what_goes_before_it(world: World) -> None:
     before = world.upload(world.stage(2, "bob\td_sid=2", removes=False))
     data = world.stage(3, "ann\td_sid=3", removes=False)
