@@ -1,0 +1,220 @@
+"""Writes a large object in pieces, and goes on with the pieces that are missing.
+
+Which pieces are there is noted as they arrive, since an account at Adobe may be allowed to write
+and neither to read nor to list. Nobody sees the object before its last piece is there and all of it
+was checked.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from airflow_am_provider.audience_manager.errors import AudienceManagerError, TransientError
+from airflow_am_provider.stores.s3_errors import error_code, s3_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Future
+
+    from airflow_am_provider.stores.measured import Measured
+
+_logger = logging.getLogger(__name__)
+
+# 10,000 pieces are S3's limit, so that a file may have 160 GB; Adobe's limit is 1 GB compressed.
+PIECE_BYTES: Final = 16 << 20
+_PIECES_AT_ONCE: Final = 3
+
+
+class Note(Protocol):
+    """Keeps a few hundred bytes from one attempt to the next."""
+
+    def load(self) -> bytes | None:
+        """What was kept, or None."""
+        ...
+
+    def save(self, content: bytes) -> None:
+        """Keep something else."""
+        ...
+
+    def forget(self) -> None:
+        """Keep nothing any more."""
+        ...
+
+
+@dataclass(kw_only=True)
+class ResumableObject:
+    """One object that is written in pieces.
+
+    :param client: boto3's S3 client.
+    :param bucket: the bucket's name.
+    :param key: the object's key.
+    :param args: what it is written with, in the words of boto3's ``ExtraArgs``.
+    :param note: keeps which pieces are there.
+    :param piece_bytes: size of a piece in bytes; S3 takes no less than 5 MiB but for the last one.
+    """
+
+    client: Any
+    bucket: str
+    key: str
+    args: Mapping[str, Any]
+    note: Note
+    piece_bytes: int = PIECE_BYTES
+    _upload_id: str = field(default="", init=False)
+    _etags: dict[int, str] = field(default_factory=dict, init=False)
+
+    def write(self, source: Measured, check: Callable[[], None]) -> None:
+        """Write it all, but for the pieces that are there.
+
+        :param source: the object's content, from its start.
+        :param check: raises when what was read is not what it should be; the object never appears.
+        :raises TransientError: when the server fails; the next attempt goes on from there.
+        :raises ConfigurationError: when the server refuses.
+        """
+        first = source.read(self.piece_bytes)
+        if len(first) < self.piece_bytes:
+            check()
+            self._put(first)
+            return
+        self._begin()
+        try:
+            self._send(first, source)
+            check()
+        except AudienceManagerError as error:
+            # What may go better next time goes on from here.
+            if not isinstance(error, TransientError):
+                self._abort(self._upload_id)
+                self.note.forget()
+            raise
+        self._complete()
+        self.note.forget()
+
+    def _put(self, content: bytes) -> None:
+        with self._errors():
+            self.client.put_object(Bucket=self.bucket, Key=self.key, Body=content, **self.args)
+
+    def _begin(self) -> None:
+        """Go on with what an attempt before noted, or begin."""
+        known = self._noted()
+        self._abort_others(known)
+        if known:
+            _logger.info("%s: going on behind %d pieces", self.key, len(self._etags))
+            return
+        with self._errors():
+            answer = self.client.create_multipart_upload(
+                Bucket=self.bucket, Key=self.key, **self.args
+            )
+        self._upload_id, self._etags = answer["UploadId"], {}
+        self._save()
+
+    def _noted(self) -> str:
+        content = self.note.load()
+        if content is None:
+            return ""
+        noted = json.loads(content)
+        if noted["piece_bytes"] != self.piece_bytes or noted["key"] != self.key:
+            return ""  # Another day's or release's: it is aborted with the others.
+        self._upload_id = str(noted["upload_id"])
+        self._etags = {int(number): etag for number, etag in noted["etags"].items()}
+        return self._upload_id
+
+    def _abort_others(self, kept: str) -> None:
+        """What a worker began that was killed before it could note it costs money for ever."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.key)
+        except (BotoCoreError, ClientError):
+            return  # This account may not look.
+        for upload in answer.get("Uploads", ()):
+            if upload["Key"] == self.key and upload["UploadId"] != kept:
+                self._abort(upload["UploadId"])
+
+    def _abort(self, upload_id: str) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.key, UploadId=upload_id)
+        except (BotoCoreError, ClientError) as error:
+            _logger.info("%s: could not abort an upload: %s", self.key, type(error).__name__)
+
+    def _send(self, first: bytes, source: Measured) -> None:
+        """Read all pieces, and send those that are missing, a few at a time."""
+        running: set[Future[tuple[int, str]]] = set()
+        with ThreadPoolExecutor(_PIECES_AT_ONCE) as pool:
+            try:
+                number, piece = 1, first
+                while piece:
+                    if number not in self._etags:
+                        if len(running) == _PIECES_AT_ONCE:
+                            running = self._taken(running)
+                        running.add(pool.submit(partial(self._piece, number, piece)))
+                    number, piece = number + 1, source.read(self.piece_bytes)
+                while running:
+                    running = self._taken(running)
+            except BaseException:
+                for future in running:
+                    future.cancel()
+                raise
+
+    def _taken(self, running: set[Future[tuple[int, str]]]) -> set[Future[tuple[int, str]]]:
+        """Wait for a piece and note it."""
+        done, left = wait(running, return_when=FIRST_COMPLETED)
+        self._etags.update(future.result() for future in done)
+        self._save()
+        return left
+
+    def _piece(self, number: int, content: bytes) -> tuple[int, str]:
+        with self._errors():
+            answer = self.client.upload_part(
+                Bucket=self.bucket,
+                Key=self.key,
+                UploadId=self._upload_id,
+                PartNumber=number,
+                Body=content,
+            )
+        return number, str(answer["ETag"])
+
+    def _complete(self) -> None:
+        parts = [
+            {"PartNumber": number, "ETag": self._etags[number]} for number in sorted(self._etags)
+        ]
+        with self._errors():
+            self.client.complete_multipart_upload(
+                Bucket=self.bucket,
+                Key=self.key,
+                UploadId=self._upload_id,
+                MultipartUpload={"Parts": parts},
+            )
+
+    def _save(self) -> None:
+        noted = {
+            "key": self.key,
+            "upload_id": self._upload_id,
+            "piece_bytes": self.piece_bytes,
+            "etags": self._etags,
+        }
+        self.note.save(json.dumps(noted).encode())
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Errors in this package's words."""
+        from botocore.exceptions import ClientError
+
+        with s3_errors("write", f"s3://{self.bucket}/{self.key}"):
+            try:
+                yield
+            except ClientError as error:
+                if error_code(error.response) != "NoSuchUpload":
+                    raise
+                # Completed or aborted by somebody else.
+                self.note.forget()
+                raise TransientError(
+                    f"s3://{self.bucket}/{self.key}: its pieces are gone; the next attempt writes "
+                    f"it anew"
+                ) from None
