@@ -4,7 +4,7 @@
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-matrix bench lint format
+.PHONY: help setup demo serve test test-long test-matrix bench lint format
 
 # A shell that forbids bytecode would make every Airflow process start at half the speed.
 unexport PYTHONDONTWRITEBYTECODE
@@ -23,7 +23,10 @@ serve: setup  ## the same, and it stays: Airflow's UI on localhost
 
 test: setup  ## all tests on this Python and the newest Airflow
 	@.venv/bin/python -m pytest -n 2 -m "not slow"
-	@.venv/bin/python -m pytest -m slow
+	@.venv/bin/python -m pytest -m "slow and not long"
+
+test-long: setup  ## what takes many minutes: ten days backfilled forwards and backwards
+	@.venv/bin/python -m pytest -m long
 
 test-matrix: setup  ## the fast tests on every supported Airflow and every Python found
 	@scripts/test-matrix.sh full

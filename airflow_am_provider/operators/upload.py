@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
 from airflow_am_provider.links import StagingLink
 from airflow_am_provider.operators.values import flag
 
@@ -58,7 +59,8 @@ class UploadOperator(BaseOperator):
     :param in_order: wait for one's turn. False for accounts that get neither receipts nor markers:
         nothing says there when a delivery was processed, so nothing can be waited for. (templated)
     :param deferrable: wait in the triggerer, without a worker.
-    :param poke_interval: seconds between two looks whether it is its turn.
+    :param poke_interval: seconds between two looks whether it is its turn; 300 by default, or as
+        for :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`.
     :param order_timeout: seconds to wait for it; three days by default, since files are processed
         twice a day (reference/reporting-file-transfer-timeframe.md).
     :return: plain JSON for :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`:
@@ -95,7 +97,7 @@ class UploadOperator(BaseOperator):
         on_older: str = "refuse",
         in_order: bool | str = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poke_interval: float = 60.0,
+        poke_interval: float = POKE_INTERVAL_S,
         order_timeout: float = 3 * 24 * 3600,
         **kwargs: Any,
     ) -> None:

@@ -19,6 +19,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Tran
 from airflow_am_provider.hooks.asset_events import ACKNOWLEDGED
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 # The trigger keeps the deadline itself; this is for a triggerer that is not there.
 _GRACE: Final = timedelta(minutes=10)
 _MAX_FAILURES: Final = 10
-_POKE_INTERVAL_S: Final = conf.getfloat(
-    "audience_manager", "receipt_poke_interval_s", fallback=300.0
-)
 _ON_BREACH: Final = ("fail", "warn", "skip")
 
 
@@ -98,7 +96,7 @@ class DeliveryReceiptSensor(BaseSensorOperator):
         on_breach: str = "fail",
         receipts_since: datetime | str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poke_interval: timedelta | float = _POKE_INTERVAL_S,
+        poke_interval: timedelta | float = POKE_INTERVAL_S,
         timeout: timedelta | float = 2 * 24 * 3600,
         **kwargs: Any,
     ) -> None:

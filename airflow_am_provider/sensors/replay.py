@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_am_provider.audience_manager.errors import TransientError
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +78,7 @@ class ReplayNewerSensor(BaseSensorOperator):
         acknowledged_by: str = "receipt",
         limits: Mapping[str, int | float] | None = None,
         mode: str = "reschedule",
-        poke_interval: timedelta | float = 300.0,
+        poke_interval: timedelta | float = POKE_INTERVAL_S,
         timeout: timedelta | float = 7 * 24 * 3600,
         **kwargs: Any,
     ) -> None:

@@ -81,6 +81,7 @@ class AirflowApi:
         *,
         reprocess_behavior: str = "none",
         max_active_runs: int = 10,
+        run_backwards: bool = False,
         conf: Json | None = None,
     ) -> int:
         """Start a backfill and return its ID.
@@ -102,7 +103,7 @@ class AirflowApi:
             "to_date": _text(to_date),
             "reprocess_behavior": reprocess_behavior,
             "max_active_runs": max_active_runs,
-            "run_backwards": False,
+            "run_backwards": run_backwards,
             "dag_run_conf": conf or {},
         }
         return int(self._request("POST", "/api/v2/backfills", json=body)["id"])
