@@ -1,4 +1,4 @@
-"""Ten days backfilled forwards and backwards, with scheduled runs in between: the last day counts."""
+"""Ten days backfilled, forwards and backwards, around a scheduled run: the last day counts."""
 
 import time
 from collections.abc import Iterator
