@@ -10,7 +10,7 @@ from airflow_am_provider.formatting.file_kinds import PARQUET
 from airflow_am_provider.formatting.partition import Partition, PartitionRows, rows_of
 from airflow_am_provider.formatting.row_groups import divided, evenly, row_groups_of
 from airflow_am_provider.formatting.tables import read_table
-from airflow_am_provider.hooks.source_files import SourceFile, source_files, versions
+from airflow_am_provider.hooks.source_files import Sources, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.formatting.row_groups import RowGroup
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.hooks.source_files import SourceFile
 
 _logger = logging.getLogger(__name__)
 
@@ -55,16 +56,14 @@ def file_partition(
             f"'{FILES}' a file to a partition where each user's rows are in one file"
         )
 
-    def found() -> tuple[list[SourceFile], str]:
-        files = source_files(hook, urls, aws_conn_id=aws_conn_id)
-        return files, versions(files)
-
-    files, version = found()
+    sources = Sources(hook, urls, aws_conn_id=aws_conn_id)
+    files = sources.files()
+    version = version_of(files)
     shares = None if by else _by_row_groups(files, columns[0], partition.count)
 
     def batches() -> Iterator[pa.RecordBatch]:
         if by:
-            chosen = evenly([file.folder.size(file.path) or 0 for file in files], partition.count)
+            chosen = evenly([file.size for file in files], partition.count)
             mine = [file for file, share in zip(files, chosen, strict=True)
                     if share == partition.number]  # fmt: skip
             yield from _read(mine, columns, delimiter)
@@ -72,7 +71,7 @@ def file_partition(
             yield from _read_groups(files, columns, shares[partition.number])
         else:
             yield from rows_of(partition, _read(files, columns, delimiter), columns[0])
-        if found()[1] != version:
+        if version_of(sources.files()) != version:
             raise TransientError(
                 "source: a file was written anew, came or went while this partition was read. All "
                 "partitions have to be formatted from the same files: clear the mapped task"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.formatting.tables import read_table
-from airflow_am_provider.hooks.source_files import source_files
+from airflow_am_provider.hooks.source_files import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +34,6 @@ def read_sources(
     :raises ConfigurationError: when a file, a column or the format is not there.
     :raises DataError: when a file is damaged.
     """
-    for file in source_files(hook, urls, aws_conn_id=aws_conn_id):
+    for file in Sources(hook, urls, aws_conn_id=aws_conn_id).files():
         with file.open() as opened:
             yield from read_table(opened, file.path, columns, delimiter=delimiter)
