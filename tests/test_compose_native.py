@@ -32,6 +32,8 @@ pytestmark = [
 
 DAG = "audience_manager_monthly_overwrite"
 PARTITIONS = 4
+# What the example allows, of the eight that two workers could run.
+AT_ONCE = 2
 BAD_ROWS = 25
 _BAD_ROWS = f"""
 INSERT INTO customers
@@ -83,6 +85,7 @@ def test_two_workers_without_a_shared_disk_deliver_though_one_is_killed_in_mid_p
             # The API server has a folder of its own: this comes from the bucket.
             log = _uploaded_log(api, run_id, "upload")
         tries = _tries(api, run_id)
+        assert _most_at_once(api, run_id, "format_partition") == AT_ONCE
     # One partition was begun again, and nothing else.
     assert sorted(tries.pop("format_partition")) == [*[1] * (PARTITIONS - 1), 2]
     assert tries == {"format_loyalty": [1], "upload": [1], "receipt": [1]}
@@ -207,6 +210,16 @@ def _tries(api: AirflowApi, run_id: str) -> dict[str, list[int]]:
     for task in api.task_instances(DAG, run_id):
         found.setdefault(task["task_id"], []).append(task["try_number"])
     return found
+
+
+def _most_at_once(api: AirflowApi, run_id: str, task_id: str) -> int:
+    """How many of a mapped task's tries ran at the same time."""
+    tries = [
+        (one["start_date"], one["end_date"])
+        for index in range(PARTITIONS)
+        for one in api.task_tries(DAG, run_id, task_id, map_index=index)
+    ]
+    return max(sum(begun <= start < ended for begun, ended in tries) for start, _ in tries)
 
 
 def _uploaded_log(api: AirflowApi, run_id: str, task_id: str) -> str:
