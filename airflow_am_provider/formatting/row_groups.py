@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 import pyarrow.parquet as pq
 
+from airflow_am_provider.formatting.shares import evenly
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -97,17 +99,3 @@ def divided(groups: Sequence[RowGroup], count: int) -> list[list[RowGroup]] | No
     if largest * count > _MOST_OF_FAIR_SHARE * sum(weights):
         return None
     return [sorted(share, key=lambda group: group[:2]) for share in shares]
-
-
-def evenly(weights: Sequence[int], count: int) -> list[int]:
-    """Which of so many shares each thing goes to, so that they weigh about the same.
-
-    >>> evenly([5, 1, 4, 1], 2)
-    [0, 1, 1, 0]
-    """
-    loads = [0] * count
-    chosen = [0] * len(weights)
-    for at in sorted(range(len(weights)), key=lambda at: -weights[at]):
-        chosen[at] = loads.index(min(loads))
-        loads[chosen[at]] += weights[at]
-    return chosen

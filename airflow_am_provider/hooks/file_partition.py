@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.formatting.file_kinds import PARQUET
 from airflow_am_provider.formatting.partition import Partition, PartitionRows, rows_of
-from airflow_am_provider.formatting.row_groups import divided, evenly, row_groups_of
+from airflow_am_provider.formatting.row_groups import divided, row_groups_of
+from airflow_am_provider.formatting.shares import evenly
 from airflow_am_provider.formatting.tables import read_table
 from airflow_am_provider.hooks.source_files import Sources, version_of
 
