@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _PORT = re.compile(r"(?:^|(?<=[:=]))(\d{4})(?=$|/)")
-_TIMEOUT_S: Final = 150.0
+_TIMEOUT_S: Final = 240.0
 # A check of Airflow's takes seconds of a processor that what it asks for needs as well.
 _CHECK_AGAIN_S: Final = 2.0
+_CHECK_TIMEOUT_S: Final = 60.0
 
 
 @dataclass
@@ -158,14 +159,18 @@ class Stack:
     def is_well(self, service: Service) -> bool:
         """Run the health check once."""
         changes = self.environment(service)
-        result = subprocess.run(
-            self.command(service.health_command),
-            env={n: v for n, v in {**os.environ, **changes}.items() if v is not None},
-            cwd=REPOSITORY,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=60,
-        )
+        try:
+            result = subprocess.run(
+                self.command(service.health_command),
+                env={n: v for n, v in {**os.environ, **changes}.items() if v is not None},
+                cwd=REPOSITORY,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_CHECK_TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired:
+            # As for a container engine: not well yet, and asked again.
+            return False
         if result.returncode:
             time.sleep(_CHECK_AGAIN_S)
         return result.returncode == 0
