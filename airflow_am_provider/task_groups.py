@@ -12,6 +12,7 @@ from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.upload import UploadOperator
+from airflow_am_provider.operators.upload_parts import UploadPartsOperator
 from airflow_am_provider.operators.values import whole_number
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.sensors.replay import ReplayNewerSensor
@@ -36,6 +37,7 @@ def deliver(
     *,
     id_sync: Mapping[str, Any] | None = None,
     upload: Mapping[str, Any] | None = None,
+    upload_shares: int = 1,
     receipt: Mapping[str, Any] | None = None,
     **data: Any,
 ) -> TaskGroup:
@@ -56,6 +58,8 @@ def deliver(
         :class:`~airflow_am_provider.operators.upload.UploadOperator`. With ``on_older="replay"``
         a task ``replay_newer`` stands at the end, a
         :class:`~airflow_am_provider.sensors.replay.ReplayNewerSensor`.
+    :param upload_shares: over how many mapped tasks the sending is spread, each with some of the
+        parts, before ``upload`` completes it.
     :param receipt: more parameters of
         :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`. With
         ``on_breach="skip"`` a breach skips what comes after the data; the ID sync's receipt fails
@@ -80,18 +84,19 @@ def deliver(
     conn_id = data.get("audience_manager_conn_id")
     connection = {} if conn_id is None else {"audience_manager_conn_id": conn_id}
     upload_args = {**connection, **(upload or {})}
+    shares = whole_number("upload_shares", upload_shares)
     receipt_args = {**connection, **(receipt or {})}
     with TaskGroup(group_id=group_id) as group:
         if id_sync is None:
             _, staged = _staged(FormatDataFileOperator, "format", data)
-            _way(staged, "", upload_args, receipt_args)
+            _way(staged, "", upload_args, shares, receipt_args)
             return group
         shared = {name: data[name] for name in _SHARED if name in data}
         extract_ids, ids = _staged(IdSyncExtractOperator, "extract_ids", {**shared, **id_sync})
         ids_receipt_args = dict(receipt_args)
         if receipt_args.get("on_breach") == "skip":
             ids_receipt_args["on_breach"] = "fail"
-        synced = _way(ids, "_ids", upload_args, ids_receipt_args)
+        synced = _way(ids, "_ids", upload_args, shares, ids_receipt_args)
         # An ID sync without new people is skipped; that must not skip the data behind it. Only
         # what skips the group as a whole does, and its first task shows that.
         rule = {"trigger_rule": "none_failed_min_one_success"}
@@ -99,7 +104,7 @@ def deliver(
         start = EmptyOperator(task_id="start")
         start >> [extract_ids, format_data]
         synced >> format_data
-        _way(staged, "", upload_args, receipt_args)
+        _way(staged, "", upload_args, shares, receipt_args)
     return group
 
 
@@ -126,10 +131,16 @@ def _way(
     stage: BaseOperator,
     suffix: str,
     upload: Mapping[str, Any],
+    shares: int,
     receipt: Mapping[str, Any],
 ) -> DeliveryReceiptSensor:
     """Upload what was staged and wait for its receipt."""
     sent = UploadOperator(task_id=f"upload{suffix}", manifest=stage.output, **upload)
+    if shares > 1:
+        parts = UploadPartsOperator.partial(
+            task_id=f"upload{suffix}_parts", manifest=stage.output, shares=shares, **upload
+        ).expand(share=list(range(shares)))
+        parts >> sent
     received = DeliveryReceiptSensor(task_id=f"receipt{suffix}", delivery=sent.output, **receipt)
     if upload.get("on_older") == "replay":
         shared = {name: receipt[name] for name in _REPLAYING if name in receipt}

@@ -75,6 +75,7 @@ class Comparison:
     :param title: what is compared, in words.
     :param sides: by name; the product's own come first.
     :param same_bytes: sides that must give the same number of bytes of lines.
+    :param same_content: sides that must give the very same lines.
     :param notes: what a reader must know.
     """
 
@@ -83,6 +84,7 @@ class Comparison:
     sides: Mapping[str, Side]
     figures: Sequence[Figure]
     same_bytes: Sequence[Sequence[str]] = ()
+    same_content: Sequence[Sequence[str]] = ()
     notes: str = ""
 
 

@@ -18,10 +18,12 @@ class Outcome:
 
     :param rows: rows, or whatever is counted.
     :param bytes: bytes of lines, uncompressed unless the side says otherwise.
+    :param content: what tells the lines from others, where the side says it.
     """
 
     rows: int
     bytes: int
+    content: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +31,8 @@ class Reading:
     """What the work took.
 
     :param seconds: from begin to end, imports left out.
-    :param cpu_seconds: of all threads of the side's process; servers are not in it.
-    :param peak_mb: the most memory that the process held, imports included, in 1e6 bytes.
+    :param cpu_seconds: of all threads of the side's processes; servers are not in it.
+    :param peak_mb: the most memory that one process held, imports included, in 1e6 bytes.
     """
 
     seconds: float
@@ -38,6 +40,7 @@ class Reading:
     peak_mb: float
     rows: int
     bytes: int
+    content: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -63,6 +66,11 @@ class Stopwatch:
         self._seconds += time.perf_counter()
         self._cpu_seconds += time.process_time()
         self._peak_mb = peak_mb()
+
+    def add(self, *, cpu_seconds: float, peak_mb: float) -> None:
+        """What other processes took, that did the work for this one."""
+        self._cpu_seconds += cpu_seconds
+        self._peak_mb = max(self._peak_mb, peak_mb)
 
     def reading(self, outcome: Outcome) -> Reading:
         """What it measured, with what came of the work."""

@@ -82,3 +82,8 @@ def _check_same(comparison: Comparison, readings: dict[str, list[Reading]]) -> N
                 f"{comparison.name}: {', '.join(group)} should give the same lines, but their rows "
                 f"and bytes are {sorted(found)}"
             )
+    for group in comparison.same_content:
+        if len({r.content for name in group for r in readings[name]}) > 1:
+            raise SideFailed(
+                f"{comparison.name}: {', '.join(group)} should give the same lines, and do not"
+            )

@@ -39,6 +39,27 @@ def to_parquet(s3: S3, bucket: str, key: str, kind: str, count: int, scratch: Pa
     return f"s3://{bucket}/{key}"
 
 
+def to_parquet_files(
+    s3: S3, bucket: str, prefix: str, kind: str, count: int, files: int, scratch: Path
+) -> str:
+    """Write rows to so many Parquet files in a folder of S3; return its URL.
+
+    No user is in two of them.
+    """
+    paths = [scratch / f"{number}.parquet" for number in range(files)]
+    writers: list[pq.ParquetWriter] = []
+    for batch in batches(kind, count):
+        size = -(-batch.num_rows // files)
+        writers = writers or [pq.ParquetWriter(path, batch.schema) for path in paths]
+        for number, writer in enumerate(writers):
+            writer.write_batch(batch.slice(number * size, size))
+    for writer, path in zip(writers, paths, strict=True):
+        writer.close()
+        s3.client().upload_file(str(path), bucket, f"{prefix}/{path.name}")
+        path.unlink()
+    return f"s3://{bucket}/{prefix}/"
+
+
 def to_postgres(server: Postgres, kind: str, count: int) -> str:
     """Write rows to a table named like their kind; return its name."""
     with closing(psycopg2.connect(server.uri())) as connection, connection.cursor() as cursor:

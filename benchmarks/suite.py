@@ -15,6 +15,7 @@ from benchmarks.comparison import (
     times_its_time,
 )
 from benchmarks.rows import COLUMNS
+from benchmarks.workers import workers, workers_postgres
 from benchmarks.world import OUTPUT_BUCKET
 
 if TYPE_CHECKING:
@@ -151,4 +152,6 @@ COMPARISONS: Final[dict[str, Callable[[World, int], Comparison]]] = {
     "postgres": postgres,
     "s3_operator": s3_operator,
     "growth": growth,
+    "workers": workers,
+    "workers_postgres": workers_postgres,
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.s3_server import s3_server
-from benchmarks.stored_rows import to_parquet, to_postgres, to_sqlite
+from benchmarks.stored_rows import to_parquet, to_parquet_files, to_postgres, to_sqlite
 from demo.local.postgres import Postgres, postgres
 
 if TYPE_CHECKING:
@@ -43,6 +43,15 @@ class World:
         if not (self.directory / "s3" / "objects" / SOURCE_BUCKET / key).exists():
             return to_parquet(self.s3, SOURCE_BUCKET, key, kind, rows, self.directory)
         return f"s3://{SOURCE_BUCKET}/{key}"
+
+    def parquet_files(self, kind: str, rows: int, files: int) -> str:
+        """The URL of a folder with so many rows in so many Parquet files, likewise."""
+        folder = f"{kind}-{rows}"
+        if not (self.directory / "s3" / "objects" / SOURCE_BUCKET / folder).exists():
+            return to_parquet_files(
+                self.s3, SOURCE_BUCKET, folder, kind, rows, files, self.directory
+            )
+        return f"s3://{SOURCE_BUCKET}/{folder}/"
 
     def table(self, kind: str, rows: int) -> str:
         """The name of PostgreSQL's table with the rows, likewise."""

@@ -2,7 +2,9 @@
 
 Command, environment, health check and order of the services are the file's own. Changed is what
 only containers have: a host name each, ports that collide here, and folders. PostgreSQL alone is
-started in another way, as its image does that by a script of its own.
+started in another way, as its image does that by a script of its own. Workers have a disk of their
+own where that can be had without containers, and reach the S3 server by a line that can be made to
+fall silent.
 """
 
 from __future__ import annotations
@@ -15,23 +17,29 @@ import subprocess
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import psutil  # type: ignore[import-untyped]
+
 from demo.local.postgres import Postgres, _binaries, postgres
 from demo.local.processes import HOST, REPOSITORY, Process, free_port, running
+from demo.local.s3 import S3
 from tests.compose_file import Service, services
+from tests.own_disk import has_own_disk, on_own_disk
+from tests.system.relay import Relay, Silence, relay_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _PORT = re.compile(r"(?:^|(?<=[:=]))(\d{4})(?=$|/)")
-_TIMEOUT_S: Final = 150.0
+_TIMEOUT_S: Final = 240.0
 # A check of Airflow's takes seconds of a processor that what it asks for needs as well.
 _CHECK_AGAIN_S: Final = 2.0
+_CHECK_TIMEOUT_S: Final = 60.0
 
 
 @dataclass
@@ -41,11 +49,15 @@ class Stack:
     :param directory: for everything they write: a folder and a log for each
     :param services: all services of the file
     :param database: the server that the service ``postgres`` stands for
+    :param changes: variables of a service that are other than the file's
     """
 
     directory: Path
     services: dict[str, Service]
     database: Postgres
+    changes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
+    to_s3: Relay = field(init=False)
 
     def home(self, name: str) -> Path:
         """The ``AIRFLOW_HOME`` of a service."""
@@ -62,6 +74,11 @@ class Stack:
     def url(self) -> str:
         """Of Airflow's UI."""
         return f"http://{HOST}:{self.ports['8080']}"
+
+    @property
+    def s3(self) -> S3:
+        """The S3 server, without the line that workers reach it by."""
+        return S3(endpoint_url=f"http://{HOST}:{self.ports['5000']}")
 
     def command(self, words: list[str]) -> list[str]:
         """A command as it runs here."""
@@ -85,20 +102,54 @@ class Stack:
         for name, value in service.environment.items():
             is_connection = name.startswith("AIRFLOW_CONN_")
             found[name] = self._connection(value) if is_connection else self._here(value)
-        if service.name == "worker-2":
-            # Where the other one has a machine of its own.
+        if _is_worker(service.name):
+            # Where each has a machine of its own.
             found["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] = str(free_port())
-        return found
+            aws = str(found["AIRFLOW_CONN_AWS_DEFAULT"])
+            found["AIRFLOW_CONN_AWS_DEFAULT"] = aws.replace(
+                self.s3.endpoint_url, f"http://{HOST}:{self.to_s3.port}"
+            )
+        return found | self.changes.get(service.name, {})
 
-    def start(self, service: Service) -> AbstractContextManager[Process]:
+    @contextmanager
+    def start(self, service: Service) -> Iterator[Process]:
         """Run the service's command until the block is left."""
-        return running(
+        command = self.command(service.command)
+        if _is_worker(service.name) and has_own_disk():
+            command = on_own_disk(command, self.directory)
+        with running(
             service.name,
-            self.command(service.command),
+            command,
             log=self.directory / f"{service.name}.log",
             env=self.environment(service),
             grace_s=2.0,
+        ) as process:
+            self.processes[service.name] = process
+            yield process
+
+    def worker_held_by(self, silence: Silence) -> str:
+        """The worker whose connection has fallen silent."""
+        (name,) = (
+            name
+            for name in self.processes
+            if _is_worker(name)
+            for child in self._processes_of(name)
+            if silence.client_port in {one.laddr.port for one in child.net_connections()}
         )
+        return name
+
+    def kill(self, name: str) -> None:
+        """End a service and all that it started as a machine's end does: without a word."""
+        for child in self._processes_of(name):
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        self.processes.pop(name).watchdog.wait()
+
+    def _processes_of(self, name: str) -> list[Any]:
+        """The oldest first, which might start more."""
+        watchdog = psutil.Process(self.processes[name].watchdog.pid)
+        found: list[Any] = watchdog.children(recursive=True)
+        return found
 
     def run_again(self, name: str) -> None:
         """Run a service that ends by itself once more."""
@@ -108,14 +159,18 @@ class Stack:
     def is_well(self, service: Service) -> bool:
         """Run the health check once."""
         changes = self.environment(service)
-        result = subprocess.run(
-            self.command(service.health_command),
-            env={n: v for n, v in {**os.environ, **changes}.items() if v is not None},
-            cwd=REPOSITORY,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=60,
-        )
+        try:
+            result = subprocess.run(
+                self.command(service.health_command),
+                env={n: v for n, v in {**os.environ, **changes}.items() if v is not None},
+                cwd=REPOSITORY,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_CHECK_TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired:
+            # As for a container engine: not well yet, and asked again.
+            return False
         if result.returncode:
             time.sleep(_CHECK_AGAIN_S)
         return result.returncode == 0
@@ -153,11 +208,18 @@ def _texts(service: Service) -> list[str]:
     return [*service.command, *service.health_command, *service.environment.values()]
 
 
+def _is_worker(name: str) -> bool:
+    return name.startswith("worker-")
+
+
 @contextmanager
-def compose_up(directory: Path) -> Iterator[Stack]:
+def compose_up(
+    directory: Path, changes: Mapping[str, Mapping[str, str]] | None = None
+) -> Iterator[Stack]:
     """Start all services in the order of the file and wait until each says that it is well.
 
     :param directory: for everything they write
+    :param changes: variables of a service that are other than the file's
     :raises ServerError: if one does not start, or does not become well
     """
     for folder in ("bin", "home/ftp", "home/sandbox"):
@@ -168,7 +230,8 @@ def compose_up(directory: Path) -> Iterator[Stack]:
     with ExitStack() as servers, ThreadPoolExecutor(len(found)) as pool:
         database = servers.enter_context(postgres(directory / "postgres"))
         database.create_database(found["postgres"].environment["POSTGRES_DB"])
-        stack = Stack(directory, found, database)
+        stack = Stack(directory, found, database, changes or {})
+        stack.to_s3 = servers.enter_context(relay_to(int(stack.ports["5000"])))
         started: dict[str, Future[Process | None]] = {}
         for service in _in_order(found):
             started[service.name] = pool.submit(_start, stack, service, servers, started)

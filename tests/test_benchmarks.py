@@ -10,17 +10,22 @@ from typing import Any
 
 import pytest
 
+from benchmarks.running import run_side
 from benchmarks.suite import COMPARISONS
+from benchmarks.world import world
 
 pytestmark = pytest.mark.slow
 
 ROWS = 20_000
+# Those of several workers start many processes: two of their sides stand for all, below.
+ONE_WORKER = [name for name in COMPARISONS if not name.startswith("workers")]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("results")
     arguments = ["--rows", str(ROWS), "--repeats", "1", "--results", str(folder)]
+    arguments += ["--only", *ONE_WORKER]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments],
         capture_output=True,
@@ -32,7 +37,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_each_comparison_leaves_its_results(results: dict[str, Any]) -> None:
-    assert set(results) == {f"{name}-{ROWS}" for name in COMPARISONS}
+    assert set(results) == {f"{name}-{ROWS}" for name in ONE_WORKER}
     for result in results.values():
         assert result["machine"]["cores"] >= 1
         assert result["machine"]["packages"]["pyarrow"]
@@ -46,7 +51,7 @@ def test_each_side_writes_all_rows_or_says_why_it_did_not_run(results: dict[str,
                 continue
             (reading,) = side["readings"]
             assert reading["rows"] in (ROWS, 3 * ROWS, 10 * ROWS), name
-            assert min(reading.values()) > 0, name
+            assert min(reading[what] for what in ("seconds", "cpu_seconds", "peak_mb")) > 0, name
 
 
 def test_figures_are_there_for_all_sides_that_ran(results: dict[str, Any]) -> None:
@@ -55,3 +60,14 @@ def test_figures_are_there_for_all_sides_that_ran(results: dict[str, Any]) -> No
         "traits: time over COPY's",
         "attrs: time over COPY's",
     ]
+
+
+def test_a_worker_that_is_killed_and_replaced_changes_no_line(tmp_path: Path) -> None:
+    with world(tmp_path) as servers:
+        sides = COMPARISONS["workers"](servers, ROWS).sides
+        whole, killed = (
+            run_side(sides[name], servers) for name in ("2 workers", "2 workers, one killed")
+        )
+    assert (whole.rows, killed.rows) == (ROWS, ROWS)
+    assert len(killed.content.split()) == 4
+    assert killed.content == whole.content

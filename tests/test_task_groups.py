@@ -93,6 +93,36 @@ def test_partitions_are_formatted_by_mapped_tasks_and_combined_into_one_delivery
     assert dag.get_task("deliver.upload_ids").upstream_task_ids == {"deliver.extract_ids"}
 
 
+def test_how_many_read_at_once_is_said_of_the_mapped_tasks_and_of_no_other() -> None:
+    dag = made(
+        id_sync={**ID_SYNC, "partitions": 2, "pool": "web"},
+        partitions=4,
+        pool="crm",
+        pool_slots=2,
+        max_active_tis_per_dagrun=3,
+        max_active_tis_per_dag=6,
+    )
+    limits = ("pool", "pool_slots", "max_active_tis_per_dagrun", "max_active_tis_per_dag")
+    assert {
+        task.label: [getattr(task, limit) for limit in limits]
+        for task in dag.tasks
+        if [getattr(task, limit) for limit in limits] != ["default_pool", 1, None, None]
+    } == {"format_partition": ["crm", 2, 3, 6], "extract_ids_partition": ["web", 1, None, None]}
+
+
+def test_the_sending_is_spread_over_mapped_tasks_and_completed_by_one() -> None:
+    dag = made(id_sync=ID_SYNC, upload_shares=3, upload={"retries": 5})
+    for suffix, stage in (("", "format"), ("_ids", "extract_ids")):
+        parts = dag.get_task(f"deliver.upload{suffix}_parts")
+        assert parts.expand_input.value == {"share": [0, 1, 2]}
+        assert (parts.partial_kwargs["shares"], parts.retries) == (3, 5)
+        assert parts.upstream_task_ids == {f"deliver.{stage}"}
+        assert dag.get_task(f"deliver.upload{suffix}").upstream_task_ids == {
+            f"deliver.{stage}",
+            f"deliver.upload{suffix}_parts",
+        }
+
+
 def test_no_partitions_at_all_are_refused_when_the_dag_is_read() -> None:
     # Mapped over nothing, every task would be skipped and the run be green.
     with pytest.raises(ConfigurationError, match="partitions: 0, but at least 1 is needed"):

@@ -48,6 +48,18 @@ class Partition:
         return f"{self.number} of 0 to {self.count - 1}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PartitionRows:
+    """The rows of a partition, and how they were told from those of the others.
+
+    :param batches: the rows.
+    :param division: by what they were told, in words that are the same for all partitions.
+    """
+
+    batches: Iterable[pa.RecordBatch]
+    division: str
+
+
 def rows_of(
     partition: Partition, batches: Iterable[pa.RecordBatch], id_column: str
 ) -> Generator[pa.RecordBatch]:

@@ -44,12 +44,14 @@ class FormattedPartition:
     """What one task wrote of a delivery.
 
     :param partition: which share of the rows.
+    :param division: by what the rows were told from those of other partitions.
     :param staging: the staging location, for people.
     :param content: what was written.
     :param max_set_aside: how many rows of all partitions may be set aside.
     """
 
     partition: Partition
+    division: str
     staging: str
     content: Content
     max_set_aside: int | float
@@ -61,6 +63,7 @@ class FormattedPartition:
             "version": PARTITION_VERSION,
             "partition": self.partition.number,
             "partitions": self.partition.count,
+            "division": self.division,
             "name": str(self.content.name),
             "removes": self.content.removes,
             "scope": asdict(self.content.scope),
@@ -93,6 +96,7 @@ class FormattedPartition:
                      "text_sha256", "rejects")  # fmt: skip
             return cls(
                 partition=Partition(number=document["partition"], count=document["partitions"]),
+                division=document["division"],
                 staging=document["staging"],
                 content=Content(
                     name=name,
@@ -174,6 +178,7 @@ def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
             )
     facts: dict[str, set[Any]] = {
         "partitions": {one.partition.count for one in ordered},
+        "division": {one.division for one in ordered},
         "name": {str(one.content.name) for one in ordered},
         "removes": {one.content.removes for one in ordered},
         "scope": {one.content.scope for one in ordered},

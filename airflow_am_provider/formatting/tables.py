@@ -28,7 +28,12 @@ _HEAD_BYTES: Final = 1 << 20
 
 
 def read_table(
-    file: BinaryIO, name: str, columns: Sequence[str], *, delimiter: str = ","
+    file: BinaryIO,
+    name: str,
+    columns: Sequence[str],
+    *,
+    delimiter: str = ",",
+    row_groups: Sequence[int] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Read a Parquet or CSV file.
 
@@ -37,12 +42,13 @@ def read_table(
         :mod:`~airflow_am_provider.formatting.file_kinds`.
     :param columns: the columns that are needed.
     :param delimiter: what separates the fields of a CSV file.
+    :param row_groups: which row groups of a Parquet file; all by default.
     :raises ConfigurationError: for other formats, or when a column is missing.
     :raises DataError: when the file is damaged.
     """
     lowered = name.lower()
     if lowered.endswith(PARQUET):
-        reader = read_parquet(file, name, columns)
+        reader = read_parquet(file, name, columns, row_groups=row_groups)
     elif lowered.endswith((*CSV, *TSV)):
         tabs = lowered.endswith(TSV)
         reader = read_csv(file, name, columns, delimiter="\t" if tabs else delimiter)
@@ -73,7 +79,13 @@ def _damaged(name: str, error: Exception) -> DataError:
     )
 
 
-def read_parquet(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def read_parquet(
+    file: BinaryIO,
+    name: str,
+    columns: Sequence[str],
+    *,
+    row_groups: Sequence[int] | None = None,
+) -> Iterator[pa.RecordBatch]:
     """Read a Parquet file, only the columns that are needed."""
     # Arrow would fetch the whole file ahead, and hold it. Here it reads each column piece by piece;
     # between two columns a buffer of the file's own would be fetched in vain.
@@ -81,7 +93,9 @@ def read_parquet(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[
     parquet = pq.ParquetFile(raw, pre_buffer=False, buffer_size=_PARQUET_PIECE_BYTES)
     _check_columns(parquet.schema_arrow.names, name, columns)
     yield from parquet.iter_batches(
-        batch_size=_rows_per_batch(parquet.metadata), columns=list(columns)
+        batch_size=_rows_per_batch(parquet.metadata),
+        columns=list(columns),
+        row_groups=None if row_groups is None else list(row_groups),
     )
 
 
@@ -95,7 +109,12 @@ def _rows_per_batch(metadata: pq.FileMetaData) -> int:
 
 
 def read_csv(
-    file: BinaryIO, name: str, columns: Sequence[str], *, delimiter: str = ","
+    file: BinaryIO,
+    name: str,
+    columns: Sequence[str],
+    *,
+    delimiter: str = ",",
+    row_groups: Sequence[int] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Read a CSV file with a header. Fields are taken as bytes; nothing is guessed.
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
+from airflow_am_provider.formatting.shares import evenly
 from airflow_am_provider.hooks.order_gate import OnOlder, OrderGate
 from airflow_am_provider.hooks.sent_delivery import read_deliveries
 from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords
@@ -96,6 +97,34 @@ def send_delivery(hook: AudienceManagerHook, manifest: Manifest, sending: int = 
         f"{manifest.rows_set_aside:,}",
     )
     return record
+
+
+def send_share(hook: AudienceManagerHook, manifest: Manifest, share: int, shares: int) -> list[str]:
+    """Send some of a delivery's parts, those that were not sent yet.
+
+    :param hook: leads to staging and destination.
+    :param manifest: the delivery; it has parts.
+    :param share: which of the shares, counted from 0.
+    :param shares: into how many all parts are divided, of about the same size each.
+    :return: names of the share's files.
+    :raises ConfigurationError: when there is no such share, or the destination refuses.
+    :raises DataError: when any staged part is not what the manifest says; nothing is sent then.
+    :raises TransientError: when the destination or the line fails.
+    """
+    if not 0 <= share < shares:
+        raise ConfigurationError(
+            f"share: {share} is none of {shares}; they are counted from 0 to {shares - 1}"
+        )
+    of_each = evenly([part.compressed_bytes for part in manifest.parts], shares)
+    names = [
+        part.file_name
+        for part, number in zip(manifest.parts, of_each, strict=True)
+        if number == share
+    ]
+    _logger.info("Sending %d of %d files", len(names), len(manifest.parts))
+    if names:
+        hook.destination().send(manifest, hook.staging(), only=names)
+    return names
 
 
 def resend_delivery(hook: AudienceManagerHook, delivery_id: str) -> DeliveryRecord:

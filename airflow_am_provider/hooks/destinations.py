@@ -23,7 +23,7 @@ from airflow_am_provider.stores.measured import Measured
 from airflow_am_provider.stores.sent_book import SentBook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from airflow_am_provider.formatting.manifest import Manifest, Part
     from airflow_am_provider.formatting.sent_record import SentRecord
@@ -55,6 +55,7 @@ class Destination(Protocol):
         staging: Folder,
         *,
         sending: int = 1,
+        only: Collection[str] | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> SentRecord:
         """Send what of a delivery was not sent yet; its record says what was.
@@ -62,8 +63,10 @@ class Destination(Protocol):
         :param manifest: the delivery; it has parts.
         :param staging: where they lie.
         :param sending: 1, or the number of this repetition: the same bytes under the same names.
+        :param only: names of the parts that are sent now; the record is left to be completed, and
+            on FTP the names to be given, by a last sending without it. By default all.
         :param clock: the time; the day of the first attempt becomes part of the keys on S3.
-        :return: the record, complete.
+        :return: the record, complete unless it is of some parts.
         :raises DataError: when a staged part is not what the manifest says; it does not appear.
         :raises ConfigurationError: when the destination refuses.
         :raises TransientError: when the destination or the line fails.
@@ -93,6 +96,7 @@ class S3Destination:
         staging: Folder,
         *,
         sending: int = 1,
+        only: Collection[str] | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> SentRecord:
         """Send; see :class:`Destination`."""
@@ -100,7 +104,7 @@ class S3Destination:
         if _is_sent(book.record):
             return book.record
         _check_staged(manifest, staging)
-        for part in manifest.parts:
+        for part in _asked_for(manifest, only):
             if book.record.part(part) is not None:
                 continue
             key = object_key(self.partner_name, book.record.sent_on, part.file_name)
@@ -109,7 +113,7 @@ class S3Destination:
                 with _Progress(part):
                     self._upload(part, staging, key)
             book.uploaded(part, f"{self.folder.url}/{key}", is_sent=True)
-        return book.complete()
+        return book.complete() if only is None else book.record
 
     def _has_arrived(self, part: Part, key: str) -> bool:
         """Whether an attempt before this one sent a part and ended before it could record it.
@@ -155,6 +159,7 @@ class FtpDestination:
         staging: Folder,
         *,
         sending: int = 1,
+        only: Collection[str] | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> SentRecord:
         """Send; see :class:`Destination`."""
@@ -163,7 +168,7 @@ class FtpDestination:
             return book.record
         _check_staged(manifest, staging)
         with self.open_drop() as drop:
-            for part in manifest.parts:
+            for part in _asked_for(manifest, only):
                 if book.record.part(part) is not None:
                     continue
                 with _Progress(part), staging.open_read(part.path) as source:
@@ -177,6 +182,8 @@ class FtpDestination:
                         resume=not book.is_new,
                     )
                 book.uploaded(part, f"{self.url.rstrip('/')}/{part.file_name}", is_sent=False)
+            if only is not None:
+                return book.record
             for part in manifest.parts:
                 self._publish(drop, part, book)
         return book.complete()
@@ -191,6 +198,10 @@ class FtpDestination:
                 f"uploads it again under the same name"
             )
         book.sent(part)
+
+
+def _asked_for(manifest: Manifest, only: Collection[str] | None) -> list[Part]:
+    return [part for part in manifest.parts if only is None or part.file_name in only]
 
 
 def _is_sent(record: SentRecord) -> bool:

@@ -13,7 +13,16 @@ def asks_for(sql: str, name: str) -> bool:
     >>> asks_for("SELECT id FROM t WHERE at < :window_end", "window")
     False
     """
-    return re.search(rf"%\({name}\)s|[:@]{name}\b", sql) is not None
+    return _placeholder(name).search(sql) is not None
+
+
+def filled(sql: str, name: str, text: str) -> str:
+    """A query with text of ours in place of a placeholder.
+
+    >>> filled("SELECT id FROM t WHERE :in_partition", "in_partition", "1 = 1")
+    'SELECT id FROM t WHERE 1 = 1'
+    """
+    return _placeholder(name).sub(lambda _: text, sql)
 
 
 def without_end(sql: str) -> str:
@@ -23,3 +32,8 @@ def without_end(sql: str) -> str:
     'SELECT 1'
     """
     return re.sub(r"\s*;\s*(--[^\n]*\s*)*\Z", "", sql)
+
+
+def _placeholder(name: str) -> re.Pattern[str]:
+    # Not PostgreSQL's casts: `value::name`.
+    return re.compile(rf"%\({name}\)s|(?<!:)[:@]{name}\b")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.formatting.file_kinds import READABLE
 from airflow_am_provider.formatting.tables import read_table
+from airflow_am_provider.hooks.source_files import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,25 +34,6 @@ def read_sources(
     :raises ConfigurationError: when a file, a column or the format is not there.
     :raises DataError: when a file is damaged.
     """
-    for url in urls:
-        parent, slash, name = url.rpartition("/")
-        if not slash:
-            raise ConfigurationError(
-                f"source {url!r}: neither s3://bucket/key nor an absolute path"
-            )
-        folder = hook.open_folder(parent or "/", aws_conn_id=aws_conn_id)
-        found = [name]
-        if not name:
-            found = [entry.path for entry in folder.list() if _is_table(entry.path)]
-            if not found:
-                raise ConfigurationError(
-                    f"source {url!r}: no file in it that ends in {', '.join(READABLE)}"
-                )
-        for path in found:
-            with folder.open_read(path) as file:
-                yield from read_table(file, path, columns, delimiter=delimiter)
-
-
-def _is_table(path: str) -> bool:
-    hidden = path.rpartition("/")[2].startswith((".", "_"))
-    return not hidden and path.lower().endswith(READABLE)
+    for file in Sources(hook, urls, aws_conn_id=aws_conn_id).files():
+        with file.open() as opened:
+            yield from read_table(opened, file.path, columns, delimiter=delimiter)

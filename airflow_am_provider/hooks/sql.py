@@ -7,6 +7,7 @@ time.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from contextlib import closing
 from decimal import Decimal
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.formatting.partition import Partition, PartitionRows, rows_of
 from airflow_am_provider.hooks import postgres_copy
 from airflow_am_provider.hooks.partition_query import partition_query
 from airflow_am_provider.hooks.sql_errors import without_values
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+_logger = logging.getLogger(__name__)
 
 #: Rows fetched at a time. Ten thousand keep the driver's own buffers small.
 ROWS_PER_FETCH = 10_000
@@ -60,25 +64,47 @@ def read_partitions(
     hook: DbApiHook,
     sql: str,
     parameters: Mapping[str, Any] | Iterable[Any] | None,
-    numbers: Iterable[int],
-    count: int,
+    partitions: Sequence[Partition],
     expression: str | None,
     *,
     id_column: str,
-) -> Iterator[pa.RecordBatch]:
+) -> PartitionRows:
     """Run a query once for each of some partitions of its rows and stream them.
 
-    :param numbers: which partitions, counted from 0.
-    :param count: how many there are.
+    Where the database cannot divide them, all rows are read, and divided then.
+
+    :param partitions: which.
     :param expression: what they are told apart by; the ID's column when there is none.
     :param id_column: the column of the user ID.
-    :raises ConfigurationError: when the query cannot be divided.
+    :raises ConfigurationError: when the query cannot be divided in the way it asks for.
     """
-    for number in numbers:
-        divided, values = partition_query(
-            hook, sql, parameters, number, count, expression, id_column=id_column
+    queries = [
+        partition_query(
+            hook,
+            sql,
+            partition,
+            expression,
+            id_column=id_column,
+            has_values=parameters is not None,
         )
-        yield from read_sql(hook, divided, values)
+        for partition in partitions
+    ]
+    division = f"{expression or id_column!r} in the database"
+    if None in queries:
+        division = f"a hash of {id_column!r}"
+        if len(queries) == partitions[0].count:
+            # One after the other they are all rows.
+            return PartitionRows(batches=read_sql(hook, sql, parameters), division=division)
+        _logger.info("The database does not divide the rows: each partition reads all of them")
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for partition, query in zip(partitions, queries, strict=True):
+            if query is None:
+                yield from rows_of(partition, read_sql(hook, sql, parameters), id_column)
+            else:
+                yield from read_sql(hook, query, parameters)
+
+    return PartitionRows(batches=batches(), division=division)
 
 
 def _copied_columns(

@@ -18,14 +18,13 @@ from airflow_am_provider.operators.values import optional_whole_number
 from airflow_am_provider.operators.window import Window, window_of, with_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import pyarrow as pa
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_am_provider.formatting.lines import LineWriter
     from airflow_am_provider.formatting.manifest import Manifest
-    from airflow_am_provider.formatting.partition import Partition
+    from airflow_am_provider.formatting.partition import Partition, PartitionRows
     from airflow_am_provider.formatting.pipeline import FormatOptions
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
@@ -58,11 +57,14 @@ class StageDeliveryOperator(BaseOperator):
         :class:`~airflow_am_provider.operators.partitions.CombinePartitionsOperator` makes one
         delivery of all; without, it formats one after the other.
     :param partition: which of them, counted from 0: what to ``.expand()`` over.
-    :param partition_by: SQL expression that the rows are divided by, on the columns of ``sql``; it
-        must be the same for all rows of a user ID. By default the ID's own column. Understood for
-        PostgreSQL; for other databases ask for ``partition`` and ``partitions`` in ``sql`` as for
-        the window, such as ``WHERE MOD(ABS(COALESCE(number, 0)), %(partitions)s) = %(partition)s``.
-        Files are divided by the ID's column always, and each task reads all of them.
+    :param partition_by: what the rows are divided by; it must be the same for all rows of a user
+        ID. Of ``sql`` an SQL expression: for PostgreSQL of any type, on the columns of ``sql``, and
+        by default the ID's column. For other databases a whole number, such as
+        ``customer_number``, and ``sql`` says where the condition is to stand by the placeholder
+        ``in_partition`` in the way of its driver: ``WHERE :in_partition``. Without both, each task
+        reads all rows. Of files: by default row groups where their statistics tell the users of
+        one from those of others, else the ID, and each task reads all rows; ``files`` when each
+        user's rows are in one file.
     :param compression: ``gzip``, or ``none``.
     :param part_bytes: size in bytes, uncompressed, at which the next part begins.
     :param compressed_part_bytes: size in bytes, compressed, at which the next part begins.
@@ -156,8 +158,9 @@ class StageDeliveryOperator(BaseOperator):
                 options = replace(options, max_set_aside=1.0, is_share=True)
             window_start, window_end = window.in_utc
             staging, now = hook.staging(), datetime.now(UTC)
+            rows = self._rows(hook, writer.columns, window, count, partition)
             content = format_content(
-                self._batches(hook, writer.columns, window, count, partition),
+                rows.batches,
                 writer,
                 staging,
                 options,
@@ -183,6 +186,7 @@ class StageDeliveryOperator(BaseOperator):
         )
         return FormattedPartition(
             partition=partition,
+            division=rows.division,
             staging=staging.url,
             content=content,
             max_set_aside=limit("max_set_aside", self.max_set_aside),
@@ -207,7 +211,7 @@ class StageDeliveryOperator(BaseOperator):
     def _as_of(self, window: Window) -> str:
         """What partitions that are read at different moments have in common."""
         if self.source:
-            return "All of them read the same files, which must not change meanwhile"
+            return "All of them read the same files: one that changes meanwhile is an error"
         if window.end is not None and asks_for(self.sql or "", "window_end"):
             return f"All of them end with the window, at {window.end}"
         return (
@@ -237,30 +241,38 @@ class StageDeliveryOperator(BaseOperator):
             max_set_aside=limit("max_set_aside", self.max_set_aside),
         )
 
-    def _batches(
+    def _rows(
         self,
         hook: AudienceManagerHook,
         columns: Sequence[str],
         window: Window,
         count: int | None,
         partition: Partition | None,
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> PartitionRows:
+        from airflow_am_provider.formatting.partition import PartitionRows
+        from airflow_am_provider.hooks.file_partition import file_partition
+        from airflow_am_provider.hooks.sources import read_sources
+
         if bool(self.sql) == bool(self.source):
             raise ConfigurationError(
                 "sql, source: name one of the two, a query or a file to read rows from"
             )
         if self.sql:
             return self._rows_of_query(self.sql, columns[0], window, count, partition)
-        from airflow_am_provider.formatting.partition import rows_of
-        from airflow_am_provider.hooks.sources import read_sources
-
-        if self.partition_by:
-            raise ConfigurationError("partition_by: an SQL expression, so it needs sql")
         urls = [self.source] if isinstance(self.source, str) else list(self.source or ())
-        rows = read_sources(
-            hook, urls, columns, aws_conn_id=self.source_conn_id, delimiter=self.delimiter
+        conn_id, delimiter = self.source_conn_id, self.delimiter
+        if partition is None:
+            batches = read_sources(hook, urls, columns, aws_conn_id=conn_id, delimiter=delimiter)
+            return PartitionRows(batches=batches, division="")
+        return file_partition(
+            hook,
+            urls,
+            columns,
+            partition,
+            self.partition_by,
+            aws_conn_id=conn_id,
+            delimiter=delimiter,
         )
-        return rows if partition is None else rows_of(partition, rows, columns[0])
 
     def _rows_of_query(
         self,
@@ -269,7 +281,8 @@ class StageDeliveryOperator(BaseOperator):
         window: Window,
         count: int | None,
         partition: Partition | None,
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> PartitionRows:
+        from airflow_am_provider.formatting.partition import Partition, PartitionRows
         from airflow_am_provider.hooks.sql import read_partitions, read_sql
 
         if not self.conn_id:
@@ -278,12 +291,14 @@ class StageDeliveryOperator(BaseOperator):
         hook = BaseHook.get_hook(self.conn_id)
         parameters = with_window(sql, self.parameters, window)
         if count is None:
-            if asks_for(sql, "partition") or asks_for(sql, "partitions"):
-                raise ConfigurationError("partitions: missing, and sql asks for partition")
-            return read_sql(hook, sql, parameters)
-        numbers = range(count) if partition is None else [partition.number]
+            if asks_for(sql, "in_partition"):
+                raise ConfigurationError("partitions: missing, and sql asks for in_partition")
+            return PartitionRows(batches=read_sql(hook, sql, parameters), division="")
+        partitions = [partition] if partition else [
+            Partition(number=number, count=count) for number in range(count)
+        ]  # fmt: skip
         return read_partitions(
-            hook, sql, parameters, numbers, count, self.partition_by, id_column=id_column
+            hook, sql, parameters, partitions, self.partition_by, id_column=id_column
         )
 
 

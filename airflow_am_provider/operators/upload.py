@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.hooks.order_gate import OrderGate
 
 # The trigger keeps the deadline itself; this is for a triggerer that is not there.
@@ -129,8 +130,7 @@ class UploadOperator(BaseOperator):
 
     def _send(self, deadline: datetime) -> dict[str, Any]:
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.hooks.deliveries import order_gate, send_delivery
-        from airflow_am_provider.hooks.sent_delivery import delivery_json
+        from airflow_am_provider.hooks.deliveries import order_gate
 
         with airflow_errors():
             manifest = Manifest.from_json(self.manifest)
@@ -149,7 +149,13 @@ class UploadOperator(BaseOperator):
                 in_order=flag("in_order", self.in_order),
             )
             self._wait(gate, deadline)
-            return delivery_json(manifest, send_delivery(hook, manifest))
+            return self._sent(hook, manifest)
+
+    def _sent(self, hook: AudienceManagerHook, manifest: Manifest) -> dict[str, Any]:
+        from airflow_am_provider.hooks.deliveries import send_delivery
+        from airflow_am_provider.hooks.sent_delivery import delivery_json
+
+        return delivery_json(manifest, send_delivery(hook, manifest))
 
     def _wait(self, gate: OrderGate, deadline: datetime) -> None:
         """Come back when it is the delivery's turn."""

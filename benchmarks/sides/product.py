@@ -38,7 +38,7 @@ def upload(stopwatch: Stopwatch, *, manifest: dict[str, Any]) -> Outcome:
         task_id="upload", manifest=manifest, audience_manager_conn_id="staged_on_disk"
     )
     with stopwatch:
-        operator.execute(_context())
+        operator.execute(run_context(new_run_id()))
     # Unlike elsewhere the compressed bytes: they are what is sent.
     return Outcome(
         rows=manifest["rows_written"],
@@ -46,21 +46,21 @@ def upload(stopwatch: Stopwatch, *, manifest: dict[str, Any]) -> Outcome:
     )
 
 
-def formatting(kind: str, **source: str) -> FormatDataFileOperator:
+def formatting(
+    kind: str, operator: type[FormatDataFileOperator] = FormatDataFileOperator, **source: Any
+) -> FormatDataFileOperator:
     """The operator for a kind of rows."""
     items: dict[str, Any] = (
         {"traits_column": "traits"} if kind == "traits" else {"signal_columns": list(ATTRIBUTES)}
     )
-    return FormatDataFileOperator(
-        task_id="format", dpid=478, id_column="id", **items, **cast("dict[str, Any]", source)
-    )
+    return operator(task_id="format", dpid=478, id_column="id", **items, **source)
 
 
-def _format(stopwatch: Stopwatch, kind: str, **source: str) -> Outcome:
+def _format(stopwatch: Stopwatch, kind: str, **source: Any) -> Outcome:
     load_what_execute_imports(source.get("conn_id", "aws_default"))
     operator = formatting(kind, **source)
     with stopwatch:
-        manifest = operator.execute(_context())
+        manifest = operator.execute(run_context(new_run_id()))
     return outcome_of(manifest)
 
 
@@ -71,9 +71,14 @@ def outcome_of(manifest: Mapping[str, Any]) -> Outcome:
     )
 
 
-def _context() -> Context:
-    # A run of its own, or the delivery would be found staged already.
-    run = {"dag_run": SimpleNamespace(dag_id="bench"), "run_id": f"bench__{uuid4().hex}"}
+def new_run_id() -> str:
+    """Of a run of its own, or the delivery would be found staged already."""
+    return f"bench__{uuid4().hex}"
+
+
+def run_context(run_id: str) -> Context:
+    """What an operator is told of its run."""
+    run = {"dag_run": SimpleNamespace(dag_id="bench"), "run_id": run_id}
     return cast("Context", run)
 
 

@@ -148,6 +148,15 @@ class AirflowApi:
         )["content"]
         return "\n".join(map(_log_line, content))
 
+    def task_tries(
+        self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1
+    ) -> list[Json]:
+        """All tries of a task, with ``start_date`` and ``end_date``."""
+        mapped = f"/{map_index}" if map_index >= 0 else ""
+        path = f"{_task(dag_id, run_id, task_id)}{mapped}/tries"
+        tries: list[Json] = self._request("GET", path)["task_instances"]
+        return tries
+
     def xcom(
         self,
         dag_id: str,

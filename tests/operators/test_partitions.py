@@ -16,6 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
+from airflow_am_provider.audience_manager.errors import TransientError
+from airflow_am_provider.formatting.partition import Partition
+from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+from airflow_am_provider.hooks.file_partition import file_partition
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.upload import UploadOperator
@@ -202,26 +206,155 @@ def test_a_partition_formatted_again_alone_changes_nothing(staging: Path) -> Non
     assert combined([partitions[0], again, partitions[2]]) == first
 
 
-def test_files_are_divided_by_the_id(staging: Path, tmp_path: Path) -> None:
-    ids = pa.array([f"user-{n % 50}" for n in range(500)]).dictionary_encode()
-    traits = pa.array([[1 + n // 50] for n in range(500)])
-    path = tmp_path / "users.parquet"
-    pq.write_table(pa.table({"id": ids, "traits": traits}), path, row_group_size=90)
-    whole = format_task(source=str(path)).execute(CONTEXT)
-    manifest = combined(formatted(source=str(path)))
-    assert manifest["rows_read"] == 500
-    assert sorted(lines_of(staging, manifest["parts"])) == sorted(lines_of(staging, whole["parts"]))
-    assert len(manifest["parts"]) == COUNT
+class TestFiles:
+    @staticmethod
+    def written(path: Path, ids: list[str] | list[int], *, rows_a_group: int = 90) -> str:
+        """One row a user's line, as many as the user has lines already."""
+        seen: Counter[object] = Counter()
+        traits = []
+        for one in ids:
+            seen[one] += 1
+            traits.append([seen[one]])
+        table = pa.table({"id": pa.array(ids), "traits": traits})
+        pq.write_table(table, path, row_group_size=rows_a_group)
+        return str(path)
+
+    @staticmethod
+    def assert_whole(staging: Path, source: str, partitions: list[dict[str, Any]]) -> None:
+        """All rows are there once, and all of a user in one partition."""
+        whole = format_task(source=source).execute(CONTEXT)
+        manifest = combined(partitions)
+        lines = lines_of(staging, manifest["parts"])
+        assert sorted(lines) == sorted(lines_of(staging, whole["parts"]))
+        where = [
+            {line.split(b"\t")[0] for line in lines_of(staging, one["parts"])} for one in partitions
+        ]
+        assert sum(map(len, where)) == len(set().union(*where))
+
+    def test_are_divided_by_a_hash_of_the_id(self, staging: Path, tmp_path: Path) -> None:
+        source = self.written(tmp_path / "users.parquet", [f"user-{n % 50}" for n in range(500)])
+        partitions = formatted(source=source)
+        assert {one["division"].partition(",")[0] for one in partitions} == {"a hash of 'id'"}
+        self.assert_whole(staging, source, partitions)
+
+    @pytest.mark.parametrize("as_number", [False, True])
+    def test_sorted_by_the_id_are_divided_by_row_groups(
+        self, staging: Path, tmp_path: Path, as_number: bool
+    ) -> None:
+        # Users have three lines each; of 90 rows a group, and of 100 every second group ends
+        # within a user's.
+        folder = tmp_path / "sorted"
+        folder.mkdir()
+        ids: list[Any] = [n // 3 if as_number else f"u{n // 3:05}" for n in range(1800)]
+        self.written(folder / "1.parquet", ids[:901], rows_a_group=50)
+        self.written(folder / "2.parquet", ids[901:], rows_a_group=40)
+        partitions = formatted(source=f"{folder}/")
+        assert {one["division"].partition(",")[0] for one in partitions} == {"row groups"}
+        assert [one["rows_read"] for one in partitions] == pytest.approx([600] * COUNT, rel=0.25)
+        self.assert_whole(staging, f"{folder}/", partitions)
+
+    def test_where_groups_of_users_are_too_few_or_unknown_a_hash_divides(
+        self, staging: Path, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "users.parquet"
+        table = pa.table({"id": [f"u{n:04}" for n in range(900)], "traits": [["1"]] * 900})
+        for options in ({"row_group_size": 500}, {"row_group_size": 90, "write_statistics": False}):
+            pq.write_table(table, path, **options)
+            partitions = formatted(source=str(path))
+            assert {one["division"].partition(",")[0] for one in partitions} == {"a hash of 'id'"}
+            self.assert_whole(staging, str(path), partitions)
+
+    def test_go_to_a_partition_each_where_the_user_says_that_users_are_in_one(
+        self, staging: Path, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "files"
+        folder.mkdir()
+        for number in range(5):
+            text = "".join(f"u{n},1\n" for n in range(number * 100, number * 100 + 80))
+            (folder / f"{number}.csv").write_text("id,traits\n" + text)
+        partitions = formatted(source=f"{folder}/", partition_by="files")
+        assert sorted(one["rows_read"] for one in partitions) == [80, 160, 160]
+        self.assert_whole(staging, f"{folder}/", partitions)
+        with pytest.raises(AirflowFailException, match="partition_by: 'id', but rows of files"):
+            formatted(source=f"{folder}/", partition_by="id")
+
+    def test_written_anew_between_two_tasks_make_no_delivery(
+        self, staging: Path, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "users.csv"
+        path.write_text("id,traits\nu1,1\nu2,1\n")
+        one, two, _ = formatted(source=str(path))
+        path.write_text("id,traits\nu1,1\nu3,1\n")
+        _, _, three = formatted(source=str(path))
+        said = "division differs between them: .*source version .* and .*source version"
+        with pytest.raises(AirflowFailException, match=said):
+            combined([one, two, three])
+        assert not list(staging.rglob("manifest.json"))
+
+    def test_written_anew_while_they_are_read_are_an_error(
+        self, staging: Path, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "users.csv"
+        path.write_text("id,traits\nu1,1\n")
+        hook = AudienceManagerHook()
+        share = Partition(number=0, count=1)
+        rows = iter(file_partition(hook, [str(path)], ["id", "traits"], share, None).batches)
+        next(rows)
+        path.write_text("id,traits\nu1,1\nu2,1\n")
+        with pytest.raises(TransientError, match="written anew, came or went while"):
+            list(rows)
 
 
-def test_a_query_may_divide_its_rows_itself(staging: Path) -> None:
-    sql = (
-        "WITH n(n) AS (VALUES (1), (2), (3), (4), (5)) SELECT 'u' || n AS id, '1' AS traits "
-        "FROM n WHERE n % :partitions = :partition"
+class TestOtherDatabases:
+    """SQLite stands for them; it has no hash of its own."""
+
+    SQL = (
+        "WITH n(n) AS (VALUES (1), (-2), (3), (4), (NULL), (6.5), ('seven')) "
+        "SELECT 'u' || coalesce(n, 'x') AS id, '1' AS traits FROM n"
     )
-    partitions = formatted(sql=sql, conn_id="lite")
-    assert [one["rows_read"] for one in partitions] == [1, 2, 2]
-    assert combined(partitions)["rows_written"] == 5
+
+    def test_rows_are_divided_by_their_id_after_reading(self, staging: Path) -> None:
+        partitions = formatted(sql=self.SQL, conn_id="lite")
+        assert all(one["rows_read"] < 7 for one in partitions)
+        assert combined(partitions)["rows_written"] == 7
+
+    def test_all_partitions_in_one_task_are_read_at_once(self, staging: Path) -> None:
+        manifest = format_task(sql=self.SQL, conn_id="lite", partitions=COUNT).execute(CONTEXT)
+        assert manifest["rows_written"] == 7
+
+    def test_a_number_divides_them_whatever_its_sign_and_where_there_is_none(
+        self, staging: Path
+    ) -> None:
+        sql = f"{self.SQL} WHERE :in_partition ORDER BY 1"
+        partitions = formatted(sql=sql, conn_id="lite", partition_by="n")
+        assert [one["rows_read"] for one in partitions] == [4, 2, 1]
+        assert combined(partitions)["rows_written"] == 7
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ({"sql": f"{SQL} WHERE :in_partition"}, "partition_by: missing, and sql asks for"),
+            ({"sql": SQL, "partition_by": "n"}, "only understood where sql asks for in_partition"),
+        ],
+    )
+    def test_half_of_it_is_refused(
+        self, staging: Path, arguments: dict[str, Any], said: str
+    ) -> None:
+        with pytest.raises(AirflowFailException, match=said):
+            formatted(conn_id="lite", **arguments)
+
+
+def test_partitions_divided_in_different_ways_make_no_delivery(staging: Path) -> None:
+    one, two, _ = formatted()
+    _, _, three = formatted(partition_by="right(id, 1)")
+    with pytest.raises(AirflowFailException, match="division differs between them"):
+        combined([one, two, three])
+
+
+def test_a_query_says_where_the_condition_stands(staging: Path) -> None:
+    sql = "SELECT * FROM partitioned WHERE %(in_partition)s AND id <> %(other)s ORDER BY traits"
+    partitions = formatted(sql=sql, parameters={"other": "many"})
+    assert combined(partitions)["rows_read"] == 1002
 
 
 def test_another_expression_divides_the_rows(staging: Path) -> None:
@@ -283,17 +416,13 @@ class TestWhatIsRefused:
             ({"partitions": 0}, "partitions: 0, but at least 1 is needed"),
             ({"partition": 1}, "partitions: missing"),
             (
-                {"partitions": 3, "partition": 0, "conn_id": "lite"},
-                "partitions: how to divide rows of .* by a hash is not known here",
-            ),
-            (
-                {"sql": "SELECT 1 AS id WHERE 1 = %(partition)s"},
-                "partitions: missing, and sql asks for partition",
+                {"sql": "SELECT 1 AS id WHERE %(in_partition)s"},
+                "partitions: missing, and sql asks for in_partition",
             ),
             ({"conn_id": "nobody"}, "conn_id: Airflow has no connection 'nobody'"),
             (
                 {"partitions": 3, "partition": 0, "sql": "SELECT 1 AS id WHERE 1 = %(partition)s"},
-                "both are needed, by name, or rows would be left out",
+                "would be lost without a trace: ask for in_partition instead",
             ),
         ],
     )

@@ -26,6 +26,12 @@ class Silence:
     has_fallen: threading.Event = field(default_factory=threading.Event)
     _held: "_Link | None" = None
 
+    @property
+    def client_port(self) -> int:
+        """The client's end of the connection that has fallen silent."""
+        assert self._held is not None
+        return self._held.client_port
+
     def holds(self, link: "_Link", request: bytes) -> bool:
         """Whether what a client says begins the silence."""
         if self._held is None and re.search(self.request, request):
@@ -80,6 +86,7 @@ class _Link:
     """One client's connection."""
 
     def __init__(self, client: socket.socket, server: socket.socket, relay: Relay) -> None:
+        self.client_port: int = client.getpeername()[1]
         self._client = client
         self._server = server
         self._relay = relay
