@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.readings import Reading
@@ -13,6 +14,7 @@ from demo.local.processes import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from benchmarks.comparison import Comparison, Side
     from benchmarks.world import World
@@ -40,23 +42,29 @@ def run_side(side: Side, world: World) -> Reading:
 
 
 def run_comparison(
-    comparison: Comparison, world: World, repeats: int, say: Callable[[str], None]
+    comparison: Comparison,
+    world: World,
+    repeats: int,
+    say: Callable[[str], None],
+    alone: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> dict[str, Any]:
     """Run all sides, so many times each, in turn; return what is kept as JSON.
 
+    :param alone: entered for each repetition; waits until nothing else runs on the machine.
     :raises SideFailed: when a side fails, or sides that should do the same did not.
     """
     able = {name: side for name, side in comparison.sides.items() if not side.missing}
     readings: dict[str, list[Reading]] = {name: [] for name in comparison.sides}
     for repetition in range(repeats):
-        for name, side in able.items():
-            reading = run_side(side, world)
-            readings[name].append(reading)
-            world.empty_output()
-            say(
-                f"  {repetition + 1}/{repeats} {name}: {reading.seconds:.2f} s, "
-                f"{reading.cpu_seconds:.2f} s of CPU, {reading.peak_mb:,.0f} MB"
-            )
+        with alone():
+            for name, side in able.items():
+                reading = run_side(side, world)
+                readings[name].append(reading)
+                world.empty_output()
+                say(
+                    f"  {repetition + 1}/{repeats} {name}: {reading.seconds:.2f} s, "
+                    f"{reading.cpu_seconds:.2f} s of CPU, {reading.peak_mb:,.0f} MB"
+                )
     _check_same(comparison, readings)
     figures = [figure.of(readings) for figure in comparison.figures]
     return {

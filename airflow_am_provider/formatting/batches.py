@@ -16,9 +16,9 @@ from airflow_am_provider.formatting.columns import is_list, is_text
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
-#: 64 Ki rows of some 100 bytes: small enough for flat memory, large enough that the work per
+#: 32 Ki rows of some 100 bytes: small enough for flat memory, large enough that the work per
 #: batch does not show.
-MAX_ROWS: Final = 1 << 16
+MAX_ROWS: Final = 1 << 15
 #: Formatting may take ten times as much for moments.
 MAX_BYTES: Final = 16 << 20
 

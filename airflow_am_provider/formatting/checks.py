@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from airflow_am_provider.audience_manager.identifiers import (
     AAM_UUID,
@@ -24,10 +23,13 @@ from airflow_am_provider.audience_manager.identifiers import (
     IdKind,
 )
 from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.columns import ByteView, Marks, without_nulls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pyarrow as pa
 
 #: A rule as a small number, so that a batch's verdicts are one array. 0 is: no rule broken.
 Codes = npt.NDArray[np.uint8]
@@ -84,7 +86,7 @@ def ask(values: pa.Array, doubtful: Marks, problem: Callable[[str], Rule | None]
     rows = np.flatnonzero(doubtful)
     if rows.size == 0:
         return codes
-    for row, raw in zip(rows.tolist(), values.take(pa.array(rows)).to_pylist(), strict=True):
+    for row, raw in zip(rows.tolist(), values.take(to_arrow(rows)).to_pylist(), strict=True):
         try:
             rule = problem(raw.decode("utf-8"))
         except UnicodeDecodeError:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.formatting.arrow import text_scalar, to_arrow, to_numpy
 
 Bytes = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -90,11 +91,11 @@ def without_nulls(array: pa.Array) -> pa.Array:
     _, offsets, data = array.buffers()
     if data is not None:
         lengths = np.diff(np.frombuffer(offsets, np.int32)[array.offset :][: len(array) + 1])
-        if not lengths[np.asarray(array.is_null())].any():
+        if not lengths[to_numpy(array.is_null())].any():
             # Nothing lies behind the nulls, so they need only be called something else.
             buffers = [None, offsets, data]
             return pa.Array.from_buffers(pa.binary(), len(array), buffers, offset=array.offset)
-    return array.fill_null(b"")
+    return array.fill_null(text_scalar(b""))
 
 
 def empty_to_null(array: pa.Array) -> pa.Array:
@@ -124,7 +125,7 @@ def with_rows(array: pa.Array, rows: npt.NDArray[np.bool_], values: pa.Array) ->
     # Arrow has functions for this, but those on text are not to be trusted before Arrow 24.
     places = np.arange(len(array))
     places[rows] = len(array) + np.arange(len(values))
-    return pa.concat_arrays([array, values]).take(pa.array(places))
+    return pa.concat_arrays([array, values]).take(to_arrow(places))
 
 
 @dataclass(frozen=True, slots=True)

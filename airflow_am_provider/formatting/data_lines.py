@@ -24,8 +24,15 @@ from airflow_am_provider.audience_manager.items import (
 )
 from airflow_am_provider.audience_manager.names import DataFileName, Mode, check_dpid
 from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.formatting.arrow import text_scalar, to_arrow, to_numpy
 from airflow_am_provider.formatting.checks import CODE_OF, Codes, id_codes, value_codes
-from airflow_am_provider.formatting.columns import as_bytes, column_of, empty_to_null, without_nulls
+from airflow_am_provider.formatting.columns import (
+    ByteView,
+    as_bytes,
+    column_of,
+    empty_to_null,
+    without_nulls,
+)
 from airflow_am_provider.formatting.item_lists import joined_items
 from airflow_am_provider.formatting.lines import (
     FormattedBatch,
@@ -194,7 +201,7 @@ class DataLineWriter:
         if not (spec.mode is Mode.OVERWRITE and spec.remove_all_of_users_without_items):
             silent = np.ones(len(ids), bool)
             for piece in pieces:
-                silent &= piece.text.is_null().to_numpy(zero_copy_only=False)
+                silent &= to_numpy(piece.text.is_null())
             codes[silent & (codes == 0)] = CODE_OF[Rule.NO_ITEMS]
         good = codes == 0
         rows = np.flatnonzero(good)
@@ -202,14 +209,16 @@ class DataLineWriter:
         if rows.size != len(codes):
             # Filtering copies what is kept, so that no byte of a rejected row is left behind
             # in the buffer that goes into the file.
-            mask = pa.array(good)
+            mask = to_arrow(good)
             good_ids = ids.filter(mask)
             pieces = [
                 _Piece(piece.before, piece.text.filter(mask), piece.after) for piece in pieces
             ]
-        lines = _lines(good_ids, pieces)
-        lines, rows = without_long_lines(lines, rows, codes)
-        return FormattedBatch(lines, rows, codes, ids, personal_data)
+        lines, rows = without_long_lines(_lines(good_ids, pieces), rows, codes)
+        # Where lines were left out, they are found by their tab.
+        known = len(lines) == len(good_ids)
+        lengths = ByteView.of(good_ids).lengths if known else None
+        return FormattedBatch(lines, rows, codes, ids, personal_data, lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +263,8 @@ def _merged(parts: list[pa.Array | bytes]) -> Iterator[pa.Array | bytes]:
 
 def _concatenated(*parts: pa.Array | bytes, null_handling: str = "emit_null") -> pa.Array:
     """The parts of each row behind one another."""
-    return pc.binary_join_element_wise(*parts, b"", null_handling=null_handling)
+    arguments = [text_scalar(part) if isinstance(part, bytes) else part for part in (*parts, b"")]
+    return pc.binary_join_element_wise(*arguments, null_handling=null_handling)
 
 
 def _flag_items(batch: pa.RecordBatch, column: str, trait: int) -> pa.Array:

@@ -16,8 +16,15 @@ import pyarrow.compute as pc
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.identifiers import kind_of_data_source
 from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.checks import CODE_OF, Codes, id_codes
-from airflow_am_provider.formatting.columns import as_bytes, column_of, is_list
+from airflow_am_provider.formatting.columns import (
+    ByteView,
+    as_bytes,
+    column_of,
+    is_list,
+    without_nulls,
+)
 from airflow_am_provider.formatting.id_sync_lines import hashed, hashed_email_codes, url_codes
 from airflow_am_provider.formatting.lines import FormattedBatch, PersonalData, first_codes
 
@@ -154,6 +161,6 @@ def _flattened(array: pa.Array, name: str) -> tuple[pa.Array, Rows]:
     else:
         rows = np.arange(len(array))
         values = as_bytes(array, name, is_id=True)
-    filled = values.fill_null(b"")
-    said = np.asarray(pc.binary_length(filled)) > 0
-    return filled.filter(pa.array(said)), rows[said]
+    filled = without_nulls(values)
+    said = ByteView.of(filled).lengths > 0
+    return filled.filter(to_arrow(said)), rows[said]

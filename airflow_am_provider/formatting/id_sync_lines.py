@@ -21,6 +21,7 @@ from airflow_am_provider.audience_manager.identifiers import (
 from airflow_am_provider.audience_manager.names import IdSyncFileName, IdSyncPrefix
 from airflow_am_provider.audience_manager.personal_data import is_email
 from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.formatting.arrow import text_scalar, to_arrow
 from airflow_am_provider.formatting.checks import (
     CODE_OF,
     LOWER_HEX,
@@ -150,7 +151,7 @@ class IdSyncLineWriter:
         codes = first_codes(codes, _trailing_space_codes(values[-1]))
         rows = np.flatnonzero(codes == 0)
         if rows.size != len(codes):
-            kept = [value.filter(pa.array(codes == 0)) for value in values]
+            kept = [value.filter(to_arrow(codes == 0)) for value in values]
         else:
             kept = values
         lines = _joined(*kept)
@@ -165,7 +166,7 @@ def hashed(emails: pa.Array) -> tuple[pa.Array, Codes]:
     """Hash a column of e-mail addresses; what is none is not hashed, since it matches nobody."""
     codes = np.zeros(len(emails), np.uint8)
     digests: list[bytes] = []
-    for row, raw in enumerate(emails.fill_null(b"").to_pylist()):
+    for row, raw in enumerate(without_nulls(emails).to_pylist()):
         digest, rule = _hash(raw)
         digests.append(digest)
         if rule is not None:
@@ -214,5 +215,5 @@ def _trailing_space_codes(last: pa.Array) -> Codes:
 
 
 def _joined(*columns: pa.Array) -> pa.Array:
-    ids = pc.binary_join_element_wise(*columns, b"\t")
-    return pc.binary_join_element_wise(ids, b"\n", b"")
+    ids = pc.binary_join_element_wise(*columns, text_scalar(b"\t"))
+    return pc.binary_join_element_wise(ids, text_scalar(b"\n"), text_scalar(b""))

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from airflow_am_provider.audience_manager.items import trait_problem
 from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.formatting.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.checks import CODE_OF, Codes, rows_not_made_of
 from airflow_am_provider.formatting.columns import (
     ByteView,
@@ -56,12 +57,12 @@ def joined_items(
 def _from_lists(array: pa.Array, name: str) -> pa.Array:
     """Lists as text with commas; nulls inside a list are dropped."""
     values = as_bytes(array.flatten(), name, is_id=True)
-    lengths = pc.list_value_length(array).fill_null(0).to_numpy()
+    lengths = to_numpy(pc.list_value_length(array).fill_null(0))
     if pa.types.is_fixed_size_list(array.type):
         lengths = np.where(array.is_valid(), lengths, 0)
     offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
     if values.null_count:
-        kept = values.is_valid().to_numpy(zero_copy_only=False)
+        kept = to_numpy(values.is_valid())
         offsets = np.concatenate(([0], np.cumsum(kept, dtype=np.int64)))[offsets]
         values = values.drop_null()
     if (ByteView.of(values).data == _COMMA).any():
@@ -77,7 +78,7 @@ def _without_braces(texts: pa.Array) -> tuple[pa.Array, Marks | None]:
     braced = (view.first_bytes() == ord("{")) & (view.last_bytes() == ord("}")) & (view.lengths > 1)
     if not braced.any():
         return texts, None
-    inside = pc.binary_slice(texts.filter(pa.array(braced)), 1, -1)
+    inside = pc.binary_slice(texts.filter(to_arrow(braced)), 1, -1)
     return with_rows(texts, braced, inside), braced
 
 
@@ -99,7 +100,7 @@ def _tidied(
         return texts, codes
     rewritten: list[bytes] = []
     changed = np.zeros(len(texts), bool)
-    for row, raw in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):
+    for row, raw in zip(rows.tolist(), texts.take(to_arrow(rows)).to_pylist(), strict=True):
         text, codes[row] = _read(raw, problem, braced is not None and bool(braced[row]))
         # A row that breaks a rule is left out later, so its text need not be changed.
         if codes[row] == 0 and text != raw:

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.checks import CODE_OF, Codes
-from airflow_am_provider.formatting.columns import ByteView
+from airflow_am_provider.formatting.columns import ByteView, without_nulls
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from airflow_am_provider.audience_manager.names import DataFileName, IdSyncFileName
     from airflow_am_provider.formatting.columns import Rows
 
@@ -37,8 +38,7 @@ class PersonalData:
         :param values: a ``binary`` array.
         :param codes: which rule each of them breaks.
         """
-        lengths = pc.binary_length(values)
-        filled = np.asarray(lengths.fill_null(0) if lengths.null_count else lengths) > 0
+        filled = ByteView.of(without_nulls(values)).lengths > 0
         return cls(
             int(np.count_nonzero(filled | (codes != 0))),
             int(np.count_nonzero(codes == CODE_OF[Rule.PERSONAL_DATA])),
@@ -58,6 +58,8 @@ class FormattedBatch:
     :param codes: for each row, the rule it broke, or 0 when it is written.
     :param ids: for each row, its user ID as a ``binary`` array, for the rejects file.
     :param personal_data: for each column that is sent as it is, how much of it must not be.
+    :param id_lengths: how many bytes the user ID at the start of each line has, or None where that
+        is not known by the way.
     """
 
     lines: pa.Array
@@ -65,6 +67,7 @@ class FormattedBatch:
     codes: Codes
     ids: pa.Array
     personal_data: dict[str, PersonalData]
+    id_lengths: Rows | None = None
 
 
 class LineWriter(Protocol):
@@ -117,4 +120,4 @@ def without_long_lines(lines: pa.Array, rows: Rows, codes: Codes) -> tuple[pa.Ar
     if not too_long.any():
         return lines, rows
     codes[rows[too_long]] = CODE_OF[Rule.LINE_TOO_LONG]
-    return lines.filter(pa.array(~too_long)), rows[~too_long]
+    return lines.filter(to_arrow(~too_long)), rows[~too_long]

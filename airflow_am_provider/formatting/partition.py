@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.formatting.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.columns import ByteView, as_bytes, column_of, without_nulls
 from airflow_am_provider.formatting.row_hash import hash_rows
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
+
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,8 +77,8 @@ def rows_of(
             hashes = hash_rows(view.data, view.offsets[:-1], view.lengths)
             numbers = hashes % np.uint64(partition.count)
             if ids.null_count:
-                numbers[np.asarray(ids.is_null())] = 0
-            yield batch.filter(pa.array(numbers == partition.number))
+                numbers[to_numpy(ids.is_null())] = 0
+            yield batch.filter(to_arrow(numbers == partition.number))
     finally:
         close = getattr(batches, "close", None)
         if close is not None:

@@ -15,7 +15,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
 
 from airflow_am_provider.audience_manager.companions import REJECTS_FILE
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
@@ -26,6 +25,7 @@ from airflow_am_provider.formatting.acceptance import (
     check_set_aside,
     limit,
 )
+from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.batches import bounded
 from airflow_am_provider.formatting.bits import Bits
 from airflow_am_provider.formatting.checks import rule_of
@@ -38,6 +38,8 @@ from airflow_am_provider.formatting.repeats import Repeat, RepeatFinder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    import pyarrow as pa
 
     from airflow_am_provider.formatting.lines import FormattedBatch, LineWriter
     from airflow_am_provider.formatting.storage import Storage
@@ -218,7 +220,7 @@ class _Run:
                 for row, code, user_id in zip(
                     bad.tolist(),
                     batch.codes[bad].tolist(),
-                    batch.ids.take(pa.array(bad)).to_pylist(),
+                    batch.ids.take(to_arrow(bad)).to_pylist(),
                     strict=True,
                 )
             )
@@ -226,7 +228,7 @@ class _Run:
         self._rows_read += len(batch.codes)
         self._watch.add(batch.personal_data)
         if len(batch.lines):
-            self._repeats.observe(batch.lines)
+            self._repeats.observe(batch.lines, batch.id_lengths)
             self._behind.put(batch.lines)
         if time.monotonic() - self._reported >= _PROGRESS_EVERY_S:
             self._report_progress("so far")
@@ -253,7 +255,7 @@ class _Run:
         number = 0
         for lines in read():
             out = dropped.holds(np.arange(number, number + len(lines)))
-            second.write(lines.filter(pa.array(~out)) if out.any() else lines)
+            second.write(lines.filter(to_arrow(~out)) if out.any() else lines)
             number += len(lines)
         second.close()
         first.discard()

@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.formatting.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.bits import RoughHashes
 from airflow_am_provider.formatting.columns import ByteView
 from airflow_am_provider.formatting.hash_file import HASHES_AT_A_TIME, HashFile, temporary_file
@@ -82,9 +83,12 @@ class RepeatFinder:
         """How many lines were observed."""
         return len(self._ids)
 
-    def observe(self, lines: pa.Array) -> None:
-        """Remember the user IDs of lines."""
-        self._ids.add(_id_hashes(lines))
+    def observe(self, lines: pa.Array, id_lengths: Rows | None = None) -> None:
+        """Remember the user IDs of lines.
+
+        :param id_lengths: bytes of each of them; looked for when not given.
+        """
+        self._ids.add(_id_hashes(lines, id_lengths))
 
     def repeats(self, read: Callable[[], Iterable[pa.Array]]) -> Iterator[Repeat]:
         """The lines that must not stay.
@@ -114,7 +118,7 @@ class RepeatFinder:
             for batch in read():
                 hashes, rows = doubt.rows(batch)
                 if rows.size:
-                    buckets.add(hashes[rows], rows + number, batch.take(pa.array(rows)))
+                    buckets.add(hashes[rows], rows + number, batch.take(to_arrow(rows)))
                 number += len(batch)
             for bucket in buckets.each():
                 yield from self._exactly(bucket)
@@ -219,10 +223,11 @@ def _digest(text: bytes) -> bytes:
     return hashlib.blake2b(text, digest_size=_DIGEST_BYTES).digest()
 
 
-def _id_hashes(lines: pa.Array) -> Hashes:
+def _id_hashes(lines: pa.Array, lengths: Rows | None = None) -> Hashes:
     """Hash what stands before the first tab of each line."""
     view = ByteView.of(lines)
-    lengths = pc.find_substring(lines, b"\t").to_numpy(zero_copy_only=False).astype(np.int64)
+    if lengths is None:
+        lengths = to_numpy(pc.find_substring(lines, b"\t")).astype(np.int64)
     return hash_rows(view.data, view.offsets[:-1], lengths)
 
 

@@ -11,6 +11,7 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_am_provider.audience_manager.environments import object_key
@@ -20,6 +21,8 @@ from airflow_am_provider.audience_manager.errors import (
     TransientError,
 )
 from airflow_am_provider.stores.measured import Measured
+from airflow_am_provider.stores.s3 import S3Folder
+from airflow_am_provider.stores.s3_copy import Copy
 from airflow_am_provider.stores.sent_book import SentBook
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.formatting.manifest import Manifest, Part
     from airflow_am_provider.formatting.sent_record import SentRecord
-    from airflow_am_provider.stores import Folder, FtpDrop, S3Folder
+    from airflow_am_provider.stores import Folder, FtpDrop
 
 _logger = logging.getLogger(__name__)
 
@@ -131,15 +134,23 @@ class S3Destination:
         return True
 
     def _upload(self, part: Part, staging: Folder, key: str) -> None:
-        with (
-            staging.open_read(part.path) as source,
-            self.folder.open_write(key, sha256=part.sha256) as target,
-        ):
-            measured = Measured(source)
-            while block := measured.read(_BLOCK_BYTES):
-                target.write(block)
+        if isinstance(staging, S3Folder) and self._copy(part, staging, key):
+            return
+        with self.folder.open_write(key, sha256=part.sha256) as target:
             # Within the block: an error here, and the object never appears.
-            measured.check(part.file_name, size=part.compressed_bytes, sha256=part.sha256)
+            _read_and_check(part, staging, target.write)
+
+    def _copy(self, part: Part, staging: S3Folder, key: str) -> bool:
+        """Let S3 copy a part from bucket to bucket; False where it does not."""
+        copy = Copy(
+            source=staging,
+            path=part.path,
+            target=self.folder,
+            key=key,
+            size=part.compressed_bytes,
+            sha256=part.sha256,
+        )
+        return copy.run(partial(_read_and_check, part, staging))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +244,19 @@ class _Progress:
                 seconds,
                 megabytes / seconds,
             )
+
+
+def _read_and_check(part: Part, staging: Folder, take: Callable[[bytes], object] = len) -> None:
+    """Read a staged part to its end and hold it against the manifest.
+
+    :param take: what is done with each block; by default nothing.
+    :raises DataError: when it is something else.
+    """
+    with staging.open_read(part.path) as source:
+        measured = Measured(source)
+        while block := measured.read(_BLOCK_BYTES):
+            take(block)
+    measured.check(part.file_name, size=part.compressed_bytes, sha256=part.sha256)
 
 
 def _check_staged(manifest: Manifest, staging: Folder) -> None:

@@ -17,7 +17,7 @@ from airflow_am_provider.audience_manager.errors import (
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.stores.entry import Entry
 from airflow_am_provider.stores.paths import checked_path, is_safe_path
-from airflow_am_provider.stores.s3_errors import error_code, s3_errors
+from airflow_am_provider.stores.s3_errors import NO_SUCH_REQUEST, error_code, s3_errors
 from airflow_am_provider.stores.s3_pipe import Pipe, ReadEnd
 from airflow_am_provider.stores.s3_read import BLOCK_BYTES, RangeReader
 
@@ -30,8 +30,6 @@ _logger = logging.getLogger(__name__)
 _PIECE_BYTES: Final = 16 << 20
 _PIECES_AT_ONCE: Final = 3
 _MISSING: Final = frozenset({"NoSuchKey", "404"})
-# A server that does not know conditional writes says so with one of these.
-_NO_CONDITIONS: Final = frozenset({"NotImplemented", "501"})
 
 
 # Where an object's own checksum stands: its metadata, which comes with a HEAD.
@@ -92,7 +90,7 @@ class S3Folder:
             the block, as uploading goes on behind the writer's back.
         :raises TransientError: when the server fails or the line breaks.
         """
-        key = self._key(path)
+        key = self.key(path)
         pipe = Pipe(_PIECE_BYTES)
         metadata = {} if sha256 is None else {"Metadata": {_CHECKSUM: sha256}}
         upload = _Upload(self, key, pipe, {**self.extra_args, **metadata})
@@ -115,14 +113,14 @@ class S3Folder:
 
         :raises ConfigurationError: when there is none, or it may not be read.
         """
-        reader = RangeReader(self.client, self.bucket, self._key(path))
+        reader = RangeReader(self.client, self.bucket, self.key(path))
         return cast("BinaryIO", io.BufferedReader(reader, max(1, min(BLOCK_BYTES, reader.size))))
 
     def read_bytes(self, path: str) -> bytes | None:
         """The whole of a small object, or None when there is none."""
         from botocore.exceptions import ClientError
 
-        key = self._key(path)
+        key = self.key(path)
         with s3_errors("read", self._url(key)):
             try:
                 answer = self.client.get_object(Bucket=self.bucket, Key=key)
@@ -134,7 +132,7 @@ class S3Folder:
 
     def write_bytes(self, path: str, content: bytes) -> None:
         """Write a small object, replacing the one that is there."""
-        key = self._key(path)
+        key = self.key(path)
         with s3_errors("write", self._url(key)):
             self.client.put_object(Bucket=self.bucket, Key=key, Body=content, **self.extra_args)
 
@@ -148,7 +146,7 @@ class S3Folder:
         # Some servers like S3 take the condition, ignore it, and overwrite.
         if self.exists(path):
             return False
-        key = self._key(path)
+        key = self.key(path)
         put = {"Bucket": self.bucket, "Key": key, "Body": content, **self.extra_args}
         with s3_errors("write", self._url(key)):
             try:
@@ -157,14 +155,14 @@ class S3Folder:
                 code = error_code(error.response)
                 if code in {"PreconditionFailed", "412"}:
                     return False
-                if code not in _NO_CONDITIONS:
+                if code not in NO_SUCH_REQUEST:
                     raise
                 self.client.put_object(**put)
         return True
 
     def delete(self, path: str) -> None:
         """Delete an object; that there is none is no error."""
-        key = self._key(path)
+        key = self.key(path)
         with s3_errors("delete", self._url(key)):
             self.client.delete_object(Bucket=self.bucket, Key=key)
 
@@ -184,7 +182,7 @@ class S3Folder:
         """
         from botocore.exceptions import ClientError
 
-        key = self._key(path)
+        key = self.key(path)
         with s3_errors("look for", self._url(key)):
             try:
                 answer = self.client.head_object(Bucket=self.bucket, Key=key)
@@ -215,7 +213,8 @@ class S3Folder:
                         continue
                     yield Entry(path, item["Size"], item["LastModified"].astimezone(UTC))
 
-    def _key(self, path: str) -> str:
+    def key(self, path: str) -> str:
+        """The key of an object in the bucket."""
         return checked_path(f"{self.prefix}/{checked_path(path)}" if self.prefix else path)
 
     def _url(self, key: str) -> str:

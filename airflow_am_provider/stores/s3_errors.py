@@ -11,6 +11,8 @@ from airflow_am_provider.audience_manager.names import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: A server that does not know a request, or a condition of one, says so with one of these.
+NO_SUCH_REQUEST: Final = frozenset({"NotImplemented", "501"})
 # Names by which S3 and servers like it say "later", apart from any status from 500 on.
 _LATER: Final = frozenset(
     {
