@@ -147,6 +147,10 @@ class SendingFiles:
         """The note of a part."""
         return f"{self.location}/sending{self.suffix}/{file_name}.json"
 
+    def pieces(self, file_name: str) -> str:
+        """The note of a part that is on its way in pieces."""
+        return f"{self.location}/sending{self.suffix}/{file_name}.pieces.json"
+
 
 def read_sent(storage: Storage, manifest: Manifest, files: SendingFiles) -> SentRecord | None:
     """What is known of a sending, or None when it was not begun.

@@ -21,8 +21,9 @@ from airflow_am_provider.audience_manager.errors import (
     TransientError,
 )
 from airflow_am_provider.stores.measured import Measured
-from airflow_am_provider.stores.s3 import S3Folder
+from airflow_am_provider.stores.s3 import S3Folder, checksum_args
 from airflow_am_provider.stores.s3_copy import Copy
+from airflow_am_provider.stores.s3_resume import ResumableObject
 from airflow_am_provider.stores.sent_book import SentBook
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class S3Destination:
             # What a sending before this one left there says nothing of this one.
             if book.is_new or sending > 1 or not self._has_arrived(part, key):
                 with _Progress(part):
-                    self._upload(part, staging, key)
+                    self._upload(part, staging, key, book)
             book.uploaded(part, f"{self.folder.url}/{key}", is_sent=True)
         return book.complete() if only is None else book.record
 
@@ -133,12 +134,21 @@ class S3Destination:
         _logger.info("%s: arrived by an attempt before", part.file_name)
         return True
 
-    def _upload(self, part: Part, staging: Folder, key: str) -> None:
+    def _upload(self, part: Part, staging: Folder, key: str, book: SentBook) -> None:
+        target = ResumableObject(
+            client=self.folder.client,
+            bucket=self.folder.bucket,
+            key=self.folder.key(key),
+            args={**self.folder.extra_args, **checksum_args(part.sha256)},
+            note=book.pieces(part),
+        )
+        if not book.is_new:
+            target.abort_others()
         if isinstance(staging, S3Folder) and self._copy(part, staging, key):
             return
-        with self.folder.open_write(key, sha256=part.sha256) as target:
-            # Within the block: an error here, and the object never appears.
-            _read_and_check(part, staging, target.write)
+        with staging.open_read(part.path) as source:
+            measured = Measured(source)
+            target.write(measured, partial(_check, measured, part))
 
     def _copy(self, part: Part, staging: S3Folder, key: str) -> bool:
         """Let S3 copy a part from bucket to bucket; False where it does not."""
@@ -246,16 +256,19 @@ class _Progress:
             )
 
 
-def _read_and_check(part: Part, staging: Folder, take: Callable[[bytes], object] = len) -> None:
+def _read_and_check(part: Part, staging: Folder) -> None:
     """Read a staged part to its end and hold it against the manifest.
 
-    :param take: what is done with each block; by default nothing.
     :raises DataError: when it is something else.
     """
     with staging.open_read(part.path) as source:
         measured = Measured(source)
-        while block := measured.read(_BLOCK_BYTES):
-            take(block)
+        while measured.read(_BLOCK_BYTES):
+            pass
+    _check(measured, part)
+
+
+def _check(measured: Measured, part: Part) -> None:
     measured.check(part.file_name, size=part.compressed_bytes, sha256=part.sha256)
 
 

@@ -36,6 +36,11 @@ _MISSING: Final = frozenset({"NoSuchKey", "404"})
 _CHECKSUM: Final = "sha256"
 
 
+def checksum_args(sha256: str) -> dict[str, dict[str, str]]:
+    """What an object is written with so that its checksum is kept with it; hexadecimal."""
+    return {"Metadata": {_CHECKSUM: sha256}}
+
+
 class Stored(NamedTuple):
     """What a server says of an object without handing it out.
 
@@ -81,19 +86,17 @@ class S3Folder:
         return f"s3://{self.bucket}/{self.prefix}" if self.prefix else f"s3://{self.bucket}"
 
     @contextmanager
-    def open_write(self, path: str, *, sha256: str | None = None) -> Iterator[BinaryIO]:
+    def open_write(self, path: str) -> Iterator[BinaryIO]:
         """Open an object for writing; it appears when the block is left without an error.
 
         :param path: relative to the folder.
-        :param sha256: the checksum of what will be written, hexadecimal, to be kept with it.
         :raises ConfigurationError: when it may not be written; from a later write or the end of
             the block, as uploading goes on behind the writer's back.
         :raises TransientError: when the server fails or the line breaks.
         """
         key = self.key(path)
         pipe = Pipe(_PIECE_BYTES)
-        metadata = {} if sha256 is None else {"Metadata": {_CHECKSUM: sha256}}
-        upload = _Upload(self, key, pipe, {**self.extra_args, **metadata})
+        upload = _Upload(self, key, pipe, self.extra_args)
         upload.start()
         try:
             with io.BufferedWriter(pipe, 1 << 20) as file:

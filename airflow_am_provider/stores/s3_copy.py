@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.stores.s3 import checksum_args
 from airflow_am_provider.stores.s3_errors import NO_SUCH_REQUEST, error_code, s3_errors
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Copy:
             head = client.head_object(**self._origin)
         with s3_errors("write", self._url):
             answer = client.create_multipart_upload(
-                **self._place, **self.target.extra_args, Metadata={"sha256": self.sha256}
+                **self._place, **self.target.extra_args, **checksum_args(self.sha256)
             )
         return answer["UploadId"], head["ETag"]
 

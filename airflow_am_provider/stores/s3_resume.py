@@ -100,9 +100,7 @@ class ResumableObject:
 
     def _begin(self) -> None:
         """Go on with what an attempt before noted, or begin."""
-        known = self._noted()
-        self._abort_others(known)
-        if known:
+        if self._noted():
             _logger.info("%s: going on behind %d pieces", self.key, len(self._etags))
             return
         with self._errors():
@@ -123,10 +121,11 @@ class ResumableObject:
         self._etags = {int(number): etag for number, etag in noted["etags"].items()}
         return self._upload_id
 
-    def _abort_others(self, kept: str) -> None:
-        """What a worker began that was killed before it could note it costs money for ever."""
+    def abort_others(self) -> None:
+        """Abort what a worker began and could not note before it was killed: it costs money."""
         from botocore.exceptions import BotoCoreError, ClientError
 
+        kept = self._noted()
         try:
             answer = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.key)
         except (BotoCoreError, ClientError):
@@ -160,14 +159,24 @@ class ResumableObject:
             except BaseException:
                 for future in running:
                     future.cancel()
+                # Those that are on their way may arrive still.
+                self._keep(wait(running).done)
                 raise
 
     def _taken(self, running: set[Future[tuple[int, str]]]) -> set[Future[tuple[int, str]]]:
         """Wait for a piece and note it."""
         done, left = wait(running, return_when=FIRST_COMPLETED)
-        self._etags.update(future.result() for future in done)
-        self._save()
+        self._keep(done)
+        for future in done:
+            future.result()
         return left
+
+    def _keep(self, done: set[Future[tuple[int, str]]]) -> None:
+        """Note the pieces that arrived."""
+        arrived = [one for one in done if not one.cancelled() and one.exception() is None]
+        self._etags.update(one.result() for one in arrived)
+        if arrived:
+            self._save()
 
     def _piece(self, number: int, content: bytes) -> tuple[int, str]:
         with self._errors():

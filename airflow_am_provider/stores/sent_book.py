@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -73,6 +73,10 @@ class SentBook:
                 sent_at=now if is_sent else None,
             )
         )
+
+    def pieces(self, part: Part) -> PiecesNote:
+        """Where to note which pieces of a part are there."""
+        return PiecesNote(self._staging, self._files.pieces(part.file_name))
 
     def sent(self, part: Part) -> None:
         """Note that an uploaded part has its own name."""
@@ -146,6 +150,26 @@ class SentBook:
         path = self._files.part(note.file_name)
         self._staging.write_bytes(path, _text(asdict(note)))
         self.record = replace(self.record, parts={**self.record.parts, note.file_name: note})
+
+
+@dataclass(frozen=True)
+class PiecesNote:
+    """A note about a part that is on its way in pieces."""
+
+    staging: Storage
+    path: str
+
+    def load(self) -> bytes | None:
+        """What was noted, or None."""
+        return self.staging.read_bytes(self.path)
+
+    def save(self, content: bytes) -> None:
+        """Note something else."""
+        self.staging.write_bytes(self.path, content)
+
+    def forget(self) -> None:
+        """Take the note away."""
+        self.staging.delete(self.path)
 
 
 def timestamp(now: datetime) -> str:

@@ -260,6 +260,31 @@ class TestS3:
         with pytest.raises(DataError, match="nothing is sent under a name twice"):
             to_s3.send(other, staging, clock=lambda: LATE)
 
+    def test_the_next_task_sends_the_pieces_that_are_missing(
+        self, staging: LocalFolder, to_s3: S3Destination
+    ) -> None:
+        large = {NAMES[0]: content_of("large", 40 << 20)}
+        manifest = stage(staging, large)
+        client: Any = to_s3.folder.client
+        pieces: list[int] = []
+
+        def cut(params: dict[str, Any], **_: object) -> None:
+            pieces.append(int(params["query_string"]["partNumber"]))
+            if len(pieces) == 3:
+                raise OSError("the line broke")
+
+        client.meta.events.register("before-call.s3.UploadPart", cut)
+        with pytest.raises(TransientError):
+            to_s3.send(manifest, staging, clock=lambda: LATE)
+        assert (sorted(pieces), objects(to_s3)) == ([1, 2, 3], {})
+        lost = pieces[2]
+        to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
+        assert objects(to_s3) == {KEYS[0]: large[NAMES[0]]}
+        # What was on its way beside it may be sent twice.
+        assert lost in pieces[3:]
+        assert len(pieces) < 6
+        assert [entry.path for entry in staging.list() if "pieces" in entry.path] == []
+
     def test_an_attempt_thought_dead_takes_nothing_back(
         self, staging: LocalFolder, to_s3: S3Destination, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -64,7 +64,11 @@ def write(
     check: Callable[[Measured], None] = lambda measured: None,
 ) -> None:
     measured = Measured(io.BytesIO(content))
-    target = ResumableObject(
+    target(client, bucket, note).write(measured, lambda: check(measured))
+
+
+def target(client: Any, bucket: str, note: Kept) -> ResumableObject:
+    return ResumableObject(
         client=client,
         bucket=bucket,
         key=KEY,
@@ -72,7 +76,6 @@ def write(
         note=note,
         piece_bytes=PIECE,
     )
-    target.write(measured, lambda: check(measured))
 
 
 def fail_at(client: Any, operation: str, at: int, error: BaseException) -> None:
@@ -164,9 +167,15 @@ def test_what_is_not_as_it_should_be_never_appears(client: Any, bucket: str) -> 
 
 
 def test_an_upload_that_nobody_noted_is_aborted(client: Any, bucket: str) -> None:
-    client.create_multipart_upload(Bucket=bucket, Key=KEY)
-    client.create_multipart_upload(Bucket=bucket, Key=f"{KEY}.other")
-    write(client, bucket, Kept())
+    note = Kept()
+    fail_at(client, "UploadPart", 3, OSError("the line broke"))
+    with pytest.raises(TransientError):
+        write(client, bucket, note)
+    for key in (KEY, f"{KEY}.other"):
+        client.create_multipart_upload(Bucket=bucket, Key=key)
+    target(client, bucket, note).abort_others()
+    write(client, bucket, note)
+    assert stored(client, bucket) == CONTENT
     left = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
     assert [one["Key"] for one in left] == [f"{KEY}.other"]
 
