@@ -48,8 +48,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     changes = {
         # Who tries again waits five minutes by the example; workers run the example as it is.
         "dag-processor": {"AIRFLOW__CORE__DAGS_FOLDER": str(_impatient(directory / "dags"))},
-        # And a worker is given up after five.
+        # And a worker is given up after five; what it was handed and had not begun, after ten.
         "scheduler": {
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "2",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
         },
@@ -81,7 +83,7 @@ def test_two_workers_without_a_shared_disk_deliver_though_one_is_killed_in_mid_p
         killed = stack.worker_held_by(silence)
         stack.kill(killed)
         with stack.start(stack.services[killed]):
-            assert api.wait_for_run(DAG, run_id, timeout_s=150) == "success"
+            assert api.wait_for_run(DAG, run_id, timeout_s=200) == "success"
             # The API server has a folder of its own: this comes from the bucket.
             log = _uploaded_log(api, run_id, "upload")
         tries = _tries(api, run_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_am_provider.formatting.shares import evenly
@@ -45,7 +46,10 @@ def row_groups_of(file: BinaryIO, number: int, id_column: str) -> list[RowGroup]
     :param number: which of several files it is.
     :param id_column: the column of the user ID.
     """
-    metadata = pq.ParquetFile(file).metadata
+    try:
+        metadata = pq.ParquetFile(file).metadata
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None  # whoever reads it says what is wrong
     columns = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
     if columns.count(id_column) != 1:
         return None

@@ -6,16 +6,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseHook, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.formatting.acceptance import ON_EMPTY, limit, nothing_to_send
-from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID, get_connection
+from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.placeholders import asks_for
 from airflow_am_provider.links import StagingLink
 from airflow_am_provider.operators.values import optional_whole_number
-from airflow_am_provider.operators.window import Window, window_of, with_window
+from airflow_am_provider.operators.window import Window, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.formatting.lines import LineWriter
     from airflow_am_provider.formatting.manifest import Manifest
-    from airflow_am_provider.formatting.partition import Partition, PartitionRows
+    from airflow_am_provider.formatting.partition import Partition
     from airflow_am_provider.formatting.pipeline import FormatOptions
-    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
 
 class StageDeliveryOperator(BaseOperator):
@@ -145,6 +144,7 @@ class StageDeliveryOperator(BaseOperator):
         from airflow_am_provider.formatting.delivery import Scope, format_content, stage_content
         from airflow_am_provider.formatting.partitions import FormattedPartition
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.operators.source_rows import source_rows
 
         with airflow_errors():
             window = window_of(context, self.window_start, self.window_end)
@@ -158,7 +158,7 @@ class StageDeliveryOperator(BaseOperator):
                 options = replace(options, max_set_aside=1.0, is_share=True)
             window_start, window_end = window.in_utc
             staging, now = hook.staging(), datetime.now(UTC)
-            rows = self._rows(hook, writer.columns, window, count, partition)
+            rows = source_rows(self, hook, writer.columns, window, count, partition)
             content = format_content(
                 rows.batches,
                 writer,
@@ -239,66 +239,6 @@ class StageDeliveryOperator(BaseOperator):
             encoding=encodings[self.compression],
             sizes=PartSizes(**sizes),
             max_set_aside=limit("max_set_aside", self.max_set_aside),
-        )
-
-    def _rows(
-        self,
-        hook: AudienceManagerHook,
-        columns: Sequence[str],
-        window: Window,
-        count: int | None,
-        partition: Partition | None,
-    ) -> PartitionRows:
-        from airflow_am_provider.formatting.partition import PartitionRows
-        from airflow_am_provider.hooks.file_partition import file_partition
-        from airflow_am_provider.hooks.sources import read_sources
-
-        if bool(self.sql) == bool(self.source):
-            raise ConfigurationError(
-                "sql, source: name one of the two, a query or a file to read rows from"
-            )
-        if self.sql:
-            return self._rows_of_query(self.sql, columns[0], window, count, partition)
-        urls = [self.source] if isinstance(self.source, str) else list(self.source or ())
-        conn_id, delimiter = self.source_conn_id, self.delimiter
-        if partition is None:
-            batches = read_sources(hook, urls, columns, aws_conn_id=conn_id, delimiter=delimiter)
-            return PartitionRows(batches=batches, division="")
-        return file_partition(
-            hook,
-            urls,
-            columns,
-            partition,
-            self.partition_by,
-            aws_conn_id=conn_id,
-            delimiter=delimiter,
-        )
-
-    def _rows_of_query(
-        self,
-        sql: str,
-        id_column: str,
-        window: Window,
-        count: int | None,
-        partition: Partition | None,
-    ) -> PartitionRows:
-        from airflow_am_provider.formatting.partition import Partition, PartitionRows
-        from airflow_am_provider.hooks.sql import read_partitions, read_sql
-
-        if not self.conn_id:
-            raise ConfigurationError("conn_id: missing; name the connection that sql runs on")
-        get_connection(self.conn_id, asked_by="conn_id")
-        hook = BaseHook.get_hook(self.conn_id)
-        parameters = with_window(sql, self.parameters, window)
-        if count is None:
-            if asks_for(sql, "in_partition"):
-                raise ConfigurationError("partitions: missing, and sql asks for in_partition")
-            return PartitionRows(batches=read_sql(hook, sql, parameters), division="")
-        partitions = [partition] if partition else [
-            Partition(number=number, count=count) for number in range(count)
-        ]  # fmt: skip
-        return read_partitions(
-            hook, sql, parameters, partitions, self.partition_by, id_column=id_column
         )
 
 

@@ -264,6 +264,12 @@ class TestFiles:
             assert {one["division"].partition(",")[0] for one in partitions} == {"a hash of 'id'"}
             self.assert_whole(staging, str(path), partitions)
 
+    def test_damaged_are_said_to_be(self, staging: Path, tmp_path: Path) -> None:
+        path = tmp_path / "users.parquet"
+        path.write_bytes(b"PAR1" * 9)
+        with pytest.raises(AirflowFailException, match="damaged or not what its name says"):
+            formatted(source=str(path))
+
     def test_go_to_a_partition_each_where_the_user_says_that_users_are_in_one(
         self, staging: Path, tmp_path: Path
     ) -> None:

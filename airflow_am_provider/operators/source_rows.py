@@ -1,0 +1,92 @@
+"""Where a format task's rows come from: a query or files, all of them or a partition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.formatting.partition import Partition, PartitionRows
+from airflow_am_provider.hooks.connections import get_connection
+from airflow_am_provider.hooks.file_partition import file_partition
+from airflow_am_provider.hooks.partition_query import IN_PARTITION
+from airflow_am_provider.hooks.placeholders import asks_for
+from airflow_am_provider.hooks.sources import read_sources
+from airflow_am_provider.hooks.sql import read_partitions, read_sql
+from airflow_am_provider.operators.window import Window, with_window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.operators.staging import StageDeliveryOperator
+
+
+def source_rows(
+    task: StageDeliveryOperator,
+    hook: AudienceManagerHook,
+    columns: Sequence[str],
+    window: Window,
+    count: int | None,
+    partition: Partition | None,
+) -> PartitionRows:
+    """The rows that a task is to format.
+
+    :param task: its parameters say where they come from.
+    :param hook: opens files.
+    :param columns: the columns that are needed, that of the user ID first.
+    :param window: of the run.
+    :param count: into how many partitions the rows are divided, or None.
+    :param partition: which of them, or None for all.
+    :raises ConfigurationError: when the source is missing or there twice, or cannot be divided.
+    """
+    if bool(task.sql) == bool(task.source):
+        raise ConfigurationError(
+            "sql, source: name one of the two, a query or a file to read rows from"
+        )
+    if task.sql:
+        return _rows_of_query(task, task.sql, columns[0], window, count, partition)
+    urls = [task.source] if isinstance(task.source, str) else list(task.source or ())
+    if partition is None:
+        batches = read_sources(
+            hook, urls, columns, aws_conn_id=task.source_conn_id, delimiter=task.delimiter
+        )
+        return PartitionRows(batches=batches, division="")
+    return file_partition(
+        hook,
+        urls,
+        columns,
+        partition,
+        task.partition_by,
+        aws_conn_id=task.source_conn_id,
+        delimiter=task.delimiter,
+    )
+
+
+def _rows_of_query(
+    task: StageDeliveryOperator,
+    sql: str,
+    id_column: str,
+    window: Window,
+    count: int | None,
+    partition: Partition | None,
+) -> PartitionRows:
+    if not task.conn_id:
+        raise ConfigurationError("conn_id: missing; name the connection that sql runs on")
+    get_connection(task.conn_id, asked_by="conn_id")
+    hook = BaseHook.get_hook(task.conn_id)
+    parameters = with_window(sql, task.parameters, window)
+    if count is None:
+        if asks_for(sql, IN_PARTITION):
+            raise ConfigurationError(f"partitions: missing, and sql asks for {IN_PARTITION}")
+        return PartitionRows(batches=read_sql(hook, sql, parameters), division="")
+    partitions = [Partition(number=number, count=count) for number in range(count)]
+    return read_partitions(
+        hook,
+        sql,
+        parameters,
+        partitions if partition is None else [partition],
+        task.partition_by,
+        id_column=id_column,
+    )
