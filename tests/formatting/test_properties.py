@@ -22,7 +22,7 @@ from airflow_am_provider.audience_manager.files import FileReader
 from airflow_am_provider.audience_manager.lines import IdSyncLine
 from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.formatting.pipeline import FormatOptions, format_rows
-from tests.formatting import families, id_sync_families
+from tests.formatting import families, id_sync_families, line_families
 from tests.formatting.hostile_rows import Mixer, pools
 from tests.formatting.memory_folder import MemoryFolder
 
@@ -39,7 +39,9 @@ NEEDS_OTHER_ROWS = {Rule.DUPLICATE_LINE, Rule.TOO_MANY_LINES_PER_USER}
 
 
 @pytest.mark.parametrize(
-    "family", [*families.ALL, *id_sync_families.ALL], ids=lambda family: family.name
+    "family",
+    [*families.ALL, *line_families.ALL, *id_sync_families.ALL],
+    ids=lambda family: family.name,
 )
 def test_engine_and_reader_agree(family: Family, row_count: RowCount) -> None:
     examples = 1 + row_count.target // 200
