@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
-from airflow.providers.common.compat.sdk import timeout
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, timeout
 
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 
