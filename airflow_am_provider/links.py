@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class StagingLink(BaseOperatorLink):
     """Leads to the delivery's folder in the S3 console: manifest, record and reconciliation.
 
-    Deliveries that are staged elsewhere than on S3 have no page to lead to, so no link.
+    Deliveries that are staged elsewhere than on Amazon's S3 have no page to lead to, so no link.
     """
 
     name = "Staged delivery"
@@ -26,9 +26,23 @@ class StagingLink(BaseOperatorLink):
         :param ti_key: the task instance.
         """
         returned = XCom.get_value(key="return_value", ti_key=ti_key)
-        if not isinstance(returned, dict):
-            return ""
-        return console_url(str(returned.get("staging", "")), str(returned.get("location", "")))
+        return staging_url(returned, getattr(operator, "audience_manager_conn_id", ""))
+
+
+def staging_url(returned: object, conn_id: str) -> str:
+    """The page of a delivery's folder; empty when there is none.
+
+    :param returned: what the task returned.
+    :param conn_id: the Audience Manager connection that the delivery was staged by.
+    """
+    if not isinstance(returned, dict):
+        return ""
+    url = console_url(str(returned.get("staging", "")), str(returned.get("location", "")))
+    if not url:
+        return ""
+    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+
+    return url if AudienceManagerHook(conn_id).is_staged_on_amazon() else ""
 
 
 def console_url(staging: str, location: str) -> str:

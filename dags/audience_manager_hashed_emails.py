@@ -30,7 +30,13 @@ with DAG(
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
-        "dpid": Param(478, type="integer", minimum=1, title="CRM data source"),
+        "dpid": Param(
+            478,
+            type="integer",
+            minimum=1,
+            title="CRM data source",
+            description="DPID of the data source that holds the CRM IDs.",
+        ),
         "email_dpid": Param(
             898,
             type="integer",

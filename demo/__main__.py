@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
+import os
 import shutil
 import signal
 import sys
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from demo import crm
 from demo.deliveries import deliveries, keep, table
+from demo.local.processes import accepts_connections
 from demo.world import ADOBE_BUCKET, STAGING_BUCKET, World, world
 
 if TYPE_CHECKING:
@@ -55,13 +58,20 @@ def main() -> int:
     parser.add_argument("--serve", action="store_true", help="stay until Ctrl-C")
     parser.add_argument("--port", type=int, default=None, help="port of Airflow's UI")
     arguments = parser.parse_args()
+    port = arguments.port or (SERVE_PORT if arguments.serve else None)
+    if port is not None and accepts_connections(port):
+        return _refused(
+            f"Port {port} of this machine is in use: end what listens there, or name another one, "
+            f"as in make serve PORT={port + 1}."
+        )
+    if not _is_alone():
+        return _refused("Another make demo or make serve runs in this folder: end that one first.")
     # Ended from outside, the servers are stopped just as on Ctrl-C; and Ctrl-C is heard even
     # where a shell that started this in the background turned it off.
     for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ending, _interrupt)
     shutil.rmtree(DIRECTORY, ignore_errors=True)
     DIRECTORY.mkdir(parents=True)
-    port = arguments.port or (SERVE_PORT if arguments.serve else None)
     try:
         with world(DIRECTORY, port=port, say=_say) as running:
             good = _main_job(running)
@@ -146,6 +156,22 @@ def _serve(running: World) -> None:
     sys.stdout.flush()
     while True:
         time.sleep(3600)
+
+
+def _is_alone() -> bool:
+    """Whether no other run works in this folder, whose data this one would delete."""
+    # Held until the process ends.
+    folder = os.open(Path(__file__).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _refused(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 1
 
 
 def _say(sentence: str) -> None:

@@ -7,6 +7,7 @@ they are sent under, and which files beside them are never sent.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.companions import MANIFEST_FILE, is_companion
@@ -37,16 +38,20 @@ class _Delivery:
 
     def sources(self, place: Place) -> Iterator[Source]:
         for part in self.manifest.parts:
-            yield replace(place.at(self.root + part.path), file_name=part.file_name)
+            yield replace(place.at(self._whole(part.path)), file_name=part.file_name)
 
     def has(self, path: str) -> bool:
         """Whether a file belongs to the delivery, or to the staging location around it."""
-        own = {self.path, *(self.root + part.path for part in self.manifest.parts)}
+        own = [self.path, *(self._whole(part.path) for part in self.manifest.parts)]
         if self.manifest.rejects is not None:
-            own.add(self.root + self.manifest.rejects)
+            own.append(self._whole(self.manifest.rejects))
         if not self.path.startswith(self.root + _STAGED):
-            return path in own
+            return _absolute(path) in map(_absolute, own)
         return path.startswith((self.root + _STAGED, self.root + _NAMES))
+
+    def _whole(self, path: str) -> str:
+        """Paths are whole already in what ``airflow-am format --json`` prints."""
+        return path if path.startswith("/") else self.root + path
 
 
 def find_sources(paths: Iterable[str]) -> list[Source]:
@@ -65,7 +70,9 @@ def _behind(path: str, place: Place) -> list[Source]:
     below = place.below(path)
     files = [place.at(path)] if below is None else below
     deliveries = [delivery for file in files if (delivery := _delivery(file)) is not None]
-    found = [source for delivery in deliveries for source in delivery.sources(place)]
+    sent = [source for delivery in deliveries for source in delivery.sources(place)]
+    # The manifest that was printed may lie beside the one that was stored.
+    found = list({_absolute(source.path): source for source in sent}.values())
     found += [
         file
         for file in files
@@ -75,6 +82,10 @@ def _behind(path: str, place: Place) -> list[Source]:
     if not found:
         raise ConfigurationError(f"{printable(path)!r}: there is no file to look at")
     return found
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).absolute())
 
 
 def _delivery(file: Source) -> _Delivery | None:

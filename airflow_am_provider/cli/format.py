@@ -45,15 +45,15 @@ def run(args: argparse.Namespace) -> int:
     with source.open() as file:
         rows = read_table(file, source.file_name, writer.columns, delimiter=args.delimiter)
         manifest = make_delivery(rows, writer, directory, options, now=datetime.now(UTC))
+    rejects = str(directory / manifest.rejects) if manifest.rejects else None
     if not manifest.parts and args.on_empty == "fail":
-        rejects = manifest.rejects
-        listed = f". Rows set aside are listed in {directory / rejects}" if rejects else ""
+        listed = f". Rows set aside are listed in {rejects}" if rejects else ""
         raise DataError(f"{nothing_to_send(manifest)}; --on-empty fail{listed}")
     if args.json:
         # The stored manifest has paths relative to its directory, which may be moved. Here
         # they are whole, so that they lead to the files from anywhere.
         parts = tuple(replace(part, path=str(directory / part.path)) for part in manifest.parts)
-        print_json(replace(manifest, parts=parts).to_json())
+        print_json(replace(manifest, parts=parts, rejects=rejects).to_json())
     else:
         print(*_report(manifest), sep="\n")
     return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -85,6 +86,15 @@ class AudienceManagerHook(BaseHook):
             self.settings.staging_location,
             aws_conn_id=self.settings.staging_aws_conn_id or self.settings.aws_conn_id,
         )
+
+    def is_staged_on_amazon(self) -> bool:
+        """Whether staging lies on Amazon's own S3, and not on another server that speaks S3."""
+        settings = self.settings
+        if split_location(settings.staging_location)[0] is None:
+            return False
+        client = self.s3_client(settings.staging_aws_conn_id or settings.aws_conn_id)
+        host = urlsplit(client.meta.endpoint_url).hostname or ""
+        return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
     def open_folder(self, url: str, *, aws_conn_id: str | None = None) -> Folder:
         """Open any folder, to read sources from for instance.

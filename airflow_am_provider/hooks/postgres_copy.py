@@ -148,7 +148,11 @@ def _blocks_by_psycopg(connection: Any, sql: str, parameters: Parameters) -> Ite
     server = connection.pgconn
     result = server.exec_(_copy(statement.encode()))
     if result.status != _COPY_OUT:
-        raise NoCopyError
+        error = psycopg.errors.error_from_result(result)
+        # Others, such as a query that was cancelled, would be the same by the cursor.
+        if isinstance(error, psycopg.ProgrammingError | psycopg.NotSupportedError):
+            raise NoCopyError
+        raise error
     block = bytearray()
     while True:
         size, row = server.get_copy_data(1)

@@ -19,6 +19,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting.partition import Partition, PartitionRows, rows_of
 from airflow_am_provider.hooks import postgres_copy
 from airflow_am_provider.hooks.partition_query import partition_query
+from airflow_am_provider.hooks.running_queries import can_be_cancelled
 from airflow_am_provider.hooks.sql_errors import without_values
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ def read_sql(
     :raises ConfigurationError: when the statement gives no rows at all, such as an UPDATE.
     :raises DataError: when PostgreSQL stumbles over a value; other errors are the driver's own.
     """
-    with closing(hook.get_conn()) as connection, without_values():
+    with (
+        closing(hook.get_conn()) as connection,
+        can_be_cancelled(connection),
+        without_values(),
+    ):
         driver = _driver(connection)
         names = _copied_columns(connection, driver, sql, parameters)
         if names:

@@ -13,6 +13,7 @@ from airflow_am_provider.formatting.acceptance import ON_EMPTY, limit, nothing_t
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.placeholders import asks_for
+from airflow_am_provider.hooks.running_queries import cancel_queries, cancelled_in_time
 from airflow_am_provider.links import StagingLink
 from airflow_am_provider.operators.values import optional_whole_number
 from airflow_am_provider.operators.window import Window, window_of
@@ -146,7 +147,7 @@ class StageDeliveryOperator(BaseOperator):
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
         from airflow_am_provider.operators.source_rows import source_rows
 
-        with airflow_errors():
+        with airflow_errors(), cancelled_in_time():
             window = window_of(context, self.window_start, self.window_end)
             self.log.info("Window: %s", window)
             check_on_empty(self.on_empty)
@@ -191,6 +192,10 @@ class StageDeliveryOperator(BaseOperator):
             content=content,
             max_set_aside=limit("max_set_aside", self.max_set_aside),
         ).to_json()
+
+    def on_kill(self) -> None:
+        """End the query as well when the task is ended from outside."""
+        cancel_queries()
 
     def _partition(self, window: Window) -> tuple[int | None, Partition | None]:
         """Into how many shares the rows are divided, and which of them is this task's."""

@@ -77,7 +77,7 @@ def test_the_manifest_tells_rows_and_parts(folder, capsys):
         f"{stem}.manifest.json",
         f"{stem}.rejects.csv",
     ]
-    assert (path.parent / manifest["rejects"]).read_text().splitlines()[1].startswith("3,id_colon,")
+    assert Path(manifest["rejects"]).read_text().splitlines()[1].startswith("3,id_colon,")
 
 
 def test_the_folder_passes_the_check_and_reconciles(folder, capsys):
@@ -104,6 +104,19 @@ def test_the_folder_is_an_inbox_for_the_sandbox(folder, capsys):
     assert [event["event"] for event in events if event["event"].startswith("file")] == [
         "file_taken"
     ]
+
+
+def test_the_manifest_that_is_printed_leads_to_its_files_from_anywhere(folder, capsys):
+    assert main([*DATA, "--traits-column", "traits", *ALL]) == 0
+    printed = capsys.readouterr().out
+    (part,) = json.loads(printed)["parts"]
+    (folder / "manifest.json").write_text(printed)
+    (folder / "out" / "manifest.json").write_text(printed)
+
+    for path in ("manifest.json", "out"):
+        assert main(["check", "--json", path]) == 0
+        files = json.loads(capsys.readouterr().out)["files"]
+        assert [Path(file["path"]).absolute() for file in files] == [Path(part["path"])]
 
 
 @pytest.mark.parametrize("stray", ["customers.csv", "my-rejects.csv", "list.processed"])

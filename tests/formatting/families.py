@@ -1,8 +1,11 @@
-"""Families of rules: rows to try each on, as columns, and what must become of them."""
+"""Families of rules: rows to try each on, as columns, and what must become of them.
+
+Those for IDs and items of data files. ``line_families`` has those for whole lines, and
+``id_sync_families`` those for ID sync files.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +14,12 @@ import pyarrow as pa
 from airflow_am_provider.audience_manager.identifiers import (
     AAM_UUID,
     DPUUID,
-    GAID,
     ID_KINDS,
     IDFA,
     IdKind,
 )
 from airflow_am_provider.audience_manager.items import ic_problem, trait_problem
-from airflow_am_provider.audience_manager.names import IdSyncPrefix, Mode
-from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
-from airflow_am_provider.formatting.hashed_email_lines import HashedEmailLineWriter
-from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyncSpec
 from tests.formatting import naive
 from tests.formatting.arrow_columns import column, list_column
 
@@ -35,7 +33,6 @@ Row = tuple[Any, ...]
 
 EMAILS = (b"jane@example.com", b" JohnDoe@example.com ", "jürgen@exämple.de".encode())
 PHONES = (b"+442079460958", b" +1 (212) 555-0100", b"+4930/123 45 67")
-HASHES = tuple(hashlib.sha256(b"%d" % number).hexdigest().encode() for number in range(30))
 
 
 class Family:
@@ -78,6 +75,13 @@ class Family:
         user_id, items = line.decode().removesuffix("\n").split("\t")
         return (user_id, *(items.split(",") if items else ()))
 
+    def careless(self, row: Row) -> bytes | None:
+        """The line that a program without rules would write; None where it could mean another row.
+
+        The reader must find fault with the line of each row that was set aside.
+        """
+        return None
+
 
 class Ids(Family):
     def __init__(self, kind: IdKind) -> None:
@@ -92,15 +96,22 @@ class Ids(Family):
         )
 
     def hostile(self, mixer: Mixer) -> Row:
-        return (mixer.maybe(self._good_id(mixer), self.kind.example.encode()), b"24")
+        return (mixer.maybe(self.good_id(mixer), self.kind.example.encode()), b"24")
 
     def good(self, mixer: Mixer) -> Row:
-        return (self._good_id(mixer), b"24")
+        return (self.good_id(mixer), b"24")
 
     def line(self, user_id: bytes | None, trait: bytes) -> bytes:
         return naive.data_line(naive.checked_id(user_id, self.kind), [f"d_sid={trait.decode()}"])
 
-    def _good_id(self, mixer: Mixer) -> bytes:
+    def careless(self, row: Row) -> bytes | None:
+        if self.kind is AAM_UUID:
+            # No data source stands for them in a data file's name: to the reader they are DPUUIDs.
+            return None
+        user_id, trait = row
+        return (user_id or b"") + b"\td_sid=" + trait
+
+    def good_id(self, mixer: Mixer) -> bytes:
         digits = mixer.unique_id()
         if self.kind is AAM_UUID:
             return (str(int(digits, 16)) * 2)[:38].encode()
@@ -110,7 +121,20 @@ class Ids(Family):
         return guid.upper() if self.kind is IDFA else guid
 
 
-class PersonalData(Family):
+class TextSignals(Family):
+    """Signals only, each from a column of text."""
+
+    def careless(self, row: Row) -> bytes | None:
+        user_id, *values = row
+        if any(b'"' in value for value in values if value):
+            # What stands behind the quote would be another item.
+            return None
+        pairs = zip(self.spec.signal_columns.values(), values, strict=True)
+        items = [b'"%s"="%s"' % (key.encode(), value) for key, value in pairs if value]
+        return (user_id or b"") + b"\t" + b",".join(items)
+
+
+class PersonalData(TextSignals):
     name = "personal data"
     spec = DataFileSpec(dpid=478, id_column="id", signal_columns={"a": "city", "b": "segment"})
 
@@ -127,7 +151,7 @@ class PersonalData(Family):
         return naive.data_line(good, items)
 
 
-class CutCharacters(Family):
+class CutCharacters(TextSignals):
     """Characters that end in one row and go on in the next: together they are good UTF-8."""
 
     name = "cut characters"
@@ -253,7 +277,7 @@ class IcCodes(Traits):
         return naive.data_line(user_id, items)
 
 
-class Signals(Family):
+class Signals(TextSignals):
     name = "signals"
     keys = ("city", "größe von", "k-e-y")
     spec = DataFileSpec(
@@ -314,211 +338,6 @@ class Numbers(Family):
         return naive.data_line(good, items)
 
 
-class LongLines(Family):
-    name = "long lines"
-    spec = DataFileSpec(
-        dpid=478, id_column="id", traits_columns=("trait",), signal_columns={"a": "key"}
-    )
-
-    def hostile(self, mixer: Mixer) -> Row:
-        random = mixer.random
-        if random.random() > 0.03:
-            return (mixer.unique_id(), b"24", mixer.value(b"x"))
-        # 32 of the ID, a tab, "d_sid=24," and "key"="" take 50 bytes.
-        length = 102_400 - 50 + random.choice((-1, 0, 1, 2, 5000))
-        filling = random.choice((b"x", "é".encode(), mixer.value(b"y") or b"z"))
-        return (mixer.unique_id(), b"24", (filling * length)[:length])
-
-    def line(self, user_id: bytes, trait: bytes, value: bytes | None) -> bytes:
-        items = naive.trait_items(trait, "d_sid=") + naive.signal_items(value, "key")
-        return naive.data_line(user_id, items)
-
-    def good(self, mixer: Mixer) -> Row:
-        return (mixer.unique_id(), b"24", None)
-
-
-class Repeats(Family):
-    """Few IDs and few items, so that lines are repeated and users have more than 200."""
-
-    name = "repeats"
-    spec = DataFileSpec(dpid=478, id_column="id", traits_columns=("trait",))
-
-    def hostile(self, mixer: Mixer) -> Row:
-        random = mixer.random
-        user_id = random.choice((b"ann", b"bob", b"Ann", b"ann ", mixer.value(b"eve")))
-        return (user_id, b"%d" % random.choice((1, random.randint(1, 400))))
-
-    def rows(self, mixer: Mixer, size: int) -> list[Row]:
-        rows = super().rows(mixer, size)
-        heavy = [(b"ann", b"%d" % number) for number in range(size)]
-        place = mixer.random.randint(0, len(rows))
-        return [*rows[:place], *heavy, *rows[place:]]
-
-    def line(self, user_id: bytes | None, trait: bytes | None) -> bytes:
-        good = naive.checked_id(user_id, DPUUID)
-        return naive.data_line(good, naive.trait_items(trait, "d_sid="))
-
-
-class Deletions(Family):
-    """``.overwrite`` with users that lose all their traits."""
-
-    name = "overwrite deletions"
-    spec = DataFileSpec(
-        dpid=478,
-        id_column="id",
-        mode=Mode.OVERWRITE,
-        traits_columns=("trait",),
-        signal_columns={"a": "key"},
-        remove_all_of_users_without_items=True,
-    )
-
-    def hostile(self, mixer: Mixer) -> Row:
-        random = mixer.random
-        return (
-            mixer.maybe(mixer.unique_id()),
-            random.choice((None, b"", b",", b" , ", b"{}", b"5", mixer.maybe(b"24"))),
-            random.choice((None, None, b"", mixer.value(b"x"))),
-        )
-
-    def line(self, user_id: bytes | None, trait: bytes | None, value: bytes | None) -> bytes:
-        good = naive.checked_id(user_id, DPUUID)
-        items = naive.trait_items(trait, "d_sid=") + naive.signal_items(value, "key")
-        return naive.data_line(good, items, deletions=True)
-
-    def good(self, mixer: Mixer) -> Row:
-        return (mixer.unique_id(), b"24", b"x")
-
-
-class IdSync(Family):
-    max_lines = None
-
-    def __init__(self, name: str, spec: IdSyncSpec, kinds: tuple[IdKind, ...]) -> None:
-        self.name = name
-        self.sync_spec = spec
-        self.kinds = kinds
-
-    def writer(self) -> LineWriter:
-        return IdSyncLineWriter(self.sync_spec)
-
-    def hostile(self, mixer: Mixer) -> Row:
-        row = list(self.good(mixer))
-        for place, value in enumerate(row):
-            if mixer.random.random() < 0.4:
-                row[place] = mixer.maybe(value, b"100%", b"a%41", b"%zz", b"x ", b"a\tb")
-        return tuple(row)
-
-    def good(self, mixer: Mixer) -> Row:
-        return tuple(Ids(kind)._good_id(mixer) for kind in self.kinds)
-
-    def line(self, *values: bytes | None) -> bytes:
-        pairs = zip(values, self.kinds, strict=True)
-        line = b"\t".join([naive.checked_linked_id(value, kind) for value, kind in pairs])
-        if line.endswith(b" "):
-            raise naive.Aside(Rule.TRAILING_SPACE)
-        return line
-
-    def read(self, line: bytes) -> tuple[str, ...]:
-        return tuple(line.decode().removesuffix("\n").split("\t"))
-
-
-class HashedEmails(IdSync):
-    """Rows of one CRM ID follow each other and become one line."""
-
-    def __init__(self) -> None:
-        self.name = "hashed e-mails"
-        self.sync_spec = IdSyncSpec(
-            master_dpid=478,
-            dpids=(479,),
-            columns=("id", "hash", "hashes", "email"),
-            prefix=IdSyncPrefix.C2C_ID,
-            hash_columns=("email",),
-        )
-
-    def writer(self) -> LineWriter:
-        return HashedEmailLineWriter(self.sync_spec)
-
-    def rows(self, mixer: Mixer, size: int) -> list[Row]:
-        rows: list[Row] = []
-        for filler in (self.hostile, self.good):
-            for _ in range(size // 2 + 1):
-                row = filler(mixer)
-                rows += [
-                    row,
-                    *(
-                        (row[0], *filler(mixer)[1:])
-                        for _ in range(mixer.random.choice((0, 0, 1, 2, 6)))
-                    ),
-                ]
-        return rows
-
-    def hostile(self, mixer: Mixer) -> Row:
-        random = mixer.random
-        few = random.choices(HASHES, k=3)
-        count = random.randint(-1, 4)
-        return (
-            mixer.random.choice((mixer.unique_id(), mixer.unique_id() + mixer.value())),
-            random.choice((None, b"", few[0], few[1], mixer.value(*few))),
-            None
-            if count < 0
-            else [random.choice((None, b"", *HASHES, mixer.value(*few))) for _ in range(count)],
-            random.choice((None, b"", *EMAILS, mixer.value(*EMAILS))),
-        )
-
-    def good(self, mixer: Mixer) -> Row:
-        return (mixer.unique_id(), mixer.random.choice(HASHES), None, mixer.random.choice(EMAILS))
-
-    def batch(self, rows: list[Row], random: Random) -> pa.RecordBatch:
-        ids, hashes, lists, emails = zip(*rows, strict=True)
-        return pa.RecordBatch.from_arrays(
-            [
-                column(ids, random),
-                column(hashes, random),
-                list_column(lists, random),
-                column(emails, random),
-            ],
-            self.writer().columns,
-        )
-
-    def expected(self, rows: list[Row]) -> naive.Outcome:
-        result = naive.Outcome()
-        persons: list[tuple[bytes, list[bytes]]] = []
-        for number, row in enumerate(rows, start=1):
-            try:
-                crm_id = naive.checked_linked_id(row[0], DPUUID)
-                emails = list(dict.fromkeys(self._emails(*row[1:])))
-                known = persons[-1][1] if persons and persons[-1][0] == crm_id else None
-                together = list(dict.fromkeys([*(known or ()), *emails]))
-                if not emails:
-                    raise naive.Aside(Rule.EMPTY_ID)
-                if known is not None and together == known:
-                    raise naive.Aside(Rule.DUPLICATE_LINE)
-                if len(together) > 10:
-                    raise naive.Aside(Rule.TOO_MANY_HASHED_EMAILS)
-                if len(crm_id) + 65 * len(together) > 102_400:
-                    raise naive.Aside(Rule.LINE_TOO_LONG)
-            except naive.Aside as aside:
-                result.aside[number] = aside.rule
-                continue
-            if known is None:
-                persons.append((crm_id, together))
-            else:
-                known[:] = together
-        result.lines = [b"\t".join([crm_id, *emails]) + b"\n" for crm_id, emails in persons]
-        return result
-
-    def _emails(
-        self, text: bytes | None, values: list[bytes | None] | None, email: bytes | None
-    ) -> list[bytes]:
-        found = [naive.checked_hashed_email(raw) for raw in (text, *(values or ())) if raw]
-        if email:
-            address = naive.decoded(email)
-            if not naive.email(address) or "@" not in address:
-                raise naive.Aside(Rule.EMAIL_FORM)
-            digest = hashlib.sha256(address.strip().lower().encode()).hexdigest()
-            found.append(digest.encode())
-        return found
-
-
 ALL: tuple[Family, ...] = (
     *(Ids(kind) for kind in ID_KINDS.values()),
     PersonalData(),
@@ -527,20 +346,4 @@ ALL: tuple[Family, ...] = (
     IcCodes(),
     Signals(),
     Numbers(),
-    LongLines(),
-    Repeats(),
-    Deletions(),
-    IdSync(
-        "id sync of devices",
-        IdSyncSpec(
-            master_dpid=0, dpids=(478, 20914, 20915), columns=("uuid", "crm", "gaid", "idfa")
-        ),
-        (AAM_UUID, DPUUID, GAID, IDFA),
-    ),
-    IdSync(
-        "id sync of crm ids",
-        IdSyncSpec(master_dpid=478, dpids=(479,), columns=("crm", "other"), allow_crm_master=True),
-        (DPUUID, DPUUID),
-    ),
-    HashedEmails(),
 )

@@ -2,7 +2,8 @@
 
 For each family of rules: what is written is what a plain loop would write, byte for byte; the
 reader finds nothing wrong with it and reads back the same IDs and items; every other row is
-set aside for the rule that the contract names; and the numbers add up.
+set aside for the rule that the contract names, and the reader finds fault with the line that it
+would have become; and the numbers add up.
 """
 
 from __future__ import annotations
@@ -19,20 +20,29 @@ from hypothesis import strategies as st
 
 from airflow_am_provider.audience_manager.files import FileReader
 from airflow_am_provider.audience_manager.lines import IdSyncLine
+from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.formatting.pipeline import FormatOptions, format_rows
-from tests.formatting import families
+from tests.formatting import families, id_sync_families, line_families
 from tests.formatting.hostile_rows import Mixer, pools
 from tests.formatting.memory_folder import MemoryFolder
 
 if TYPE_CHECKING:
+    from airflow_am_provider.formatting.lines import LineWriter
     from tests.formatting.conftest import RowCount
     from tests.formatting.families import Family
 
 # Hostile rows of one example; few are only there to be shrunk to.
 SIZES = (2, 20, 300, 300, 300, 300)
 
+# A line that breaks one of these is good by itself.
+NEEDS_OTHER_ROWS = {Rule.DUPLICATE_LINE, Rule.TOO_MANY_LINES_PER_USER}
 
-@pytest.mark.parametrize("family", families.ALL, ids=lambda family: family.name)
+
+@pytest.mark.parametrize(
+    "family",
+    [*families.ALL, *line_families.ALL, *id_sync_families.ALL],
+    ids=lambda family: family.name,
+)
 def test_engine_and_reader_agree(family: Family, row_count: RowCount) -> None:
     examples = 1 + row_count.target // 200
 
@@ -74,7 +84,19 @@ def _check(family: Family, rows: list[families.Row], mixer: Mixer) -> int:
     ]
     assert [finding.rule for finding in reader.findings if finding.line is not None] == []
     assert read == [family.read(line) for line in expected.lines]
+    for number, rule in expected.aside.items():
+        if rule not in NEEDS_OTHER_ROWS:
+            _assert_refused(family.careless(rows[number - 1]), writer)
     return result.rows_written
+
+
+def _assert_refused(line: bytes | None, writer: LineWriter) -> None:
+    """The reader, too, finds fault with a row that was set aside."""
+    # What holds a newline is no longer one line.
+    if line is not None and b"\n" not in line:
+        reader = FileReader(writer.file_name(1366545717))
+        list(reader.lines([b"\n", line + b"\n"]))
+        assert any(finding.line == 2 for finding in reader.findings), line
 
 
 def _unpacked(content: bytes) -> bytes:

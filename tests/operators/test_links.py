@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 import pytest
 from airflow.plugins_manager import AirflowPlugin
 
-from airflow_am_provider.links import StagingLink, console_url
+from airflow_am_provider.links import StagingLink, console_url, staging_url
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.plugins.audience_manager import AudienceManagerPlugin
+
+if TYPE_CHECKING:
+    from demo.local.s3 import S3
 
 
 @pytest.mark.parametrize(
@@ -24,6 +30,28 @@ from airflow_am_provider.plugins.audience_manager import AudienceManagerPlugin
 )
 def test_the_link_leads_to_the_deliverys_folder(staging: str, location: str, url: str) -> None:
     assert console_url(staging, location) == url
+
+
+def test_only_amazons_own_s3_has_a_page_to_lead_to(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {
+        "environment": "beta",
+        "partner_name": "acme",
+        "staging_location": "s3://company-staging/am",
+    }
+    connection = {"conn_type": "audience_manager", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AM", json.dumps(connection))
+    returned = {"staging": "s3://company-staging/am", "location": "deliveries/data/1"}
+
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(s3.airflow_connection()))
+    assert staging_url(returned, "am") == ""
+
+    amazons = {"conn_type": "aws", "login": "key", "password": "secret"}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(amazons))
+    assert staging_url(returned, "am").endswith("company-staging?prefix=am/deliveries/data/1/")
+
+
+def test_what_returned_no_delivery_has_no_link() -> None:
+    assert staging_url(None, "am") == ""
 
 
 @pytest.mark.parametrize(
