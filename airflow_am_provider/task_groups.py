@@ -29,7 +29,7 @@ _COMBINING = ("audience_manager_conn_id", "on_empty", "retries", "retry_delay", 
 # What sending newer data again shares with waiting for a receipt.
 _REPLAYING = ("audience_manager_conn_id", "acknowledged_by", "limits", "poke_interval")
 # What a delivery's source and staging share with the ID sync that goes before it.
-_SHARED = ("conn_id", "audience_manager_conn_id", "window_start", "window_end")
+_SHARED = ("conn_id", "audience_manager_conn_id", "window_start", "window_end", "watermark_start")
 
 
 def deliver(

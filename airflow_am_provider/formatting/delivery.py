@@ -50,6 +50,7 @@ class Scope:
     :param window_end: first moment after the data as ISO 8601, or None.
     :param run: what tells runs without a window apart, such as a run ID.
     :param series: what formats such deliveries again and again, ``DAG/TASK``.
+    :param watermark: the folder in staging where it is noted what became of the window, or None.
     """
 
     destination: str
@@ -57,6 +58,7 @@ class Scope:
     window_end: str | None = None
     run: str | None = None
     series: str = ""
+    watermark: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
