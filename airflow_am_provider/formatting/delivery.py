@@ -174,6 +174,8 @@ def stage_content(
         rows_set_aside=result.rows_set_aside,
         set_aside_by_reason=result.set_aside_by_reason,
         rejects=result.rejects,
+        items=result.items,
+        lines_without_items=result.lines_without_items,
         created_at=now.isoformat(timespec="seconds"),
         parts=(),
     )
