@@ -111,19 +111,20 @@ def _of_rows(manifest: Manifest, earlier: Sequence[Manifest], limits: GuardLimit
 
 def _of_removals(manifest: Manifest, earlier: Sequence[Manifest], most: float) -> Iterator[str]:
     """Users who are in the file with less than before; those who are not in it keep all."""
-    lines = sum(part.lines for part in manifest.parts)
-    if manifest.items is None or not lines:
+    if manifest.items is None or not _lines(manifest):
         return
-    emptied = manifest.lines_without_items or 0
-    if emptied / lines > most:
+    before = next((one for one in earlier if one.items is not None and _lines(one)), None)
+    # Who was empty before loses nothing now.
+    share, known = _emptied(manifest), 0.0 if before is None else _emptied(before)
+    than = "" if before is None else f", where delivery {before.delivery_id} had {known:.2%}"
+    if share - known > most:
         yield (
-            f"{emptied:,} of {lines:,} users ({emptied / lines:.2%}) would lose all their traits; "
-            f"max_removed_share allows {most:.2%}"
+            f"{manifest.lines_without_items:,} of {_lines(manifest):,} users ({share:.2%}) have no "
+            f"items, which removes all their traits{than}; max_removed_share allows {most:.2%} more"
         )
-    before = next((one for one in earlier if one.items), None)
-    if before is None:
+    if before is None or not before.items:
         return
-    usual, now = _items_a_line(before), _items_a_line(manifest)
+    now, usual = _items_a_line(manifest), _items_a_line(before)
     if 1 - now / usual > most:
         yield (
             f"{now:.2f} items a line, where delivery {before.delivery_id} had {usual:.2f}: about "
@@ -132,9 +133,16 @@ def _of_removals(manifest: Manifest, earlier: Sequence[Manifest], most: float) -
         )
 
 
+def _lines(manifest: Manifest) -> int:
+    return sum(part.lines for part in manifest.parts)
+
+
+def _emptied(manifest: Manifest) -> float:
+    return (manifest.lines_without_items or 0) / _lines(manifest)
+
+
 def _items_a_line(manifest: Manifest) -> float:
-    lines = sum(part.lines for part in manifest.parts)
-    return (manifest.items or 0) / lines if lines else 0.0
+    return (manifest.items or 0) / _lines(manifest) if manifest.parts else 0.0
 
 
 def _each(values: Iterator[str]) -> str:

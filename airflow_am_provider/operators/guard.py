@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 APPROVE: Final = "Approve"
 REJECT: Final = "Reject"
 _ON_BREACH: Final = ("fail", "ask")
+_REJECTED: Final = "Rejected"
 
 
 class GuardOperator(HITLOperator):
@@ -90,8 +91,11 @@ class GuardOperator(HITLOperator):
         on_breach: str = "fail",
         **kwargs: Any,
     ) -> None:
-        reason = Param("", type="string", title="Reason", description="Kept in the record.")
-        super().__init__(subject="", options=[APPROVE, REJECT], params={"reason": reason}, **kwargs)
+        super().__init__(subject="", options=[APPROVE, REJECT], **kwargs)
+        # A field of the form that asks; the DAG's own params come among kwargs.
+        self.params["reason"] = Param(
+            "", type="string", title="Reason", description="Kept in the log, and in its record."
+        )
         self.manifest = manifest
         self.audience_manager_conn_id = audience_manager_conn_id
         self.min_rows_share = min_rows_share
@@ -133,13 +137,18 @@ class GuardOperator(HITLOperator):
         manifest = Manifest.from_json(self.manifest)
         who = (answer.get("responded_by_user") or {}).get("name") or "nobody, in time"
         reason = str((answer.get("params_input") or {}).get("reason") or "no reason given")
-        if answer["chosen_options"] == [APPROVE]:
-            self.log.info("Approved by %s: %s", who, reason)
-            return manifest.to_json()
         with airflow_errors():
-            staging = AudienceManagerHook(self.audience_manager_conn_id).staging()
-            told = f"Rejected by {who}: {reason}"
-            DeliveryRecords(staging).abandon(manifest.delivery_id, told)
+            records = DeliveryRecords(AudienceManagerHook(self.audience_manager_conn_id).staging())
+            if answer["chosen_options"] == [APPROVE]:
+                self.log.info("Approved by %s: %s", who, reason)
+                ended = records.ended(manifest.location)
+                # Whoever cleared this task to be asked again has changed their mind.
+                if ended is not None and str(ended["reason"]).startswith(_REJECTED):
+                    records.reopen(manifest.location)
+                return manifest.to_json()
+            told = f"{_REJECTED} by {who}: {reason}"
+            records.abandon(manifest.delivery_id, told)
+        self.log.warning("%s. Delivery %s is abandoned", told, manifest.delivery_id)
         raise AirflowSkipException(f"Delivery {manifest.delivery_id} is abandoned. {told}")
 
     def _limits(self) -> GuardLimits:

@@ -14,9 +14,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from airflow_am_provider.audience_manager.companions import SENT_FILE
 from airflow_am_provider.audience_manager.errors import DataError
-from airflow_am_provider.formatting.sent_record import SentRecord
+from airflow_am_provider.formatting.sent_record import SendingFiles
 
 if TYPE_CHECKING:
     from airflow_am_provider.formatting.manifest import Manifest
@@ -91,12 +90,10 @@ class Watermark:
         path = self._note(end, outcome)
         content = self._staging.read_bytes(path) or b"{}"
         try:
-            sent = f"{json.loads(content)['location']}/{SENT_FILE}"
+            location = str(json.loads(content)["location"])
         except (KeyError, TypeError, ValueError) as error:
             raise self._broken(path, error) from None
-        record = self._staging.read_bytes(sent)
-        where = f"{self._staging.url}/{sent}"
-        return record is not None and SentRecord.from_json(record, where).sent_at is not None
+        return self._staging.exists(SendingFiles(location=location).sent)
 
     def _window(self, path: str, content: bytes) -> tuple[datetime, datetime]:
         try:

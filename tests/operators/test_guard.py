@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from airflow_am_provider.audience_manager.names import DataFileName
-from airflow_am_provider.audience_manager.ordering import Turn, stem, target_of
 from airflow_am_provider.formatting.manifest import Manifest, Part
+from airflow_am_provider.hooks.order_gate import lane_of, turn_of
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.stores import LocalFolder
 from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
-from airflow_am_provider.stores.lanes import Lane
 from airflow_am_provider.stores.sent_book import SentBook
 
 if TYPE_CHECKING:
@@ -83,14 +81,7 @@ class World:
     def sent(self, rows: int, **more: Any) -> Manifest:
         """Stage a delivery, and note that it was sent, as the upload does."""
         manifest = self.staged(rows, **more)
-        name = manifest.file_name
-        assert isinstance(name, DataFileName)
-        turn = Turn(
-            number=0, delivery_id=manifest.delivery_id, location=manifest.location,
-            name=stem(name), mode=name.mode, removes=manifest.removes,
-            window_start=manifest.window_start, window_end=manifest.window_end,
-        )  # fmt: skip
-        Lane(self.staging, manifest.destination, target_of(name)).take(turn, lambda _: None)
+        lane_of(self.staging, manifest).take(turn_of(manifest), lambda _: None)
         SentBook(self.staging, manifest, "s3://inbound/acme", lambda: NOW).complete()
         return manifest
 
@@ -182,10 +173,22 @@ def test_an_overwrite_that_empties_too_many_users_fails(world: World) -> None:
     told = world.stopped(world.staged(1000, empty=201))
     assert told is not None
     assert (
-        "201 of 1,000 users (20.10%) would lose all their traits; max_removed_share allows 20.00%"
+        "201 of 1,000 users (20.10%) have no items, which removes all their traits; "
+        "max_removed_share allows 20.00% more"
     ) in told
     assert world.stopped(world.staged(1000, empty=201), max_removed_share="0.5") is None
     assert world.stopped(world.staged(1000, empty=1000), max_removed_share=None) is None
+
+
+def test_users_whom_the_last_overwrite_emptied_lose_nothing_more(world: World) -> None:
+    before = world.sent(1000, items=700, empty=300)
+    assert world.stopped(world.staged(1000, items=700, empty=500)) is None
+    told = world.stopped(world.staged(1000, items=700, empty=501))
+    assert told is not None
+    assert (
+        f"501 of 1,000 users (50.10%) have no items, which removes all their traits, where "
+        f"delivery {before.delivery_id} had 30.00%; max_removed_share allows 20.00% more"
+    ) in told
 
 
 def test_an_overwrite_with_far_fewer_items_a_line_than_the_last_one_fails(world: World) -> None:
@@ -223,6 +226,19 @@ def test_an_approved_delivery_goes_on(world: World) -> None:
     manifest = world.staged(10)
     assert world.guard(manifest).execute_complete({}, answer("Approve")) == manifest.to_json()  # type: ignore[typeddict-item]
     assert DeliveryRecords(world.staging).ended(manifest.location) is None
+
+
+def test_who_rejected_a_delivery_may_be_asked_again_and_approve(world: World) -> None:
+    manifest, records = world.staged(10), DeliveryRecords(world.staging)
+    guard = world.guard(manifest)
+    with pytest.raises(AirflowSkipException):
+        guard.execute_complete({}, answer("Reject"))  # type: ignore[typeddict-item]
+    guard.execute_complete({}, answer("Approve"))  # type: ignore[typeddict-item]
+    assert records.find(manifest.delivery_id).state is DeliveryState.STAGED
+    # What was given up for another reason stays so.
+    records.abandon(manifest.delivery_id, "superseded")
+    guard.execute_complete({}, answer("Approve"))  # type: ignore[typeddict-item]
+    assert records.find(manifest.delivery_id).state is DeliveryState.ABANDONED
 
 
 def test_a_rejected_delivery_is_abandoned_and_says_by_whom_and_why(world: World) -> None:
