@@ -9,6 +9,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
+from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.upload import UploadOperator
@@ -133,8 +134,11 @@ def _way(
     upload: Mapping[str, Any],
     shares: int,
     receipt: Mapping[str, Any],
+    guard: Mapping[str, Any] | None = None,
 ) -> DeliveryReceiptSensor:
-    """Upload what was staged and wait for its receipt."""
+    """Upload what was staged, when the guard lets it pass, and wait for its receipt."""
+    if guard is not None:
+        stage = GuardOperator(task_id=f"guard{suffix}", manifest=stage.output, **guard)
     sent = UploadOperator(task_id=f"upload{suffix}", manifest=stage.output, **upload)
     if shares > 1:
         parts = UploadPartsOperator.partial(

@@ -31,10 +31,10 @@ _REJECTED: Final = "Rejected"
 class GuardOperator(HITLOperator):
     """Compare a staged delivery with those that were sent before, and let it pass or not.
 
-    Stands between format and upload. Comparable are deliveries to the same destination with the
-    same data source, target and mode. Over a limit nothing is sent: the task fails and says the
-    figures, or asks a person in Airflow's UI (*Required Actions*). Who rejects a delivery abandons
-    it, with the reason in its record; what comes behind is skipped.
+    Stands between format and upload. Comparable are deliveries of the same format task to the
+    same destination with the same data source, target and mode. Over a limit nothing is sent: the
+    task fails and says the figures, or asks a person in Airflow's UI (*Required Actions*). Who
+    rejects a delivery abandons it, with the reason in its record; what comes behind is skipped.
 
     :param manifest: what a format operator returned. (templated)
     :param audience_manager_conn_id: the Audience Manager connection. (templated)

@@ -19,7 +19,7 @@ _NO_MEASURE = (DeliveryState.ABANDONED, DeliveryState.FAILED)
 
 
 def comparable_deliveries(staging: Folder, manifest: Manifest, count: int) -> list[Manifest]:
-    """The last deliveries to the same destination with the same data source, target and mode.
+    """The last deliveries of a task to the same destination, of the same data source and mode.
 
     Those that were not sent whole, were abandoned, failed or were cleaned away are left out.
 
@@ -35,7 +35,7 @@ def comparable_deliveries(staging: Folder, manifest: Manifest, count: int) -> li
     for turn in reversed(Lane(staging, manifest.destination, target_of(name)).turns()):
         if len(found) == count:
             break
-        is_comparable = (turn.name, turn.mode) == (stem(name), mode)
+        is_comparable = (turn.name, turn.mode, turn.series) == (stem(name), mode, manifest.series)
         if not is_comparable or turn.delivery_id in (manifest.delivery_id, *found):
             continue
         try:

@@ -47,6 +47,7 @@ class World:
         empty: int = 0,
         set_aside: int = 0,
         destination: str = DESTINATION,
+        series: str = "monthly/format",
     ) -> Manifest:
         """Stage a delivery, with three items a row unless told otherwise."""
         self._count += 1
@@ -63,6 +64,7 @@ class World:
             location=f"deliveries/data/{delivery_id}",
             destination=destination,
             removes=mode == "overwrite",
+            series=series,
             rows_read=rows + set_aside,
             rows_written=rows,
             rows_set_aside=set_aside,
@@ -135,13 +137,14 @@ def test_too_many_rows_fail(world: World) -> None:
 
 
 def test_the_last_deliveries_of_the_same_kind_and_place_are_the_measure(world: World) -> None:
-    # None of these: too long ago, of another mode, target or destination.
+    # None of these: too long ago, of another mode, target, task or destination.
     for _ in range(5):
         world.sent(10)
     for _ in range(5):
         world.sent(1000)
     world.sent(10, mode="sync")
     world.sent(10, target=568)
+    world.sent(10, series="another_dag/format")
     world.sent(10, destination="custom/s3://inbound/other")
     manifest = world.staged(1100)
     assert world.stopped(manifest) is None
