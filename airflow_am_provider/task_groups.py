@@ -37,6 +37,7 @@ def deliver(
     group_id: str = "deliver",
     *,
     id_sync: Mapping[str, Any] | None = None,
+    guard: Mapping[str, Any] | None = None,
     upload: Mapping[str, Any] | None = None,
     upload_shares: int = 1,
     receipt: Mapping[str, Any] | None = None,
@@ -55,6 +56,8 @@ def deliver(
         :class:`~airflow_am_provider.operators.id_sync.IdSyncExtractOperator`, or None for no ID
         sync. ``conn_id``, ``audience_manager_conn_id`` and the window are those of the data
         unless given.
+    :param guard: parameters of :class:`~airflow_am_provider.operators.guard.GuardOperator`, ``{}``
+        for its defaults, or None for no guard. It stands before the data's upload.
     :param upload: more parameters of
         :class:`~airflow_am_provider.operators.upload.UploadOperator`. With ``on_older="replay"``
         a task ``replay_newer`` stands at the end, a
@@ -87,10 +90,11 @@ def deliver(
     upload_args = {**connection, **(upload or {})}
     shares = whole_number("upload_shares", upload_shares)
     receipt_args = {**connection, **(receipt or {})}
+    guard_args = None if guard is None else {**connection, **guard}
     with TaskGroup(group_id=group_id) as group:
         if id_sync is None:
             _, staged = _staged(FormatDataFileOperator, "format", data)
-            _way(staged, "", upload_args, shares, receipt_args)
+            _way(staged, "", upload_args, shares, receipt_args, guard_args)
             return group
         shared = {name: data[name] for name in _SHARED if name in data}
         extract_ids, ids = _staged(IdSyncExtractOperator, "extract_ids", {**shared, **id_sync})
@@ -105,7 +109,7 @@ def deliver(
         start = EmptyOperator(task_id="start")
         start >> [extract_ids, format_data]
         synced >> format_data
-        _way(staged, "", upload_args, shares, receipt_args)
+        _way(staged, "", upload_args, shares, receipt_args, guard_args)
     return group
 
 
