@@ -123,6 +123,9 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "notifications": [
+            "airflow_am_provider.notifications.outstanding.OutstandingDeliveriesNotifier"
+        ],
         "extra-links": ["airflow_am_provider.links.StagingLink"],
         "config": {
             "audience_manager": {

@@ -9,6 +9,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
+from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.upload import UploadOperator
@@ -29,13 +30,14 @@ _COMBINING = ("audience_manager_conn_id", "on_empty", "retries", "retry_delay", 
 # What sending newer data again shares with waiting for a receipt.
 _REPLAYING = ("audience_manager_conn_id", "acknowledged_by", "limits", "poke_interval")
 # What a delivery's source and staging share with the ID sync that goes before it.
-_SHARED = ("conn_id", "audience_manager_conn_id", "window_start", "window_end")
+_SHARED = ("conn_id", "audience_manager_conn_id", "window_start", "window_end", "watermark_start")
 
 
 def deliver(
     group_id: str = "deliver",
     *,
     id_sync: Mapping[str, Any] | None = None,
+    guard: Mapping[str, Any] | None = None,
     upload: Mapping[str, Any] | None = None,
     upload_shares: int = 1,
     receipt: Mapping[str, Any] | None = None,
@@ -54,6 +56,8 @@ def deliver(
         :class:`~airflow_am_provider.operators.id_sync.IdSyncExtractOperator`, or None for no ID
         sync. ``conn_id``, ``audience_manager_conn_id`` and the window are those of the data
         unless given.
+    :param guard: parameters of :class:`~airflow_am_provider.operators.guard.GuardOperator`, ``{}``
+        for its defaults, or None for no guard. It stands before the data's upload.
     :param upload: more parameters of
         :class:`~airflow_am_provider.operators.upload.UploadOperator`. With ``on_older="replay"``
         a task ``replay_newer`` stands at the end, a
@@ -86,10 +90,11 @@ def deliver(
     upload_args = {**connection, **(upload or {})}
     shares = whole_number("upload_shares", upload_shares)
     receipt_args = {**connection, **(receipt or {})}
+    guard_args = None if guard is None else {**connection, **guard}
     with TaskGroup(group_id=group_id) as group:
         if id_sync is None:
             _, staged = _staged(FormatDataFileOperator, "format", data)
-            _way(staged, "", upload_args, shares, receipt_args)
+            _way(staged, "", upload_args, shares, receipt_args, guard_args)
             return group
         shared = {name: data[name] for name in _SHARED if name in data}
         extract_ids, ids = _staged(IdSyncExtractOperator, "extract_ids", {**shared, **id_sync})
@@ -104,7 +109,7 @@ def deliver(
         start = EmptyOperator(task_id="start")
         start >> [extract_ids, format_data]
         synced >> format_data
-        _way(staged, "", upload_args, shares, receipt_args)
+        _way(staged, "", upload_args, shares, receipt_args, guard_args)
     return group
 
 
@@ -133,8 +138,11 @@ def _way(
     upload: Mapping[str, Any],
     shares: int,
     receipt: Mapping[str, Any],
+    guard: Mapping[str, Any] | None = None,
 ) -> DeliveryReceiptSensor:
-    """Upload what was staged and wait for its receipt."""
+    """Upload what was staged, when the guard lets it pass, and wait for its receipt."""
+    if guard is not None:
+        stage = GuardOperator(task_id=f"guard{suffix}", manifest=stage.output, **guard)
     sent = UploadOperator(task_id=f"upload{suffix}", manifest=stage.output, **upload)
     if shares > 1:
         parts = UploadPartsOperator.partial(

@@ -27,6 +27,7 @@ from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.hooks.receipts import AcknowledgedBy
 from airflow_am_provider.hooks.settings import CONNECTION_FIELDS, ConnectionSettings
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
+from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.staging import StageDeliveryOperator
 from airflow_am_provider.operators.upload import UploadOperator
@@ -63,6 +64,7 @@ DEFAULTS_ELSEWHERE = {"deferrable": "[operators] default_deferrable"}
         ("## Source, staging and limits", StageDeliveryOperator),
         ("## FormatDataFileOperator", FormatDataFileOperator),
         ("## IdSyncExtractOperator", IdSyncExtractOperator),
+        ("## GuardOperator", GuardOperator),
         ("## UploadOperator", UploadOperator),
         ("## DeliveryReceiptSensor", DeliveryReceiptSensor),
         ("## ReplayNewerSensor", ReplayNewerSensor),

@@ -36,6 +36,15 @@ def test_without_an_id_sync_there_are_three_tasks() -> None:
     assert dag.task_ids == ["deliver.format", "deliver.upload", "deliver.receipt"]
 
 
+def test_a_guard_stands_before_the_upload_of_the_data() -> None:
+    dag = made(id_sync=ID_SYNC, guard={"on_breach": "ask"}, audience_manager_conn_id="beta")
+    guard = dag.get_task("deliver.guard")
+    assert guard.upstream_task_ids == {"deliver.format"}
+    assert dag.get_task("deliver.upload").upstream_task_ids == {"deliver.guard"}
+    assert (guard.on_breach, guard.audience_manager_conn_id) == ("ask", "beta")
+    assert "deliver.guard_ids" not in dag.task_ids
+
+
 def test_data_waits_for_the_receipt_of_the_id_sync() -> None:
     dag = made(id_sync=ID_SYNC)
     assert dag.get_task("deliver.extract_ids").upstream_task_ids == {"deliver.start"}

@@ -76,6 +76,8 @@ def make_delivery(
         rows_set_aside=result.rows_set_aside,
         set_aside_by_reason=result.set_aside_by_reason,
         rejects=result.rejects,
+        items=result.items,
+        lines_without_items=result.lines_without_items,
         created_at=now.isoformat(timespec="seconds"),
         parts=parts,
     )

@@ -99,16 +99,25 @@ def check_set_aside(counts: Mapping[Rule, int], rows_read: int, allowed: float) 
     :param allowed: a whole number is a count, a fraction a share of the rows read.
     :raises DataError: when there are more; says why they were set aside.
     """
+    problem = set_aside_problem(counts, rows_read, allowed)
+    if problem is not None:
+        raise DataError(
+            f"{problem}. Nothing was sent; mend the source, or raise max_set_aside if these rows "
+            f"may be left out"
+        )
+
+
+def set_aside_problem(counts: Mapping[Rule, int], rows_read: int, allowed: float) -> str | None:
+    """What is wrong when more rows were set aside than allowed, in a sentence; else None."""
     limit = allowed if isinstance(allowed, int) else allowed * rows_read
     lost = Counter({rule: n for rule, n in counts.items() if not RULES[rule].loses_nothing})
     if lost.total() <= limit:
-        return
+        return None
     reasons = ", ".join(
         f"{count:,} {rule.value} ({RULES[rule].sentence})" for rule, count in lost.most_common()
     )
     most = f"{allowed:,}" if isinstance(allowed, int) else f"{allowed:.2%}"
-    raise DataError(
+    return (
         f"{lost.total():,} of {rows_read:,} rows break a rule, max_set_aside allows {most}: "
-        f"{reasons}. Nothing was sent; mend the source, or raise max_set_aside if these rows may "
-        f"be left out"
+        f"{reasons}"
     )

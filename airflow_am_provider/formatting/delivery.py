@@ -50,6 +50,7 @@ class Scope:
     :param window_end: first moment after the data as ISO 8601, or None.
     :param run: what tells runs without a window apart, such as a run ID.
     :param series: what formats such deliveries again and again, ``DAG/TASK``.
+    :param watermark: the folder in staging where it is noted what became of the window, or None.
     """
 
     destination: str
@@ -57,6 +58,7 @@ class Scope:
     window_end: str | None = None
     run: str | None = None
     series: str = ""
+    watermark: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +174,8 @@ def stage_content(
         rows_set_aside=result.rows_set_aside,
         set_aside_by_reason=result.set_aside_by_reason,
         rejects=result.rejects,
+        items=result.items,
+        lines_without_items=result.lines_without_items,
         created_at=now.isoformat(timespec="seconds"),
         parts=(),
     )

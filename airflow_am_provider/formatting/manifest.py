@@ -62,6 +62,8 @@ class Manifest:
     :param rows_set_aside: rows that are not.
     :param set_aside_by_reason: how many of them for each rule, by the rule's code.
     :param rejects: the rejects file, relative to the staging location, or None.
+    :param items: how many items all lines of an ``.overwrite`` have; None of other files.
+    :param lines_without_items: how many of its lines have none, and so empty a user; likewise.
     :param created_at: when it was staged, as ISO 8601 in UTC.
     :param parts: the staged files, in the order of their split numbers.
     """
@@ -81,6 +83,8 @@ class Manifest:
     window_start: str | None = None
     window_end: str | None = None
     rejects: str | None = None
+    items: int | None = None
+    lines_without_items: int | None = None
     created_at: str
     parts: tuple[Part, ...]
     version: int = MANIFEST_VERSION

@@ -93,7 +93,7 @@ class FormattedPartition:
             name = parse_file_name(document["name"])
             assert not isinstance(name, OracleDataCloudFileName)  # never written
             facts = ("rows_read", "rows_written", "rows_set_aside", "set_aside_by_reason",
-                     "text_sha256", "rejects")  # fmt: skip
+                     "text_sha256", "rejects", "items", "lines_without_items")  # fmt: skip
             return cls(
                 partition=Partition(number=document["partition"], count=document["partitions"]),
                 division=document["division"],
@@ -158,9 +158,17 @@ def combine(
             "".join(result.text_sha256 for result in results).encode()
         ).hexdigest(),
         rejects=rejects,
+        items=_sum(result.items for result in results),
+        lines_without_items=_sum(result.lines_without_items for result in results),
     )
     content = replace(first.content, folder=folder, result=together)
     return stage_content(content, storage, now=now, is_shared=True)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """All of them together; None where they are not counted."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 def _check_complete(ordered: Sequence[FormattedPartition]) -> None:

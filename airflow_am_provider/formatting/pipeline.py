@@ -18,7 +18,7 @@ import numpy as np
 
 from airflow_am_provider.audience_manager.companions import REJECTS_FILE
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
-from airflow_am_provider.audience_manager.names import Encoding
+from airflow_am_provider.audience_manager.names import DataFileName, Encoding, Mode
 from airflow_am_provider.formatting.acceptance import (
     ENOUGH_VALUES,
     PersonalDataWatch,
@@ -29,6 +29,7 @@ from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.batches import bounded
 from airflow_am_provider.formatting.bits import Bits
 from airflow_am_provider.formatting.checks import rule_of
+from airflow_am_provider.formatting.item_counts import ItemCounts
 from airflow_am_provider.formatting.line_origins import LineOrigins
 from airflow_am_provider.formatting.overlap import Behind, prefetched
 from airflow_am_provider.formatting.parts import PartSizes, PartWriter, WrittenPart
@@ -49,6 +50,7 @@ log = logging.getLogger(__name__)
 DEFAULT_MAX_SET_ASIDE: Final = 0.01
 _PROGRESS_EVERY_S: Final = 10.0
 _REPEATS_AT_A_TIME: Final = 50_000
+_ANY_TIMESTAMP: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,8 @@ class FormattedParts:
     :param text_sha256: checksum of all their text, which tells whether content is the same
         wherever it is split and whatever packed it.
     :param rejects: path of the rejects file, or None.
+    :param items: how many items all lines of an ``.overwrite`` have; None of other files.
+    :param lines_without_items: how many of its lines have none, and so empty a user; likewise.
     """
 
     rows_read: int
@@ -93,6 +97,8 @@ class FormattedParts:
     parts: tuple[WrittenPart, ...]
     text_sha256: str
     rejects: str | None
+    items: int | None = None
+    lines_without_items: int | None = None
 
 
 def format_rows(
@@ -174,6 +180,7 @@ class _Run:
         check_set_aside(self._rejects.counts, self._rows_read, self._options.max_set_aside)
         rejects = self._rejects.close()
         self._report_progress("formatted")
+        counts = self._writers[-1].counts
         return FormattedParts(
             rows_read=self._rows_read,
             rows_written=self._rows_read - self._rejects.total,
@@ -182,6 +189,8 @@ class _Run:
             parts=tuple(self._writers[-1].parts),
             text_sha256=self._writers[-1].text_sha256,
             rejects=rejects,
+            items=None if counts is None else counts.items,
+            lines_without_items=None if counts is None else counts.lines_without_items,
         )
 
     def clean_up(self, *, keep_rejects: bool) -> None:
@@ -208,8 +217,14 @@ class _Run:
             log.warning("Could not clean up %s/%s: %s", self._storage.url, self._folder, error)
 
     def _part_writer(self, folder: str) -> PartWriter:
+        name = self._writer.file_name(_ANY_TIMESTAMP)
+        overwrites = isinstance(name, DataFileName) and name.mode is Mode.OVERWRITE
         return PartWriter(
-            self._storage, f"{self._folder}/{folder}", self._options.encoding, self._options.sizes
+            self._storage,
+            f"{self._folder}/{folder}",
+            self._options.encoding,
+            self._options.sizes,
+            ItemCounts() if overwrites else None,
         )
 
     def _take(self, batch: FormattedBatch) -> None:

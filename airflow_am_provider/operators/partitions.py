@@ -11,6 +11,7 @@ from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink
 from airflow_am_provider.operators.staging import check_on_empty, told
+from airflow_am_provider.operators.watermark import note_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,9 +69,11 @@ class CombinePartitionsOperator(BaseOperator):
         with airflow_errors():
             check_on_empty(self.on_empty)
             partitions = [FormattedPartition.from_json(one) for one in _listed(self.partitions)]
-            staging = AudienceManagerHook(self.audience_manager_conn_id).staging()
-            manifest = combine(partitions, staging, now=datetime.now(UTC))
+            hook = AudienceManagerHook(self.audience_manager_conn_id)
+            manifest = combine(partitions, hook.staging(), now=datetime.now(UTC))
             self.log.info("%d partitions, %d parts", len(partitions), len(manifest.parts))
+            watermark = partitions[0].content.scope.watermark
+            note_outcome(hook, watermark, manifest, self.on_empty)
             return told(self.log.info, manifest, self.on_empty)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
@@ -16,6 +17,7 @@ from airflow_am_provider.hooks.placeholders import asks_for
 from airflow_am_provider.hooks.running_queries import cancel_queries, cancelled_in_time
 from airflow_am_provider.links import StagingLink
 from airflow_am_provider.operators.values import optional_whole_number
+from airflow_am_provider.operators.watermark import NothingNew, note_outcome, watermark_window
 from airflow_am_provider.operators.window import Window, window_of
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.manifest import Manifest
     from airflow_am_provider.formatting.partition import Partition
     from airflow_am_provider.formatting.pipeline import FormatOptions
+    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
 
 class StageDeliveryOperator(BaseOperator):
@@ -47,8 +50,12 @@ class StageDeliveryOperator(BaseOperator):
     :param audience_manager_conn_id: connection of the type ``audience_manager``, which knows
         the staging location and where deliveries go.
     :param window_start: first moment of the data, ISO 8601, UTC where it names no zone; by default
-        the run's data interval.
+        the run's partition, its data interval, or what ``watermark_start`` says.
     :param window_end: first moment after the data, likewise.
+    :param watermark_start: where the first window of all begins, ISO 8601, for runs that have
+        neither partition nor interval. Once something was delivered, the window is from the end of
+        the last window whose delivery was sent up to when the run was due (``run_after``). Runs
+        that are scheduled or triggered by assets move it; backfills never use it.
     :param max_set_aside: how many rows may break a rule: a whole number is a count, a fraction
         a share of the rows read. Over it the task fails before anything is sent.
     :param on_empty: when there is nothing to send: ``skip`` the task, or ``fail`` it.
@@ -80,6 +87,7 @@ class StageDeliveryOperator(BaseOperator):
         "audience_manager_conn_id",
         "window_start",
         "window_end",
+        "watermark_start",
         "max_set_aside",
         "on_empty",
         "partitions",
@@ -106,6 +114,7 @@ class StageDeliveryOperator(BaseOperator):
         audience_manager_conn_id: str = DEFAULT_CONN_ID,
         window_start: str | None = None,
         window_end: str | None = None,
+        watermark_start: str | None = None,
         max_set_aside: float | str = 0.01,
         on_empty: str = "skip",
         partitions: int | str | None = None,
@@ -126,6 +135,7 @@ class StageDeliveryOperator(BaseOperator):
         self.audience_manager_conn_id = audience_manager_conn_id
         self.window_start = window_start
         self.window_end = window_end
+        self.watermark_start = watermark_start
         self.max_set_aside = max_set_aside
         self.on_empty = on_empty
         self.partitions = partitions
@@ -148,11 +158,11 @@ class StageDeliveryOperator(BaseOperator):
         from airflow_am_provider.operators.source_rows import source_rows
 
         with airflow_errors(), cancelled_in_time():
-            window = window_of(context, self.window_start, self.window_end)
+            hook = AudienceManagerHook(self.audience_manager_conn_id)
+            window = self._window(context, hook)
             self.log.info("Window: %s", window)
             check_on_empty(self.on_empty)
             count, partition = self._partition(window)
-            hook = AudienceManagerHook(self.audience_manager_conn_id)
             writer, options = self.line_writer(), self._options()
             # What is allowed of all rows says nothing of a share of them.
             if partition is not None:
@@ -171,11 +181,14 @@ class StageDeliveryOperator(BaseOperator):
                     window_end=window_end,
                     run=f"{context['dag_run'].dag_id}/{context['run_id']}",
                     series=f"{context['dag_run'].dag_id}/{self.task_id}",
+                    watermark=window.watermark,
                 ),
                 now=now,
             )
             if partition is None:
-                return told(self.log.info, stage_content(content, staging, now=now), self.on_empty)
+                manifest = stage_content(content, staging, now=now)
+                note_outcome(hook, window.watermark, manifest, self.on_empty)
+                return told(self.log.info, manifest, self.on_empty)
         result = content.result
         self.log.info(
             "Partition %s: %s rows read = %s written + %s set aside, %d parts",
@@ -196,6 +209,21 @@ class StageDeliveryOperator(BaseOperator):
     def on_kill(self) -> None:
         """End the query as well when the task is ended from outside."""
         cancel_queries()
+
+    def _window(self, context: Context, hook: AudienceManagerHook) -> Window:
+        """The run's window; where it has none of its own, from the watermark if there is one."""
+        watermark = None
+        if self.watermark_start not in (None, "", "None"):
+            is_share = self.partition not in (None, "", "None")
+            watermark = partial(
+                watermark_window, context, hook, self.watermark_start, is_share=is_share
+            )
+        try:
+            return window_of(context, self.window_start, self.window_end, watermark=watermark)
+        except NothingNew as reason:
+            if self.on_empty == "fail":
+                raise DataError(f"{reason}; on_empty='fail'") from None
+            raise AirflowSkipException(str(reason)) from None
 
     def _partition(self, window: Window) -> tuple[int | None, Partition | None]:
         """Into how many shares the rows are divided, and which of them is this task's."""

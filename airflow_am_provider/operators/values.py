@@ -38,6 +38,20 @@ def optional_whole_number(place: str, value: object) -> int | None:
     return None if value in (None, "", "None") else whole_number(place, value)
 
 
+def optional_number(place: str, value: object) -> float | None:
+    """A number, or None where nothing was given; templates give nothing as text.
+
+    >>> optional_number("max_rows_share", "1.5"), optional_number("max_rows_share", None)
+    (1.5, None)
+    """
+    if value in (None, "", "None"):
+        return None
+    try:
+        return float(str(value))
+    except ValueError:
+        raise ConfigurationError(f"{place}: {value!r} is not a number") from None
+
+
 def whole_numbers(place: str, values: object) -> tuple[int, ...]:
     """Several whole numbers: a list, one number, or text with commas."""
     if isinstance(values, str):

@@ -1,7 +1,8 @@
 """Which stretch of time a delivery is about, and where that was learnt.
 
-Explicit parameters come first, then the run's data interval where it is a real one: with a
-plain cron string such as ``@daily`` Airflow 3 gives an interval whose start is its end.
+Explicit parameters come first, then the run's partition, then its data interval where it is a
+real one: with a plain cron string such as ``@daily`` Airflow 3 gives an interval whose start is
+its end. Last comes the watermark, where the task keeps one.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.hooks.placeholders import asks_for
+from airflow_am_provider.operators.partition_window import partition_key, partition_window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
+
+BACKFILL: Final = "backfill"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +30,13 @@ class Window:
     The text is what queries get, as the user wrote it.
 
     :param source: where it was learnt, for the log.
+    :param watermark: the folder in staging where it is noted what became of it, if it is to be.
     """
 
     start: str | None
     end: str | None
     source: str
+    watermark: str | None = None
 
     @property
     def in_utc(self) -> tuple[str | None, str | None]:
@@ -51,13 +57,19 @@ def window_of(
     context: Mapping[str, Any],
     start: str | datetime | None = None,
     end: str | datetime | None = None,
+    *,
+    watermark: Callable[[], Window | None] | None = None,
+    now: datetime | None = None,
 ) -> Window:
     """The window of a run.
 
     :param context: the task's context.
     :param start: what the user set, if anything.
     :param end: what the user set, if anything.
-    :raises ConfigurationError: when the end does not come after the start.
+    :param watermark: gives the window that is left when the run has none of its own.
+    :param now: the time; by default it is taken from the clock.
+    :raises ConfigurationError: when the end does not come after the start; when the run's
+        partition is not over yet; in a backfill whose runs have no window of their own.
     """
     if _given(start) or _given(end):
         window = Window(start=_iso("window_start", start), end=_iso("window_end", end),
@@ -68,17 +80,66 @@ def window_of(
             )
         return window
     # A run triggered without a date has no interval at all: the keys are absent.
-    interval_start, interval_end = (
-        context.get("data_interval_start"),
-        context.get("data_interval_end"),
-    )
-    if interval_start is not None and interval_end is not None and interval_end > interval_start:
+    interval = context.get("data_interval_start"), context.get("data_interval_end")
+    key, source = partition_key(context), "the run has no data interval"
+    if key is not None:
+        if (of_partition := _of_partition(context, key, now or datetime.now(UTC))) is not None:
+            return of_partition
+        source = f"the run's partition {key!r} does not say from when to when"
+    elif interval[0] is not None and interval[1] is not None and interval[1] > interval[0]:
         return Window(
-            start=interval_start.isoformat(),
-            end=interval_end.isoformat(),
+            start=interval[0].isoformat(),
+            end=interval[1].isoformat(),
             source="from the run's data interval",
         )
-    return Window(start=None, end=None, source="the run has no data interval")
+    if watermark is not None and (left := watermark()) is not None:
+        return left
+    if run_type(context) == BACKFILL:
+        # Each run would get the same rows, or a stretch of time that nobody chose; and nothing
+        # would tell which of their deliveries is older.
+        raise ConfigurationError(
+            f"window_start, window_end: a backfill needs a window for each of its runs, but "
+            f"{source}. Give the DAG a schedule with real intervals such as "
+            f"CronDataIntervalTimetable, or set both, such as window_start='{{{{ ds }}}}'"
+        )
+    return Window(start=None, end=None, source=source)
+
+
+def run_type(context: Mapping[str, Any]) -> str:
+    """``scheduled``, ``manual``, ``backfill`` …
+
+    A run's ID does not tell: one that a backfill does again keeps its own.
+    """
+    found = getattr(context.get("dag_run"), "run_type", None)
+    return str(getattr(found, "value", found))
+
+
+def moment_of(place: str, value: object) -> datetime:
+    """A moment in UTC; text without a zone is UTC.
+
+    :raises ConfigurationError: when it is none.
+    """
+    text = _iso(place, value)
+    if text is None:
+        raise ConfigurationError(f"{place}: missing; a date and time in ISO 8601 is expected")
+    return _moment(text).astimezone(UTC)
+
+
+def _of_partition(context: Mapping[str, Any], key: str, now: datetime) -> Window | None:
+    found = partition_window(context)
+    if found is None:
+        return None
+    start, end = (moment.astimezone(UTC) for moment in found)
+    if end > now:
+        # Its later rows would be in no delivery: the next run is about the next partition.
+        raise ConfigurationError(
+            f"window_start, window_end: the run's partition {key!r} ends at {end.isoformat()}, and "
+            f"it is {now.isoformat(timespec='seconds')}: rows are still to come. Let the DAG run "
+            f"when it is over, as CronPartitionTimetable does with run_offset=-1, or set both"
+        )
+    return Window(
+        start=start.isoformat(), end=end.isoformat(), source=f"from the run's partition {key}"
+    )
 
 
 def with_window(
@@ -110,17 +171,17 @@ def with_window(
             )
         raise ConfigurationError(
             f"{asks} {window.source}. Trigger the run with a logical date, give the DAG a schedule "
-            f"with real intervals such as CronDataIntervalTimetable, or set window_start and "
-            f"window_end"
+            f"with real intervals such as CronDataIntervalTimetable, set watermark_start to go on "
+            f"where the last delivery ended, or set window_start and window_end"
         )
     return {**{name: found[name] for name in asked}, **(parameters or {})}
 
 
-def _given(moment: str | datetime | None) -> bool:
+def _given(moment: object) -> bool:
     return moment not in (None, "", "None")
 
 
-def _iso(place: str, moment: str | datetime | None) -> str | None:
+def _iso(place: str, moment: object) -> str | None:
     if not _given(moment):
         return None
     if isinstance(moment, datetime):

@@ -89,6 +89,16 @@ class DeliveryRecord:
         return is_acknowledgement(self.reconciliation)
 
     @property
+    def is_outstanding(self) -> bool:
+        """Whether an acknowledgement is still to come."""
+        return self.state in (
+            DeliveryState.STAGED,
+            DeliveryState.SENDING,
+            DeliveryState.SENT,
+            DeliveryState.PICKED_UP,
+        )
+
+    @property
     def may_have_arrived(self) -> bool:
         """Whether Audience Manager may have read anything of it."""
         return self.sent is not None

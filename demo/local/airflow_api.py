@@ -73,6 +73,43 @@ class AirflowApi:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/clear"
         self._request("POST", path, json={"dry_run": False})
 
+    def clear_task(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Let a task run again, and what is downstream of it."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": [task_id],
+            "include_downstream": True,
+            "only_failed": False,
+            "reset_dag_runs": True,
+        }
+        self._request("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
+
+    def wait_for_question(
+        self, dag_id: str, run_id: str, task_id: str, *, timeout_s: float = 120.0
+    ) -> Json:
+        """Wait until a task asks a person, as under "Required Actions"; what it asks.
+
+        :raises TimeoutError: if it does not ask in time
+        """
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/hitlDetails"
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for asked in self._list(path, "hitl_details"):
+                is_open = not asked["response_received"]
+                if is_open and asked["task_instance"]["task_id"] == task_id:
+                    return asked
+            time.sleep(0.2)
+        raise TimeoutError(f"{dag_id} {run_id}: {task_id} asks nothing")
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str, **params: str) -> None:
+        """Answer a task that asks a person."""
+        self._request(
+            "PATCH",
+            f"{_task(dag_id, run_id, task_id)}/-1/hitlDetails",
+            json={"chosen_options": [option], "params_input": params},
+        )
+
     def create_backfill(
         self,
         dag_id: str,

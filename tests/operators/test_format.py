@@ -175,7 +175,8 @@ def test_a_query_that_asks_for_a_window_is_not_run_without_one(
     assert str(caught.value) == (
         "sql: asks for window_start, but the run has no data interval. Trigger the run with a "
         "logical date, give the DAG a schedule with real intervals such as "
-        "CronDataIntervalTimetable, or set window_start and window_end"
+        "CronDataIntervalTimetable, set watermark_start to go on where the last delivery ended, or "
+        "set window_start and window_end"
     )
 
 

@@ -23,6 +23,7 @@ from airflow_am_provider.audience_manager.receipts import Receipt
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.stores import LocalFolder
+from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
 from demo.local.ftp import FtpServer
 from demo.local.imap import ImapServer
 from demo.local.s3 import S3
@@ -253,6 +254,21 @@ def test_when_time_is_up_it_says_what_is_known(world: World, deferrable: bool) -
         f"What is known: delivery {world.delivery['delivery_id']}: 1 of 2 files in receipts, "
         f"waiting for {NAMES[1]}"
     )
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_receipt_that_comes_after_the_sensor_gave_up_completes_the_record(
+    world: World, deferrable: bool
+) -> None:
+    records = DeliveryRecords(world.staging)
+    with pytest.raises(AirflowSensorTimeout):
+        run(world.sensor(timeout=0.2, deferrable=deferrable))
+    assert records.find(world.delivery["delivery_id"]).state is DeliveryState.SENT
+    world.receipt(NAMES, records_received=2000)
+    # Somebody clears it.
+    result = run(world.sensor(timeout=5, deferrable=deferrable))
+    assert result["verdict"] == "reconciled"
+    assert records.find(world.delivery["delivery_id"]).state is DeliveryState.RECONCILED
 
 
 class TestLimits:

@@ -29,6 +29,8 @@ DAILY_DAGS = (
     "audience_manager_mobile",
 )
 MONTHLY_DAG = "audience_manager_monthly_overwrite"
+#: Run by a test of its own, since it asks a person.
+APPROVAL_DAG = "audience_manager_approval"
 #: The tasks that format, and those that send what they formatted.
 UPLOADS = {
     ("audience_manager_daily", "extract_ids"): "upload_ids",

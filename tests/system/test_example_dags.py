@@ -1,23 +1,29 @@
 """Every example DAG, run for real: a backfill of two days, held against the CRM's own rows."""
 
 import hashlib
+import json
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime
 
+import psycopg2
 import pytest
 
 from airflow_am_provider.sandbox import Verdict
 from demo import crm
-from demo.world import ADOBE_BUCKET
+from demo.world import ADOBE_BUCKET, STAGING_BUCKET
 from tests.system.crm_truth import File
 from tests.system.example_run import (
+    APPROVAL_DAG,
     DAILY_DAGS,
     MONTHLY_DAG,
     UPLOADS,
     ExampleRun,
     backfilled,
+    crm_uri,
     secrets_of,
 )
 
@@ -176,6 +182,48 @@ def test_running_a_day_again_changes_nothing_and_sends_nothing(examples: Example
         assert f"The same content is staged already as delivery {delivery_id}" in formatted
         sent = examples.api.task_log(dag_id, run_id, upload_task, try_number=2)
         assert "All of it was sent already, at " in sent
+
+
+def test_a_delivery_unlike_those_before_waits_for_a_person(examples: ExampleRun) -> None:
+    api, dag_id = examples.api, APPROVAL_DAG
+    api.unpause(dag_id)
+    # Of the last month, at once: the first of all, so there is nothing to compare it with.
+    while not (runs := api.runs(dag_id)):
+        time.sleep(0.2)
+    assert api.wait_for_run(dag_id, runs[0]["dag_run_id"]) == "success"
+    with closing(psycopg2.connect(crm_uri(examples.world))) as database:
+        database.cursor().execute("DELETE FROM customers WHERE hashtext(customer_id) % 4 <> 0")
+        database.commit()
+    ledger = examples.ledger()
+
+    # By hand, the same month again: from a CRM that was emptied.
+    run_id = api.trigger(dag_id, logical_date=datetime.now(UTC))
+    asked = api.wait_for_question(dag_id, run_id, "guard")
+    assert re.search(r"- [\d,]+ rows, 2\d\.\d\d% of 50,000, the median of ", asked["body"])
+    assert asked["options"] == ["Approve", "Reject"]
+    api.answer(dag_id, run_id, "guard", "Reject", reason="the CRM was emptied")
+    assert api.wait_for_run(dag_id, run_id) == "success"
+    states = examples.states(dag_id, run_id)
+    assert {task: state for task, (state, _) in states.items()} == {
+        "format_city": "success", "guard": "skipped", "upload": "skipped", "receipt": "skipped",
+    }  # fmt: skip
+    manifest = api.xcom(dag_id, run_id, "format_city")
+    ended = f"audience-manager/{manifest['location']}/ended.json"
+    note = json.loads(examples.s3_object(STAGING_BUCKET, ended))
+    assert (note["state"], note["reason"]) == (
+        "abandoned",
+        "Rejected by admin: the CRM was emptied",
+    )
+    assert examples.ledger() == ledger
+
+    # Somebody has looked again.
+    api.clear_task(dag_id, run_id, "guard")
+    api.wait_for_question(dag_id, run_id, "guard")
+    api.answer(dag_id, run_id, "guard", "Approve", reason="the others have left")
+    assert api.wait_for_run(dag_id, run_id) == "success"
+    (sent,) = examples.ledger()[len(ledger) :]
+    assert sent.name == manifest["parts"][0]["file_name"]
+    assert ended not in examples.keys(STAGING_BUCKET)
 
 
 def test_a_run_without_a_date_fails_at_once_and_says_what_is_missing(examples: ExampleRun) -> None:

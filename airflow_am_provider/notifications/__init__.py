@@ -1,0 +1,1 @@
+"""Tell people what they would otherwise have to look for."""

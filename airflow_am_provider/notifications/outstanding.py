@@ -1,0 +1,96 @@
+"""Tells which deliveries of a DAG are not acknowledged yet, when a deadline has passed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseNotifier
+
+from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_am_provider.stores.deliveries import DeliveryRecord
+
+
+class OutstandingDeliveriesNotifier(BaseNotifier):
+    """Write down, as an error in the log, what is known of a DAG's outstanding deliveries.
+
+    Made for Airflow's deadline alerts (3.2 and newer), which see the run and nothing of its tasks;
+    as ``on_failure_callback`` of a sensor it works on 3.1 too. To tell somebody else, override
+    :meth:`tell`.
+
+    :param audience_manager_conn_id: the Audience Manager connection. (templated)
+    :param kwargs: what Airflow gives notifiers.
+
+    Example::
+
+        deadline = DeadlineAlert(
+            reference=DeadlineReference.DAGRUN_QUEUED_AT,
+            interval=timedelta(hours=36),
+            callback=AsyncCallback(OutstandingDeliveriesNotifier),
+        )
+    """
+
+    template_fields: Sequence[str] = ("audience_manager_conn_id",)
+
+    def __init__(self, audience_manager_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.audience_manager_conn_id = audience_manager_conn_id
+
+    def notify(self, context: Context) -> None:
+        """Find out and tell, in a worker."""
+        self.tell(self._known(context))
+
+    async def async_notify(self, context: Context) -> None:
+        """Find out and tell, in the triggerer, which has other things to do meanwhile."""
+        self.tell(await asyncio.to_thread(self._known, context))
+
+    def tell(self, text: str) -> None:
+        """Pass it on.
+
+        :param text: the run, and each outstanding delivery with state and window.
+        """
+        self.log.error("%s", text)
+
+    def _known(self, context: Mapping[str, Any]) -> str:
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.stores.deliveries import DeliveryRecords
+
+        run = context.get("dag_run")
+        dag_id, run_id = _fact(run, "dag_id"), _fact(run, "run_id", "dag_run_id")
+        records = DeliveryRecords(AudienceManagerHook(self.audience_manager_conn_id).staging())
+        outstanding = [
+            _told(record)
+            for record in records.all()
+            if record.is_outstanding and record.manifest.series.startswith(f"{dag_id}/")
+        ]
+        told = "; ".join([str(len(outstanding)), *outstanding])
+        return (
+            f"Run {run_id} of {dag_id} is not done in time. Deliveries of this DAG that are not "
+            f"acknowledged: {told}. A receipt that comes later still counts: the sensor finds it, "
+            f"or, when it has given up, does so once it is cleared"
+        )
+
+
+def _told(record: DeliveryRecord) -> str:
+    manifest = record.manifest
+    window = (
+        "no window"
+        if manifest.window_start is None and manifest.window_end is None
+        else f"{manifest.window_start or '…'} to {manifest.window_end or '…'}"
+    )
+    return f"{manifest.delivery_id} ({window}) {record.state} since {record.since}"
+
+
+def _fact(run: object, *names: str) -> str:
+    """What is known of the run: an object in a worker, plain JSON in the triggerer."""
+    for name in names:
+        found = run.get(name) if isinstance(run, dict) else getattr(run, name, None)
+        if found:
+            return str(found)
+    return "unknown"

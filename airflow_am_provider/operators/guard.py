@@ -1,0 +1,180 @@
+"""Stops a delivery that is unlike those before it, until a person has looked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, Param
+from airflow.providers.standard.operators.hitl import HITLOperator
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.formatting.manifest import Manifest
+from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
+from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.links import StagingLink
+from airflow_am_provider.operators.values import flag, optional_number, whole_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_am_provider.formatting.guards import GuardLimits
+    from airflow_am_provider.hooks.guarding import GuardReport
+
+APPROVE: Final = "Approve"
+REJECT: Final = "Reject"
+_ON_BREACH: Final = ("fail", "ask")
+_REJECTED: Final = "Rejected"
+
+
+class GuardOperator(HITLOperator):
+    """Compare a staged delivery with those that were sent before, and let it pass or not.
+
+    Stands between format and upload. Comparable are deliveries of the same format task to the
+    same destination with the same data source, target and mode. Over a limit nothing is sent: the
+    task fails and says the figures, or asks a person in Airflow's UI (*Required Actions*). Who
+    rejects a delivery abandons it, with the reason in its record; what comes behind is skipped.
+
+    :param manifest: what a format operator returned. (templated)
+    :param audience_manager_conn_id: the Audience Manager connection. (templated)
+    :param min_rows_share: fewest rows, as a share of the median of the earlier deliveries; None to
+        let any number pass. (templated, as all limits are)
+    :param max_rows_share: most rows, likewise.
+    :param max_removed_share: of an ``.overwrite``: the largest share of users' traits that it may
+        remove, told by users whose line is empty and by items a line against the last
+        ``.overwrite``. Users who are not in the file keep theirs.
+    :param max_set_aside: how many rows may be set aside: a whole number is a count, a fraction a
+        share of the rows read. The format operator has a limit of its own, and fails over it.
+    :param compared_with: with how many earlier deliveries; the first one of all has none.
+    :param approved: whether to let it pass over all limits, such as ``{{ params.approved }}``.
+        (templated)
+    :param on_breach: ``fail``, or ``ask`` a person and wait, without a worker. (templated)
+    :param kwargs: with ``ask`` also those of Airflow's ``HITLOperator``: ``assigned_users``,
+        ``notifiers``, ``defaults`` (``Approve`` or ``Reject``) and ``response_timeout``.
+    :return: the manifest, for the upload.
+    :raises AirflowFailException: when a limit is broken; when nobody answered in time.
+    :raises AirflowSkipException: when a person rejects the delivery.
+
+    Example::
+
+        guard = GuardOperator(task_id="guard", manifest=format_data.output, on_breach="ask")
+        upload = UploadOperator(task_id="upload", manifest=guard.output)
+    """
+
+    template_fields: Sequence[str] = (
+        "manifest",
+        "audience_manager_conn_id",
+        "min_rows_share",
+        "max_rows_share",
+        "max_removed_share",
+        "max_set_aside",
+        "compared_with",
+        "approved",
+        "on_breach",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"manifest": "json"}
+    operator_extra_links = (StagingLink(),)
+    ui_color = "#fff3c4"
+
+    def __init__(
+        self,
+        *,
+        manifest: object,
+        audience_manager_conn_id: str = DEFAULT_CONN_ID,
+        min_rows_share: float | str | None = 0.5,
+        max_rows_share: float | str | None = 2.0,
+        max_removed_share: float | str | None = 0.2,
+        max_set_aside: float | str | None = 0.01,
+        compared_with: int | str = 5,
+        approved: bool | str = False,
+        on_breach: str = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(subject="", options=[APPROVE, REJECT], **kwargs)
+        # A field of the form that asks; the DAG's own params come among kwargs.
+        self.params["reason"] = Param(
+            "", type="string", title="Reason", description="Kept in the log, and in its record."
+        )
+        self.manifest = manifest
+        self.audience_manager_conn_id = audience_manager_conn_id
+        self.min_rows_share = min_rows_share
+        self.max_rows_share = max_rows_share
+        self.max_removed_share = max_removed_share
+        self.max_set_aside = max_set_aside
+        self.compared_with = compared_with
+        self.approved = approved
+        self.on_breach = on_breach
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Compare, and let pass, fail or ask."""
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.hooks.guarding import compare
+
+        with airflow_errors():
+            if self.on_breach not in _ON_BREACH:
+                raise ConfigurationError(
+                    f"on_breach: {self.on_breach!r} is neither 'fail' nor 'ask'"
+                )
+            manifest = Manifest.from_json(self.manifest)
+            staging = AudienceManagerHook(self.audience_manager_conn_id).staging()
+            count = whole_number("compared_with", self.compared_with)
+            report = compare(staging, manifest, self._limits(), count)
+            for line in report.lines:
+                self.log.info("%s", line)
+            if not self._stops(report):
+                return manifest.to_json()
+        self.subject, self.body = report.title, report.markdown
+        super().execute(context)
+        raise AssertionError("waiting for an answer ends the task")
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on with what a person answered."""
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.stores.deliveries import DeliveryRecords
+
+        answer = super().execute_complete(context, event)
+        manifest = Manifest.from_json(self.manifest)
+        who = (answer.get("responded_by_user") or {}).get("name") or "nobody, in time"
+        reason = str((answer.get("params_input") or {}).get("reason") or "no reason given")
+        with airflow_errors():
+            records = DeliveryRecords(AudienceManagerHook(self.audience_manager_conn_id).staging())
+            if answer["chosen_options"] == [APPROVE]:
+                self.log.info("Approved by %s: %s", who, reason)
+                ended = records.ended(manifest.location)
+                # Whoever cleared this task to be asked again has changed their mind.
+                if ended is not None and str(ended["reason"]).startswith(_REJECTED):
+                    records.reopen(manifest.location)
+                return manifest.to_json()
+            told = f"{_REJECTED} by {who}: {reason}"
+            records.abandon(manifest.delivery_id, told)
+        self.log.warning("%s. Delivery %s is abandoned", told, manifest.delivery_id)
+        raise AirflowSkipException(f"Delivery {manifest.delivery_id} is abandoned. {told}")
+
+    def _limits(self) -> GuardLimits:
+        from airflow_am_provider.formatting.acceptance import limit
+        from airflow_am_provider.formatting.guards import GuardLimits
+
+        is_limited = self.max_set_aside not in (None, "", "None")
+        shares = ("min_rows_share", "max_rows_share", "max_removed_share")
+        return GuardLimits(
+            **{place: optional_number(place, getattr(self, place)) for place in shares},
+            max_set_aside=limit("max_set_aside", self.max_set_aside) if is_limited else None,
+        )
+
+    def _stops(self, report: GuardReport) -> bool:
+        """Whether a person has to be asked.
+
+        :raises DataError: when nobody is.
+        """
+        if not report.breaches:
+            return False
+        if flag("approved", self.approved):
+            self.log.warning("approved is set: the delivery passes all the same")
+            return False
+        if self.on_breach == "fail":
+            raise DataError(
+                f"{report.title}: {'; '.join(report.breaches)}. Nothing was sent. Mend the source "
+                f"and format again, or set approved to send it as it is"
+            )
+        return True

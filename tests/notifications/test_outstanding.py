@@ -1,0 +1,87 @@
+"""A missed deadline tells which deliveries are not acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_am_provider.notifications.outstanding import OutstandingDeliveriesNotifier
+from airflow_am_provider.stores import LocalFolder
+from airflow_am_provider.stores.deliveries import DeliveryRecords
+from airflow_am_provider.stores.sent_book import SentBook
+from tests.deliveries import stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.connections import Connect
+
+SENT_AT = datetime(2026, 11, 5, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> LocalFolder:
+    return LocalFolder(tmp_path / "staging")
+
+
+@pytest.fixture
+def conn_id(staging: LocalFolder, audience_manager: Connect) -> str:
+    return audience_manager(
+        environment="custom", bucket="inbound", partner_name="acme", aws_conn_id="none",
+        staging_location=staging.url,
+    )  # fmt: skip
+
+
+def delivery(staging: LocalFolder, delivery_id: str, series: str) -> None:
+    """Stage a delivery of a task and note that it was sent."""
+    names = {f"ftp_dpm_478_15{delivery_id[:8]}.sync": b"a\td_sid=1\n"}
+    manifest = replace(stage(staging, names, delivery_id=delivery_id), series=series)
+    content = json.dumps(manifest.to_json()).encode()
+    staging.write_bytes(f"{manifest.location}/manifest.json", content)
+    SentBook(staging, manifest, "s3://inbound/acme", lambda: SENT_AT).complete()
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        pytest.param({"dag_id": "crm", "dag_run_id": "scheduled__1"}, id="as JSON"),
+        pytest.param(SimpleNamespace(dag_id="crm", run_id="scheduled__1"), id="as an object"),
+    ],
+)
+@pytest.mark.parametrize("in_triggerer", [True, False])
+def test_it_tells_what_of_the_dag_is_not_acknowledged(
+    staging: LocalFolder, conn_id: str, run: object, in_triggerer: bool
+) -> None:
+    told: list[str] = []
+
+    class Notifier(OutstandingDeliveriesNotifier):
+        def tell(self, text: str) -> None:
+            told.append(text)
+
+    delivery(staging, "00000001", "crm/format")
+    delivery(staging, "00000002", "another/format")
+    delivery(staging, "00000003", "crm/format")
+    DeliveryRecords(staging).abandon("00000003", "wrong")
+    context: Any = {"dag_run": run, "deadline": {"id": "1"}}
+    notifier = Notifier(audience_manager_conn_id=conn_id, context=context)
+
+    async def awaited() -> None:
+        await notifier
+
+    if in_triggerer:
+        asyncio.run(awaited())
+    else:
+        notifier.notify(context)
+    (text,) = told
+    assert text == (
+        "Run scheduled__1 of crm is not done in time. Deliveries of this DAG that are not "
+        "acknowledged: 1; 00000001 (2026-11-04T00:00:00+00:00 to 2026-11-05T00:00:00+00:00) sent "
+        "since 2026-11-05T02:00:00+00:00. A receipt that comes later still counts: the sensor "
+        "finds it, or, when it has given up, does so once it is cleared"
+    )
