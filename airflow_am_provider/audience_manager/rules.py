@@ -35,6 +35,7 @@ class Rule(StrEnum):
     EMPTY_ITEM = "empty_item"
     ITEM_SYNTAX = "item_syntax"
     TRAIT_NOT_NUMERIC = "trait_not_numeric"
+    TRAIT_TOO_LARGE = "trait_too_large"
     BARE_NUMBER = "bare_number"
     IC_CODE = "ic_code"
     SIGNAL_KEY = "signal_key"
@@ -112,6 +113,9 @@ RULES: dict[Rule, RuleText] = {
         sentence="an item is d_sid=N, d_unsid=N, ic=CODE or key=value", page=CONTENTS
     ),
     Rule.TRAIT_NOT_NUMERIC: RuleText(sentence="trait IDs are digits only", page=CONTENTS),
+    Rule.TRAIT_TOO_LARGE: RuleText(
+        sentence="a trait ID that is kept in a snapshot is at most 4,294,967,295", page=PROJECT
+    ),
     Rule.BARE_NUMBER: RuleText(
         sentence="a bare number is an ic value in one table and a trait ID in another",
         page=CONTENTS,

@@ -166,7 +166,7 @@ class DataLineWriter:
         ids = as_bytes(column_of(batch, spec.id_column), spec.id_column, is_id=True)
         codes = id_codes(ids, spec.kind)
         personal_data = {spec.id_column: PersonalData.among(ids, codes)}
-        pieces: list[_Piece] = []
+        pieces: list[Piece] = []
         for prefix, columns, problem in (
             (ADD_PREFIX, spec.traits_columns, trait_problem),
             (REMOVE_PREFIX, spec.removed_traits_columns, trait_problem),
@@ -176,15 +176,15 @@ class DataLineWriter:
                 joined, broken = joined_items(column_of(batch, column), column, prefix, problem)
                 personal_data[column] = PersonalData.among(joined, broken)
                 codes = first_codes(codes, broken)
-                pieces.append(_Piece(prefix, joined, ""))
+                pieces.append(Piece(prefix, joined, ""))
         for column, trait in spec.trait_flags.items():
-            pieces.append(_Piece("", _flag_items(batch, column, trait), ""))
+            pieces.append(Piece("", flag_items(batch, column, trait), ""))
         for column, key in spec.signal_columns.items():
             values = without_nulls(as_bytes(column_of(batch, column), column))
             broken = value_codes(values, b',"', value_problem)
             personal_data[column] = PersonalData.among(values, broken)
             codes = first_codes(codes, broken)
-            pieces.append(_Piece(signal_prefix(key), empty_to_null(values), '"'))
+            pieces.append(Piece(signal_prefix(key), empty_to_null(values), '"'))
         return self._assemble(ids, pieces, codes, personal_data)
 
     def finish(self) -> None:
@@ -193,7 +193,7 @@ class DataLineWriter:
     def _assemble(
         self,
         ids: pa.Array,
-        pieces: list[_Piece],
+        pieces: list[Piece],
         codes: Codes,
         personal_data: dict[str, PersonalData],
     ) -> FormattedBatch:
@@ -211,10 +211,8 @@ class DataLineWriter:
             # in the buffer that goes into the file.
             mask = to_arrow(good)
             good_ids = ids.filter(mask)
-            pieces = [
-                _Piece(piece.before, piece.text.filter(mask), piece.after) for piece in pieces
-            ]
-        lines, rows = without_long_lines(_lines(good_ids, pieces), rows, codes)
+            pieces = [Piece(piece.before, piece.text.filter(mask), piece.after) for piece in pieces]
+        lines, rows = without_long_lines(put_together(good_ids, pieces), rows, codes)
         # Where lines were left out, they are found by their tab.
         known = len(lines) == len(good_ids)
         lengths = ByteView.of(good_ids).lengths if known else None
@@ -222,15 +220,20 @@ class DataLineWriter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """One item, or one list of items, of each row: text between two constants, or null."""
+class Piece:
+    """One item, or one list of items, of each row: text between two constants, or null.
+
+    :param before: what stands before the text, such as ``d_sid=``.
+    :param text: a ``binary`` array.
+    :param after: what stands behind it.
+    """
 
     before: str
     text: pa.Array
     after: str
 
 
-def _lines(ids: pa.Array, pieces: list[_Piece]) -> pa.Array:
+def put_together(ids: pa.Array, pieces: list[Piece]) -> pa.Array:
     """Put lines together: each item of a row with a comma between it and the next.
 
     An item that is not there takes its comma with it. So a piece that every row has, the
@@ -267,7 +270,11 @@ def _concatenated(*parts: pa.Array | bytes, null_handling: str = "emit_null") ->
     return pc.binary_join_element_wise(*arguments, null_handling=null_handling)
 
 
-def _flag_items(batch: pa.RecordBatch, column: str, trait: int) -> pa.Array:
+def flag_items(batch: pa.RecordBatch, column: str, trait: int) -> pa.Array:
+    """The item ``d_sid=TRAIT`` where a flag is true, null elsewhere.
+
+    :raises ConfigurationError: when the column is not boolean.
+    """
     flags = column_of(batch, column)
     if pa.types.is_null(flags.type):
         # Some sources know a column's type only from its values, and here there are none.

@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 
 _MOST_SECONDS_AHEAD: Final = 1000
 _NAMES: Final = "names"
-# Stands in for the timestamp until the name is given.
-_NO_TIMESTAMP: Final = 1_000_000_000
+#: Stands in for the timestamp until the name is given.
+NO_TIMESTAMP: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ def format_content(
     now: datetime,
 ) -> Content:
     """Format rows into a folder of staging; see :func:`stage_delivery`."""
-    name = writer.file_name(_NO_TIMESTAMP).packed(options.encoding)
+    name = writer.file_name(NO_TIMESTAMP).packed(options.encoding)
     folder = attempt_folder(_kind(name), now)
     result = format_rows(batches, writer, storage, folder, options)
     return Content(name=name, removes=writer.removes, scope=scope, folder=folder, result=result)

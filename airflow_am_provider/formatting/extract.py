@@ -1,0 +1,130 @@
+"""A whole extract on disk, in the order of users, whatever order its rows came in.
+
+So many users as memory has room for are sorted and written as a run, cut into shares by the hash
+of the user ID. Read back, a share is that of all runs together. Memory depends on the size of a
+run and of a share, and not on the number of rows.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from airflow_am_provider.formatting.columns import without_nulls
+from airflow_am_provider.formatting.hash_file import temporary_file
+from airflow_am_provider.formatting.user_traits import (
+    NOBODY,
+    UserTraits,
+    lists_of,
+    merged,
+    pairs_in,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: As many as a billion users need to be a few hundred thousand each.
+_MOST_SHARES: Final = 1024
+_SHARE_BYTES: Final = 8 << 20
+_SCHEMA: Final = pa.schema(
+    [
+        ("id", pa.binary()),
+        ("rows", pa.int64()),
+        ("held", pa.bool_()),
+        ("traits", pa.list_(pa.uint32())),
+    ]
+)
+
+
+class Extract:
+    """Collects users and their traits, and gives them back in order.
+
+    :param mark: the mark of all pairs.
+    :param run_bytes: how much is sorted at a time; this bounds the memory.
+    """
+
+    def __init__(self, mark: int, *, run_bytes: int) -> None:
+        self.nbytes = 0
+        self._mark = mark
+        self._run_bytes = run_bytes
+        self._waiting: list[UserTraits] = []
+        self._waiting_bytes = 0
+        self._runs = 0
+        # Closed, and so deleted, with this object.
+        self._file = temporary_file()
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        self._writer = pa.ipc.new_file(self._file, _SCHEMA, options=options)
+
+    def add(self, users: UserTraits) -> None:
+        """Take more users, in any order."""
+        self._waiting.append(users)
+        self._waiting_bytes += users.nbytes
+        if self._waiting_bytes >= self._run_bytes:
+            self._write_run()
+
+    def shares(self, more_bytes: int = 0) -> Iterator[tuple[int | None, UserTraits]]:
+        """All users in order, some at a time.
+
+        :param more_bytes: how much will be merged with them, of which a share is merged at a time.
+        :return: for each share the hash that all users of it are below, None for the last, and
+            the users.
+        """
+        self._write_run()
+        self._writer.close()
+        reader = pa.ipc.open_file(self._file)
+        count = 1
+        while count < _MOST_SHARES and count * _SHARE_BYTES < self.nbytes + more_bytes:
+            count *= 2
+        each = _MOST_SHARES // count
+        for share in range(count):
+            parts = [
+                _read(reader.get_batch(run * _MOST_SHARES + number), self._mark)
+                for run in range(self._runs)
+                for number in range(share * each, (share + 1) * each)
+            ]
+            bound = None if share == count - 1 else _bound((share + 1) * each)
+            yield bound, merged(parts) if parts else NOBODY
+
+    def close(self) -> None:
+        """Delete the file."""
+        self._file.close()
+
+    def _write_run(self) -> None:
+        if not self._waiting:
+            return
+        users = merged(self._waiting)
+        self._waiting, self._waiting_bytes = [], 0
+        bounds = np.array([_bound(number) for number in range(1, _MOST_SHARES)], np.uint64)
+        places = [0, *np.searchsorted(users.hashes, bounds).tolist(), len(users)]
+        for start, stop in pairwise(places):
+            batch = _batch(users.between(start, stop))
+            self.nbytes += batch.nbytes
+            self._writer.write_batch(batch)
+        self._runs += 1
+
+
+def _bound(number: int) -> int:
+    """The hash that shares before this one are below."""
+    return number * ((1 << 64) // _MOST_SHARES)
+
+
+def _batch(users: UserTraits) -> pa.RecordBatch:
+    columns = [users.ids, users.rows, users.held, lists_of(users.pairs, len(users))]
+    return pa.RecordBatch.from_arrays([_array(column) for column in columns], schema=_SCHEMA)
+
+
+def _array(column: object) -> pa.Array:
+    return column if isinstance(column, pa.Array) else pa.array(column)
+
+
+def _read(batch: pa.RecordBatch, mark: int) -> UserTraits:
+    ids, rows, held, traits = batch.columns
+    return UserTraits.of(
+        without_nulls(ids),
+        pairs_in(traits, mark),
+        rows=rows.to_numpy(),
+        held=held.to_numpy(zero_copy_only=False),
+    )

@@ -1,0 +1,247 @@
+"""What has changed since a snapshot: a full extract becomes lines that add and remove.
+
+1. The extract is read and checked row by row, and put on disk in the order of its users.
+2. Extract and snapshots, which have the same order, are read side by side and compared.
+3. What has changed goes into parts, and with all the rest into a new snapshot.
+
+Memory depends on what is sorted and compared in one go, never on the number of rows.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from airflow_am_provider.audience_manager.companions import REJECTS_FILE
+from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
+from airflow_am_provider.formatting.acceptance import (
+    PersonalDataWatch,
+    check_removed,
+    check_set_aside,
+    limit,
+)
+from airflow_am_provider.formatting.batches import bounded
+from airflow_am_provider.formatting.change_lines import change_lines
+from airflow_am_provider.formatting.checks import rule_of
+from airflow_am_provider.formatting.comparison import NOW, Counts, compared, marked
+from airflow_am_provider.formatting.data_lines import DataLineWriter
+from airflow_am_provider.formatting.delivery import NO_TIMESTAMP, Content, attempt_folder
+from airflow_am_provider.formatting.extract import Extract
+from airflow_am_provider.formatting.overlap import Behind, prefetched
+from airflow_am_provider.formatting.parts import PartWriter
+from airflow_am_provider.formatting.pipeline import FormattedParts
+from airflow_am_provider.formatting.rejects import Rejects
+from airflow_am_provider.formatting.snapshots import SnapshotReader, SnapshotWriter
+from airflow_am_provider.formatting.trait_rows import TraitReader
+from airflow_am_provider.formatting.user_traits import merged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from airflow_am_provider.formatting.comparison import Base, Change
+    from airflow_am_provider.formatting.data_lines import DataFileSpec
+    from airflow_am_provider.formatting.delivery import Scope
+    from airflow_am_provider.formatting.pipeline import FormatOptions
+    from airflow_am_provider.formatting.storage import Storage
+
+log = logging.getLogger(__name__)
+
+_RUN_BYTES: Final = 32 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffOptions:
+    """What bounds a comparison.
+
+    :param max_removed: how many traits of the newest snapshot the extract may lack, over all
+        users: a whole number is a count, a fraction from 0.0 to 1.0 a share of them.
+    :param run_bytes: how much of the extract is sorted at a time, in bytes.
+    :raises ConfigurationError: when ``max_removed`` is neither.
+    """
+
+    max_removed: int | float
+    run_bytes: int = _RUN_BYTES
+
+    def __post_init__(self) -> None:
+        limit("max_removed", self.max_removed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What is to be delivered, and the snapshot that holds when it is.
+
+    :param content: the parts; none when nothing has changed, and then there is no snapshot.
+    :param counts: what was found.
+    """
+
+    content: Content
+    counts: Counts
+
+
+def difference(
+    batches: Iterable[pa.RecordBatch],
+    spec: DataFileSpec,
+    storage: Storage,
+    options: FormatOptions,
+    diff: DiffOptions,
+    *,
+    bases: Sequence[Base],
+    snapshot: str,
+    scope: Scope,
+    now: datetime,
+) -> Difference:
+    """Compare a full extract with what Audience Manager may have.
+
+    :param batches: the rows of the extract; closed at the end if it can be.
+    :param spec: which columns hold what.
+    :param storage: the staging location.
+    :param options: how to write the parts, and how many rows may be set aside.
+    :param diff: how much may be removed.
+    :param bases: every state that Audience Manager may be in, the newest last; at least one.
+    :param snapshot: where the new snapshot goes, relative to the storage.
+    :param scope: what the content is said of.
+    :param now: the time, in UTC.
+    :raises ConfigurationError: when the columns hold something else than traits.
+    :raises DataError: when more rows are set aside or more traits removed than allowed, or a
+        column holds mostly personal data. Nothing is left but the rejects file.
+    """
+    run = _Run(spec, storage, options, diff, snapshot, attempt_folder("data", now))
+    try:
+        result, counts = run.all(batches, bases)
+    except DataError as error:
+        run.clean_up(keep_rejects=True)
+        if run.rejects_left is None:
+            raise
+        raise DataError(
+            f"{error}. Rows set aside are listed in {storage.url}/{run.rejects_left}"
+        ) from None
+    except BaseException:
+        run.clean_up(keep_rejects=False)
+        raise
+    name = DataLineWriter(spec).file_name(NO_TIMESTAMP).packed(options.encoding)
+    content = Content(name=name, scope=scope, folder=run.folder, result=result)
+    return Difference(content=content, counts=counts)
+
+
+class _Run:
+    """One comparison."""
+
+    def __init__(
+        self,
+        spec: DataFileSpec,
+        storage: Storage,
+        options: FormatOptions,
+        diff: DiffOptions,
+        snapshot: str,
+        folder: str,
+    ) -> None:
+        self.folder = folder
+        self.rejects_left: str | None = None
+        self._reader = TraitReader(spec, NOW)
+        self._storage = storage
+        self._options = options
+        self._diff = diff
+        self._snapshot = snapshot
+        self._rows_read = 0
+        self._watch = PersonalDataWatch()
+        self._rejects = Rejects(storage, f"{folder}/{REJECTS_FILE}")
+        self._parts = PartWriter(storage, f"{folder}/parts", options.encoding, options.sizes)
+        self._counts = Counts()
+
+    def all(
+        self, batches: Iterable[pa.RecordBatch], bases: Sequence[Base]
+    ) -> tuple[FormattedParts, Counts]:
+        with closing(Extract(NOW, run_bytes=self._diff.run_bytes)) as extract:
+            with closing(prefetched(bounded(batches, self._reader.columns))) as read:
+                for batch in read:
+                    self._take(batch, extract)
+            self._watch.check()
+            check_set_aside(self._rejects.counts, self._rows_read, self._options.max_set_aside)
+            log.info(
+                "Read: %s rows, %s of them set aside; comparing",
+                f"{self._rows_read:,}",
+                f"{self._rejects.total:,}",
+            )
+            self._compare(extract, bases)
+        if not self._parts.parts:
+            # The states that were possible are one, and it is the one that holds now.
+            self._storage.delete(self._snapshot)
+        result = FormattedParts(
+            rows_read=self._rows_read,
+            rows_written=self._rows_read - self._rejects.total,
+            rows_set_aside=self._rejects.total,
+            set_aside_by_reason={rule.value: n for rule, n in sorted(self._rejects.counts.items())},
+            parts=tuple(self._parts.parts),
+            text_sha256=self._parts.text_sha256,
+            rejects=self._rejects.close(),
+        )
+        return result, self._counts
+
+    def clean_up(self, *, keep_rejects: bool) -> None:
+        """Leave nothing half-written behind."""
+        with ExitStack() as stack:
+            stack.callback(
+                self._put_away, self._leave_rejects if keep_rejects else self._rejects.discard
+            )
+            stack.callback(self._put_away, self._parts.discard)
+            stack.callback(self._put_away, lambda: self._storage.delete(self._snapshot))
+
+    def _take(self, batch: pa.RecordBatch, extract: Extract) -> None:
+        read = self._reader.read(batch)
+        bad = np.flatnonzero(read.codes)
+        if bad.size:
+            self._rejects.add(
+                (self._rows_read + row + 1, rule_of(code), user_id or b"")
+                for row, code, user_id in zip(
+                    bad.tolist(),
+                    read.codes[bad].tolist(),
+                    read.ids.take(pa.array(bad)).to_pylist(),
+                    strict=True,
+                )
+            )
+        self._rows_read += len(read.codes)
+        self._watch.add(read.personal_data)
+        extract.add(read.users)
+
+    def _compare(self, extract: Extract, bases: Sequence[Base]) -> None:
+        """Write parts and snapshot; the snapshot appears when not too much is removed."""
+        snapshots, states = marked(bases)
+        with ExitStack() as stack:
+            readers = []
+            for path, marks in snapshots:
+                readers.append(SnapshotReader(self._storage, path, marks))
+                stack.callback(readers[-1].close)
+            snapshot = stack.enter_context(SnapshotWriter(self._storage, self._snapshot))
+
+            def write(users: pa.Array, change: Change) -> None:
+                self._parts.write(change_lines(users, change.added, change.removed))
+                snapshot.write(users, change.unchanged, change.added, change.removed)
+
+            behind: Behind[tuple[pa.Array, Change]] = Behind(lambda some: write(*some))
+            stack.callback(behind.abandon)
+            for bound, users in extract.shares(sum(reader.nbytes for reader in readers)):
+                everybody = merged([users, *(reader.below(bound) for reader in readers)])
+                change = compared(everybody, states)
+                self._counts += change.counts
+                behind.put((everybody.ids, change))
+            behind.close()
+            self._parts.close()
+            check_removed(
+                self._counts.traits_lost, self._counts.traits_before, self._diff.max_removed
+            )
+
+    def _leave_rejects(self) -> None:
+        self.rejects_left = self._rejects.close()
+
+    def _put_away(self, step: Callable[[], object]) -> None:
+        # The error that ended the run says more than what it leads to.
+        try:
+            step()
+        except (AudienceManagerError, OSError) as error:
+            log.warning("Could not clean up %s/%s: %s", self._storage.url, self.folder, error)
