@@ -55,7 +55,8 @@ class Extract:
         self._runs = 0
         # Closed, and so deleted, with this object.
         self._file = temporary_file()
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        # Batches are too small to be worth a thread for each column.
+        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
         self._writer = pa.ipc.new_file(self._file, _SCHEMA, options=options)
 
     def add(self, users: UserTraits) -> None:
@@ -74,19 +75,20 @@ class Extract:
         """
         self._write_run()
         self._writer.close()
-        reader = pa.ipc.open_file(self._file)
+        options = pa.ipc.IpcReadOptions(use_threads=False)
+        reader = pa.ipc.open_file(self._file, options=options)
         count = 1
         while count < _MOST_SHARES and count * _SHARE_BYTES < self.nbytes + more_bytes:
             count *= 2
         each = _MOST_SHARES // count
         for share in range(count):
-            parts = [
-                _read(reader.get_batch(run * _MOST_SHARES + number), self._mark)
+            batches = [
+                reader.get_batch(run * _MOST_SHARES + number)
                 for run in range(self._runs)
                 for number in range(share * each, (share + 1) * each)
             ]
             bound = None if share == count - 1 else _bound((share + 1) * each)
-            yield bound, merged(parts) if parts else NOBODY
+            yield bound, _read(batches, self._mark)
 
     def close(self) -> None:
         """Delete the file."""
@@ -120,11 +122,15 @@ def _array(column: object) -> pa.Array:
     return column if isinstance(column, pa.Array) else pa.array(column)
 
 
-def _read(batch: pa.RecordBatch, mark: int) -> UserTraits:
-    ids, rows, held, traits = batch.columns
-    return UserTraits.of(
+def _read(batches: list[pa.RecordBatch], mark: int) -> UserTraits:
+    whole = pa.Table.from_batches(batches, _SCHEMA).combine_chunks()
+    if not whole.num_rows:
+        return NOBODY
+    ids, rows, held, traits = (column.chunk(0) for column in whole.columns)
+    users = UserTraits.of(
         without_nulls(ids),
         pairs_in(traits, mark),
         rows=rows.to_numpy(),
         held=held.to_numpy(zero_copy_only=False),
     )
+    return merged([users])
