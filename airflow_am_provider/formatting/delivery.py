@@ -70,6 +70,8 @@ class Content:
     :param scope: what the content is said of.
     :param folder: where this attempt wrote, relative to the storage.
     :param result: what it wrote.
+    :param follows: the number of the snapshot that the content supposes to be there, where it does:
+        the same lines behind other ones are another delivery.
     """
 
     name: DataFileName | IdSyncFileName
@@ -77,6 +79,7 @@ class Content:
     scope: Scope
     folder: str
     result: FormattedParts
+    follows: int | None = None
 
     @property
     def kind(self) -> str:
@@ -92,6 +95,8 @@ class Content:
         if scope.window_start is None and scope.window_end is None:
             facts.append(scope.run)
         facts.append(self.result.text_sha256)
+        if self.follows is not None:
+            facts.append(str(self.follows))
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
 
 

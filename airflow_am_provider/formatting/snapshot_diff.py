@@ -125,7 +125,8 @@ def difference(
         run.clean_up(keep_rejects=False)
         raise
     name = DataLineWriter(spec).file_name(NO_TIMESTAMP).packed(options.encoding)
-    content = Content(name=name, scope=scope, folder=run.folder, result=result)
+    # Lines suppose what the deliveries before them left behind: their order counts in any case.
+    content = Content(name=name, removes=True, scope=scope, folder=run.folder, result=result)
     return Difference(content=content, counts=counts)
 
 
