@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.formatting.comparison import MOST_BASES, Base
+from airflow_am_provider.formatting.data_lines import DataLineWriter
+from airflow_am_provider.formatting.delivery import NO_TIMESTAMP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from airflow_am_provider.formatting.data_lines import DataFileSpec
     from airflow_am_provider.stores.entry import Folder
 
 log = logging.getLogger(__name__)
@@ -115,13 +118,19 @@ class SnapshotSeries:
     """The snapshots of one extract for one target.
 
     :param staging: the staging location.
-    :param facts: what tells the series from others: destination, file name, its own name.
+    :param facts: what tells the series from others.
     """
 
     def __init__(self, staging: Folder, *facts: str) -> None:
         self._staging = staging
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
         self.location = f"{_FOLDER}/{digest}"
+
+    @classmethod
+    def of(cls, staging: Folder, destination: str, spec: DataFileSpec, name: str) -> SnapshotSeries:
+        """The series of an extract, by where it goes, whose traits it sets, and its name."""
+        file_name = DataLineWriter(spec).file_name(NO_TIMESTAMP)
+        return cls(staging, destination, str(file_name), spec.kind.name, name)
 
     def new_path(self, now: datetime) -> str:
         """Where a snapshot may be written: each attempt has a path of its own."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
+
+from airflow_am_provider.stores.entry import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,13 +21,14 @@ class MemoryFolder:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self._modified: dict[str, datetime] = {}
         self._lock = Lock()
 
     @contextmanager
     def open_write(self, path: str) -> Iterator[BinaryIO]:
         file = io.BytesIO()
         yield file
-        self.files[path] = file.getvalue()
+        self.write_bytes(path, file.getvalue())
 
     def open_read(self, path: str) -> BinaryIO:
         return io.BytesIO(self.files[path])
@@ -37,13 +41,25 @@ class MemoryFolder:
 
     def write_bytes(self, path: str, content: bytes) -> None:
         self.files[path] = content
+        # Each a second after the one before.
+        self._modified[path] = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(
+            seconds=len(self._modified)
+        )
 
     def create(self, path: str, content: bytes) -> bool:
         with self._lock:
             if path in self.files:
                 return False
-            self.files[path] = content
+            self.write_bytes(path, content)
             return True
 
     def delete(self, path: str) -> None:
         self.files.pop(path, None)
+
+    def exists(self, path: str) -> bool:
+        return path in self.files
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        for path in sorted(self.files):
+            if path.startswith(prefix):
+                yield Entry(path, len(self.files[path]), self._modified[path])

@@ -1,0 +1,188 @@
+"""Deliver what has changed since the last acknowledged extract: additions and removals."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.identifiers import id_kind
+from airflow_am_provider.formatting.acceptance import limit
+from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.operators.staging import StageDeliveryOperator, check_on_empty, told
+from airflow_am_provider.operators.values import (
+    name,
+    names,
+    optional_whole_number,
+    whole_number,
+)
+from airflow_am_provider.operators.window import window_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_am_provider.formatting.data_lines import DataFileSpec
+    from airflow_am_provider.stores.snapshot_delivery import StagedDifference
+
+
+class SnapshotDiffOperator(StageDeliveryOperator):
+    """Compare a full extract with the last acknowledged one, and stage what has changed.
+
+    Each user that has changed becomes ``USERID<TAB>d_sid=…,d_unsid=…`` in a ``.sync`` file
+    (inbound-file-contents.md); users that are no more in the extract lose all their traits. What
+    was delivered and is not acknowledged counts as perhaps arrived, perhaps not: the file is right
+    either way. Without an acknowledged extract before, everything is an addition.
+
+    A row that breaks a rule is set aside, and takes nothing away from its user. Only traits can be
+    compared: nothing takes an ``ic`` code or a signal back.
+
+    :param snapshot: the name of the extract. Compared is what has the same name, destination and
+        data sources, whichever DAG it comes from.
+    :param dpid: the data source whose IDs are in ``id_column``.
+    :param id_column: the column with the user ID. It is sent byte for byte.
+    :param id_kind: the kind of ID; by default it follows from ``dpid``.
+    :param target_dpid: the data source whose traits are set, when it is not ``dpid``; mandatory
+        when ``dpid`` is a global device data source.
+    :param traits_column: column or columns with IDs of traits the user has: one, several behind
+        commas, or a list. A row without any says that its user has none.
+    :param trait_flags: boolean columns, and the trait that each stands for.
+    :param max_removed: how many traits of the last extract may be missing, over all users: a whole
+        number is a count, a fraction a share. Over it the task fails before anything is staged.
+
+    All parameters are template fields. For the source, staging and limits see
+    :class:`~airflow_am_provider.operators.staging.StageDeliveryOperator`; ``partition`` is refused,
+    as a share of the rows would remove all others.
+
+    :raises AirflowFailException: for wrong parameters, for data that breaks the rules beyond
+        ``max_set_aside``, for more removals than ``max_removed``; retrying does not help.
+    :raises AirflowException: when the database or the staging location does not answer, or another
+        task has compared the same extract meanwhile.
+    :raises AirflowSkipException: when nothing has changed and ``on_empty="skip"``.
+
+    .. code-block:: python
+
+        SnapshotDiffOperator(
+            task_id="compare",
+            conn_id="crm",
+            sql="SELECT customer_id, traits FROM customers",
+            snapshot="customers",
+            dpid=478,
+            id_column="customer_id",
+            traits_column="traits",
+        )
+    """
+
+    template_fields: Sequence[str] = (
+        *StageDeliveryOperator.template_fields,
+        "snapshot",
+        "dpid",
+        "id_column",
+        "id_kind",
+        "target_dpid",
+        "traits_column",
+        "trait_flags",
+        "max_removed",
+    )
+
+    def __init__(
+        self,
+        *,
+        snapshot: str,
+        dpid: int | str,
+        id_column: str,
+        id_kind: str | None = None,
+        target_dpid: int | str | None = None,
+        traits_column: str | Sequence[str] | None = None,
+        trait_flags: Mapping[str, int | str] | None = None,
+        max_removed: float | str = 0.2,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.snapshot = snapshot
+        self.dpid = dpid
+        self.id_column = id_column
+        self.id_kind = id_kind
+        self.target_dpid = target_dpid
+        self.traits_column = traits_column
+        self.trait_flags = trait_flags
+        self.max_removed = max_removed
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Stage the delivery and return its manifest as plain JSON."""
+        from airflow_am_provider.formatting.delivery import Scope
+        from airflow_am_provider.formatting.snapshot_diff import DiffOptions
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.stores.reconciled import ReconciledDeliveries
+        from airflow_am_provider.stores.snapshot_delivery import stage_difference
+        from airflow_am_provider.stores.snapshot_series import SnapshotSeries
+
+        with airflow_errors():
+            window = window_of(context, self.window_start, self.window_end)
+            self.log.info("Window: %s", window)
+            check_on_empty(self.on_empty)
+            count, partition = self._partition(window)
+            if partition is not None:
+                raise ConfigurationError(
+                    "partition: a share of the rows would remove all others; leave it out, with "
+                    "partitions one task reads all of them"
+                )
+            hook = AudienceManagerHook(self.audience_manager_conn_id)
+            spec, series = self._spec(), name("snapshot", self.snapshot)
+            columns = (spec.id_column, *spec.item_columns)
+            window_start, window_end = window.in_utc
+            staging = hook.staging()
+            staged = stage_difference(
+                lambda: self._batches(hook, columns, window, count, None),
+                spec,
+                staging,
+                self._options(),
+                DiffOptions(max_removed=limit("max_removed", self.max_removed)),
+                series=SnapshotSeries.of(staging, hook.destination_name, spec, series),
+                deliveries=ReconciledDeliveries(staging),
+                scope=Scope(
+                    destination=hook.destination_name,
+                    window_start=window_start,
+                    window_end=window_end,
+                    run=f"{context['dag_run'].dag_id}/{context['run_id']}",
+                ),
+                now=datetime.now(UTC),
+            )
+            self._tell(staged)
+            return told(self.log.info, staged.manifest, self.on_empty)
+
+    def _spec(self) -> DataFileSpec:
+        from airflow_am_provider.formatting.data_lines import DataFileSpec
+
+        return DataFileSpec(
+            dpid=whole_number("dpid", self.dpid),
+            target_dpid=optional_whole_number("target_dpid", self.target_dpid),
+            id_column=name("id_column", self.id_column),
+            id_kind=id_kind(self.id_kind) if self.id_kind else None,
+            traits_columns=names("traits_column", self.traits_column),
+            trait_flags={
+                column: whole_number(f"trait_flags[{column!r}]", trait)
+                for column, trait in (self.trait_flags or {}).items()
+            },
+        )
+
+    def _tell(self, staged: StagedDifference) -> None:
+        counts = staged.counts
+        self.log.info(
+            "%s rows read = %s of users that have changed + %s unchanged + %s set aside",
+            f"{staged.manifest.rows_read:,}",
+            f"{counts.rows_changed:,}",
+            f"{counts.rows_unchanged:,}",
+            f"{staged.manifest.rows_set_aside:,}",
+        )
+        self.log.info(
+            "%s users have changed, %s have not: %s traits added, %s removed; %s traits in all",
+            f"{counts.users_changed:,}",
+            f"{counts.users_unchanged:,}",
+            f"{counts.additions:,}",
+            f"{counts.removals:,}",
+            f"{counts.traits:,}",
+        )
+        if staged.record is not None:
+            self.log.info("Snapshot %d: %s", staged.record.number, staged.record.path)
