@@ -7,7 +7,7 @@ run and of a share, and not on the number of rows.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -52,7 +52,9 @@ class Extract:
         self._run_bytes = run_bytes
         self._waiting: list[UserTraits] = []
         self._waiting_bytes = 0
-        self._runs = 0
+        # Which batches of the file each share is in, one of each run.
+        self._batches: list[list[int]] = [[] for _ in range(_MOST_SHARES)]
+        self._written = 0
         # Closed, and so deleted, with this object.
         self._file = temporary_file()
         # Batches are too small to be worth a thread for each column.
@@ -82,11 +84,8 @@ class Extract:
             count *= 2
         each = _MOST_SHARES // count
         for share in range(count):
-            batches = [
-                reader.get_batch(run * _MOST_SHARES + number)
-                for run in range(self._runs)
-                for number in range(share * each, (share + 1) * each)
-            ]
+            numbers = chain.from_iterable(self._batches[share * each : (share + 1) * each])
+            batches = [reader.get_batch(number) for number in numbers]
             bound = None if share == count - 1 else _bound((share + 1) * each)
             yield bound, _read(batches, self._mark)
 
@@ -101,11 +100,13 @@ class Extract:
         self._waiting, self._waiting_bytes = [], 0
         bounds = np.array([_bound(number) for number in range(1, _MOST_SHARES)], np.uint64)
         places = [0, *np.searchsorted(users.hashes, bounds).tolist(), len(users)]
-        for start, stop in pairwise(places):
-            batch = _batch(users.between(start, stop))
-            self.nbytes += batch.nbytes
-            self._writer.write_batch(batch)
-        self._runs += 1
+        for share, (start, stop) in enumerate(pairwise(places)):
+            if start < stop:
+                batch = _batch(users.between(start, stop))
+                self.nbytes += batch.nbytes
+                self._writer.write_batch(batch)
+                self._batches[share].append(self._written)
+                self._written += 1
 
 
 def _bound(number: int) -> int:
