@@ -55,12 +55,13 @@ class PersonalDataWatch:
                 )
 
 
-def limit(place: str, value: object) -> int | float:
+def limit(place: str, value: object, what: str = "rows") -> int | float:
     """How many rows may be set aside: a count, or a share from 0.0 to 1.0; perhaps as text.
 
     A whole number is a count and one with a point a share: ``1`` is one row, ``1.0`` all of them.
 
     :param place: the parameter's name, for the message.
+    :param what: what is counted, likewise.
     :raises ConfigurationError: when it is neither.
 
     >>> limit("max_set_aside", "0.01"), limit("max_set_aside", 100), limit("max_set_aside", "1.0")
@@ -70,7 +71,7 @@ def limit(place: str, value: object) -> int | float:
     largest = 1 if isinstance(number, float) else math.inf
     if isinstance(number, bool) or not 0 <= number <= largest:
         raise ConfigurationError(
-            f"{place}: {value!r} is neither a number of rows nor a share from 0.0 to 1.0"
+            f"{place}: {value!r} is neither a number of {what} nor a share from 0.0 to 1.0"
         )
     return number
 

@@ -26,7 +26,8 @@ NOW: Final = 1
 # Of one that the newest snapshot has; and of one of a state, each of which has a mark of its own.
 _LAST: Final = 2
 _FIRST_STATE: Final = 4
-_MOST_STATES: Final = 6
+#: So many states can be compared with at once.
+MOST_STATES: Final = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +44,9 @@ class Base:
     is_open: bool = False
 
 
-#: How many bases can be compared with at once.
-MOST_BASES: Final = _MOST_STATES
+def fits(bases: Sequence[Base]) -> bool:
+    """Whether there are marks for the states of so many bases."""
+    return sum(1 + base.is_open for base in bases) <= MOST_STATES
 
 
 class MarkedBases(NamedTuple):
@@ -61,8 +63,9 @@ class MarkedBases(NamedTuple):
 def marked(bases: Sequence[Base]) -> MarkedBases:
     """Give each state a mark.
 
-    :param bases: the newest last.
+    :param bases: the newest last; as many as :func:`fits`.
     """
+    assert fits(bases)
     snapshots = []
     mark = _FIRST_STATE
     for base in bases:
@@ -77,9 +80,7 @@ def marked(bases: Sequence[Base]) -> MarkedBases:
             mark <<= 1
         if base.path is not None:
             snapshots.append((base.path, marks))
-    states = mark - _FIRST_STATE
-    assert 0 < states < 1 << 8, "more states than there are marks"
-    return MarkedBases(snapshots, states)
+    return MarkedBases(snapshots, mark - _FIRST_STATE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ class DiffOptions:
     run_bytes: int = _RUN_BYTES
 
     def __post_init__(self) -> None:
-        limit("max_removed", self.max_removed)
+        limit("max_removed", self.max_removed, "traits")
 
 
 @dataclass(frozen=True, kw_only=True)

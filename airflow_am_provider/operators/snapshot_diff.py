@@ -14,6 +14,7 @@ from airflow_am_provider.operators.values import (
     name,
     names,
     optional_whole_number,
+    some_text,
     whole_number,
 )
 from airflow_am_provider.operators.window import window_of
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_am_provider.formatting.data_lines import DataFileSpec
-    from airflow_am_provider.stores.snapshot_delivery import StagedDifference
 
 
 class SnapshotDiffOperator(StageDeliveryOperator):
@@ -114,9 +114,8 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         from airflow_am_provider.formatting.delivery import Scope
         from airflow_am_provider.formatting.snapshot_diff import DiffOptions
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.stores.reconciled import ReconciledDeliveries
         from airflow_am_provider.stores.snapshot_delivery import stage_difference
-        from airflow_am_provider.stores.snapshot_series import SnapshotSeries
+        from airflow_am_provider.stores.snapshot_series import RecordedDeliveries, SnapshotSeries
 
         with airflow_errors():
             window = window_of(context, self.window_start, self.window_end)
@@ -129,28 +128,26 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                     "partitions one task reads all of them"
                 )
             hook = AudienceManagerHook(self.audience_manager_conn_id)
-            spec, series = self._spec(), name("snapshot", self.snapshot)
+            spec, series = self._spec(), some_text("snapshot", self.snapshot)
             columns = (spec.id_column, *spec.item_columns)
-            window_start, window_end = window.in_utc
             staging = hook.staging()
-            staged = stage_difference(
+            manifest = stage_difference(
                 lambda: self._batches(hook, columns, window, count, None),
                 spec,
                 staging,
                 self._options(),
-                DiffOptions(max_removed=limit("max_removed", self.max_removed)),
+                DiffOptions(max_removed=limit("max_removed", self.max_removed, "traits")),
                 series=SnapshotSeries.of(staging, hook.destination_name, spec, series),
-                deliveries=ReconciledDeliveries(staging),
+                deliveries=RecordedDeliveries(staging),
+                # The rows are those of this moment, whatever window the run is of: extracted later
+                # is newer.
                 scope=Scope(
                     destination=hook.destination_name,
-                    window_start=window_start,
-                    window_end=window_end,
                     run=f"{context['dag_run'].dag_id}/{context['run_id']}",
                 ),
                 now=datetime.now(UTC),
-            )
-            self._tell(staged)
-            return told(self.log.info, staged.manifest, self.on_empty)
+            ).manifest
+            return told(self.log.info, manifest, self.on_empty)
 
     def _spec(self) -> DataFileSpec:
         from airflow_am_provider.formatting.data_lines import DataFileSpec
@@ -166,23 +163,3 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                 for column, trait in (self.trait_flags or {}).items()
             },
         )
-
-    def _tell(self, staged: StagedDifference) -> None:
-        counts = staged.counts
-        self.log.info(
-            "%s rows read = %s of users that have changed + %s unchanged + %s set aside",
-            f"{staged.manifest.rows_read:,}",
-            f"{counts.rows_changed:,}",
-            f"{counts.rows_unchanged:,}",
-            f"{staged.manifest.rows_set_aside:,}",
-        )
-        self.log.info(
-            "%s users have changed, %s have not: %s traits added, %s removed; %s traits in all",
-            f"{counts.users_changed:,}",
-            f"{counts.users_unchanged:,}",
-            f"{counts.additions:,}",
-            f"{counts.removals:,}",
-            f"{counts.traits:,}",
-        )
-        if staged.record is not None:
-            self.log.info("Snapshot %d: %s", staged.record.number, staged.record.path)

@@ -78,6 +78,17 @@ def flag(place: str, value: object) -> bool:
         raise ConfigurationError(f"{place}: {value!r} is neither true nor false") from None
 
 
+def some_text(place: str, value: object) -> str:
+    """Text that is not empty.
+
+    :param place: the parameter's name, for the message.
+    :raises ConfigurationError: when it is none.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(f"{place}: {value!r} is not a text that says something")
+    return value
+
+
 def name(place: str, value: object) -> str:
     """One column's name.
 

@@ -92,6 +92,7 @@ def stage_difference(
         now=now,
     )
     content, record, counts = found.content, None, found.counts
+    _tell(content, counts)
     if content.result.parts:
         newest = basis.newest
         again = None if newest is None else replace(content, follows=newest.number - 1)
@@ -106,10 +107,29 @@ def stage_difference(
             except TransientError:
                 _discard(content, staging)
                 raise
+        log.info("Snapshot %d: %s", record.number, record.path)
     # The record comes first: a snapshot without its delivery does no harm, the reverse would.
     manifest = stage_content(content, staging, now=now)
     series.tidy(basis)
     return StagedDifference(manifest=manifest, counts=counts, record=record)
+
+
+def _tell(content: Content, counts: Counts) -> None:
+    log.info(
+        "%s rows read = %s of users that have changed + %s unchanged + %s set aside",
+        f"{content.result.rows_read:,}",
+        f"{counts.rows_changed:,}",
+        f"{counts.rows_unchanged:,}",
+        f"{content.result.rows_set_aside:,}",
+    )
+    log.info(
+        "%s users have changed, %s have not: %s traits added, %s removed; %s traits in all",
+        f"{counts.users_changed:,}",
+        f"{counts.users_unchanged:,}",
+        f"{counts.additions:,}",
+        f"{counts.removals:,}",
+        f"{counts.traits:,}",
+    )
 
 
 def _discard(content: Content, staging: Folder) -> None:

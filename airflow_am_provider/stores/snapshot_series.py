@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
-from airflow_am_provider.formatting.comparison import MOST_BASES, Base
+from airflow_am_provider.formatting.comparison import MOST_STATES, Base, fits
 from airflow_am_provider.formatting.data_lines import DataLineWriter
 from airflow_am_provider.formatting.delivery import NO_TIMESTAMP
+from airflow_am_provider.stores.deliveries import DELIVERIES, DeliveryRecords, DeliveryState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 RECORD_VERSION: Final = 1
 _FOLDER: Final = "snapshots"
 _EXTENSION: Final = ".parquet"
+_PROCESSED_WELL: Final = (DeliveryState.ACKNOWLEDGED, DeliveryState.RECONCILED)
 
 
 class Acknowledgements(Protocol):
@@ -39,6 +41,21 @@ class Acknowledgements(Protocol):
     def is_acknowledged(self, delivery_id: str) -> bool:
         """Whether Audience Manager is known to have processed a delivery."""
         ...
+
+
+class RecordedDeliveries:
+    """What the record of deliveries says.
+
+    :param staging: the staging location.
+    """
+
+    def __init__(self, staging: Folder) -> None:
+        self._records = DeliveryRecords(staging)
+
+    def is_acknowledged(self, delivery_id: str) -> bool:
+        """Whether a delivery was processed, and no limit on what may be lost was gone over."""
+        record = self._records.at(f"{DELIVERIES}/data/{delivery_id}")
+        return record is not None and record.state in _PROCESSED_WELL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +157,8 @@ class SnapshotSeries:
         """What the next extract is to be compared with; to be asked before it is read.
 
         The newest acknowledged snapshot, and each that came after it: its delivery may have been
-        processed or not.
+        processed or not. A delivery that came before and is not acknowledged may have been
+        processed after it; where there is one, what the acknowledged one said is said once more.
 
         :param deliveries: says which are acknowledged.
         :raises DataError: when a record is damaged, or the newest snapshot gone.
@@ -155,19 +173,23 @@ class SnapshotSeries:
                 acknowledged = record
             else:
                 later.insert(0, record)
-        paths = [None if acknowledged is None else acknowledged.path]
-        paths += [record.path for record in later]
-        there = [path is None or self._staging.exists(path) for path in paths]
+        first = Base(path=None)
+        if acknowledged is not None:
+            # What went before it and is not acknowledged may have been processed after it.
+            overtook = before is not None and not deliveries.is_acknowledged(before.delivery_id)
+            first = Base(path=acknowledged.path, is_open=overtook)
+        bases = [first, *(Base(path=record.path) for record in later)]
+        there = [base.path is None or self._staging.exists(base.path) for base in bases]
+        newest = bases[-1].path
         if not there[-1]:
             raise DataError(
-                f"{self._staging.url}/{paths[-1]}: the newest snapshot is gone, so what has "
-                f"changed since cannot be told. To begin anew, with everything as additions and "
-                f"no removals, give another name for snapshot"
+                f"{self._staging.url}/{newest}: the newest snapshot is gone, so what has changed "
+                f"since cannot be told. To begin anew, with everything as additions and no "
+                f"removals, give another name for snapshot"
             )
-        bases = [Base(path=path) for path in paths]
-        if len(paths) > MOST_BASES or not all(there):
+        if not (all(there) and fits(bases)):
             # The newest one knows all states that were possible when it was made.
-            bases = [Base(path=paths[-1], is_open=True)]
+            bases = [Base(path=newest, is_open=True)]
         return Basis(
             bases=tuple(bases), acknowledged=acknowledged, later=tuple(later), before=before
         )
@@ -211,7 +233,7 @@ class SnapshotSeries:
         after, but of many the newest few; and what is newer than all of them, as a task may be
         about to record it.
         """
-        later, old = basis.later[-2 * MOST_BASES :], basis.later[: -2 * MOST_BASES]
+        later, old = basis.later[-2 * MOST_STATES :], basis.later[: -2 * MOST_STATES]
         kept = {record.path for record in (basis.before, basis.acknowledged, *later) if record}
         superseded = {record.path for record in old}
         entries = [
