@@ -12,6 +12,7 @@ from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.partitions import CombinePartitionsOperator
+from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.operators.upload_parts import UploadPartsOperator
 from airflow_am_provider.operators.values import whole_number
@@ -72,7 +73,10 @@ def deliver(
         :class:`~airflow_am_provider.operators.data_file.FormatDataFileOperator`. With
         ``partitions``, each partition is formatted by a mapped task of its own, and ``format``
         makes one delivery of them; the same goes for ``id_sync``. ``pool`` and
-        ``max_active_tis_per_dagrun`` say how many of them read from the source at once.
+        ``max_active_tis_per_dagrun`` say how many of them read from the source at once. With
+        ``snapshot``, parameters of
+        :class:`~airflow_am_provider.operators.snapshot_diff.SnapshotDiffOperator`: what has changed
+        since the last acknowledged extract is delivered.
     :return: the task group, to be wired with what comes before and after.
 
     .. code-block:: python
@@ -91,9 +95,10 @@ def deliver(
     shares = whole_number("upload_shares", upload_shares)
     receipt_args = {**connection, **(receipt or {})}
     guard_args = None if guard is None else {**connection, **guard}
+    formats = SnapshotDiffOperator if "snapshot" in data else FormatDataFileOperator
     with TaskGroup(group_id=group_id) as group:
         if id_sync is None:
-            _, staged = _staged(FormatDataFileOperator, "format", data)
+            _, staged = _staged(formats, "format", data)
             _way(staged, "", upload_args, shares, receipt_args, guard_args)
             return group
         shared = {name: data[name] for name in _SHARED if name in data}
@@ -105,7 +110,7 @@ def deliver(
         # An ID sync without new people is skipped; that must not skip the data behind it. Only
         # what skips the group as a whole does, and its first task shows that.
         rule = {"trigger_rule": "none_failed_min_one_success"}
-        format_data, staged = _staged(FormatDataFileOperator, "format", {**rule, **data})
+        format_data, staged = _staged(formats, "format", {**rule, **data})
         start = EmptyOperator(task_id="start")
         start >> [extract_ids, format_data]
         synced >> format_data
@@ -118,7 +123,8 @@ def _staged(
 ) -> tuple[Any, BaseOperator]:
     """The task that formats, mapped over its partitions if it has any, and the one that stages."""
     count = arguments.get("partitions")
-    if count is None or "partition" in arguments:
+    # A difference needs the whole extract, so its partitions are no tasks of their own.
+    if count is None or "partition" in arguments or operator is SnapshotDiffOperator:
         task = operator(task_id=task_id, **arguments)
         return task, task
     count = whole_number("partitions", count)

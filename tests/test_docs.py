@@ -29,6 +29,7 @@ from airflow_am_provider.hooks.settings import CONNECTION_FIELDS, ConnectionSett
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
+from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.operators.staging import StageDeliveryOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sandbox import command
@@ -63,6 +64,7 @@ DEFAULTS_ELSEWHERE = {"deferrable": "[operators] default_deferrable"}
     [
         ("## Source, staging and limits", StageDeliveryOperator),
         ("## FormatDataFileOperator", FormatDataFileOperator),
+        ("## SnapshotDiffOperator", SnapshotDiffOperator),
         ("## IdSyncExtractOperator", IdSyncExtractOperator),
         ("## GuardOperator", GuardOperator),
         ("## UploadOperator", UploadOperator),

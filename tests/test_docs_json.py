@@ -1,6 +1,7 @@
 """The documentation: every field of every JSON document stands there."""
 
 import json
+from dataclasses import fields
 from datetime import UTC, datetime
 
 import pytest
@@ -11,11 +12,14 @@ from airflow_am_provider.audience_manager.reconciliation import reconcile
 from airflow_am_provider.cli.sources import Source
 from airflow_am_provider.cli.verdict import Verdict as FileVerdict
 from airflow_am_provider.cli.verdict import name_elements
+from airflow_am_provider.formatting.comparison import Counts
 from airflow_am_provider.formatting.manifest import Manifest, Part
 from airflow_am_provider.formatting.sent_record import SentRecord
+from airflow_am_provider.formatting.snapshots import LISTS
 from airflow_am_provider.hooks.receipt_report import Report
 from airflow_am_provider.hooks.receipts import AcknowledgedBy, Standing
 from airflow_am_provider.hooks.sent_delivery import SentDelivery, delivery_json
+from airflow_am_provider.stores.snapshot_series import SnapshotRecord
 from tests.docs_pages import (
     codes,
     first_codes,
@@ -99,3 +103,17 @@ def test_fields_of_a_profile_stand_there():
     assert first_codes(section(page("sandbox.md"), "## Options"), "field") == list(
         json.loads(printed)
     )
+
+
+def test_fields_of_a_snapshot_and_its_record_stand_there():
+    told = section(page("manifest.md"), "## Snapshots")
+    assert first_codes(told, "column") == ["id", *LISTS]
+    names = [name for row in rows(told, "field") for name in codes(row["field"])]
+    assert names == [
+        "version", "number", "path", "delivery_id", "bases", "created_at", "counts"
+    ]  # fmt: skip
+    assert set(names) == {field.name for field in fields(SnapshotRecord)}
+    counts = next(
+        row["meaning"] for row in rows(told, "field") if codes(row["field"]) == ["counts"]
+    )
+    assert codes(counts) == [field.name for field in fields(Counts)]

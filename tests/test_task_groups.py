@@ -8,6 +8,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.task_groups import deliver
 
 DATA: dict[str, Any] = {
@@ -43,6 +44,15 @@ def test_a_guard_stands_before_the_upload_of_the_data() -> None:
     assert dag.get_task("deliver.upload").upstream_task_ids == {"deliver.guard"}
     assert (guard.on_breach, guard.audience_manager_conn_id) == ("ask", "beta")
     assert "deliver.guard_ids" not in dag.task_ids
+
+
+def test_with_a_snapshot_what_has_changed_is_delivered_by_one_task() -> None:
+    for arguments in ({}, {"partitions": 3}, {"id_sync": ID_SYNC}):
+        dag = made(snapshot="customers", max_removed=0.1, **arguments)
+        compare = dag.get_task("deliver.format")
+        assert isinstance(compare, SnapshotDiffOperator)
+        assert compare.max_removed == 0.1
+        assert "deliver.format_partition" not in dag.task_ids
 
 
 def test_data_waits_for_the_receipt_of_the_id_sync() -> None:

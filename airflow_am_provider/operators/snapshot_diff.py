@@ -128,26 +128,29 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                     "partitions one task reads all of them"
                 )
             hook = AudienceManagerHook(self.audience_manager_conn_id)
-            spec, series = self._spec(), some_text("snapshot", self.snapshot)
+            spec = self._spec()
             columns = (spec.id_column, *spec.item_columns)
-            staging = hook.staging()
-            manifest = stage_difference(
+            staging, destination = hook.staging(), hook.destination_name
+            extract = some_text("snapshot", self.snapshot)
+            series = SnapshotSeries.of(staging, destination, spec, extract)
+            staged = stage_difference(
                 lambda: self._batches(hook, columns, window, count, None),
                 spec,
                 staging,
                 self._options(),
                 DiffOptions(max_removed=limit("max_removed", self.max_removed, "traits")),
-                series=SnapshotSeries.of(staging, hook.destination_name, spec, series),
+                series=series,
                 deliveries=RecordedDeliveries(staging),
-                # The rows are those of this moment, whatever window the run is of: extracted later
-                # is newer.
+                # The rows are those of this moment, whatever window the run is of: what is
+                # extracted later is newer.
                 scope=Scope(
-                    destination=hook.destination_name,
+                    destination=destination,
                     run=f"{context['dag_run'].dag_id}/{context['run_id']}",
+                    series=series.location,
                 ),
                 now=datetime.now(UTC),
-            ).manifest
-            return told(self.log.info, manifest, self.on_empty)
+            )
+            return told(self.log.info, staged.manifest, self.on_empty)
 
     def _spec(self) -> DataFileSpec:
         from airflow_am_provider.formatting.data_lines import DataFileSpec
