@@ -13,10 +13,9 @@ MOST_MB = 400
 MOST_GROWTH_MB = 130
 
 
-def peak_mb(rows: int, users: int) -> int:
-    module = "tests.formatting.formatting_peak"
+def peak_mb(module: str, rows: int, *more: int) -> int:
     done = subprocess.run(
-        [sys.executable, "-m", module, str(rows), str(users)],
+        [sys.executable, "-m", f"tests.formatting.{module}", *map(str, (rows, *more))],
         check=True,
         capture_output=True,
         cwd=Path(__file__).parents[2],
@@ -29,6 +28,14 @@ def peak_mb(rows: int, users: int) -> int:
 
 @pytest.mark.parametrize("lines_per_user", [1, 5])
 def test_memory_does_not_grow_with_the_rows(lines_per_user):
-    small, large = (peak_mb(rows, rows // lines_per_user) for rows in (1_000_000, 3_000_000))
+    small, large = (
+        peak_mb("formatting_peak", rows, rows // lines_per_user) for rows in (1_000_000, 3_000_000)
+    )
+    assert large < MOST_MB
+    assert large - small < MOST_GROWTH_MB
+
+
+def test_memory_does_not_grow_with_the_rows_that_are_compared():
+    small, large = (peak_mb("comparing_peak", rows) for rows in (500_000, 1_500_000))
     assert large < MOST_MB
     assert large - small < MOST_GROWTH_MB
