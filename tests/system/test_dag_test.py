@@ -1,4 +1,4 @@
-"""The daily example DAG by ``dag.test()``, on real servers, on every supported Airflow."""
+"""Example DAGs by ``dag.test()``, on real servers, on every supported Airflow."""
 
 import json
 import os
@@ -39,6 +39,10 @@ INSERT INTO trait_changes (customer_id, added_traits, removed_traits, changed_at
     ('ann', '24,26', NULL, '2026-03-01 12:00Z'),
     ('ann', NULL, '24', '2026-03-02 12:00Z'), ('ben', '27', NULL, '2026-03-02 12:00Z');
 """
+_CUSTOMERS = """
+CREATE TABLE customers (customer_id text, loyalty_traits text);
+INSERT INTO customers VALUES ('ann', '301,302'), ('ben', '303,304');
+"""
 _TASKS = (
     "extract_ids",
     "upload_ids",
@@ -76,14 +80,14 @@ def _sandbox(
             thread.join()
 
 
-def _run_daily_dag(
-    directory: Path, connections: dict[str, object], *runs: dict[str, Any]
+def _run_dag(
+    directory: Path, dag_id: str, connections: dict[str, object], *runs: dict[str, Any]
 ) -> list[dict[str, Any]]:
     results = directory / "results.json"
     done = subprocess.run(
         [
             *(sys.executable, "-m", "tests.system.dag_test_runs"),
-            *("audience_manager_daily", json.dumps(runs), results),
+            *(dag_id, json.dumps(runs), results),
         ],
         env={
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
@@ -107,22 +111,19 @@ def _run_daily_dag(
     return results_of_runs
 
 
-def test_the_daily_dag_with_a_date_with_a_window_and_with_neither(
-    tmp_path: Path,
-    postgres: Postgres,
-    s3: S3,
-    imap_server: ImapServer,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def _connections(
+    directory: Path, postgres: Postgres, s3: S3, mail: ImapServer, rows: str
+) -> tuple[dict[str, object], str]:
+    """A CRM with these rows, and all that leads to it and to Adobe's bucket; and the bucket."""
     database, bucket = f"crm_{uuid4().hex[:8]}", f"test-{uuid4().hex[:12]}"
     with closing(psycopg2.connect(postgres.create_database(database))) as crm:
-        crm.cursor().execute(_ROWS, _UUIDS)
+        crm.cursor().execute(rows, _UUIDS)
         crm.commit()
     s3.create_bucket(bucket)
     connections: dict[str, object] = {
         "crm": postgres.airflow_connection(database),
         "aws_default": s3.airflow_connection(),
-        "mailbox": imap_server.airflow_connection(),
+        "mailbox": mail.airflow_connection(),
         "audience_manager_default": {
             "conn_type": "audience_manager",
             "extra": {
@@ -130,15 +131,27 @@ def test_the_daily_dag_with_a_date_with_a_window_and_with_neither(
                 "bucket": bucket,
                 "partner_name": "acme",
                 "aws_conn_id": "aws_default",
-                "staging_location": str(tmp_path / "staging"),
+                "staging_location": str(directory / "staging"),
                 "receipts_imap_conn_id": "mailbox",
             },
         },
     }
+    return connections, bucket
+
+
+def test_the_daily_dag_with_a_date_with_a_window_and_with_neither(
+    tmp_path: Path,
+    postgres: Postgres,
+    s3: S3,
+    imap_server: ImapServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connections, bucket = _connections(tmp_path, postgres, s3, imap_server, _ROWS)
     window = {"window_start": "2026-03-02T00:00:00Z", "window_end": "2026-03-03T00:00:00Z"}
     with _sandbox(tmp_path, bucket, s3, imap_server, monkeypatch) as known:
-        dated, windowed, neither = _run_daily_dag(
+        dated, windowed, neither = _run_dag(
             tmp_path,
+            "audience_manager_daily",
             connections,
             # As the UI does it: by hand, a date means the last whole interval before it.
             {"logical_date": "2026-03-02T00:00:00+00:00", "conf": {}},
@@ -158,3 +171,35 @@ def test_the_daily_dag_with_a_date_with_a_window_and_with_neither(
         assert profiles.traits(478, "ann") == {"26"}
         assert profiles.traits(478, "ben") == {"27"}
         assert profiles.mapped(478, "ben") == {(0, _UUIDS[1])}
+
+
+def test_the_snapshot_dag_delivers_what_has_changed(
+    tmp_path: Path,
+    postgres: Postgres,
+    s3: S3,
+    imap_server: ImapServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connections, bucket = _connections(tmp_path, postgres, s3, imap_server, _CUSTOMERS)
+    crm = connections["crm"]
+    assert isinstance(crm, dict)
+    uuids = "".join(f"{uuid}\t{name}\n" for uuid, name in zip(_UUIDS, ("ann", "ben"), strict=True))
+    ids = f"acme/date=2026-03-01/adobe_id_0_478_{1772323200}.sync"
+    s3.client().put_object(Bucket=bucket, Key=ids, Body=uuids.encode())
+    dag, run = "audience_manager_snapshot", {"logical_date": None, "conf": {}}
+    with _sandbox(tmp_path, bucket, s3, imap_server, monkeypatch) as known:
+        first, again = _run_dag(tmp_path, dag, connections, run, run)
+        with closing(psycopg2.connect(postgres.uri(crm["schema"]))) as connection:
+            connection.cursor().execute("DELETE FROM customers WHERE customer_id = 'ben'")
+            connection.commit()
+        refused, changed = _run_dag(
+            tmp_path, dag, connections, run, {**run, "conf": {"max_removed": 1.0}}
+        )
+    assert first["returned"]["receipt"]["verdict"] == "reconciled"
+    assert again["tasks"] == dict.fromkeys(("compare", "upload", "receipt"), "skipped")
+    assert refused["tasks"].pop("compare") == "failed"
+    assert set(refused["tasks"].values()) == {"upstream_failed"}
+    assert changed["returned"]["receipt"]["verdict"] == "reconciled"
+    with Profiles(known) as profiles:
+        assert profiles.traits(478, "ann", target_dpid=568) == {"301", "302"}
+        assert profiles.traits(478, "ben") == set()
