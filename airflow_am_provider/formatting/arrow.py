@@ -18,6 +18,7 @@ _TYPES: Final = {
     np.dtype(np.int8): pa.int8(),
     np.dtype(np.int32): pa.int32(),
     np.dtype(np.int64): pa.int64(),
+    np.dtype(np.uint32): pa.uint32(),
 }
 
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.items import ADD_PREFIX, REMOVE_PREFIX
+from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.columns import ByteView, empty_to_null
 from airflow_am_provider.formatting.data_lines import Piece, put_together
 from airflow_am_provider.formatting.user_traits import MAX_TRAIT, lists_of, moved, places_of
@@ -46,7 +47,7 @@ def change_lines(ids: pa.Array, added: Pairs, removed: Pairs) -> pa.Array:
         Piece(prefix, _joined(moved(pairs, places), len(users), prefix), "")
         for prefix, pairs in ((ADD_PREFIX, added), (REMOVE_PREFIX, removed))
     ]
-    return _cut(put_together(ids.take(pa.array(users)), pieces))
+    return _cut(put_together(ids.take(to_arrow(users)), pieces))
 
 
 def _joined(pairs: Pairs, users: int, prefix: str) -> pa.Array:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from airflow_am_provider.formatting.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.columns import without_nulls
 from airflow_am_provider.formatting.hash_file import temporary_file
 from airflow_am_provider.formatting.user_traits import (
@@ -115,12 +116,9 @@ def _bound(number: int) -> int:
 
 
 def _batch(users: UserTraits) -> pa.RecordBatch:
-    columns = [users.ids, users.rows, users.held, lists_of(users.pairs, len(users))]
-    return pa.RecordBatch.from_arrays([_array(column) for column in columns], schema=_SCHEMA)
-
-
-def _array(column: object) -> pa.Array:
-    return column if isinstance(column, pa.Array) else pa.array(column)
+    traits = lists_of(users.pairs, len(users))
+    columns = [users.ids, to_arrow(users.rows), to_arrow(users.held), traits]
+    return pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)
 
 
 def _read(batches: list[pa.RecordBatch], mark: int) -> UserTraits:
@@ -131,7 +129,7 @@ def _read(batches: list[pa.RecordBatch], mark: int) -> UserTraits:
     users = UserTraits.of(
         without_nulls(ids),
         pairs_in(traits, mark),
-        rows=rows.to_numpy(),
-        held=held.to_numpy(zero_copy_only=False),
+        rows=to_numpy(rows),
+        held=to_numpy(held),
     )
     return merged([users])

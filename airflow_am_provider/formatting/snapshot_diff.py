@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
 
 from airflow_am_provider.audience_manager.companions import REJECTS_FILE
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
@@ -25,6 +24,7 @@ from airflow_am_provider.formatting.acceptance import (
     check_set_aside,
     limit,
 )
+from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.batches import bounded
 from airflow_am_provider.formatting.change_lines import change_lines
 from airflow_am_provider.formatting.checks import rule_of
@@ -43,6 +43,8 @@ from airflow_am_provider.formatting.user_traits import merged
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
+
+    import pyarrow as pa
 
     from airflow_am_provider.formatting.comparison import Base, Change
     from airflow_am_provider.formatting.data_lines import DataFileSpec
@@ -202,7 +204,7 @@ class _Run:
                 for row, code, user_id in zip(
                     bad.tolist(),
                     read.codes[bad].tolist(),
-                    read.ids.take(pa.array(bad)).to_pylist(),
+                    read.ids.take(to_arrow(bad)).to_pylist(),
                     strict=True,
                 )
             )

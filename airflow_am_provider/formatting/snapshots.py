@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.formatting.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.columns import without_nulls
 from airflow_am_provider.formatting.user_traits import (
     NOBODY,
@@ -95,10 +96,10 @@ class SnapshotWriter:
         """Write the next users, with their pairs in three lists; those without any are left out."""
         assert self._writer is not None
         lists = [lists_of(pairs, len(ids)) for pairs in (unchanged, added, removed)]
-        said = np.logical_or.reduce([np.diff(one.offsets.to_numpy()) > 0 for one in lists])
+        said = np.logical_or.reduce([np.diff(to_numpy(one.offsets)) > 0 for one in lists])
         batch = pa.RecordBatch.from_arrays([ids, *lists], schema=_SCHEMA)
         if not said.all():
-            batch = batch.filter(pa.array(said))
+            batch = batch.filter(to_arrow(said))
         if batch.num_rows:
             self._writer.write_batch(batch)
 

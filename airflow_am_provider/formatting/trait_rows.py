@@ -13,6 +13,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.items import trait_problem
 from airflow_am_provider.audience_manager.names import Mode
 from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.formatting.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.change_lines import MAX_ID_BYTES
 from airflow_am_provider.formatting.checks import CODE_OF, id_codes
 from airflow_am_provider.formatting.columns import ByteView, as_bytes, column_of, without_nulls
@@ -93,7 +94,7 @@ class TraitReader:
             columns.append(items)
         pairs = [items.pairs(codes, self._mark) for items in columns]
         for column, trait in spec.trait_flags.items():
-            has = flag_items(batch, column, trait).is_valid().to_numpy(zero_copy_only=False)
+            has = to_numpy(flag_items(batch, column, trait).is_valid())
             places = np.flatnonzero(has & (codes == 0))
             pairs.append(pairs_of(places, np.full(len(places), trait), self._mark))
         users = _users(ids, np.concatenate(pairs), codes, ids_broken == 0)
@@ -116,7 +117,7 @@ class _Items:
         """Take ``TRAIT,TRAIT,…`` apart, in the rows that are good."""
         texts = without_nulls(column)
         rows = np.flatnonzero(good)
-        view = ByteView.of(texts if rows.size == len(texts) else texts.filter(pa.array(good)))
+        view = ByteView.of(texts if rows.size == len(texts) else texts.filter(to_arrow(good)))
         is_comma = view.data == _COMMA
         commas = np.flatnonzero(is_comma)
         filled = view.lengths > 0
@@ -131,10 +132,10 @@ class _Items:
     def too_large(self, rows: int) -> Codes:
         """Which of so many rows hold a trait ID beyond what a snapshot can keep."""
         codes = np.zeros(rows, np.uint8)
-        long = np.asarray(pc.binary_length(self.texts)) >= len(_LARGEST)
+        long = to_numpy(pc.binary_length(self.texts)) >= len(_LARGEST)
         if long.any():
             places = np.flatnonzero(long)
-            texts = self.texts.take(pa.array(places)).to_pylist()
+            texts = self.texts.take(to_arrow(places)).to_pylist()
             too_large = [_is_too_large(text) for text in texts]
             codes[self.rows[places[too_large]]] = CODE_OF[Rule.TRAIT_TOO_LARGE]
         return codes
@@ -143,9 +144,9 @@ class _Items:
         """Pairs of the rows that break no rule at all."""
         kept = codes[self.rows] == 0
         if kept.all():
-            return pairs_of(self.rows, self.texts.cast(pa.uint32()).to_numpy(), mark)
-        texts = self.texts.filter(pa.array(kept))
-        return pairs_of(self.rows[kept], texts.cast(pa.uint32()).to_numpy(), mark)
+            return pairs_of(self.rows, to_numpy(self.texts.cast(pa.uint32())), mark)
+        texts = self.texts.filter(to_arrow(kept))
+        return pairs_of(self.rows[kept], to_numpy(texts.cast(pa.uint32())), mark)
 
 
 def _is_too_large(digits: str) -> bool:
@@ -157,6 +158,6 @@ def _users(ids: pa.Array, pairs: Pairs, codes: Codes, known: Marks) -> UserTrait
     """Users of the rows whose ID is one; what is no ID, personal data perhaps, is kept nowhere."""
     good = codes[known] == 0
     if not known.all():
-        ids = ids.filter(pa.array(known))
+        ids = ids.filter(to_arrow(known))
         pairs = moved(pairs, np.cumsum(known) - 1)
     return UserTraits.of(without_nulls(ids), pairs, rows=good.astype(np.int64), held=~good)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_am_provider.formatting.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.columns import ByteView, Marks
 from airflow_am_provider.formatting.row_hash import Hashes, hash_rows
 
@@ -141,14 +142,14 @@ def lists_of(pairs: Pairs, users: int) -> pa.ListArray:
     """
     counts = np.bincount(places_of(pairs), minlength=users)
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(traits_of(pairs)))
+    return pa.ListArray.from_arrays(to_arrow(offsets), to_arrow(traits_of(pairs)))
 
 
 def pairs_in(lists: pa.ListArray, mark: int) -> Pairs:
     """The pairs of what :func:`lists_of` gave, in order."""
-    offsets = lists.offsets.to_numpy()
+    offsets = to_numpy(lists.offsets)
     places = np.repeat(np.arange(len(lists)), np.diff(offsets))
-    return pairs_of(places, lists.flatten().to_numpy(), mark)
+    return pairs_of(places, to_numpy(lists.flatten()), mark)
 
 
 def merged(several: Sequence[UserTraits]) -> UserTraits:
@@ -172,7 +173,7 @@ def merged(several: Sequence[UserTraits]) -> UserTraits:
     firsts = order[starts]
     return UserTraits(
         hashes=hashes[firsts],
-        ids=ids.take(pa.array(firsts)),
+        ids=ids.take(to_arrow(firsts)),
         rows=np.add.reduceat(np.concatenate([one.rows for one in several])[order], starts),
         held=np.logical_or.reduceat(np.concatenate([one.held for one in several])[order], starts),
         pairs=_each_once(np.concatenate(pairs)),
@@ -218,7 +219,7 @@ def _same_as_before(order: Rows, hashes: Hashes, ids: pa.Array) -> tuple[Marks, 
     same_hash: Marks = ordered[1:] == ordered[:-1]
     is_same = same_hash.copy()
     if same_hash.any():
-        before = ids.take(pa.array(order[:-1][same_hash]))
-        after = ids.take(pa.array(order[1:][same_hash]))
-        is_same[same_hash] = pc.equal(before, after).to_numpy(zero_copy_only=False)
+        before = ids.take(to_arrow(order[:-1][same_hash]))
+        after = ids.take(to_arrow(order[1:][same_hash]))
+        is_same[same_hash] = to_numpy(pc.equal(before, after))
     return is_same, same_hash

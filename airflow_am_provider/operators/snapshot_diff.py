@@ -9,6 +9,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.identifiers import id_kind
 from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.running_queries import cancelled_in_time
 from airflow_am_provider.operators.staging import StageDeliveryOperator, check_on_empty, told
 from airflow_am_provider.operators.values import (
     name,
@@ -52,8 +53,8 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         number is a count, a fraction a share. Over it the task fails before anything is staged.
 
     All parameters are template fields. For the source, staging and limits see
-    :class:`~airflow_am_provider.operators.staging.StageDeliveryOperator`; ``partition`` is refused,
-    as a share of the rows would remove all others.
+    :class:`~airflow_am_provider.operators.staging.StageDeliveryOperator`; ``partition``
+    and ``watermark_start`` are refused, as a share of the rows would remove all others.
 
     :raises AirflowFailException: for wrong parameters, for data that breaks the rules beyond
         ``max_set_aside``, for more removals than ``max_removed``; retrying does not help.
@@ -114,10 +115,16 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         from airflow_am_provider.formatting.delivery import Scope
         from airflow_am_provider.formatting.snapshot_diff import DiffOptions
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.operators.source_rows import source_rows
         from airflow_am_provider.stores.snapshot_delivery import stage_difference
         from airflow_am_provider.stores.snapshot_series import RecordedDeliveries, SnapshotSeries
 
-        with airflow_errors():
+        with airflow_errors(), cancelled_in_time():
+            if self.watermark_start not in (None, "", "None"):
+                raise ConfigurationError(
+                    "watermark_start: what is compared is a full extract; one that begins where "
+                    "the last one ended would remove everybody else"
+                )
             window = window_of(context, self.window_start, self.window_end)
             self.log.info("Window: %s", window)
             check_on_empty(self.on_empty)
@@ -134,7 +141,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
             extract = some_text("snapshot", self.snapshot)
             series = SnapshotSeries.of(staging, destination, spec, extract)
             staged = stage_difference(
-                lambda: self._batches(hook, columns, window, count, None),
+                lambda: source_rows(self, hook, columns, window, count, None).batches,
                 spec,
                 staging,
                 self._options(),

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.identifiers import DPUUID
 from airflow_am_provider.audience_manager.names import Mode
@@ -285,6 +286,17 @@ def test_a_user_with_very_many_traits_gets_several_lines() -> None:
     assert apply(text, {})[b"bob"] == set(map(int, traits.split(",")))
     assert found.counts.users_changed == 3
     assert sum(part.lines for part in found.content.result.parts) == len(lines) == 7
+
+
+def test_changes_that_fill_more_lines_than_are_read_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "MAX_LINES_PER_USER", 4)
+    storage = MemoryFolder()
+    traits = ",".join(str(4_000_000_000 + n) for n in range(30_000))
+    with pytest.raises(DataError, match="the changes of one user fill 5 lines, and at most 4 of"):
+        compare(storage, [("ann", "1"), ("bob", traits)])
+    assert storage.files == {}
 
 
 def test_an_id_that_leaves_no_room_for_a_trait_is_set_aside() -> None:

@@ -18,6 +18,8 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
 )
 
+from airflow_am_provider.formatting.partition import PartitionRows
+from airflow_am_provider.operators import source_rows
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sandbox import Profiles, Sandbox, SandboxConfig
@@ -279,17 +281,17 @@ def test_another_run_in_between_makes_the_task_extract_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.deliver(1)
-    operator_batches = SnapshotDiffOperator._batches
+    read = source_rows.source_rows
 
-    def with_another_run(self: SnapshotDiffOperator, *arguments: Any) -> Any:
-        monkeypatch.setattr(SnapshotDiffOperator, "_batches", operator_batches)
-        rows = list(operator_batches(self, *arguments))
+    def with_another_run(*arguments: Any) -> PartitionRows:
+        monkeypatch.setattr(source_rows, "source_rows", read)
+        rows = list(read(*arguments).batches)
         world.write(MOVES)
         world.deliver(2)
         world.write("UPDATE {table} SET traits = '80' WHERE id = 'user-9'")
-        return iter(rows)
+        return PartitionRows(batches=iter(rows), division="")
 
-    monkeypatch.setattr(SnapshotDiffOperator, "_batches", with_another_run)
+    monkeypatch.setattr(source_rows, "source_rows", with_another_run)
     world.write("UPDATE {table} SET traits = '79' WHERE id = 'user-9'")
     with pytest.raises(AirflowException, match="another task has made a snapshot") as caught:
         world.compare(3)
@@ -313,6 +315,7 @@ def test_files_are_compared_too(world: World, tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         ({"partition": 0, "partitions": 2}, "partition: a share of the rows would remove all"),
+        ({"watermark_start": "2026-01-01"}, "watermark_start: what is compared is a full extract"),
         ({"snapshot": ""}, "snapshot: '' is not a text"),
         ({"max_removed": "many"}, "max_removed: 'many' is neither a number of traits nor"),
         ({"traits_column": None, "trait_flags": None}, "no items: name at least one column"),
