@@ -12,6 +12,7 @@ import httpx
 
 Json = dict[str, Any]
 _ENDED = ("success", "failed")
+_BEFORE_AN_ANSWER_S = 4.0
 
 
 class ApiError(RuntimeError):
@@ -98,6 +99,9 @@ class AirflowApi:
             for asked in self._list(path, "hitl_details"):
                 is_open = not asked["response_received"]
                 if is_open and asked["task_instance"]["task_id"] == task_id:
+                    # An answer that comes before the scheduler has heard that the task waits makes
+                    # a failure of it in Airflow 3.3.2. A person is never that quick.
+                    time.sleep(_BEFORE_AN_ANSWER_S)
                     return asked
             time.sleep(0.2)
         raise TimeoutError(f"{dag_id} {run_id}: {task_id} asks nothing")
