@@ -7,18 +7,14 @@ from typing import TYPE_CHECKING
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.formatting.partition import Partition, PartitionRows
 from airflow_am_provider.hooks.connections import get_connection
-from airflow_am_provider.hooks.file_partition import file_partition
-from airflow_am_provider.hooks.partition_query import IN_PARTITION
 from airflow_am_provider.hooks.placeholders import asks_for
-from airflow_am_provider.hooks.sources import read_sources
-from airflow_am_provider.hooks.sql import read_partitions, read_sql
 from airflow_am_provider.operators.window import Window, with_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_am_provider.formatting.partition import Partition, PartitionRows
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.operators.staging import StageDeliveryOperator
 
@@ -41,6 +37,11 @@ def source_rows(
     :param partition: which of them, or None for all.
     :raises ConfigurationError: when the source is missing or there twice, or cannot be divided.
     """
+    # Arrow is heavy: it is loaded by the worker, never by the parser.
+    from airflow_am_provider.formatting.partition import PartitionRows
+    from airflow_am_provider.hooks.file_partition import file_partition
+    from airflow_am_provider.hooks.sources import read_sources
+
     if bool(task.sql) == bool(task.source):
         raise ConfigurationError(
             "sql, source: name one of the two, a query or a file to read rows from"
@@ -72,6 +73,10 @@ def _rows_of_query(
     count: int | None,
     partition: Partition | None,
 ) -> PartitionRows:
+    from airflow_am_provider.formatting.partition import Partition, PartitionRows
+    from airflow_am_provider.hooks.partition_query import IN_PARTITION
+    from airflow_am_provider.hooks.sql import read_partitions, read_sql
+
     if not task.conn_id:
         raise ConfigurationError("conn_id: missing; name the connection that sql runs on")
     get_connection(task.conn_id, asked_by="conn_id")
