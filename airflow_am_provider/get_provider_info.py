@@ -98,6 +98,41 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         "Staging: AWS connection",
         "Airflow connection for the staging bucket; the AWS connection above if left empty.",
     ),
+    "staging_encryption": _field(
+        "Staging: encryption",
+        "How S3 encrypts what is written to staging: as the bucket says (none), with its own keys "
+        "(AES256) or with a key of KMS (aws:kms).",
+        enum=["none", "AES256", "aws:kms"],
+        default="none",
+    ),
+    "staging_kms_key_id": _field(
+        "Staging: KMS key",
+        "ID or ARN of the key for aws:kms; the account's own key for S3 if left empty.",
+    ),
+    "suppression_location": _field(
+        "Suppression list: file",
+        "CSV or Parquet file, or folder of them ending in /, with IDs of users of whom nothing is "
+        "ever sent. Holds for every delivery through this connection.",
+    ),
+    "suppression_sql": _field(
+        "Suppression list: SQL",
+        "One SELECT that gives the list instead, or the name of a table.",
+    ),
+    "suppression_conn_id": _field(
+        "Suppression list: connection",
+        "Airflow connection that the SQL runs on; for a file on S3, the AWS connection, if it is "
+        "not that of staging.",
+    ),
+    "suppression_column": _field(
+        "Suppression list: column",
+        "The column of the IDs; may be left empty where there is only one.",
+    ),
+    "suppression_hashed": _field(
+        "Suppression list: hashed",
+        "Whether the list holds the SHA-256 of the IDs, as hexadecimal digits.",
+        enum=["no", "yes"],
+        default="no",
+    ),
 }
 
 

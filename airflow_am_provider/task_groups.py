@@ -13,6 +13,7 @@ from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
+from airflow_am_provider.operators.suppressing import SuppressingOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.operators.upload_parts import UploadPartsOperator
 from airflow_am_provider.operators.values import whole_number
@@ -31,7 +32,14 @@ _COMBINING = ("audience_manager_conn_id", "on_empty", "retries", "retry_delay", 
 # What sending newer data again shares with waiting for a receipt.
 _REPLAYING = ("audience_manager_conn_id", "acknowledged_by", "limits", "poke_interval")
 # What a delivery's source and staging share with the ID sync that goes before it.
-_SHARED = ("conn_id", "audience_manager_conn_id", "window_start", "window_end", "watermark_start")
+_SHARED = (
+    "conn_id",
+    "audience_manager_conn_id",
+    "window_start",
+    "window_end",
+    "watermark_start",
+    *SuppressingOperator.template_fields,
+)
 
 
 def deliver(
@@ -55,8 +63,8 @@ def deliver(
     :param group_id: the group's name; it stands before the tasks' names.
     :param id_sync: parameters of
         :class:`~airflow_am_provider.operators.id_sync.IdSyncExtractOperator`, or None for no ID
-        sync. ``conn_id``, ``audience_manager_conn_id`` and the window are those of the data
-        unless given.
+        sync. ``conn_id``, ``audience_manager_conn_id``, the window and the suppression list are
+        those of the data unless given.
     :param guard: parameters of :class:`~airflow_am_provider.operators.guard.GuardOperator`, ``{}``
         for its defaults, or None for no guard. It stands before the data's upload.
     :param upload: more parameters of

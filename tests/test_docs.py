@@ -31,6 +31,7 @@ from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.operators.staging import StageDeliveryOperator
+from airflow_am_provider.operators.suppressing import SuppressingOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sandbox import command
 from airflow_am_provider.sandbox.behaviour import Behaviour
@@ -66,6 +67,7 @@ DEFAULTS_ELSEWHERE = {"deferrable": "[operators] default_deferrable"}
         ("## FormatDataFileOperator", FormatDataFileOperator),
         ("## SnapshotDiffOperator", SnapshotDiffOperator),
         ("## IdSyncExtractOperator", IdSyncExtractOperator),
+        ("## Suppression lists", SuppressingOperator),
         ("## GuardOperator", GuardOperator),
         ("## UploadOperator", UploadOperator),
         ("## DeliveryReceiptSensor", DeliveryReceiptSensor),
@@ -112,9 +114,9 @@ def test_every_operator_and_sensor_has_a_section():
         and owner.__module__ == module.name
         and name.endswith(("Operator", "Sensor"))
     }
-    assert found - {"StageDeliveryOperator"} == set(first_codes(page("operators.md"), "class")) - {
-        "deliver"
-    }
+    assert found - {"StageDeliveryOperator", "SuppressingOperator"} == set(
+        first_codes(page("operators.md"), "class")
+    ) - {"deliver"}
 
 
 def test_every_kind_of_id_stands_there():

@@ -146,3 +146,10 @@ def test_no_partitions_at_all_are_refused_when_the_dag_is_read() -> None:
     # Mapped over nothing, every task would be skipped and the run be green.
     with pytest.raises(ConfigurationError, match="partitions: 0, but at least 1 is needed"):
         made(partitions=0)
+
+
+def test_the_suppression_list_of_the_data_holds_for_the_id_sync() -> None:
+    dag = made(id_sync=ID_SYNC, suppress_sql="opted_out", suppress_conn_id="crm")
+    for task in ("deliver.extract_ids", "deliver.format"):
+        assert dag.get_task(task).suppress_sql == "opted_out"
+        assert dag.get_task(task).suppress_conn_id == "crm"

@@ -30,6 +30,7 @@ class Rule(StrEnum):
     ID_FORM = "id_form"
     ID_OPTED_OUT = "id_opted_out"
     PERSONAL_DATA = "personal_data"
+    SUPPRESSED = "suppressed"
     # Items
     NO_ITEMS = "no_items"
     EMPTY_ITEM = "empty_item"
@@ -102,6 +103,11 @@ RULES: dict[Rule, RuleText] = {
     ),
     Rule.PERSONAL_DATA: RuleText(
         sentence="no e-mail address or phone number is sent in the clear", page=OVERVIEW
+    ),
+    Rule.SUPPRESSED: RuleText(
+        sentence="nothing is sent of a user who is on the suppression list",
+        page=PROJECT,
+        loses_nothing=True,
     ),
     Rule.NO_ITEMS: RuleText(
         sentence="a data line has at least one item behind its user ID",

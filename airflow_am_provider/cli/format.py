@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.identifiers import ID_KINDS
 from airflow_am_provider.audience_manager.names import IdSyncPrefix, Mode
 from airflow_am_provider.cli.format_arguments import ENCODINGS, add_arguments
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.formatting.lines import LineWriter
     from airflow_am_provider.formatting.manifest import Manifest
+    from airflow_am_provider.formatting.suppression import Suppression
 
 __all__ = ["add_arguments", "run"]
 
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         max_set_aside=limit("--max-set-aside", args.max_set_aside),
     )
     writer = _data_writer(args) if args.kind == "data" else _id_sync_writer(args)
+    writer.suppression = _suppression(args)
     directory = args.out.absolute()
     source = place_of(args.input).at(args.input)
     with source.open() as file:
@@ -57,6 +59,28 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(*_report(manifest), sep="\n")
     return 0
+
+
+def _suppression(args: argparse.Namespace) -> Suppression | None:
+    from airflow_am_provider.formatting.suppression import Suppression
+    from airflow_am_provider.formatting.tables import read_table
+
+    if args.suppress is None:
+        if args.suppress_column or args.suppress_hashed or args.suppress_allow_empty:
+            raise ConfigurationError("--suppress: missing, so nobody would be left out")
+        return None
+    suppression = Suppression()
+    source = place_of(args.suppress).at(args.suppress)
+    with source.open() as file:
+        columns = None if args.suppress_column is None else [args.suppress_column]
+        suppression.add(
+            read_table(file, source.file_name, columns, delimiter=args.delimiter),
+            "--suppress",
+            column=args.suppress_column,
+            hashed=args.suppress_hashed,
+            allow_empty=args.suppress_allow_empty,
+        )
+    return suppression
 
 
 def _data_writer(args: argparse.Namespace) -> LineWriter:

@@ -165,6 +165,18 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         default="skip",
         help="when there is nothing to send: skip, and be done, or fail (default: %(default)s)",
     )
+    add(
+        "--suppress",
+        metavar="FILE",
+        help=f"list of IDs of users of whom nothing is sent: {kinds}; a path or s3://bucket/key",
+    )
+    add("--suppress-column", metavar="C", help="its column, where it has more than one")
+    add("--suppress-hashed", action="store_true", help="it holds the SHA-256 of the IDs")
+    add(
+        "--suppress-allow-empty",
+        action="store_true",
+        help="a list without any ID means that nobody is on it; otherwise it is an error",
+    )
     add_json(parser)
 
 

@@ -44,6 +44,8 @@ from airflow_am_provider.formatting.lines import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_am_provider.formatting.suppression import Suppression
+
 _CONTENTS = "inbound-file-contents.md"
 
 
@@ -137,6 +139,7 @@ class DataLineWriter:
 
     max_lines_per_user: int | None = limits.MAX_LINES_PER_USER
     one_line_per_user = False
+    suppression: Suppression | None = None
 
     @property
     def removes(self) -> bool:
@@ -198,11 +201,17 @@ class DataLineWriter:
         personal_data: dict[str, PersonalData],
     ) -> FormattedBatch:
         spec = self.spec
-        if not (spec.mode is Mode.OVERWRITE and spec.remove_all_of_users_without_items):
-            silent = np.ones(len(ids), bool)
-            for piece in pieces:
-                silent &= to_numpy(piece.text.is_null())
-            codes[silent & (codes == 0)] = CODE_OF[Rule.NO_ITEMS]
+        adds, removes = np.zeros((2, len(ids)), bool)
+        for piece in pieces:
+            says = removes if piece.before == REMOVE_PREFIX else adds
+            says |= to_numpy(piece.text.is_valid())
+        if spec.remove_all_of_users_without_items:
+            removes |= ~adds
+        codes[~adds & ~removes & (codes == 0)] = CODE_OF[Rule.NO_ITEMS]
+        if self.suppression is not None:
+            # What only takes traits away is what such a user wants.
+            only_removes = removes & ~adds & (codes == 0)
+            codes[self.suppression.among(ids) & ~only_removes] = CODE_OF[Rule.SUPPRESSED]
         good = codes == 0
         rows = np.flatnonzero(good)
         good_ids = ids

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.audience_manager.names import IdSyncFileName
     from airflow_am_provider.formatting.columns import Rows
     from airflow_am_provider.formatting.id_sync_lines import IdSyncSpec
+    from airflow_am_provider.formatting.suppression import Suppression
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class HashedEmailLineWriter:
     max_lines_per_user = None
     removes = False
     one_line_per_user = True
+    suppression: Suppression | None = None
 
     def __init__(self, spec: IdSyncSpec) -> None:
         self.spec = spec
@@ -81,6 +83,9 @@ class HashedEmailLineWriter:
         kind = kind_of_data_source(self.spec.master_dpid)
         codes = first_codes(id_codes(ids, kind), url_codes(ids))
         personal_data = {id_column: PersonalData.among(ids, codes)}
+        suppressed = np.zeros(batch.num_rows, bool)
+        if self.suppression is not None:
+            suppressed |= self.suppression.among(ids)
         emails: list[list[bytes]] = [[] for _ in range(batch.num_rows)]
         for column in email_columns:
             values, rows = _flattened(column_of(batch, column), column)
@@ -89,12 +94,15 @@ class HashedEmailLineWriter:
             else:
                 broken = hashed_email_codes(values)
                 personal_data[column] = PersonalData.among(values, broken)
+            if self.suppression is not None:
+                suppressed[rows[self.suppression.among(values)]] = True
             for row, value, code in zip(
                 rows.tolist(), values.to_pylist(), broken.tolist(), strict=True
             ):
                 if code and not codes[row]:
                     codes[row] = code
                 emails[row].append(value)
+        codes[suppressed] = CODE_OF[Rule.SUPPRESSED]
         return self._joined(ids, emails, codes, personal_data)
 
     def finish(self) -> FormattedBatch | None:

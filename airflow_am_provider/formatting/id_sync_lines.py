@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,9 @@ from airflow_am_provider.formatting.lines import (
     first_codes,
     without_long_lines,
 )
+
+if TYPE_CHECKING:
+    from airflow_am_provider.formatting.suppression import Suppression
 
 _PAGE: Final = "id-sync-file-based.md"
 _URL_ENCODED = re.compile(URL_ENCODED_PATTERN)
@@ -120,6 +123,7 @@ class IdSyncLineWriter:
     max_lines_per_user = None
     removes = False
     one_line_per_user = False
+    suppression: Suppression | None = None
 
     def __init__(self, spec: IdSyncSpec) -> None:
         self.spec = spec
@@ -149,6 +153,9 @@ class IdSyncLineWriter:
             codes = first_codes(codes, broken)
             values.append(array)
         codes = first_codes(codes, _trailing_space_codes(values[-1]))
+        if self.suppression is not None:
+            for array in values:
+                codes[self.suppression.among(array)] = CODE_OF[Rule.SUPPRESSED]
         rows = np.flatnonzero(codes == 0)
         if rows.size != len(codes):
             kept = [value.filter(to_arrow(codes == 0)) for value in values]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.audience_manager.names import DataFileName, IdSyncFileName
     from airflow_am_provider.formatting.columns import Rows
+    from airflow_am_provider.formatting.suppression import Suppression
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,12 @@ class FormattedBatch:
 
 
 class LineWriter(Protocol):
-    """Turns batches of rows into lines."""
+    """Turns batches of rows into lines.
+
+    :param suppression: users of whom nothing is sent, or None.
+    """
+
+    suppression: Suppression | None
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ _HEAD_BYTES: Final = 1 << 20
 def read_table(
     file: BinaryIO,
     name: str,
-    columns: Sequence[str],
+    columns: Sequence[str] | None,
     *,
     delimiter: str = ",",
     row_groups: Sequence[int] | None = None,
@@ -40,7 +40,7 @@ def read_table(
     :param file: the file; Parquet needs one that can seek.
     :param name: its name, which tells the format by one of the ends in
         :mod:`~airflow_am_provider.formatting.file_kinds`.
-    :param columns: the columns that are needed.
+    :param columns: the columns that are needed; None for the only one there is.
     :param delimiter: what separates the fields of a CSV file.
     :param row_groups: which row groups of a Parquet file; all by default.
     :raises ConfigurationError: for other formats, or when a column is missing.
@@ -82,7 +82,7 @@ def _damaged(name: str, error: Exception) -> DataError:
 def read_parquet(
     file: BinaryIO,
     name: str,
-    columns: Sequence[str],
+    columns: Sequence[str] | None,
     *,
     row_groups: Sequence[int] | None = None,
 ) -> Iterator[pa.RecordBatch]:
@@ -91,7 +91,7 @@ def read_parquet(
     # between two columns a buffer of the file's own would be fetched in vain.
     raw = file.raw if isinstance(file, io.BufferedReader) else file
     parquet = pq.ParquetFile(raw, pre_buffer=False, buffer_size=_PARQUET_PIECE_BYTES)
-    _check_columns(parquet.schema_arrow.names, name, columns)
+    columns = _checked_columns(parquet.schema_arrow.names, name, columns)
     yield from parquet.iter_batches(
         batch_size=_rows_per_batch(parquet.metadata),
         columns=list(columns),
@@ -111,7 +111,7 @@ def _rows_per_batch(metadata: pq.FileMetaData) -> int:
 def read_csv(
     file: BinaryIO,
     name: str,
-    columns: Sequence[str],
+    columns: Sequence[str] | None,
     *,
     delimiter: str = ",",
     row_groups: Sequence[int] | None = None,
@@ -130,7 +130,7 @@ def read_csv(
         )
     quotes = QuoteCheck(name, delimiter)
     head, stream = _peeked(stream, quotes)
-    _check_columns(_header(head, delimiter), name, columns)
+    columns = _checked_columns(_header(head, delimiter), name, columns)
     with pa_csv.open_csv(
         stream,
         read_options=pa_csv.ReadOptions(block_size=_CSV_BLOCK_BYTES),
@@ -190,7 +190,16 @@ def _header(head: bytes, delimiter: str) -> list[str]:
     return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
 
 
-def _check_columns(there: Sequence[str], name: str, needed: Sequence[str]) -> None:
+def _checked_columns(
+    there: Sequence[str], name: str, needed: Sequence[str] | None
+) -> Sequence[str]:
+    if needed is None:
+        if len(there) == 1:
+            return there
+        raise ConfigurationError(
+            f"source {name!r}: it has the columns {', '.join(map(_shown, there)) or 'none'}; name "
+            f"one"
+        )
     missing = [column for column in needed if column not in there]
     if missing:
         raise ConfigurationError(
@@ -203,6 +212,7 @@ def _check_columns(there: Sequence[str], name: str, needed: Sequence[str]) -> No
                 f"source {name!r}: column {column!r} is there {there.count(column)} times; "
                 f"rename one"
             )
+    return needed
 
 
 def _shown(column: str) -> str:

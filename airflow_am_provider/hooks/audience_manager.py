@@ -22,7 +22,7 @@ from airflow_am_provider.hooks.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from airflow_am_provider.hooks.destinations import Destination
     from airflow_am_provider.hooks.mailbox import Mailbox, ReceiptFolder
@@ -83,8 +83,7 @@ class AudienceManagerHook(BaseHook):
     def staging(self) -> Folder:
         """The folder in which deliveries are prepared."""
         return self.open_folder(
-            self.settings.staging_location,
-            aws_conn_id=self.settings.staging_aws_conn_id or self.settings.aws_conn_id,
+            self.settings.staging_location, extra_args=self.settings.staging_args
         )
 
     def is_staged_on_amazon(self) -> bool:
@@ -96,11 +95,18 @@ class AudienceManagerHook(BaseHook):
         host = urlsplit(client.meta.endpoint_url).hostname or ""
         return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
-    def open_folder(self, url: str, *, aws_conn_id: str | None = None) -> Folder:
+    def open_folder(
+        self,
+        url: str,
+        *,
+        aws_conn_id: str | None = None,
+        extra_args: Mapping[str, str] | None = None,
+    ) -> Folder:
         """Open any folder, to read sources from for instance.
 
         :param url: ``s3://bucket/prefix``, ``file:///path`` or an absolute path.
         :param aws_conn_id: connection for S3; by default the one for staging.
+        :param extra_args: what objects on S3 are written with.
         :raises ConfigurationError: when the URL is none of them.
         """
         from airflow_am_provider.stores import LocalFolder, S3Folder
@@ -109,7 +115,7 @@ class AudienceManagerHook(BaseHook):
         if bucket is None:
             return LocalFolder(path)
         aws_conn_id = aws_conn_id or self.settings.staging_aws_conn_id or self.settings.aws_conn_id
-        return S3Folder(self.s3_client(aws_conn_id), bucket, path)
+        return S3Folder(self.s3_client(aws_conn_id), bucket, path, extra_args=extra_args)
 
     def destination(self) -> Destination:
         """Where deliveries are sent.

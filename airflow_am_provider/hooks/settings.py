@@ -16,6 +16,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.audience_manager.receipt_mail import is_sender
 from airflow_am_provider.get_provider_info import get_provider_info
+from airflow_am_provider.hooks.suppression import SuppressionSource
 from airflow_am_provider.stores.paths import is_safe_path
 
 if TYPE_CHECKING:
@@ -51,6 +52,13 @@ class ConnectionSettings:
         ``require``.
     :param staging_location: ``s3://bucket/prefix`` or a path.
     :param staging_aws_conn_id: connection for the staging bucket, if it is another.
+    :param staging_encryption: ``none``, ``AES256`` or ``aws:kms``.
+    :param staging_kms_key_id: the key for ``aws:kms``, if it is not the account's own.
+    :param suppression_location: file or folder of the suppression list.
+    :param suppression_sql: query or table of it, instead.
+    :param suppression_conn_id: the connection for either.
+    :param suppression_column: the column of the IDs.
+    :param suppression_hashed: ``yes`` where they are SHA-256 hashes.
     """
 
     environment: str
@@ -60,6 +68,8 @@ class ConnectionSettings:
     receipts_sender: str
     receipts_authentication: str
     aws_conn_id: str
+    staging_encryption: str
+    suppression_hashed: str
     partner_name: str | None = None
     bucket: str | None = None
     ftp_conn_id: str | None = None
@@ -67,6 +77,11 @@ class ConnectionSettings:
     receipts_location: str | None = None
     receipts_authserv_id: str | None = None
     staging_aws_conn_id: str | None = None
+    staging_kms_key_id: str | None = None
+    suppression_location: str | None = None
+    suppression_sql: str | None = None
+    suppression_conn_id: str | None = None
+    suppression_column: str | None = None
 
     @property
     def adobe(self) -> Environment | None:
@@ -82,6 +97,26 @@ class ConnectionSettings:
     def authserv_id(self) -> str | None:
         """The mail server's name; empty for one that writes none, None when nothing is known."""
         return "" if self.receipts_authserv_id == UNNAMED_MAIL_SERVER else self.receipts_authserv_id
+
+    @property
+    def staging_args(self) -> dict[str, str]:
+        """What every object in staging is written with, in the words of boto3's ``ExtraArgs``."""
+        if self.staging_encryption == "none":
+            return {}
+        key = {"SSEKMSKeyId": self.staging_kms_key_id} if self.staging_kms_key_id else {}
+        return {"ServerSideEncryption": self.staging_encryption, **key}
+
+    @property
+    def suppression(self) -> SuppressionSource | None:
+        """The suppression list of every delivery, if there is one."""
+        return SuppressionSource.named(
+            "suppression",
+            sql=self.suppression_sql,
+            source=self.suppression_location,
+            conn_id=self.suppression_conn_id,
+            column=self.suppression_column,
+            hashed=self.suppression_hashed == "yes",
+        )
 
     @classmethod
     def parse(cls, extra: Mapping[str, object], conn_id: str) -> ConnectionSettings:
@@ -168,7 +203,7 @@ class _Check:
             "ftp_directory",
             f"{printable(settings.ftp_directory)!r} is not an absolute path without '..'",
         )
-        for name in ("staging_location", "receipts_location"):
+        for name in ("staging_location", "receipts_location", "suppression_location"):
             value = getattr(settings, name)
             self.that(
                 value is None or _is_location(value),
@@ -186,6 +221,27 @@ class _Check:
             "missing; with receipts_authentication 'require' it must be the name that your mail "
             f"server writes first in Authentication-Results, or {UNNAMED_MAIL_SERVER!r} where it "
             "writes none (Microsoft 365); anybody can write that header (RFC 8601)",
+        )
+
+        self._staging(settings)
+        try:
+            _ = settings.suppression
+        except ConfigurationError as error:
+            raise ConfigurationError(f"connection {self.conn_id!r}: {error}") from None
+
+    def _staging(self, settings: ConnectionSettings) -> None:
+        self.that(
+            settings.staging_encryption == "none" or settings.staging_location.startswith("s3://"),
+            "staging_encryption",
+            f"{settings.staging_encryption} is done by S3, and the staging location "
+            f"{printable(settings.staging_location)!r} is a directory; encrypt its disk, or stage "
+            f"in a bucket",
+        )
+        self.that(
+            settings.staging_encryption == "aws:kms" or settings.staging_kms_key_id is None,
+            "staging_kms_key_id",
+            f"a key of KMS, but staging_encryption is {settings.staging_encryption}; choose "
+            f"aws:kms, or leave it empty",
         )
 
     def _bucket(self, settings: ConnectionSettings) -> None:

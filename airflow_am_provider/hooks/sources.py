@@ -8,7 +8,7 @@ from airflow_am_provider.formatting.tables import read_table
 from airflow_am_provider.hooks.source_files import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     import pyarrow as pa
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 def read_sources(
     hook: AudienceManagerHook,
     urls: Sequence[str],
-    columns: Sequence[str],
+    columns: Sequence[str] | None,
     *,
     aws_conn_id: str | None = None,
     delimiter: str = ",",
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch]:
     """Read files one after the other, only the columns that are needed.
 
     :param hook: opens the folders.
     :param urls: files, or folders ending in ``/`` whose files are read in the order of their
         names.
-    :param columns: the columns that are needed.
+    :param columns: the columns that are needed; None for the only one there is.
     :param aws_conn_id: AWS connection for ``s3://``; that of the staging location by default.
     :param delimiter: what separates the fields of CSV files.
     :raises ConfigurationError: when a file, a column or the format is not there.

@@ -23,7 +23,7 @@ from airflow_am_provider.hooks.running_queries import can_be_cancelled
 from airflow_am_provider.hooks.sql_errors import without_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
@@ -39,7 +39,7 @@ def read_sql(
     parameters: Mapping[str, Any] | Iterable[Any] | None = None,
     *,
     rows_per_fetch: int = ROWS_PER_FETCH,
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch]:
     """Run a query and stream its rows.
 
     :param hook: a hook of any common-sql connection.

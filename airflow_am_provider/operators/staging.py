@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.formatting.acceptance import ON_EMPTY, limit, nothing_to_send
@@ -16,6 +16,7 @@ from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.placeholders import asks_for
 from airflow_am_provider.hooks.running_queries import cancel_queries, cancelled_in_time
 from airflow_am_provider.links import StagingLink
+from airflow_am_provider.operators.suppressing import SuppressingOperator
 from airflow_am_provider.operators.values import optional_whole_number
 from airflow_am_provider.operators.watermark import NothingNew, note_outcome, watermark_window
 from airflow_am_provider.operators.window import Window, window_of
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
 
-class StageDeliveryOperator(BaseOperator):
+class StageDeliveryOperator(SuppressingOperator):
     """Reads rows, formats them and stages the delivery; subclasses say what the lines are.
 
     Rows come from ``sql`` on ``conn_id``, or from files at ``source``: one of the two.
@@ -75,6 +76,9 @@ class StageDeliveryOperator(BaseOperator):
     :param compression: ``gzip``, or ``none``.
     :param part_bytes: size in bytes, uncompressed, at which the next part begins.
     :param compressed_part_bytes: size in bytes, compressed, at which the next part begins.
+
+    For the users of whom nothing is sent see
+    :class:`~airflow_am_provider.operators.suppressing.SuppressingOperator`.
     """
 
     template_fields: Sequence[str] = (
@@ -96,6 +100,7 @@ class StageDeliveryOperator(BaseOperator):
         "compression",
         "part_bytes",
         "compressed_part_bytes",
+        *SuppressingOperator.template_fields,
     )
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
@@ -164,6 +169,7 @@ class StageDeliveryOperator(BaseOperator):
             check_on_empty(self.on_empty)
             count, partition = self._partition(window)
             writer, options = self.line_writer(), self._options()
+            writer.suppression = self.suppression(hook)
             # What is allowed of all rows says nothing of a share of them.
             if partition is not None:
                 options = replace(options, max_set_aside=1.0, is_share=True)

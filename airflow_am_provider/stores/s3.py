@@ -195,6 +195,16 @@ class S3Folder:
                 raise
         return Stored(answer["ContentLength"], answer["Metadata"].get(_CHECKSUM))
 
+    def encryption(self, path: str) -> str | None:
+        """How S3 encrypts an object: ``AES256``, ``aws:kms``, or None when it does not say.
+
+        :raises ConfigurationError: when there is no such object, or the account may not look.
+        """
+        key = self._key(path)
+        with s3_errors("look for", self._url(key)):
+            answer = self.client.head_object(Bucket=self.bucket, Key=key)
+        return cast("str | None", answer.get("ServerSideEncryption"))
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """The objects whose path begins with ``prefix``, in order of their keys.
 

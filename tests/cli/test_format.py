@@ -344,3 +344,30 @@ def test_wrong_use_is_one_sentence_and_exit_2(folder, capsys, argv, sentence):
     assert printed.err.count("\n") == 1
     if sentence is not None:
         assert printed.err == f"{sentence}\n"
+
+
+def test_users_on_the_suppression_list_are_left_out(folder, capsys):
+    (folder / "optouts.csv").write_text("since,customer\n2026,ann\n")
+    manifest = formatted(
+        capsys,
+        *DATA,
+        "--traits-column",
+        "traits",
+        "--suppress",
+        "optouts.csv",
+        "--suppress-column",
+        "customer",
+        *ALL,
+    )
+    assert lines(manifest) == ["bob\td_sid=24"]
+    assert manifest["set_aside_by_reason"] == {"id_colon": 1, "suppressed": 1}
+
+
+def test_a_suppression_list_that_is_empty_or_not_named_is_an_error(folder, capsys):
+    (folder / "optouts.csv").write_text("customer\n")
+    data = [*DATA, "--traits-column", "traits"]
+    assert main([*data, "--suppress", "optouts.csv", *ALL]) == 1
+    assert "--suppress: no ID in it" in capsys.readouterr().err
+    assert main([*data, "--suppress-hashed", *ALL]) == 2
+    assert "--suppress: missing, so nobody would be left out" in capsys.readouterr().err
+    assert main([*data, "--suppress", "optouts.csv", "--suppress-allow-empty", *ALL]) == 0

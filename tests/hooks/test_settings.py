@@ -114,6 +114,61 @@ def test_every_field_of_the_form_is_a_setting() -> None:
             ),
         ),
         ({**S3, "bucket": 5}, "connection 'am': bucket: 5 is no text"),
+        (
+            {**S3, "staging_encryption": "AES256", "staging_kms_key_id": "alias/crm"},
+            (
+                "connection 'am': staging_kms_key_id: a key of KMS, but staging_encryption is "
+                "AES256; choose aws:kms, or leave it empty"
+            ),
+        ),
+        (
+            {**S3, "staging_kms_key_id": "alias/crm"},
+            (
+                "connection 'am': staging_kms_key_id: a key of KMS, but staging_encryption is "
+                "none; choose aws:kms, or leave it empty"
+            ),
+        ),
+        (
+            {**FTP, "staging_encryption": "aws:kms"},
+            (
+                "connection 'am': staging_encryption: aws:kms is done by S3, and the staging "
+                "location '/data/staging' is a directory; encrypt its disk, or stage in a bucket"
+            ),
+        ),
+        (
+            {**S3, "staging_encryption": "AES128"},
+            "connection 'am': staging_encryption: 'AES128' is none of none, AES256, aws:kms",
+        ),
+        (
+            {**S3, "suppression_sql": "opted_out"},
+            (
+                "connection 'am': suppression_conn_id: missing; name the connection that "
+                "suppression_sql runs on"
+            ),
+        ),
+        (
+            {
+                **S3,
+                "suppression_sql": "a",
+                "suppression_location": "/b",
+                "suppression_conn_id": "c",
+            },
+            "connection 'am': suppression_sql: a query, and a file as well; name one of them",
+        ),
+        (
+            {**S3, "suppression_hashed": "yes"},
+            (
+                "connection 'am': suppression: a list is described and none is named, so nobody "
+                "would be left out"
+            ),
+        ),
+        (
+            {**S3, "suppression_location": "opted_out.csv"},
+            (
+                "connection 'am': suppression_location: 'opted_out.csv' is neither "
+                "s3://bucket/prefix nor an absolute path"
+            ),
+        ),
     ],
 )
 def test_what_is_wrong_is_said_whole(extra: dict[str, object], message: str) -> None:

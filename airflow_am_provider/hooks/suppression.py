@@ -1,0 +1,142 @@
+"""Suppression lists: where they lie, and reading them.
+
+A connection may name one list, which holds for every delivery that goes through it; a task may
+name another one on top.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.hooks.connections import get_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    import pyarrow as pa
+
+    from airflow_am_provider.formatting.suppression import Suppression
+    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+
+log = logging.getLogger(__name__)
+
+# The name of a table or view, perhaps with its schema and database.
+_TABLE = re.compile(r"\w+(\.\w+){0,2}")
+_WHOLE_TABLE: Final = "SELECT * FROM :table"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuppressionSource:
+    """Where one list is.
+
+    :param place: the fields' common start, for messages.
+    :param sql: one SELECT, or the name of a table; None for a file.
+    :param source: URL of a CSV or Parquet file, or of a folder ending in ``/``; None for a query.
+    :param conn_id: the connection of the database, or for S3 where it is not that of staging.
+    :param column: the column of the IDs; may be left out where there is only one.
+    :param hashed: whether they are SHA-256 hashes of the IDs.
+    """
+
+    place: str
+    sql: str | None = None
+    source: str | None = None
+    conn_id: str | None = None
+    column: str | None = None
+    hashed: bool = False
+
+    @classmethod
+    def named(
+        cls,
+        place: str,
+        *,
+        sql: str | None,
+        source: str | None,
+        conn_id: str | None,
+        column: str | None,
+        hashed: bool,
+    ) -> SuppressionSource | None:
+        """The list that some fields name, or None when they name none.
+
+        :raises ConfigurationError: when they name two, or say of none what it is like.
+        """
+        for name, value in ((f"{place}_sql", sql), (f"{place}_source", source)):
+            # What a template gives for a variable that is not there.
+            if value is not None and value.strip() in {"", "None"}:
+                raise ConfigurationError(
+                    f"{name}: {value!r} names no list, so nobody would be left out; leave the "
+                    f"parameter away if that is meant"
+                )
+        if sql and source:
+            raise ConfigurationError(f"{place}_sql: a query, and a file as well; name one of them")
+        if sql and not conn_id:
+            raise ConfigurationError(
+                f"{place}_conn_id: missing; name the connection that {place}_sql runs on"
+            )
+        if sql or source:
+            return cls(
+                place=place,
+                sql=sql or None,
+                source=source or None,
+                conn_id=conn_id or None,
+                column=column or None,
+                hashed=hashed,
+            )
+        # Said for a list whose own parameter was misspelt or left empty: nobody would be on it.
+        if conn_id or column or hashed:
+            raise ConfigurationError(
+                f"{place}: a list is described and none is named, so nobody would be left out"
+            )
+        return None
+
+    def batches(self, hook: AudienceManagerHook) -> Generator[pa.RecordBatch]:
+        """Read the list."""
+        from airflow_am_provider.hooks.sources import read_sources
+        from airflow_am_provider.hooks.sql import read_sql
+
+        if self.source:
+            columns = None if self.column is None else [self.column]
+            return read_sources(hook, [self.source], columns, aws_conn_id=self.conn_id)
+        get_connection(self.conn_id or "", asked_by=self.place)
+        sql = self.sql or ""
+        if _TABLE.fullmatch(sql.strip()):
+            sql = _WHOLE_TABLE.replace(":table", sql.strip())
+        return read_sql(BaseHook.get_hook(self.conn_id or ""), sql, None)
+
+
+def read_suppression(
+    hook: AudienceManagerHook, sources: Iterable[SuppressionSource], *, allow_empty: bool = False
+) -> Suppression | None:
+    """Read all lists that hold for a delivery: the connection's, and those given here.
+
+    :param hook: the connection.
+    :param sources: further lists.
+    :param allow_empty: whether a list without any ID means that nobody is on it.
+    :return: the IDs; None when no list is named at all.
+    :raises ConfigurationError: when a list cannot be read.
+    :raises DataError: when one is empty, or its hashes are none.
+    """
+    from airflow_am_provider.formatting.suppression import Suppression
+
+    of_the_connection = hook.settings.suppression
+    named = [*sources] if of_the_connection is None else [of_the_connection, *sources]
+    if not named:
+        return None
+    suppression = Suppression()
+    for source in named:
+        with closing(source.batches(hook)) as batches:
+            count = suppression.add(
+                batches,
+                source.place,
+                column=source.column,
+                hashed=source.hashed,
+                allow_empty=allow_empty,
+            )
+        log.info("Suppression list of %s: %s IDs", source.place, f"{count:,}")
+    return suppression

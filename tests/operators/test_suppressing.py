@@ -1,0 +1,154 @@
+"""Suppression lists of tasks and connections, from real databases and files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_am_provider.operators.partitions import CombinePartitionsOperator
+from tests.operators.test_format import context, data_file, fill, text_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from demo.local.s3 import S3
+    from tests.connections import Connect
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def crm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sqlite3.Connection:
+    path = tmp_path / "crm.sqlite"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE customers (id text, uuid text, traits text, at text)")
+    connection.execute("CREATE TABLE opted_out (id text)")
+    monkeypatch.setenv("AIRFLOW_CONN_CRM", json.dumps({"conn_type": "sqlite", "host": str(path)}))
+    fill(connection, *((name, None, "1", None) for name in ("ann", "bob", "cid", "eve")))
+    with connection:
+        connection.execute("INSERT INTO opted_out VALUES ('bob')")
+    return connection
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> Path:
+    return tmp_path / "staging"
+
+
+@pytest.fixture
+def connected(staging: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make the default connection, with further fields."""
+
+    def make(**extra: str) -> None:
+        fields = {"environment": "beta", "partner_name": "acme", "staging_location": str(staging)}
+        document = {"conn_type": "audience_manager", "extra": {**fields, **extra}}
+        monkeypatch.setenv("AIRFLOW_CONN_AUDIENCE_MANAGER_DEFAULT", json.dumps(document))
+
+    make()
+    return make
+
+
+def users(staging: Path, manifest: dict[str, Any]) -> list[str]:
+    return [line.split("\t")[0] for line in text_of(staging, manifest).decode().splitlines()]
+
+
+@pytest.mark.parametrize("sql", ["SELECT id FROM opted_out", "opted_out"])
+def test_a_list_from_a_database(staging, crm, connected, sql) -> None:
+    manifest = data_file(suppress_sql=sql, suppress_conn_id="crm", max_set_aside=0).execute(
+        context()
+    )
+    assert users(staging, manifest) == ["ann", "cid", "eve"]
+    assert manifest["set_aside_by_reason"] == {"suppressed": 1}
+    assert (manifest["rows_read"], manifest["rows_written"]) == (4, 3)
+
+
+def test_a_folder_of_hashed_ids(staging, crm, connected, tmp_path) -> None:
+    folder = tmp_path / "optouts"
+    folder.mkdir()
+    hashes = [hashlib.sha256(name).hexdigest() for name in (b"ann", b"eve")]
+    (folder / "1.csv").write_text(f"hash\n{hashes[0]}\n")
+    pq.write_table(pa.table({"hash": hashes[1:], "since": [1]}), folder / "2.parquet")
+    manifest = data_file(
+        suppress_source=f"{folder}/", suppress_column="hash", suppress_hashed="True"
+    ).execute(context())
+    assert users(staging, manifest) == ["bob", "cid"]
+
+
+def test_the_list_of_the_connection_holds_for_a_task_that_names_none(
+    staging, crm, connected, tmp_path
+) -> None:
+    (tmp_path / "out.csv").write_text("id\ncid\n")
+    connected(suppression_location=str(tmp_path / "out.csv"))
+    assert users(staging, data_file().execute(context())) == ["ann", "bob", "eve"]
+    both = data_file(suppress_sql="opted_out", suppress_conn_id="crm").execute(context())
+    assert users(staging, both) == ["ann", "eve"]
+
+
+def test_partitions_leave_out_the_same_users(staging, crm, connected) -> None:
+    connected(suppression_sql="opted_out", suppression_conn_id="crm")
+    sql = "SELECT * FROM customers WHERE unicode(id) % %(partitions)s = %(partition)s"
+    sql = sql.replace("%(partitions)s", ":partitions").replace("%(partition)s", ":partition")
+    done = [
+        data_file(sql=sql, partitions=2, partition=number).execute(context()) for number in (0, 1)
+    ]
+    combine = CombinePartitionsOperator(task_id="combine", partitions=done)
+    manifest = combine.execute(context())
+    assert sorted(users(staging, manifest)) == ["ann", "cid", "eve"]
+    assert manifest["set_aside_by_reason"] == {"suppressed": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"suppress_sql": "SELECT id FROM opted_out WHERE id = 'x'", "suppress_conn_id": "crm"},
+            "suppress: no ID in it, and an empty list is taken for a broken one",
+        ),
+        ({"suppress_source": ""}, "suppress_source: '' names no list, so nobody would be left out"),
+        ({"suppress_source": "None"}, "suppress_source: 'None' names no list"),
+        ({"suppress_sql": "opted_out"}, "suppress_conn_id: missing; name the connection"),
+        ({"suppress_column": "id"}, "suppress: a list is described and none is named"),
+        ({"suppress_source": "/nowhere/out.csv"}, "cannot read '/nowhere/out.csv'"),
+        (
+            {
+                "suppress_sql": "opted_out",
+                "suppress_conn_id": "crm",
+                "suppress_column": "user",
+            },
+            "column 'user': the source has no such column, only 'id'",
+        ),
+    ],
+)
+def test_a_list_that_is_empty_or_not_there_fails_the_task(
+    staging, crm, connected, arguments, message
+) -> None:
+    with pytest.raises(AirflowFailException, match=f"^{message}"):
+        data_file(**arguments).execute(context())
+    assert not list(staging.rglob("*.gz"))
+
+
+def test_an_empty_list_can_be_meant(staging, crm, connected) -> None:
+    manifest = data_file(
+        suppress_sql="SELECT id FROM opted_out WHERE id = 'x'",
+        suppress_conn_id="crm",
+        suppress_allow_empty=True,
+    ).execute(context())
+    assert manifest["rows_written"] == 4
+
+
+def test_a_list_in_a_bucket(
+    s3: S3, bucket: str, staging: Path, crm: Any, connected: Any, connect: Connect
+) -> None:
+    s3.client().put_object(Bucket=bucket, Key="optouts/a.csv", Body=b"id\nann\n")
+    connected(
+        suppression_location=f"s3://{bucket}/optouts/",
+        suppression_conn_id=connect(s3.airflow_connection()),
+    )
+    assert users(staging, data_file().execute(context())) == ["bob", "cid", "eve"]
