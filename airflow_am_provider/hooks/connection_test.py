@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import closing
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
+from airflow_am_provider.formatting.suppression import Suppression
 from airflow_am_provider.hooks.mailbox import Mailbox
+from airflow_am_provider.stores import S3Folder
 from airflow_am_provider.stores.s3_errors import error_code, s3_errors
 
 if TYPE_CHECKING:
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.hooks.mailbox import ReceiptFolder
+    from airflow_am_provider.hooks.suppression import SuppressionSource
     from airflow_am_provider.stores import Folder
 
 
@@ -39,7 +44,10 @@ def prove_parts(hook: AudienceManagerHook) -> tuple[bool, str]:
 
 def _checks(hook: AudienceManagerHook) -> Iterator[tuple[str, Callable[[], str]]]:
     settings = hook.settings
-    yield "Staging", lambda: _staging(hook.staging())
+    yield "Staging", lambda: _staging(hook.staging(), settings.staging_encryption)
+    suppression = settings.suppression
+    if suppression is not None:
+        yield "Suppression", lambda: _suppression(hook, suppression)
     if settings.transport == "s3":
         yield "Destination", lambda: _bucket(hook)
     else:
@@ -51,13 +59,30 @@ def _checks(hook: AudienceManagerHook) -> Iterator[tuple[str, Callable[[], str]]
         yield "Receipts", lambda source=source: _receipts(source)  # type: ignore[misc]
 
 
-def _staging(folder: Folder) -> str:
+def _staging(folder: Folder, encryption: str) -> str:
     path, content = f"connection-test/{secrets.token_hex(8)}", b"probe"
     folder.write_bytes(path, content)
     if folder.read_bytes(path) != content:
         raise ConfigurationError(f"{folder.url} gives back something else than was written")
+    found = folder.encryption(path) if isinstance(folder, S3Folder) else None
     folder.delete(path)
-    return f"{folder.url} can be written, read and deleted from"
+    if encryption not in {"none", found}:
+        raise ConfigurationError(
+            f"{folder.url}: asked to encrypt with {encryption}, S3 says that it did so with "
+            f"{found or 'nothing'}"
+        )
+    encrypted = f", and encrypts with {found}" if found else ""
+    return f"{folder.url} can be written, read and deleted from{encrypted}"
+
+
+def _suppression(hook: AudienceManagerHook, source: SuppressionSource) -> str:
+    """Read the beginning of a list, which may have millions of IDs."""
+    with closing(source.batches(hook)) as batches:
+        suppression = Suppression()
+        suppression.add(
+            islice(batches, 1), source.place, column=source.column, hashed=source.hashed
+        )
+    return "the list can be read, and holds for every delivery through this connection"
 
 
 def _bucket(hook: AudienceManagerHook) -> str:

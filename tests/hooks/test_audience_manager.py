@@ -46,6 +46,82 @@ def test_a_connection_of_which_everything_holds(
     assert hook.destination_name == f"custom/s3://{bucket}/acme"
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"staging_encryption": "AES256"}, ("AES256", None)),
+        (
+            {"staging_encryption": "aws:kms", "staging_kms_key_id": "alias/staging"},
+            ("aws:kms", "alias/staging"),
+        ),
+        ({"staging_encryption": "aws:kms"}, ("aws:kms", None)),
+        ({}, (None, None)),
+    ],
+)
+def test_everything_written_to_staging_is_encrypted_as_the_connection_asks(
+    s3: S3,
+    bucket: str,
+    connect: Connect,
+    audience_manager: Connect,
+    fields: dict[str, str],
+    expected: tuple[str | None, str | None],
+) -> None:
+    hook = AudienceManagerHook(
+        audience_manager(
+            environment="custom",
+            bucket=bucket,
+            partner_name="acme",
+            aws_conn_id=connect(s3.airflow_connection()),
+            staging_location=f"s3://{bucket}/staging",
+            **fields,
+        )
+    )
+    staging = hook.staging()
+    with staging.open_write("small") as file:
+        file.write(b"small")
+    with staging.open_write("in-pieces") as file:
+        file.write(bytes(17 << 20))
+    staging.write_bytes("bytes", b"bytes")
+    assert staging.create("created", b"created")
+    client = s3.client()
+    heads = {
+        name: client.head_object(Bucket=bucket, Key=f"staging/{name}")
+        for name in ("small", "in-pieces", "bytes", "created")
+    }
+    assert heads["in-pieces"]["ETag"].endswith('-2"')  # it went as two pieces
+    for name, head in heads.items():
+        found = head.get("ServerSideEncryption"), head.get("SSEKMSKeyId")
+        assert found == expected, name
+    holds, message = hook.test_connection()
+    assert holds
+    said = f", and encrypts with {expected[0]}. " if expected[0] else "deleted from. "
+    assert said in message
+
+
+def test_the_suppression_list_is_proved_too(
+    s3: S3, bucket: str, connect: Connect, audience_manager: Connect, tmp_path: Path
+) -> None:
+    optouts = tmp_path / "optouts.csv"
+    hook = AudienceManagerHook(
+        audience_manager(
+            environment="custom",
+            bucket=bucket,
+            partner_name="acme",
+            aws_conn_id=connect(s3.airflow_connection()),
+            staging_location=str(tmp_path),
+            suppression_location=str(optouts),
+        )
+    )
+    holds, message = hook.test_connection()
+    assert not holds
+    assert f"Suppression: cannot read '{optouts}'" in message
+    optouts.write_text("id\nplanted-id\n")
+    holds, message = hook.test_connection()
+    assert holds
+    assert "Suppression: the list can be read" in message
+    assert "planted-id" not in message
+
+
 def test_an_ftp_connection(
     ftp_server: FtpServer, tmp_path: Path, connect: Connect, audience_manager: Connect
 ) -> None:
