@@ -32,6 +32,7 @@ from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.operators.staging import StageDeliveryOperator
 from airflow_am_provider.operators.suppressing import SuppressingOperator
+from airflow_am_provider.operators.suppression import SuppressionRemovalOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sandbox import command
 from airflow_am_provider.sandbox.behaviour import Behaviour
@@ -69,6 +70,7 @@ DEFAULTS_ELSEWHERE = {"deferrable": "[operators] default_deferrable"}
         ("## IdSyncExtractOperator", IdSyncExtractOperator),
         ("## Suppression lists", SuppressingOperator),
         ("## GuardOperator", GuardOperator),
+        ("## SuppressionRemovalOperator", SuppressionRemovalOperator),
         ("## UploadOperator", UploadOperator),
         ("## DeliveryReceiptSensor", DeliveryReceiptSensor),
         ("## ReplayNewerSensor", ReplayNewerSensor),

@@ -14,6 +14,7 @@ from airflow_am_provider.audience_manager.names import Encoding
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from airflow_am_provider.formatting.manifest import Part
     from airflow_am_provider.formatting.parts import WrittenPart
     from airflow_am_provider.formatting.storage import Storage
 
@@ -21,7 +22,7 @@ _READ_BYTES: Final = 4 << 20
 
 
 def read_lines(
-    storage: Storage, parts: Iterable[WrittenPart], encoding: Encoding
+    storage: Storage, parts: Iterable[WrittenPart | Part], encoding: Encoding | None
 ) -> Iterator[pa.Array]:
     """The lines of parts in batches, as ``binary`` arrays, each line with its newline.
 

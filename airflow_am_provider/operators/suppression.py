@@ -1,0 +1,128 @@
+"""Takes back what was sent of users who have opted out since."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.identifiers import id_kind
+from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
+from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.links import StagingLink
+from airflow_am_provider.operators.staging import told
+from airflow_am_provider.operators.suppressing import SuppressingOperator
+from airflow_am_provider.operators.values import optional_whole_number, whole_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_am_provider.formatting.manifest import Manifest
+    from airflow_am_provider.formatting.suppression import Suppression
+    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+
+
+class SuppressionRemovalOperator(SuppressingOperator):
+    """Find which users on the suppression list were sent, and stage the removal of their traits.
+
+    Deliveries of the target that lie in staging say which traits were given and taken away. A user
+    on the list who has some left gets a line of ``d_unsid`` in a ``.sync`` file
+    (inbound-file-contents.md). Users whose traits were removed already are not sent again. Signals
+    and ID syncs cannot be taken back by a file.
+
+    What was cleaned from staging is not found: run this more often than the retention of
+    :class:`~airflow_am_provider.operators.cleaning.CleanStagingOperator` is long.
+
+    :param dpid: the data source of the user IDs. (templated)
+    :param target_dpid: the data source of the traits, when it is not ``dpid``. (templated)
+    :param id_kind: the kind of ID; follows from ``dpid``. (templated)
+    :param audience_manager_conn_id: the Audience Manager connection. (templated)
+
+    For the list see :class:`~airflow_am_provider.operators.suppressing.SuppressingOperator`; that
+    of the connection holds here, too.
+
+    :return: the manifest as plain JSON, for
+        :class:`~airflow_am_provider.operators.upload.UploadOperator`.
+    :raises AirflowSkipException: when nothing is to be removed.
+    :raises AirflowFailException: for wrong parameters, and for a list that is empty or cannot be
+        read.
+
+    .. code-block:: python
+
+        remove = SuppressionRemovalOperator(task_id="remove", dpid=478)
+        upload = UploadOperator(task_id="upload", manifest=remove.output)
+    """
+
+    template_fields: Sequence[str] = (
+        *SuppressingOperator.template_fields,
+        "dpid",
+        "target_dpid",
+        "id_kind",
+        "audience_manager_conn_id",
+    )
+    operator_extra_links = (StagingLink(),)
+    ui_color = "#f7e0d4"
+
+    def __init__(
+        self,
+        *,
+        dpid: int | str,
+        target_dpid: int | str | None = None,
+        id_kind: str | None = None,
+        audience_manager_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dpid = dpid
+        self.target_dpid = target_dpid
+        self.id_kind = id_kind
+        self.audience_manager_conn_id = audience_manager_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Stage the removals."""
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+
+        with airflow_errors():
+            hook = AudienceManagerHook(self.audience_manager_conn_id)
+            suppression = self.suppression(hook)
+            if suppression is None:
+                raise ConfigurationError(
+                    "suppress_sql, suppress_source: no suppression list is named, here or in the "
+                    "connection"
+                )
+            run = f"{context['dag_run'].dag_id}/{context['run_id']}"
+            return told(self.log.info, self._staged(hook, suppression, run), "skip")
+
+    def _staged(self, hook: AudienceManagerHook, suppression: Suppression, run: str) -> Manifest:
+        from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+        from airflow_am_provider.formatting.delivery import Scope, stage_delivery
+        from airflow_am_provider.formatting.pipeline import FormatOptions
+        from airflow_am_provider.formatting.removals import ID_COLUMN, TRAITS_COLUMN, removals
+        from airflow_am_provider.stores.sendings import data_sendings, still_there
+
+        dpid = whole_number("dpid", self.dpid)
+        target_dpid = optional_whole_number("target_dpid", self.target_dpid)
+        writer = DataLineWriter(
+            DataFileSpec(
+                dpid=dpid,
+                target_dpid=target_dpid,
+                id_column=ID_COLUMN,
+                id_kind=id_kind(self.id_kind) if self.id_kind else None,
+                removed_traits_columns=(TRAITS_COLUMN,),
+            )
+        )
+        staging = hook.staging()
+        sent = data_sendings(
+            staging, destination=hook.destination_name, dpid=dpid, target_dpid=target_dpid
+        )
+        return stage_delivery(
+            removals(staging, still_there(staging, sent), suppression),
+            writer,
+            staging,
+            # An ID that went through once is not held up by a rule that came later.
+            FormatOptions(max_set_aside=1.0),
+            scope=Scope(destination=hook.destination_name, run=run),
+            now=datetime.now(UTC),
+        )
