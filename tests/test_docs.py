@@ -26,6 +26,7 @@ from airflow_am_provider.cli.arguments import WrongUse, parse
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.hooks.receipts import AcknowledgedBy
 from airflow_am_provider.hooks.settings import CONNECTION_FIELDS, ConnectionSettings
+from airflow_am_provider.operators.cleaning import CleanStagingOperator
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
@@ -71,6 +72,7 @@ DEFAULTS_ELSEWHERE = {"deferrable": "[operators] default_deferrable"}
         ("## Suppression lists", SuppressingOperator),
         ("## GuardOperator", GuardOperator),
         ("## SuppressionRemovalOperator", SuppressionRemovalOperator),
+        ("## CleanStagingOperator", CleanStagingOperator),
         ("## UploadOperator", UploadOperator),
         ("## DeliveryReceiptSensor", DeliveryReceiptSensor),
         ("## ReplayNewerSensor", ReplayNewerSensor),

@@ -29,6 +29,19 @@ class Entry(NamedTuple):
         return f"{self.path}:{self.size}:{self.modified.isoformat()}"
 
 
+class Unfinished(NamedTuple):
+    """A write that broke off, as when its process was killed.
+
+    :param place: where its bytes lie, in the words of the folder.
+    :param key: what more the folder needs to find it.
+    :param size: bytes, as far as the folder knows.
+    """
+
+    place: str
+    key: str
+    size: int
+
+
 class Folder(Storage, Protocol):
     """A folder that can be looked into as well."""
 
@@ -38,4 +51,12 @@ class Folder(Storage, Protocol):
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """The files whose path begins with ``prefix``; names that are not safe are left out."""
+        ...
+
+    def unfinished(self, before: datetime) -> Iterator[Unfinished]:
+        """Writes that were begun before a time, and neither ended nor taken back."""
+        ...
+
+    def discard_unfinished(self, write: Unfinished) -> None:
+        """Delete what such a write has left; that there is none is no error."""
         ...

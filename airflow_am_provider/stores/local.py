@@ -18,7 +18,7 @@ from airflow_am_provider.audience_manager.errors import (
     TransientError,
 )
 from airflow_am_provider.audience_manager.names import printable
-from airflow_am_provider.stores.entry import Entry
+from airflow_am_provider.stores.entry import Entry, Unfinished
 from airflow_am_provider.stores.paths import checked_path, is_safe_path
 
 if TYPE_CHECKING:
@@ -175,6 +175,23 @@ class LocalFolder:
                             continue
                         modified = datetime.fromtimestamp(status.st_mtime, UTC)
                         yield Entry(path, status.st_size, modified)
+
+    def unfinished(self, before: datetime) -> Iterator[Unfinished]:
+        """Writes that were begun before a time and broke off, as when a worker was killed."""
+        with _os_errors("list", self.root):
+            for directory, _, files in os.walk(self.root, onerror=_raise_unless_missing):
+                for name in files:
+                    if not name.endswith(_UNFINISHED):
+                        continue
+                    with suppress(FileNotFoundError):  # finished meanwhile
+                        status = Path(directory, name).lstat()
+                        if datetime.fromtimestamp(status.st_mtime, UTC) < before:
+                            yield Unfinished(str(Path(directory, name)), "", status.st_size)
+
+    def discard_unfinished(self, write: Unfinished) -> None:
+        """Delete what such a write has left."""
+        with _os_errors("delete", Path(write.place)):
+            Path(write.place).unlink(missing_ok=True)
 
     def _target(self, path: str) -> Path:
         target = self.root / checked_path(path)

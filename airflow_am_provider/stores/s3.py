@@ -15,7 +15,7 @@ from airflow_am_provider.audience_manager.errors import (
     TransientError,
 )
 from airflow_am_provider.audience_manager.names import printable
-from airflow_am_provider.stores.entry import Entry
+from airflow_am_provider.stores.entry import Entry, Unfinished
 from airflow_am_provider.stores.paths import checked_path, is_safe_path
 from airflow_am_provider.stores.s3_errors import NO_SUCH_REQUEST, error_code, s3_errors
 from airflow_am_provider.stores.s3_pipe import Pipe, ReadEnd
@@ -23,6 +23,7 @@ from airflow_am_provider.stores.s3_read import BLOCK_BYTES, RangeReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
 _logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ _logger = logging.getLogger(__name__)
 _PIECE_BYTES: Final = 16 << 20
 _PIECES_AT_ONCE: Final = 3
 _MISSING: Final = frozenset({"NoSuchKey", "404"})
+_FORBIDDEN: Final = frozenset({"AccessDenied", "403"})
 
 
 # Where an object's own checksum stands: its metadata, which comes with a HEAD.
@@ -200,7 +202,7 @@ class S3Folder:
 
         :raises ConfigurationError: when there is no such object, or the account may not look.
         """
-        key = self._key(path)
+        key = self.key(path)
         with s3_errors("look for", self._url(key)):
             answer = self.client.head_object(Bucket=self.bucket, Key=key)
         return cast("str | None", answer.get("ServerSideEncryption"))
@@ -225,6 +227,43 @@ class S3Folder:
                         _logger.warning("Left out of %s: %r", url, printable(path))
                         continue
                     yield Entry(path, item["Size"], item["LastModified"].astimezone(UTC))
+
+    def unfinished(self, before: datetime) -> Iterator[Unfinished]:
+        """Multipart uploads that were begun before a time; none where they may not be listed."""
+        from botocore.exceptions import ClientError
+
+        prefix = f"{self.prefix}/" if self.prefix else ""
+        with s3_errors("list", self.url):
+            pages = self.client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.bucket, Prefix=prefix
+            )
+            try:
+                for page in pages:
+                    for upload in page.get("Uploads", ()):
+                        # Not every server like S3 goes by the prefix.
+                        if upload["Key"].startswith(prefix) and upload["Initiated"] < before:
+                            yield Unfinished(upload["Key"], upload["UploadId"], 0)
+            except ClientError as error:
+                if error_code(error.response) not in _FORBIDDEN | NO_SUCH_REQUEST:
+                    raise
+                _logger.warning(
+                    "%s: uploads that broke off cannot be listed (s3:ListBucketMultipartUploads); "
+                    "a lifecycle rule of the bucket can end them",
+                    self.url,
+                )
+
+    def discard_unfinished(self, write: Unfinished) -> None:
+        """Abort such an upload, so that its pieces are deleted."""
+        from botocore.exceptions import ClientError
+
+        with s3_errors("delete", self._url(write.place)):
+            try:
+                self.client.abort_multipart_upload(
+                    Bucket=self.bucket, Key=write.place, UploadId=write.key
+                )
+            except ClientError as error:
+                if error_code(error.response) != "NoSuchUpload":
+                    raise
 
     def key(self, path: str) -> str:
         """The key of an object in the bucket."""

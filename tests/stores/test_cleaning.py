@@ -1,0 +1,174 @@
+"""What cleaning deletes from staging, and what it never touches."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.stores import LocalFolder, S3Folder
+from airflow_am_provider.stores.cleaning import clean, retention_of
+from airflow_am_provider.stores.sent_book import SentBook
+from tests.deliveries import stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_am_provider.formatting.manifest import Manifest
+    from airflow_am_provider.stores import Folder
+    from demo.local.s3 import S3
+
+MONTH = timedelta(days=30)
+NAMES = ("ftp_dpm_478_1366545717.sync.1.gz", "ftp_dpm_478_1366545717.sync.2.gz")
+
+
+@pytest.fixture(params=["local", "s3"])
+def staging(request: pytest.FixtureRequest, tmp_path: Path, s3: S3, bucket: str) -> Folder:
+    if request.param == "local":
+        return LocalFolder(tmp_path)
+    return S3Folder(s3.client(), bucket, "staging")
+
+
+@pytest.fixture
+def bucket(s3: S3) -> str:
+    name = f"clean-{uuid4().hex[:12]}"
+    s3.create_bucket(name)
+    return name
+
+
+def send(
+    staging: Folder, manifest: Manifest, *, acknowledged: bool | None, sending: int = 1
+) -> None:
+    book = SentBook(staging, manifest, "s3://bucket/acme", lambda: datetime.now(UTC), sending)
+    for part in manifest.parts:
+        book.uploaded(part, f"s3://bucket/acme/{part.file_name}", is_sent=True)
+    book.complete()
+    if acknowledged is not None:
+        report = json.dumps({"acknowledged": acknowledged}).encode()
+        staging.write_bytes(f"{manifest.location}/reconciliation.json", report)
+
+
+def paths(staging: Folder) -> set[str]:
+    return {entry.path for entry in staging.list()}
+
+
+def later(days: int) -> datetime:
+    return datetime.now(UTC) + timedelta(days=days)
+
+
+def test_parts_go_when_they_were_acknowledged_long_enough_ago_and_the_records_stay(
+    staging: Folder,
+) -> None:
+    manifest = stage(staging)
+    send(staging, manifest, acknowledged=True)
+    before = paths(staging)
+    size = sum(part.compressed_bytes for part in manifest.parts)
+    assert clean(staging, MONTH, now=later(29)).files == 0
+    would = clean(staging, MONTH, now=later(31), dry_run=True)
+    assert paths(staging) == before
+    cleaned = clean(staging, MONTH, now=later(31))
+    assert (cleaned.deliveries, cleaned.files, cleaned.bytes) == (1, 2, size)
+    assert (would.deliveries, would.files, would.bytes) == (1, 2, size)
+    assert paths(staging) == before - {part.path for part in manifest.parts}
+    assert {"manifest.json", "sending.json", "sent.json", "reconciliation.json"} <= {
+        path.rpartition("/")[2] for path in paths(staging)
+    }
+    assert clean(staging, MONTH, now=later(31)).files == 0
+
+
+@pytest.mark.parametrize("acknowledged", [None, False])
+def test_what_is_not_acknowledged_is_never_touched(
+    staging: Folder, acknowledged: bool | None
+) -> None:
+    manifest = stage(staging)
+    send(staging, manifest, acknowledged=acknowledged)
+    stage(staging, {"ftp_dpm_478_1366545718.sync.gz": b"x"}, delivery_id="b" * 20)  # not sent
+    before = paths(staging)
+    cleaned = clean(staging, MONTH, now=later(1000))
+    assert (cleaned.files, cleaned.unacknowledged) == (0, 2)
+    assert paths(staging) == before
+
+
+def test_what_is_being_sent_again_stays(staging: Folder) -> None:
+    manifest = stage(staging)
+    send(staging, manifest, acknowledged=True)
+    now = later(31)
+    SentBook(staging, manifest, "s3://bucket/acme", lambda: now, 2)
+    path = f"{manifest.location}/sending-2.json"
+    if isinstance(staging, LocalFolder):
+        os.utime(staging.root / path, (now.timestamp(), now.timestamp()))
+        assert clean(staging, MONTH, now=now).files == 0
+    # A sending that was given up as long ago as that holds nothing back.
+    assert clean(staging, MONTH, now=later(62)).files == 2
+
+
+def test_files_that_another_delivery_needs_stay(staging: Folder) -> None:
+    manifest = stage(staging)
+    send(staging, manifest, acknowledged=True)
+    other = {
+        **manifest.to_json(),
+        "delivery_id": "c" * 20,
+        "location": f"deliveries/data/{'c' * 20}",
+    }
+    other["parts"] = other["parts"][:1]
+    staging.write_bytes(f"{other['location']}/manifest.json", json.dumps(other).encode())
+    cleaned = clean(staging, MONTH, now=later(31))
+    assert cleaned.files == 1
+    assert staging.exists(manifest.parts[0].path)
+    assert not staging.exists(manifest.parts[1].path)
+
+
+def test_attempts_that_became_no_delivery_go_when_they_are_old(staging: Folder) -> None:
+    folder = "deliveries/id_sync/attempts/2026-11-01-0123456789ab"
+    staging.write_bytes(f"{folder}/parts/00001.gz", b"part")
+    staging.write_bytes(f"{folder}/rejects.csv", b"rejects")
+    staging.write_bytes(f"{folder}/manifest.json", b"{}")  # of a run with nothing to send
+    staging.write_bytes("names/ftp_dpm_478_1366545717.sync", b"id")
+    assert clean(staging, MONTH, now=later(29)).files == 0
+    cleaned = clean(staging, MONTH, now=later(31))
+    assert (cleaned.attempts, cleaned.files, cleaned.deliveries) == (1, 2, 0)
+    assert paths(staging) == {f"{folder}/manifest.json", "names/ftp_dpm_478_1366545717.sync"}
+
+
+def test_writes_that_broke_off_go_when_they_are_old(staging: Folder, s3: S3, bucket: str) -> None:
+    if isinstance(staging, LocalFolder):
+        left = staging.root / "deliveries" / ".0123456789abcdef.unfinished"
+        left.parent.mkdir()
+        left.write_bytes(b"half a part")
+    else:
+        s3.client().create_multipart_upload(Bucket=bucket, Key="staging/deliveries/a")
+        s3.client().create_multipart_upload(Bucket=bucket, Key="elsewhere/a")
+    if isinstance(staging, LocalFolder):  # to moto, each of them was begun in 2010
+        assert clean(staging, MONTH, now=later(29)).files == 0
+    assert clean(staging, MONTH, now=later(31)).files == 1
+    assert clean(staging, MONTH, now=later(31)).files == 0
+    if isinstance(staging, S3Folder):
+        left_over = s3.client().list_multipart_uploads(Bucket=bucket)["Uploads"]
+        assert [upload["Key"] for upload in left_over] == ["elsewhere/a"]
+
+
+def test_a_manifest_that_cannot_be_read_stops_it(staging: Folder) -> None:
+    send(staging, stage(staging), acknowledged=True)
+    staging.write_bytes(f"deliveries/data/{'d' * 20}/manifest.json", b"{")
+    before = paths(staging)
+    with pytest.raises(DataError, match="nothing was deleted"):
+        clean(staging, MONTH, now=later(31))
+    assert paths(staging) == before
+
+
+@pytest.mark.parametrize(
+    "value", ["P1M", "a week", "PT5H", "-3", "P0D", timedelta(hours=5), "", None]
+)
+def test_a_retention_that_is_none(value: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"^retention: "):
+        retention_of("retention", value)
+
+
+@pytest.mark.parametrize("value", ["P14D", "P2W", "14", 14, timedelta(days=14)])
+def test_a_retention(value: object) -> None:
+    assert retention_of("retention", value) == timedelta(days=14)
