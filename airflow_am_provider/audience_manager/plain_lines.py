@@ -35,9 +35,9 @@ from airflow_am_provider.audience_manager.names import (
 )
 
 # No control character; no colon and percent sign (encoded colons, escapes); no at sign
-# (e-mail addresses). Neither a plus sign (phone numbers) nor space at the start, nor
-# anything beyond ASCII there: byte order marks and the odd white space.
-_OPAQUE_ID: Final = r"[^\x00-\x20\x7f-\xff+:%@][^\x00-\x1f\x7f:%@]*+"
+# (e-mail addresses), and no plus sign that a phone number may begin with. No space at the
+# start, nor anything beyond ASCII there: byte order marks and the odd white space.
+_OPAQUE_ID: Final = r"(?![^\t\n]*\+[1-9( ])[^\x00-\x20\x7f-\xff:%@][^\x00-\x1f\x7f:%@]*+"
 _RESERVED: Final = "|".join(RESERVED_KEYS)
 _KEY: Final = rf"(?!(?:{_RESERVED})\")[^\x00-\x1f\x7f\",=-][^\x00-\x1f\x7f\",=]*+"
 _VALUE: Final = r"[^\x00-\x1f\x7f\",+%@]*+"

@@ -40,6 +40,8 @@ _GUID_DASHES = (8, 13, 18, 23)
 LOWER_HEX: Final = b"0123456789abcdef"
 _UPPER_HEX: Final = b"0123456789ABCDEF"
 _DIGITS: Final = b"0123456789"
+_BEHIND_PLUS: Final = np.zeros(256, bool)
+_BEHIND_PLUS[np.frombuffer(b"123456789( ", np.uint8)] = True
 _BYTE_ORDER_MARK_START: Final = BYTE_ORDER_MARK.encode()[0]
 _ALPHANUMERIC: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -116,16 +118,15 @@ def _doubtful_text(view: ByteView, forbidden: bytes) -> Marks:
     # An e-mail address has an "@", or "%40" where it was URL-encoded on its way.
     for byte in b"\x7f@%" + forbidden:
         hits |= data == byte
+    # A phone number has a plus sign before its first digit; IDs in Base64 have many others.
+    plus = np.flatnonzero(data[:-1] == ord("+"))
+    hits[plus[_BEHIND_PLUS[data[plus + 1]]]] = True
     doubtful = view.rows_where(hits)
-    # A phone number starts with a plus sign, perhaps behind white space.
     first = view.first_bytes()
-    doubtful |= (first == ord("+")) | (first == ord(" "))
     high = data >= 0x80
     if high.any():
-        # White space beyond ASCII may stand before the plus sign, and a byte order mark before
-        # anything. In most of the world's languages nearly all values start beyond ASCII.
+        # In most of the world's languages nearly all values start beyond ASCII.
         doubtful |= first == _BYTE_ORDER_MARK_START
-        doubtful |= view.rows_where(data == ord("+")) & (first >= 0x80)
         if not _is_utf8(view, first):
             doubtful |= view.rows_where(high)
     return doubtful

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 
 EMAILS = (b"jane@example.com", b" JohnDoe@example.com ", "jürgen@exämple.de".encode())
-PHONES = (b"+442079460958", b" +1 (212) 555-0100", b"+4930/123 45 67")
+PHONES = (b"+442079460958", b" +1 (212) 555-0100", b"tel:+4930/123 45 67")
 
 
 class Family:

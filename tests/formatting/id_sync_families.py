@@ -161,7 +161,7 @@ class HashedEmails(IdSync):
         found = [naive.checked_hashed_email(raw) for raw in (text, *(values or ())) if raw]
         if email:
             address = naive.decoded(email)
-            if not naive.email(address) or "@" not in address:
+            if not naive.is_address(address) or "@" not in address:
                 raise naive.Aside(Rule.EMAIL_FORM)
             digest = hashlib.sha256(address.strip().lower().encode()).hexdigest()
             found.append(digest.encode())

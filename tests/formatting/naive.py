@@ -7,6 +7,7 @@ agree on whether there is one.
 
 from __future__ import annotations
 
+import re
 import string
 from collections import Counter
 from dataclasses import dataclass, field
@@ -23,6 +24,12 @@ LOWER = set("0123456789abcdef")
 UPPER = set("0123456789ABCDEF")
 CONTROLS = {chr(code) for code in range(32)} | {"\x7f"}
 DIGITS = set("0123456789")
+HEX = LOWER | UPPER
+ALPHANUMERIC = set(string.ascii_letters + string.digits)
+SEPARATORS = set(" ()./-\u00a0\u2009\u202f\u2010\u2011\u2012\u2013")
+AMOUNT = re.compile(r"\+\d{1,3}([ .,']\d{3})*[.,]\d\d?(?![ .,()/-]*\d)", re.ASCII)
+PLACE = re.compile(r"\+\d{1,3}\.\d+[+-]\d{1,3}\.\d", re.ASCII)
+EXTENSION = re.compile(r"[ ;,]?(x|ext\.?=?) ?\d{1,6}", re.ASCII)
 
 
 class Aside(Exception):
@@ -128,11 +135,8 @@ def checked_linked_id(raw: bytes | None, kind: IdKind) -> bytes:
     return good
 
 
-def personal(text: str) -> bool:
-    return email(text) or phone(text)
-
-
-def email(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether all of a text is an e-mail address, as those that are to be hashed."""
     text = text.strip()
     sign = "@" if "@" in text else "%40"
     local, found, domain = text.rpartition(sign)
@@ -149,19 +153,123 @@ def email(text: str) -> bool:
     )
 
 
-def phone(text: str) -> bool:
-    text = text.strip()
-    if text[:1] != "+" or text[1:2] not in set("123456789"):
+def personal(text: str) -> bool:
+    text = unescaped(unescaped(text))
+    return any(
+        email(text, place) for place, character in enumerate(text) if character == "@"
+    ) or any(phone(text, place) for place, character in enumerate(text) if character == "+")
+
+
+def unescaped(text: str) -> str:
+    """Each run of percent escapes as the text that it stands for."""
+    result, place = "", 0
+    while place < len(text):
+        run = b""
+        while text[place : place + 1] == "%" and set(text[place + 1 : place + 3]) <= HEX:
+            if len(text) < place + 3:
+                break
+            run += bytes([int(text[place + 1 : place + 3], 16)])
+            place += 3
+        if run:
+            result += run.decode("utf-8", "replace")
+        else:
+            result += text[place]
+            place += 1
+    return result
+
+
+def email(text: str, at: int) -> bool:
+    """Whether the at sign is that of an address."""
+    start = at
+    if text[at - 1 : at] == '"' and '"' in text[: at - 1]:
+        start = text.rindex('"', 0, at - 1)
+        local = text[start + 1 : at - 1]
+    else:
+        while start and in_name(text[start - 1], "!#$&'*=?^_`{|}~+.-"):
+            start -= 1
+        local = text[start:at]
+    if text[start - 1 : start] == "@" or not any(in_name(c, "") for c in local):
         return False
-    digits = gap = 0
-    for letter in text[2:]:
-        if letter in DIGITS:
-            digits, gap = digits + 1, 0
-        elif letter in " ()./-" and gap < 2:
+    end = at + 1
+    while end < len(text) and in_name(text[end], "._-"):
+        end += 1
+    labels = text[at + 1 : end].split(".")
+    for place in reversed(range(1, len(labels))):
+        if not all(0 < len(label) <= 63 and label[0] != "-" for label in labels[:place]):
+            continue
+        top, behind = labels[place], labels[place + 1 : place + 2]
+        if behind and behind[0] and behind[0][0] in ALPHANUMERIC:
+            continue
+        letters = 2 <= len(top) <= 63 and not set(top) & (DIGITS | set("_-"))
+        if letters or (top.startswith("xn--") and top != "xn--" and is_ascii_name(top)):
+            return right_domain(labels[:place], top.lower())
+    return False
+
+
+def in_name(character: str, more: str) -> bool:
+    return character in ALPHANUMERIC or character >= "\u00a1" or character in more
+
+
+def is_ascii_name(text: str) -> bool:
+    return all(character in ALPHANUMERIC or character == "-" for character in text)
+
+
+def right_domain(labels: list[str], top: str) -> bool:
+    numbers = all(set(label.removesuffix("x")) <= DIGITS for label in labels)
+    if numbers:
+        return top in {"com", "net", "org", "de", "jp", "cn", "uk", "ro"}
+    return top not in {"png", "jpg", "webp", "svg"}
+
+
+def phone(text: str, plus: int) -> bool:
+    """Whether the plus sign is that of a phone number."""
+    if text[plus - 1 : plus] and text[plus - 1] in ALPHANUMERIC | set("_/+"):
+        return False
+    place = plus + 1
+    while text[place : place + 1] and text[place] in " (" and place < plus + 3:
+        place += 1
+    ends: list[int] = []
+    digits = ""
+    gap = 0
+    while place < len(text) and gap <= 3 and len(ends) < 16:
+        if text[place] in DIGITS:
+            digits += text[place]
+            ends.append(place + 1)
+            gap = 0
+        elif ends and text[place] in SEPARATORS:
             gap += 1
         else:
-            return False
-    return gap == 0 and 7 <= digits <= 14
+            break
+        place += 1
+    if not digits or digits[0] == "0" or AMOUNT.match(text, plus) or PLACE.match(text, plus):
+        return False
+    for count in range(len(ends), 7, -1):
+        rest = text[ends[count - 1] :]
+        if ends_here(rest) or (
+            (extension := EXTENSION.match(rest)) and ends_here(rest[extension.end() :])
+        ):
+            digits = digits[:count]
+            if digits[0] in "17":
+                return len(digits) == 11 and digits[1] in (
+                    "23456789" if digits[0] == "1" else "3456789"
+                )
+            return len(digits) >= 9 and digits[:2] not in {"28", "83", "89"} and assigned(digits)
+    return False
+
+
+def ends_here(rest: str) -> bool:
+    return not rest or rest[0] not in ALPHANUMERIC | set("_+/")
+
+
+def assigned(digits: str) -> bool:
+    """Whether digits begin with a country's code; those of two digits leave no other with them."""
+    three = {"21", "22", "23", "24", "25", "26", "29", "35", "37", "38", "42", "50", "59", "67",
+             "68", "69", "80", "85", "87", "88", "96", "97", "99"}  # fmt: skip
+    two = {"20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45",
+           "46", "47", "48", "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61",
+           "62", "63", "64", "65", "66", "81", "82", "84", "86", "90", "91", "92", "93", "94",
+           "95", "98"}  # fmt: skip
+    return digits[:2] in two | three
 
 
 def trait_items(raw: bytes | None, prefix: str) -> list[str]:
