@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("show", "show one delivery, and what went before and after it", _add_id),
         ("resend", "send the very same bytes again under the same names", _add_id),
         ("abandon", "give a delivery up: it is neither sent nor waited for", _add_abandon),
+        ("clean", "delete parts of what was acknowledged long enough ago", _add_clean),
     ):
         action = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
         add(action)
@@ -84,6 +86,7 @@ def _answer(args: argparse.Namespace) -> str:
         "show": _show,
         "resend": _resend,
         "abandon": _abandon,
+        "clean": _clean,
     }
     return actions[args.action](args)
 
@@ -149,6 +152,24 @@ def _resend(args: argparse.Namespace) -> str:
 
 def _abandon(args: argparse.Namespace) -> str:
     return _told(_records(args).abandon(args.delivery_id, args.reason), args)
+
+
+def _add_clean(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--retention",
+        required=True,
+        metavar="DAYS",
+        help="how long to keep after the acknowledgement: P30D, P4W or a number of days",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="count only, delete nothing")
+
+
+def _clean(args: argparse.Namespace) -> str:
+    from airflow_am_provider.stores.cleaning import clean, retention_of
+
+    retention = retention_of("--retention", args.retention)
+    cleaned = clean(_staging(args), retention, now=datetime.now(UTC), dry_run=args.dry_run)
+    return as_json(cleaned.to_json()) if args.json else str(cleaned)
 
 
 def _told(record: DeliveryRecord, args: argparse.Namespace, *more: str) -> str:

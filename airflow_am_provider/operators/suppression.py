@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_am_provider.formatting.delivery import Scope
     from airflow_am_provider.formatting.manifest import Manifest
     from airflow_am_provider.formatting.suppression import Suppression
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
@@ -82,6 +83,7 @@ class SuppressionRemovalOperator(SuppressingOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Stage the removals."""
+        from airflow_am_provider.formatting.delivery import Scope
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
         with airflow_errors():
@@ -92,12 +94,19 @@ class SuppressionRemovalOperator(SuppressingOperator):
                     "suppress_sql, suppress_source: no suppression list is named, here or in the "
                     "connection"
                 )
-            run = f"{context['dag_run'].dag_id}/{context['run_id']}"
-            return told(self.log.info, self._staged(hook, suppression, run), "skip")
+            dag_id, run_id = context["dag_run"].dag_id, context["run_id"]
+            scope = Scope(
+                destination=hook.destination_name,
+                run=f"{dag_id}/{run_id}",
+                series=f"{dag_id}/{self.task_id}",
+            )
+            return told(self.log.info, self._staged(hook, suppression, scope), "skip")
 
-    def _staged(self, hook: AudienceManagerHook, suppression: Suppression, run: str) -> Manifest:
+    def _staged(
+        self, hook: AudienceManagerHook, suppression: Suppression, scope: Scope
+    ) -> Manifest:
         from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
-        from airflow_am_provider.formatting.delivery import Scope, stage_delivery
+        from airflow_am_provider.formatting.delivery import stage_delivery
         from airflow_am_provider.formatting.pipeline import FormatOptions
         from airflow_am_provider.formatting.removals import ID_COLUMN, TRAITS_COLUMN, removals
         from airflow_am_provider.stores.sendings import data_sendings, still_there
@@ -123,6 +132,6 @@ class SuppressionRemovalOperator(SuppressingOperator):
             staging,
             # An ID that went through once is not held up by a rule that came later.
             FormatOptions(max_set_aside=1.0),
-            scope=Scope(destination=hook.destination_name, run=run),
+            scope=scope,
             now=datetime.now(UTC),
         )

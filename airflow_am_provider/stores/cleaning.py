@@ -5,35 +5,27 @@ Deleted are, when they are older than the retention:
 - parts and rejects files of deliveries that were acknowledged that long ago;
 - files of attempts that became no delivery, and writes that broke off.
 
-Kept are the small files that say what was delivered (manifest, sending, sent, reconciliation), so
-that the history and "this was sent already" last, and all of a delivery that is not acknowledged.
+Kept are the small files that say what was delivered, so that the record and "this was sent already"
+last, and all of a delivery of which the last sending is not acknowledged.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import re
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_am_provider.audience_manager.companions import MANIFEST_FILE, RECONCILIATION_FILE
-from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.formatting.manifest import Manifest
+from airflow_am_provider.audience_manager.companions import MANIFEST_FILE
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.stores.deliveries import DELIVERIES, DeliveryRecords
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
+    from airflow_am_provider.stores.deliveries import DeliveryRecord
     from airflow_am_provider.stores.entry import Entry, Folder
 
-_logger = logging.getLogger(__name__)
-
 _ATTEMPT = re.compile(r"deliveries/[^/]+/attempts/[^/]+/")
-_DELIVERY = re.compile(r"deliveries/[^/]+/[^/]+/")
-_SENDING = re.compile(r"sending(-[0-9a-f]+)*\.json")
 _ISO_DAYS = re.compile(r"P([0-9]{1,5})([DW])")
 # Whatever is younger may belong to a task that is running.
 _SHORTEST: Final = timedelta(days=1)
@@ -107,29 +99,27 @@ def clean(
     :param retention: how long deliveries are kept after they were acknowledged.
     :param now: the time, in UTC.
     :param dry_run: whether to count only.
-    :raises DataError: when a manifest cannot be read; nothing was deleted then.
+    :raises ConfigurationError: when a manifest cannot be read, so that it is not known which files
+        it needs; nothing was deleted then.
+    :raises DataError: when another record of a delivery cannot be read; likewise.
     """
     before = now - retention
     # In this order: a delivery that was made of an old attempt in between is seen.
-    attempts = _by_folder(staging.list("deliveries/"), _ATTEMPT)
-    deliveries = [
-        _Delivery.read(staging, folder, files)
-        for folder, files in _by_folder(staging.list("deliveries/"), _DELIVERY).items()
-        if any(file.path == f"{folder}{MANIFEST_FILE}" for file in files)
-    ]
-    done = [one for one in deliveries if one.is_done_before(before)]
-    needed = {path for one in deliveries if not one.is_done_before(before) for path in one.paths}
-    of_deliveries = {path for one in deliveries for path in one.paths}
+    attempts = _attempts(staging)
+    records = list(DeliveryRecords(staging).all())
+    done = [record for record in records if _is_done_before(record, before)]
+    needed = {path for record in records if record not in done for path in _paths(record)}
+    of_deliveries = {path for record in records for path in _paths(record)}
+    gone_with = {path for record in done for path in _paths(record)} - needed
     found: dict[str, int] = {}
     orphans = 0
-    gone_with = {path for one in done for path in one.paths} - needed
     for files in attempts.values():
-        old = all(file.modified < before for file in files)
+        is_old = all(file.modified < before for file in files)
         left = [
             file
             for file in files
             if file.path in gone_with
-            or (old and file.path not in of_deliveries and not file.path.endswith(MANIFEST_FILE))
+            or (is_old and file.path not in of_deliveries and not file.path.endswith(MANIFEST_FILE))
         ]
         orphans += any(file.path not in gone_with for file in left)
         found |= {file.path: file.size for file in left}
@@ -137,86 +127,46 @@ def clean(
     if not dry_run:
         for path in found:
             staging.delete(path)
-        for entry in unfinished:
-            staging.discard_unfinished(entry)
+        for write in unfinished:
+            staging.discard_unfinished(write)
     return Cleaned(
-        deliveries=sum(any(path in found for path in one.paths) for one in done),
+        deliveries=sum(any(path in found for path in _paths(record)) for record in done),
         attempts=orphans,
         files=len(found) + len(unfinished),
-        bytes=sum(found.values()) + sum(entry.size for entry in unfinished),
+        bytes=sum(found.values()) + sum(write.size for write in unfinished),
         unacknowledged=sum(
-            one.acknowledged_at is None and one.staged_at < before for one in deliveries
+            not record.is_acknowledged and _is_before(record.manifest.created_at, before)
+            for record in records
         ),
         dry_run=dry_run,
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Delivery:
-    """A delivery in staging.
-
-    :param paths: its parts and its rejects file.
-    :param staged_at: when its manifest was written.
-    :param acknowledged_at: when that was written down, or None.
-    :param sending_since: when the last sending that has not ended was begun, or None.
-    """
-
-    paths: frozenset[str]
-    staged_at: datetime
-    acknowledged_at: datetime | None
-    sending_since: datetime | None
-
-    def is_done_before(self, time: datetime) -> bool:
-        if self.acknowledged_at is None or self.acknowledged_at >= time:
-            return False
-        # It may be on its way once more; a sending as old as that was given up.
-        return self.sending_since is None or self.sending_since < time
-
-    @classmethod
-    def read(cls, staging: Folder, folder: str, files: list[Entry]) -> _Delivery:
-        by_name = {file.path.removeprefix(folder): file for file in files}
-        ended = {f"sending{name.removeprefix('sent')}" for name in by_name}
-        open_sendings = [
-            file.modified
-            for name, file in by_name.items()
-            if _SENDING.fullmatch(name) and name not in ended
-        ]
-        manifest = _manifest(staging, f"{folder}{MANIFEST_FILE}")
-        paths = {part.path for part in manifest.parts}
-        if manifest.rejects is not None:
-            paths.add(manifest.rejects)
-        report = by_name.get(RECONCILIATION_FILE)
-        return cls(
-            paths=frozenset(paths),
-            staged_at=by_name[MANIFEST_FILE].modified,
-            acknowledged_at=(
-                report.modified
-                if report is not None and _is_acknowledged(staging, report.path)
-                else None
-            ),
-            sending_since=max(open_sendings, default=None),
-        )
-
-
-def _by_folder(entries: Iterable[Entry], pattern: re.Pattern[str]) -> dict[str, list[Entry]]:
-    folders: defaultdict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        match = pattern.match(entry.path)
+def _attempts(staging: Folder) -> dict[str, list[Entry]]:
+    """The files of each attempt."""
+    attempts: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in staging.list(f"{DELIVERIES}/"):
+        match = _ATTEMPT.match(entry.path)
         if match is not None:
-            folders[match[0]].append(entry)
-    return folders
+            attempts[match[0]].append(entry)
+    return attempts
 
 
-def _manifest(staging: Folder, path: str) -> Manifest:
+def _is_done_before(record: DeliveryRecord, time: datetime) -> bool:
+    """Whether the last sending of a delivery was acknowledged before a time."""
+    return record.is_acknowledged and _is_before(record.since, time)
+
+
+def _is_before(moment: str, time: datetime) -> bool:
+    """Whether a moment in ISO 8601 is before a time; one that cannot be read is not."""
     try:
-        return Manifest.from_json(staging.read_bytes(path) or b"")
-    except ConfigurationError as error:
-        # Which files it needs is not known.
-        raise DataError(f"{staging.url}/{path}: {error}; nothing was deleted") from None
-
-
-def _is_acknowledged(staging: Folder, path: str) -> bool:
-    try:
-        return json.loads(staging.read_bytes(path) or b"")["acknowledged"] is True
-    except (ValueError, KeyError, TypeError):
+        return datetime.fromisoformat(moment) < time
+    except (TypeError, ValueError):
         return False
+
+
+def _paths(record: DeliveryRecord) -> set[str]:
+    """Where the parts and the rejects file of a delivery lie."""
+    manifest = record.manifest
+    rejects = {manifest.rejects} if manifest.rejects is not None else set()
+    return rejects | {part.path for part in manifest.parts}

@@ -155,3 +155,18 @@ def test_a_staging_location_that_is_not_there(
 ) -> None:
     missing = str(tmp_path / "nothing")
     assert "there is no such folder" in out(capsys, "list", "--staging", missing, exit_code=2)
+
+
+def test_cleaning_says_what_it_deletes(
+    staging: LocalFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = stage(staging)
+    report = {"acknowledged": True, "concluded_at": "2026-01-01T00:00:00+00:00"}
+    staging.write_bytes(f"{manifest.location}/reconciliation.json", json.dumps(report).encode())
+    clean = ["clean", "--staging", staging.url, "--retention", "P30D"]
+    would = json.loads(out(capsys, *clean, "--dry-run", "--json"))
+    assert (would["deliveries"], would["files"], would["bytes"]) == (1, 2, 400_000)
+    assert staging.exists(manifest.parts[0].path)
+    assert out(capsys, *clean).startswith("2 files, 0.4 MB, of 1 acknowledged deliveries")
+    assert not staging.exists(manifest.parts[0].path)
+    assert "--retention: 'x' is no time" in out(capsys, *clean[:-1], "x", exit_code=2)

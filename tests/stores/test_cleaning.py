@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
-from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.stores import LocalFolder, S3Folder
 from airflow_am_provider.stores.cleaning import clean, retention_of
+from airflow_am_provider.stores.deliveries import DeliveryRecords
 from airflow_am_provider.stores.sent_book import SentBook
 from tests.deliveries import stage
 
@@ -49,8 +49,8 @@ def send(
         book.uploaded(part, f"s3://bucket/acme/{part.file_name}", is_sent=True)
     book.complete()
     if acknowledged is not None:
-        report = json.dumps({"acknowledged": acknowledged}).encode()
-        staging.write_bytes(f"{manifest.location}/reconciliation.json", report)
+        report = {"acknowledged": acknowledged, "concluded_at": datetime.now(UTC).isoformat()}
+        DeliveryRecords(staging).conclude(manifest.location, sending, report)
 
 
 def paths(staging: Folder) -> set[str]:
@@ -94,17 +94,13 @@ def test_what_is_not_acknowledged_is_never_touched(
     assert paths(staging) == before
 
 
-def test_what_is_being_sent_again_stays(staging: Folder) -> None:
+def test_what_was_sent_again_stays_until_that_is_acknowledged(staging: Folder) -> None:
     manifest = stage(staging)
     send(staging, manifest, acknowledged=True)
-    now = later(31)
-    SentBook(staging, manifest, "s3://bucket/acme", lambda: now, 2)
-    path = f"{manifest.location}/sending-2.json"
-    if isinstance(staging, LocalFolder):
-        os.utime(staging.root / path, (now.timestamp(), now.timestamp()))
-        assert clean(staging, MONTH, now=now).files == 0
-    # A sending that was given up as long ago as that holds nothing back.
-    assert clean(staging, MONTH, now=later(62)).files == 2
+    send(staging, manifest, acknowledged=None, sending=2)
+    assert clean(staging, MONTH, now=later(31)).files == 0
+    send(staging, manifest, acknowledged=True, sending=2)
+    assert clean(staging, MONTH, now=later(31)).files == 2
 
 
 def test_files_that_another_delivery_needs_stay(staging: Folder) -> None:
@@ -156,7 +152,7 @@ def test_a_manifest_that_cannot_be_read_stops_it(staging: Folder) -> None:
     send(staging, stage(staging), acknowledged=True)
     staging.write_bytes(f"deliveries/data/{'d' * 20}/manifest.json", b"{")
     before = paths(staging)
-    with pytest.raises(DataError, match="nothing was deleted"):
+    with pytest.raises(ConfigurationError, match="manifest: not JSON"):
         clean(staging, MONTH, now=later(31))
     assert paths(staging) == before
 
