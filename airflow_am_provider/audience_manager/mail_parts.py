@@ -238,7 +238,6 @@ def _split(part: Part) -> list[Part]:
         # The line end of one delimiter may be the line start of the next.
         position = match.end() - 1
     return children  # one too many, which the caller counts
-    return children
 
 
 def _is_attachment(part: Part) -> bool:

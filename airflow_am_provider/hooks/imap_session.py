@@ -126,10 +126,14 @@ class ImapSession:
             sizes = {int(match[1]): int(match[2]) for match in matches}
             yield from ((uid, sizes[uid]) for uid in some if uid in sizes)
 
-    def fetch(self, uid: int) -> bytes | None:
-        """A message as it is, not marked as read; None when it is gone."""
+    def fetch(self, uid: int, max_bytes: int) -> bytes | None:
+        """A message as it is, not marked as read; None when it is gone.
+
+        :param max_bytes: no more than these are asked for, whatever size the server named before.
+        """
         with imap_errors(self._where):
-            _, answer = self._client.uid("FETCH", str(uid), "(UID BODY.PEEK[])")
+            asked = f"(UID BODY.PEEK[]<0.{max_bytes}>)"
+            _, answer = self._client.uid("FETCH", str(uid), asked)
         for item in answer or ():
             # Between the asked for there may stand news of other messages.
             if isinstance(item, tuple) and len(item) == 2 and b"BODY[]" in item[0].upper():

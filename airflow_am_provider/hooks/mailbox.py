@@ -100,8 +100,9 @@ class Mailbox:
                 identity = session.identity(uid)
                 if not self._limit.allows(identity, size):
                     continue
-                raw = session.fetch(uid)
-                if raw is not None:
+                raw = session.fetch(uid, self.max_bytes + 1)
+                # A server that names one size and gives another is not to be trusted with memory.
+                if raw is not None and self._limit.allows(identity, len(raw)):
                     yield Mail(identity, raw)
 
     @contextlib.contextmanager
@@ -154,5 +155,5 @@ class ReceiptFolder:
             if not self._limit.allows(identity, entry.size):
                 continue
             raw = self.folder.read_bytes(entry.path)
-            if raw is not None:
+            if raw is not None and self._limit.allows(identity, len(raw)):
                 yield Mail(identity, raw)

@@ -253,6 +253,13 @@ class AirflowApi:
             if not page[key] or len(found) >= page["total_entries"]:
                 return found
 
+    def text(self, path: str) -> str:
+        """The answer to a GET as it is."""
+        response = self._client.get(path)
+        if response.is_error:
+            raise ApiError(f"GET {path}: {response.status_code} {response.text}")
+        return response.text
+
     def _request(self, method: str, path: str, **options: Any) -> Json:
         response = self._client.request(method, path, **options)
         if response.is_error:

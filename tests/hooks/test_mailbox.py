@@ -155,6 +155,28 @@ def test_odd_answers_are_left_out(connect: Connect) -> None:
     assert list(mailbox.mails(YESTERDAY)) == [Mail("imap:127.0.0.1/INBOX;0;7", body)]
 
 
+def test_a_server_that_names_a_small_size_and_sends_a_large_mail_is_not_believed(
+    connect: Connect,
+) -> None:
+    body = b"From: a@b\r\n\r\n" + b"x" * 5_000
+    answers = {
+        b"CAPABILITY": b"* CAPABILITY IMAP4rev1\r\n",
+        b"EXAMINE": b"* 1 EXISTS\r\n",
+        b"UID SEARCH": b"* SEARCH 7\r\n",
+        b"UID FETCH 7 (UID RFC822": b"* 1 FETCH (RFC822.SIZE 20 UID 7)\r\n",
+        # As if it had not been told how much to send at most.
+        b"UID FETCH 7 (UID BODY.PEEK[]<0.1001>)": (
+            b"* 1 FETCH (UID 7 BODY[]<0> {%d}\r\n%s)\r\n" % (len(body), body)
+        ),
+    }
+    port = next(odd_server(answers))
+    conn_id = connect(
+        {"conn_type": "imap", "host": "127.0.0.1", "port": port, "extra": {"use_ssl": False}}
+    )
+    mailbox = Mailbox(conn_id=conn_id, sender="a@b", timeout_s=5, max_bytes=1_000)
+    assert list(mailbox.mails(YESTERDAY)) == []
+
+
 def test_a_folder_of_raw_mails(tmp_path: Path) -> None:
     folder = LocalFolder(tmp_path)
     folder.write_bytes("2026/11/a", b"first")

@@ -17,7 +17,7 @@ from airflow_am_provider.audience_manager.errors import (
     DataError,
     TransientError,
 )
-from airflow_am_provider.stores.ftp import FtpDrop
+from airflow_am_provider.stores.ftp import FtpDrop, _names
 from demo.local.ftp import FtpServer
 
 NAME = "ftp_dpm_478_1366545717.sync.1.gz"
@@ -148,3 +148,24 @@ def test_no_name_leaves_the_directory(drop: FtpDrop, name: str) -> None:
         drop.put(name, io.BytesIO(b""), size=0, sha256="", resume=False)
     with pytest.raises(ConfigurationError, match="names joined"):
         drop.publish(name)
+
+
+class Listing:
+    """An FTP host whose listing may hold anything."""
+
+    encoding = "utf-8"
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+
+    def nlst(self) -> list[str]:
+        return self._names
+
+
+def test_names_of_a_hostile_listing_lead_nowhere() -> None:
+    good = "ftp_dpm_478_1366545717.processed.1.gz"
+    hostile = ["..", ".", "", "../../etc/passwd", "a\\..\\b", "a\x00b", "a\r\nDELE b", "\x1b[2J",
+               "\u202egz.exe", "x" * 300, "/", "in/", "\udcff"]  # fmt: skip
+    listed = _names(Listing([*hostile, f"/in/{good}"]))  # type: ignore[arg-type]  # what is asked of it
+    # Of a path the last name counts, which is looked for in the folder that was listed.
+    assert listed == {good, "passwd"}

@@ -92,6 +92,25 @@ class Truth:
             )
             self.customers = rows("SELECT customer_id, loyalty_traits, city FROM customers")
 
+    @property
+    def ids(self) -> set[str]:
+        """Everything that tells a person: IDs of all kinds, and addresses."""
+        columns = [
+            *((uuid, customer) for uuid, customer, _ in self.logins),
+            *((customer,) for customer, *_ in self.changes),
+            *((device,) for _, device, *_ in self.devices),
+            *(
+                (customer, email.strip(), email.strip().lower())
+                for customer, email, _ in self.emails
+            ),
+            *((uuid, customer) for uuid, customer, *_ in self.answers),
+            *((customer,) for customer, *_ in self.customers),
+        ]
+        # Those that are no ID of anybody: a placeholder, a device that opted out.
+        return {value for row in columns for value in row if value and len(value) > 7} - {
+            "00000000-0000-0000-0000-000000000000"
+        }
+
     def files(self, day: date) -> dict[tuple[str, str], File]:
         """The deliveries of a day by DAG and formatting task; an empty one is none."""
         answers = of_day(self.answers, day)

@@ -130,18 +130,41 @@ class ExampleRun:
         return {task["task_id"]: (task["state"], task["try_number"]) for task in tasks}
 
     def written_by_airflow(self) -> Iterator[tuple[str, str]]:
-        """All that people and programs can read of the runs: logs, database, staging.
+        """All that people and programs can read of the runs: logs, database, UI, staging.
 
         :return: a place, and the text there.
         """
-        for path in sorted((self.world.airflow.home / "logs").rglob("*.log*")):
-            yield str(path), path.read_text(errors="replace")
-        for table in ("xcom", "rendered_task_instance_fields", "log", "dag_run", "import_error"):
+        for path in sorted(self.world.airflow.home.rglob("*.log*")):
+            if path.is_file():
+                yield str(path), path.read_text(errors="replace")
+        tables = sql.SQL(
+            "SELECT string_agg(table_name, ' ') FROM information_schema.tables "
+            "WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
+        )
+        for table in _query_airflow(self.world, tables).split():
             query = sql.SQL("SELECT coalesce(string_agg(t::text, E'\\n'), '') FROM {} t")
             yield table, _query_airflow(self.world, query.format(sql.Identifier(table)))
+        for path in self._ui_paths():
+            yield path, self.api.text(path)
         for key in self.keys(STAGING_BUCKET):
             if not key.endswith(".gz"):
                 yield key, self.s3_object(STAGING_BUCKET, key).decode()
+
+    def _ui_paths(self) -> Iterator[str]:
+        """What the UI asks the API server for."""
+        every_task = "/api/v2/dags/~/dagRuns/~/taskInstances"
+        for name in ("dags", "importErrors", "connections", "variables", "plugins", "providers",
+                     "eventLogs", "assets/events", "dagWarnings"):  # fmt: skip
+            yield f"/api/v2/{name}?limit=100"
+        yield "/api/v2/dags/~/dagRuns?limit=100"
+        yield f"{every_task}?limit=100"
+        yield f"{every_task}/~/xcomEntries?limit=100"
+        for task in self.api.task_instances():
+            path = f"/api/v2/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances"
+            if task["state"] == "failed" or "format" in task["task_id"]:
+                yield f"{path}/{task['task_id']}/logs/1?map_index={task['map_index']}"
+        for dag_id in (*DAILY_DAGS, MONTHLY_DAG):
+            yield f"/api/v2/dags/{dag_id}/details"
 
 
 @contextmanager
@@ -176,14 +199,37 @@ def crm_uri(running: World) -> str:
     )
 
 
+def plant_addresses(crm_uri: str, day: date) -> set[str]:
+    """Put addresses where IDs should be, on a day of their own, and give them back."""
+    people = {f"planted.person{number}@example.net" for number in range(40)}
+    with (
+        closing(psycopg2.connect(crm_uri)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        for number, person in enumerate(sorted(people)):
+            cursor.execute(
+                "INSERT INTO web_logins VALUES (%s, %s, %s::date + interval '1 hour')",
+                [f"{number + 7:038}", person, day],
+            )
+    return people
+
+
 def secrets_of(running: World) -> set[str]:
-    """The passwords of all connections that Airflow was given."""
+    """The passwords and keys of all connections that Airflow was given."""
     connections = (
         json.loads(value)
         for name, value in running.airflow.environment.items()
         if name.startswith("AIRFLOW_CONN_")
     )
-    return {connection["password"] for connection in connections if "password" in connection}
+    found = {
+        connection[field]
+        for connection in connections
+        # Of AWS, the login is a key; other logins are names.
+        for field in ("password", *(["login"] if connection["conn_type"] == "aws" else []))
+        if field in connection
+    }
+    return {*found, running.airflow.password} - {"admin"}
 
 
 def _query_airflow(running: World, query: sql.Composed) -> str:
