@@ -131,7 +131,7 @@ def test_changes_of_two_days_arrive_in_their_order(examples: ExampleRun) -> None
 def check_nothing_is_told(examples: ExampleRun, people: set[str]) -> dict[str, str]:
     """Look for secrets and IDs everywhere; gives back where it looked."""
     secrets = secrets_of(examples.world)
-    assert len(secrets) > 3
+    assert len(secrets) >= 3
     ids = examples.truth.ids | people
     assert len(ids) > 100_000
     # An address is as good as written down when its hash is, with nothing mixed in.
