@@ -93,11 +93,12 @@ def test_the_list_of_the_connection_holds_for_a_task_that_names_none(
 
 def test_partitions_leave_out_the_same_users(staging, crm, connected) -> None:
     connected(suppression_sql="opted_out", suppression_conn_id="crm")
-    sql = "SELECT * FROM customers WHERE unicode(id) % %(partitions)s = %(partition)s"
-    sql = sql.replace("%(partitions)s", ":partitions").replace("%(partition)s", ":partition")
-    done = [
-        data_file(sql=sql, partitions=2, partition=number).execute(context()) for number in (0, 1)
-    ]
+    shares = {
+        "sql": "SELECT * FROM customers WHERE :in_partition",
+        "partition_by": "unicode(id)",
+        "partitions": 2,
+    }
+    done = [data_file(**shares, partition=number).execute(context()) for number in (0, 1)]
     combine = CombinePartitionsOperator(task_id="combine", partitions=done)
     manifest = combine.execute(context())
     assert sorted(users(staging, manifest)) == ["ann", "cid", "eve"]

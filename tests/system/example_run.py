@@ -164,6 +164,9 @@ class ExampleRun:
             is_told = task["state"] == "success" and "format" in task["task_id"]
             if is_told or task["state"] == "failed":
                 yield f"{path}/{task['task_id']}/logs/1?map_index={task['map_index']}"
+            if is_told:
+                result = "xcomEntries/return_value"
+                yield f"{path}/{task['task_id']}/{result}?map_index={task['map_index']}"
         for dag_id in (*DAILY_DAGS, MONTHLY_DAG):
             yield f"/api/v2/dags/{dag_id}/details"
 

@@ -154,7 +154,7 @@ def test_no_password_and_no_personal_data_is_written_where_people_read(
     delivery_id = examples.manifest("audience_manager_daily", "format_traits", FIRST_DAY)[
         "delivery_id"
     ]
-    for kind in (".log", "logs/1?", "xcomEntries", "manifest.json"):
+    for kind in (".log", "logs/1?", "return_value", "manifest.json"):
         assert any(delivery_id in text for place, text in places.items() if kind in place), kind
     assert delivery_id in places["xcom"]
 
