@@ -135,6 +135,13 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                     "partitions one task reads all of them"
                 )
             hook = AudienceManagerHook(self.audience_manager_conn_id)
+            if self.suppression(hook) is not None:
+                # Better nothing than a delivery that the list does not hold for.
+                raise ConfigurationError(
+                    "suppression list: a comparison of extracts does not leave its users out; "
+                    "leave them out in sql, and they lose their traits, and use a connection "
+                    "without a list"
+                )
             spec = self._spec()
             columns = (spec.id_column, *spec.item_columns)
             staging, destination = hook.staging(), hook.destination_name
