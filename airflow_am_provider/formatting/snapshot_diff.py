@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.delivery import Scope
     from airflow_am_provider.formatting.pipeline import FormatOptions
     from airflow_am_provider.formatting.storage import Storage
+    from airflow_am_provider.formatting.suppression import Suppression
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +64,13 @@ class DiffOptions:
 
     :param max_removed: how many traits of the newest snapshot the extract may lack, over all
         users: a whole number is a count, a fraction from 0.0 to 1.0 a share of them.
+    :param suppression: users of whom nothing is sent, and whose traits are removed.
     :param run_bytes: how much of the extract is sorted at a time, in bytes.
     :raises ConfigurationError: when ``max_removed`` is neither.
     """
 
     max_removed: int | float
+    suppression: Suppression | None = None
     run_bytes: int = _RUN_BYTES
 
     def __post_init__(self) -> None:
@@ -146,7 +149,7 @@ class _Run:
     ) -> None:
         self.folder = folder
         self.rejects_left: str | None = None
-        self._reader = TraitReader(spec, NOW)
+        self._reader = TraitReader(spec, NOW, diff.suppression)
         self._storage = storage
         self._options = options
         self._diff = diff

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.checks import Codes
     from airflow_am_provider.formatting.columns import Marks, Rows
     from airflow_am_provider.formatting.data_lines import DataFileSpec
+    from airflow_am_provider.formatting.suppression import Suppression
     from airflow_am_provider.formatting.user_traits import Pairs
 
 _COMMA: Final = ord(",")
@@ -54,10 +55,14 @@ class TraitReader:
 
     :param spec: which columns hold what. A row without traits says that its user has none.
     :param mark: the mark of every pair.
+    :param suppression: users of whom nothing is sent: they count as not in the extract, so that
+        what they have is removed.
     :raises ConfigurationError: when it asks for something that no line of a file takes back.
     """
 
-    def __init__(self, spec: DataFileSpec, mark: int) -> None:
+    def __init__(
+        self, spec: DataFileSpec, mark: int, suppression: Suppression | None = None
+    ) -> None:
         if spec.mode is not Mode.SYNC:
             raise ConfigurationError(
                 "mode: a difference is added and removed, so its file is a .sync; an .overwrite "
@@ -71,6 +76,7 @@ class TraitReader:
             )
         self._spec = spec
         self._mark = mark
+        self._suppression = suppression
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -92,12 +98,17 @@ class TraitReader:
             items = _Items.of(text, broken == 0)
             codes = first_codes(codes, broken, items.too_large(len(text)))
             columns.append(items)
+        known = ids_broken == 0
+        if self._suppression is not None:
+            suppressed = self._suppression.among(ids)
+            codes = np.where(suppressed, CODE_OF[Rule.SUPPRESSED], codes)
+            known &= ~suppressed
         pairs = [items.pairs(codes, self._mark) for items in columns]
         for column, trait in spec.trait_flags.items():
             has = to_numpy(flag_items(batch, column, trait).is_valid())
             places = np.flatnonzero(has & (codes == 0))
             pairs.append(pairs_of(places, np.full(len(places), trait), self._mark))
-        users = _users(ids, np.concatenate(pairs), codes, ids_broken == 0)
+        users = _users(ids, np.concatenate(pairs), codes, known)
         return TraitBatch(users, codes, ids, personal_data)
 
 
@@ -155,7 +166,7 @@ def _is_too_large(digits: str) -> bool:
 
 
 def _users(ids: pa.Array, pairs: Pairs, codes: Codes, known: Marks) -> UserTraits:
-    """Users of the rows whose ID is one; what is no ID, personal data perhaps, is kept nowhere."""
+    """Users of the rows that are known; what is no ID, personal data perhaps, is kept nowhere."""
     good = codes[known] == 0
     if not known.all():
         ids = ids.filter(to_arrow(known))

@@ -36,8 +36,9 @@ class SnapshotDiffOperator(StageDeliveryOperator):
     was delivered and is not acknowledged counts as perhaps arrived, perhaps not: the file is right
     either way. Without an acknowledged extract before, everything is an addition.
 
-    A row that breaks a rule is set aside, and takes nothing away from its user. Only traits can be
-    compared: nothing takes an ``ic`` code or a signal back.
+    A row that breaks a rule is set aside, and takes nothing away from its user; one of a user on a
+    suppression list takes away all that the user has. Only traits can be compared: nothing takes an
+    ``ic`` code or a signal back.
 
     :param snapshot: the name of the extract. Compared is what has the same name, destination and
         data sources, whichever DAG it comes from.
@@ -135,13 +136,6 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                     "partitions one task reads all of them"
                 )
             hook = AudienceManagerHook(self.audience_manager_conn_id)
-            if self.suppression(hook) is not None:
-                # Better nothing than a delivery that the list does not hold for.
-                raise ConfigurationError(
-                    "suppression list: a comparison of extracts does not leave its users out; "
-                    "leave them out in sql, and they lose their traits, and use a connection "
-                    "without a list"
-                )
             spec = self._spec()
             columns = (spec.id_column, *spec.item_columns)
             staging, destination = hook.staging(), hook.destination_name
@@ -152,7 +146,10 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                 spec,
                 staging,
                 self._options(),
-                DiffOptions(max_removed=limit("max_removed", self.max_removed, "traits")),
+                DiffOptions(
+                    max_removed=limit("max_removed", self.max_removed, "traits"),
+                    suppression=self.suppression(hook),
+                ),
                 series=series,
                 deliveries=RecordedDeliveries(staging),
                 # The rows are those of this moment, whatever window the run is of: what is

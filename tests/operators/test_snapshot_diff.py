@@ -173,6 +173,24 @@ MOVES = (
 )
 
 
+def test_a_user_who_opts_out_loses_all_traits_and_is_not_sent_again(
+    world: World, tmp_path: Path
+) -> None:
+    opted_out = tmp_path / "opted-out.csv"
+    opted_out.write_text("id\nuser-9\nnobody\n")
+    world.deliver(1)
+    manifest = world.deliver(2, suppress_source=str(opted_out))
+    assert world.lines(manifest) == ["user-9\td_unsid=4,d_unsid=12,d_unsid=900"]
+    assert manifest["set_aside_by_reason"] == {"suppressed": 1}
+    assert manifest["rows_read"] == manifest["rows_written"] + 1 == USERS
+    left = {user: traits for user, traits in world.true().items() if user != "user-9"}
+    assert world.known() == left
+    with pytest.raises(AirflowSkipException):
+        world.compare(3, suppress_source=str(opted_out))
+    world.deliver(4)
+    assert world.known() == world.true()
+
+
 def test_day_after_day_audience_manager_knows_what_the_crm_says(
     world: World, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
