@@ -116,3 +116,14 @@ def times_its_memory(title: str, product: str, other: str, target: float) -> Fig
         compute=lambda ours, theirs: ours.peak_mb / theirs.peak_mb,
         at_most=target,
     )
+
+
+def in_megabytes_a_second(title: str, side: str, target: float) -> Figure:
+    """How fast lines went through a side."""
+    return Figure(
+        title=title,
+        sides=(side,),
+        compute=lambda reading: reading.bytes / 1e6 / reading.seconds,
+        unit="MB/s",
+        at_least=target,
+    )

@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import psycopg2
+import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from psycopg2 import sql
@@ -90,4 +91,34 @@ def to_sqlite(path: Path, kind: str, count: int) -> str:
         for batch in batches(kind, count):
             rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
             connection.executemany(f"INSERT INTO {kind} VALUES ({values})", rows)
+    return kind
+
+
+def to_duckdb(path: Path, kind: str, count: int) -> str:
+    """Write rows to a table named like their kind; return its name."""
+    import duckdb
+
+    with duckdb.connect(str(path)) as connection:
+        for number, batch in enumerate(batches(kind, count)):
+            connection.register("batch", pa.Table.from_batches([batch]))
+            begin = f"CREATE TABLE {kind} AS" if number == 0 else f"INSERT INTO {kind}"
+            connection.execute(f"{begin} SELECT * FROM batch")
+    return kind
+
+
+def to_mysql(port: int, kind: str, count: int) -> str:
+    """Write rows to a table named like their kind; return its name."""
+    import MySQLdb
+
+    names = ", ".join(f"{name} varchar(200)" for name in COLUMNS[kind])
+    values = ", ".join("%s" for _ in COLUMNS[kind])
+    where = {"host": "127.0.0.1", "port": port, "user": "root", "charset": "utf8mb4"}
+    with closing(MySQLdb.connect(**where)) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE IF NOT EXISTS crm CHARACTER SET utf8mb4")
+        cursor.execute("USE crm")
+        cursor.execute(f"CREATE TABLE {kind} ({names})")
+        for batch in batches(kind, count):
+            rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+            cursor.executemany(f"INSERT INTO {kind} VALUES ({values})", rows)
+            connection.commit()
     return kind

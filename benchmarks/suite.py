@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
@@ -10,21 +12,24 @@ from benchmarks.comparison import (
     Comparison,
     Figure,
     Side,
+    in_megabytes_a_second,
     times_faster,
     times_its_memory,
     times_its_time,
 )
+from benchmarks.databases import NO_PANDAS, databases
 from benchmarks.rows import COLUMNS
+from benchmarks.running import run_side
 from benchmarks.workers import workers, workers_postgres
 from benchmarks.world import OUTPUT_BUCKET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from benchmarks.world import World
 
 KINDS: Final = ("traits", "attrs")
-_NO_PANDAS: Final = "SqlToS3Operator needs pandas, which is not installed; `make bench` installs it"
 
 # Forty characters, the last eight of which make it distinct, and six traits.
 _GENERATED: Final = (
@@ -92,7 +97,7 @@ def s3_operator(world: World, rows: int) -> Comparison:
         sides[other] = Side(
             place="s3_operator:dump_query",
             arguments={"query": _items_in_sql(kind, table), "bucket": OUTPUT_BUCKET},
-            missing="" if find_spec("pandas") else _NO_PANDAS,
+            missing="" if find_spec("pandas") else NO_PANDAS,
         )
         figures += [
             times_faster(f"{kind}: times as fast", kind, other, 12),
@@ -147,10 +152,92 @@ def growth(world: World, rows: int) -> Comparison:
     )
 
 
+def check(world: World, rows: int) -> Comparison:
+    """The command that looks at files."""
+    sides: dict[str, Side] = {}
+    for kind in KINDS:
+        folder = staged_on_disk(world, kind, rows)
+        sides[kind] = Side(place="checking:check_files", arguments={"folder": str(folder)})
+    return Comparison(
+        name="check",
+        title="airflow-am check of a delivery's files, start of the command included",
+        sides=sides,
+        figures=[in_megabytes_a_second(f"{kind}: text a second", kind, 100) for kind in KINDS],
+    )
+
+
+def staging(world: World, rows: int) -> Comparison:
+    """From staging to the bucket, on disk and within S3."""
+    aws = shutil.which("aws") or ""
+    missing = "" if aws else "the AWS CLI (awscli) is not on the path"
+    url = world.parquet("traits", rows)
+    files = sorted(map(str, staged_on_disk(world, "traits", rows).glob("*.gz")))
+    keys = [world.s3.access_key, world.s3.secret_key]
+    arguments = {"aws": aws, "endpoint": world.s3.endpoint_url, "keys": keys}
+    return Comparison(
+        name="staging",
+        title="Staging on disk to the bucket, against aws s3 cp of the same files",
+        sides={
+            "disk": Side(
+                place="product:upload", arguments={"url": url, "conn_id": "staged_on_disk"}
+            ),
+            "disk by aws": Side(
+                place="aws_cli:copy_files", arguments={**arguments, "files": files}, missing=missing
+            ),
+            "S3": Side(
+                place="product:upload",
+                arguments={"url": url, "conn_id": "audience_manager_default"},
+            ),
+        },
+        figures=[times_its_time("disk: time over aws s3 cp's", "disk", "disk by aws", 1)],
+        notes="The start of aws is in its time. S3: within one server, by copies of pieces.",
+    )
+
+
+def start(_world: World, _rows: int) -> Comparison:
+    """What every worker and DAG processor pays before any work."""
+    names = {"provider": "import of the provider", "dags": "all example DAGs"}
+    return Comparison(
+        name="start",
+        title="Operator start: seconds over Airflow's own imports",
+        sides={name: Side(place="start:start", arguments={"what": name}) for name in names},
+        figures=[
+            Figure(
+                title=title,
+                sides=(name,),
+                compute=lambda reading: reading.bytes / 1e6,
+                unit="s",
+                at_most=0.3,
+            )
+            for name, title in names.items()
+        ],
+        notes="Bytes are microseconds here.",
+    )
+
+
+def staged_on_disk(world: World, kind: str, rows: int) -> Path:
+    """A folder with the files of one delivery, named as they are sent."""
+    folder = world.directory / f"files-{kind}-{rows}"
+    if folder.exists():
+        return folder
+    folder.mkdir()
+    url = world.parquet(kind, rows)
+    run_side(Side(place="product:stage_files", arguments={"kind": kind, "url": url}), world)
+    (path,) = (world.directory / "staging").rglob("manifest.json")
+    for part in json.loads(path.read_text())["parts"]:
+        (world.directory / "staging" / part["path"]).rename(folder / part["file_name"])
+    path.unlink()
+    return folder
+
+
 COMPARISONS: Final[dict[str, Callable[[World, int], Comparison]]] = {
     "parquet": parquet,
     "postgres": postgres,
     "s3_operator": s3_operator,
+    "databases": databases,
+    "staging": staging,
+    "check": check,
+    "start": start,
     "growth": growth,
     "workers": workers,
     "workers_postgres": workers_postgres,

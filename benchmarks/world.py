@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.mysql_server import mysql_server
 from benchmarks.s3_server import s3_server
-from benchmarks.stored_rows import to_parquet, to_parquet_files, to_postgres, to_sqlite
+from benchmarks.stored_rows import (
+    to_duckdb,
+    to_mysql,
+    to_parquet,
+    to_parquet_files,
+    to_postgres,
+    to_sqlite,
+)
 from demo.local.postgres import Postgres, postgres
 
 if TYPE_CHECKING:
@@ -26,11 +34,13 @@ class World:
     """What runs, and where data lies.
 
     :param directory: for everything.
+    :param stack: ends what is started later.
     """
 
     directory: Path
     s3: S3
     postgres: Postgres
+    stack: ExitStack
 
     @property
     def sqlite_path(self) -> Path:
@@ -61,6 +71,21 @@ class World:
         """The name of SQLite's table with the rows, likewise."""
         return self._once(f"sqlite-{kind}", lambda: to_sqlite(self.sqlite_path, kind, rows))
 
+    def duckdb_table(self, kind: str, rows: int) -> str:
+        """The name of DuckDB's table with the rows, likewise."""
+        path = self.directory / "crm.duckdb"
+        return self._once(f"duckdb-{kind}", lambda: to_duckdb(path, kind, rows))
+
+    def mysql_table(self, kind: str, rows: int) -> str:
+        """The name of MySQL's table with the rows, likewise; the first one starts the server."""
+        port = int(self._once("mysql", self._start_mysql))
+        return self._once(f"mysql-{kind}", lambda: to_mysql(port, kind, rows))
+
+    def staged(self, conn_id: str) -> Path:
+        """The folder in which what a connection stages lies on this machine's disk."""
+        inside = "s3/objects/output/staging" if conn_id == "audience_manager_default" else "staging"
+        return self.directory / inside
+
     def empty_output(self) -> None:
         """Throw away what a side wrote, so that all begin alike."""
         client = self.s3.client()
@@ -73,6 +98,15 @@ class World:
         connections: dict[str, dict[str, object]] = {
             "crm": self.postgres.airflow_connection(),
             "crm_sqlite": {"conn_type": "sqlite", "host": str(self.sqlite_path)},
+            "crm_duckdb": {"conn_type": "duckdb", "host": str(self.directory / "crm.duckdb")},
+            "crm_mysql": {
+                "conn_type": "mysql",
+                "host": "127.0.0.1",
+                "port": int(self._once("mysql", lambda: "0", keep=False)),
+                "login": "root",
+                "schema": "crm",
+                "extra": {"charset": "utf8mb4"},
+            },
             "aws_default": self.s3.airflow_connection(),
         }
         for name, staging in (
@@ -99,17 +133,27 @@ class World:
             },
         }
 
-    def _once(self, name: str, make: Callable[[], str]) -> str:
+    def _start_mysql(self) -> str:
+        return str(self.stack.enter_context(mysql_server(self.directory / "mysql")))
+
+    def _once(self, name: str, make: Callable[[], str], *, keep: bool = True) -> str:
         mark = self.directory / f"{name}.table"
-        if not mark.exists():
-            mark.write_text(make())
-        return mark.read_text()
+        if mark.exists():
+            return mark.read_text()
+        made = make()
+        if keep:
+            mark.write_text(made)
+        return made
 
 
 @contextmanager
 def world(directory: Path) -> Iterator[World]:
     """Start the servers; stop them when the block is left."""
-    with postgres(directory / "postgres") as database, s3_server(directory / "s3") as s3:
+    with (
+        postgres(directory / "postgres") as database,
+        s3_server(directory / "s3") as s3,
+        ExitStack() as stack,
+    ):
         for bucket in (SOURCE_BUCKET, OUTPUT_BUCKET):
             s3.create_bucket(bucket)
-        yield World(directory=directory, s3=s3, postgres=database)
+        yield World(directory=directory, s3=s3, postgres=database, stack=stack)

@@ -1,8 +1,8 @@
 """Rows of any common-sql connection in column batches, never the whole result at once.
 
-``hook.run(handler=…)`` and DataFrames hold everything. Here PostgreSQL is asked to copy; other
-drivers are asked for a server-side cursor where they have one, and rows are fetched a batch at a
-time.
+``hook.run(handler=…)`` and DataFrames hold everything. Here PostgreSQL is asked to copy and DuckDB
+for its columns; other drivers are asked for a server-side cursor where they have one, and rows are
+fetched a batch at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting.partition import Partition, PartitionRows, rows_of
-from airflow_am_provider.hooks import postgres_copy
+from airflow_am_provider.hooks import duckdb_arrow, postgres_copy
 from airflow_am_provider.hooks.partition_query import partition_query
 from airflow_am_provider.hooks.running_queries import can_be_cancelled
 from airflow_am_provider.hooks.sql_errors import without_values
@@ -62,6 +62,11 @@ def read_sql(
                 return
             except postgres_copy.NoCopyError:
                 pass
+        if driver in duckdb_arrow.PACKAGES:
+            batches = duckdb_arrow.read_arrow(connection, sql, parameters, rows_per_fetch)
+            if batches is not None:
+                yield from batches
+                return
         yield from _fetch_all(connection, driver, sql, parameters, rows_per_fetch)
 
 
@@ -189,7 +194,7 @@ def _driver(connection: Any) -> str:
     """The package that a DB-API connection comes from, looking through hooks' own wrappers."""
     for kind in type(connection).__mro__:
         package = kind.__module__.partition(".")[0]
-        if package in {"psycopg2", "psycopg", "MySQLdb", "pymysql"}:
+        if package in {"psycopg2", "psycopg", "MySQLdb", "pymysql", *duckdb_arrow.PACKAGES}:
             return package
     return ""
 

@@ -31,19 +31,28 @@ def format_query(stopwatch: Stopwatch, *, kind: str, query: str, conn_id: str = 
     return _format(stopwatch, kind, sql=query, conn_id=conn_id)
 
 
-def upload(stopwatch: Stopwatch, *, manifest: dict[str, Any]) -> Outcome:
-    """Parts from disk to the bucket, with their checksums looked at on the way."""
-    load_what_execute_imports("staged_on_disk")
-    operator = UploadOperator(
-        task_id="upload", manifest=manifest, audience_manager_conn_id="staged_on_disk"
-    )
+def upload(stopwatch: Stopwatch, *, url: str, conn_id: str) -> Outcome:
+    """Parts from staging to the bucket, with their checksums looked at on the way.
+
+    :param conn_id: the connection that says where staging is.
+    """
+    load_what_execute_imports(conn_id)
+    # Staged anew each time: what was sent once is not sent again.
+    operator = formatting("traits", source=url, audience_manager_conn_id=conn_id)
+    manifest = operator.execute(run_context(new_run_id()))
+    sending = UploadOperator(task_id="upload", manifest=manifest, audience_manager_conn_id=conn_id)
     with stopwatch:
-        operator.execute(run_context(new_run_id()))
+        sending.execute(run_context(new_run_id()))
     # Unlike elsewhere the compressed bytes: they are what is sent.
     return Outcome(
         rows=manifest["rows_written"],
         bytes=sum(part["compressed_bytes"] for part in manifest["parts"]),
     )
+
+
+def stage_files(stopwatch: Stopwatch, *, kind: str, url: str) -> Outcome:
+    """Files to parts on disk."""
+    return _format(stopwatch, kind, source=url, audience_manager_conn_id="staged_on_disk")
 
 
 def formatting(

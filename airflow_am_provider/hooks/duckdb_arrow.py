@@ -1,0 +1,70 @@
+"""DuckDB hands out columns as they lie in it: no Python object is made for any value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+#: The packages that DuckDB's connections come from, by its version.
+PACKAGES: Final = frozenset({"_duckdb", "duckdb"})
+# What its method is called, by its version.
+_READERS: Final = ("to_arrow_reader", "fetch_arrow_reader")
+
+
+def read_arrow(
+    connection: Any,
+    sql: str,
+    parameters: Mapping[str, Any] | Iterable[Any] | None,
+    rows: int,
+) -> Iterator[pa.RecordBatch] | None:
+    """Run a query and stream its columns; None, and nothing was run, where rows must be fetched.
+
+    :param connection: DuckDB's.
+    :param sql: one SELECT.
+    :param parameters: values for its placeholders.
+    :param rows: how many at a time.
+    :raises ConfigurationError: when the statement gives no rows at all.
+    """
+    relation = connection.sql(sql, params=parameters)
+    if relation is None:
+        raise ConfigurationError("sql: the statement gives no rows; one SELECT is expected")
+    read = next((getattr(relation, name) for name in _READERS if hasattr(relation, name)), None)
+    if read is None:
+        return None
+    reader: pa.RecordBatchReader = read(rows)
+    if not all(_reads_the_same(field.type) for field in reader.schema):
+        reader.close()
+        return None
+    return _batches(reader)
+
+
+def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    with reader:
+        # Without rows, too, the columns are checked.
+        yield pa.RecordBatch.from_arrays(
+            [pa.nulls(0, field.type) for field in reader.schema], names=reader.schema.names
+        )
+        yield from reader
+
+
+def _reads_the_same(kind: pa.DataType) -> bool:
+    """Whether a value's text is that of the Python object which the driver would make of it.
+
+    Decimals, times with a zone, UUIDs and bit strings are not among them.
+    """
+    if pa.types.is_list(kind):
+        return _reads_the_same(kind.value_type) and not pa.types.is_list(kind.value_type)
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_date32(kind)
+    )

@@ -1,0 +1,36 @@
+"""``aws s3 cp``: what anybody would take for one file."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from benchmarks.readings import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.readings import Stopwatch
+
+
+def copy_files(
+    stopwatch: Stopwatch, *, aws: str, endpoint: str, keys: Sequence[str], files: Sequence[str]
+) -> Outcome:
+    """Copy files to the bucket one after the other; its start is in it, as for every use.
+
+    :param aws: the program.
+    :param keys: access key and secret key.
+    :param files: paths, or URLs of objects.
+    """
+    environment = {
+        "AWS_ACCESS_KEY_ID": keys[0],
+        "AWS_SECRET_ACCESS_KEY": keys[1],
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+    }
+    with stopwatch:
+        for number, file in enumerate(files):
+            target = f"s3://output/by-aws/{number}.gz"
+            command = [aws, "s3", "cp", "--only-show-errors", "--endpoint-url", endpoint]
+            subprocess.run([*command, file, target], check=True, env=environment)
+    return Outcome(rows=len(files), bytes=1)
