@@ -127,3 +127,25 @@ def in_megabytes_a_second(title: str, side: str, target: float) -> Figure:
         unit="MB/s",
         at_least=target,
     )
+
+
+def processor_time(title: str, product: str, other: str) -> Figure:
+    """How many times the product's processor time is the other's; servers are not in it.
+
+    Said beside times, for machines that others use too.
+    """
+    return Figure(
+        title=title,
+        sides=(product, other),
+        compute=lambda ours, theirs: ours.cpu_seconds / theirs.cpu_seconds,
+    )
+
+
+def in_megabytes_a_processor_second(title: str, side: str) -> Figure:
+    """How many lines a second of processor time is enough for."""
+    return Figure(
+        title=title,
+        sides=(side,),
+        compute=lambda reading: reading.bytes / 1e6 / reading.cpu_seconds,
+        unit="MB/s",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.comparison import Comparison, Figure, Side, times_faster
+from benchmarks.comparison import Comparison, Figure, Side, processor_time, times_faster
 from benchmarks.mysql_server import why_not
 from benchmarks.world import OUTPUT_BUCKET
 
@@ -57,6 +57,7 @@ def databases(world: World, rows: int) -> Comparison:
             missing=database.missing or ("" if find_spec("pandas") else NO_PANDAS),
         )
         figures.append(times_faster(f"{name}: times as fast", name, other, 3))
+        figures.append(processor_time(f"{name}: processor over its", name, other))
     return Comparison(
         name="databases",
         title="Other databases to S3, against SqlToS3Operator with csv and gzip",

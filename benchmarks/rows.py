@@ -40,15 +40,15 @@ def batches(kind: str, count: int) -> Iterator[pa.RecordBatch]:
 
     :param kind: ``traits`` or ``attrs``.
     """
-    make = {"traits": _traits, "attrs": _attributes}[kind]
+    make = {"traits": traits, "attrs": _attributes}[kind]
     for start in range(0, count, ROWS_AT_A_TIME):
         rng = np.random.default_rng([_SEED, start])
         size = min(ROWS_AT_A_TIME, count - start)
-        columns = {"id": _ids(rng, start, size), **make(rng, size)}
+        columns = {"id": ids(rng, start, size), **make(rng, size)}
         yield pa.RecordBatch.from_pydict(columns)
 
 
-def _ids(rng: np.random.Generator, start: int, size: int) -> pa.Array:
+def ids(rng: np.random.Generator, start: int, size: int) -> pa.Array:
     """Random hexadecimal digits, of which eight count, scattered, so that none occurs twice."""
     numbers = np.arange(start, start + size, dtype=np.uint32)
     raw = rng.integers(0, 256, (size, _ID_BYTES // 2), np.uint8)
@@ -62,7 +62,8 @@ def _ids(rng: np.random.Generator, start: int, size: int) -> pa.Array:
     return pa.StringArray.from_buffers(size, pa.py_buffer(offsets), pa.py_buffer(text))
 
 
-def _traits(rng: np.random.Generator, size: int) -> dict[str, pa.Array]:
+def traits(rng: np.random.Generator, size: int) -> dict[str, pa.Array]:
+    """A column with one to twelve trait IDs a row."""
     counts = rng.integers(1, _MOST_TRAITS + 1, size)
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
     traits = pa.array(rng.integers(1_000_000, 30_000_000, int(offsets[-1]))).cast(pa.string())

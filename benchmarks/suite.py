@@ -12,7 +12,9 @@ from benchmarks.comparison import (
     Comparison,
     Figure,
     Side,
+    in_megabytes_a_processor_second,
     in_megabytes_a_second,
+    processor_time,
     times_faster,
     times_its_memory,
     times_its_time,
@@ -56,8 +58,14 @@ def parquet(world: World, rows: int) -> Comparison:
         title="Parquet in S3 to parts in S3, against a C loop that only formats",
         sides=sides,
         figures=[
-            times_faster(f"{kind}: speed over the C loop's", kind, f"{kind} in C", 0.7)
-            for kind in KINDS
+            *(
+                times_faster(f"{kind}: speed over the C loop's", kind, f"{kind} in C", 0.7)
+                for kind in KINDS
+            ),
+            *(
+                processor_time(f"{kind}: processor over its", kind, f"{kind} in C")
+                for kind in KINDS
+            ),
         ],
         same_bytes=[(kind, f"{kind} in C") for kind in KINDS],
         notes="The C loop checks no rule and computes no checksum.",
@@ -76,6 +84,9 @@ def postgres(world: World, rows: int) -> Comparison:
             arguments={"query": query, "uri": world.postgres.uri()},
         )
         figures.append(times_its_time(f"{kind}: time over COPY's", kind, f"{kind} by COPY", 1.3))
+    figures += [
+        processor_time(f"{kind}: processor over its", kind, f"{kind} by COPY") for kind in KINDS
+    ]
     return Comparison(
         name="postgres",
         title="PostgreSQL to parts in S3, against COPY TO STDOUT, compressed, to S3",
@@ -102,6 +113,7 @@ def s3_operator(world: World, rows: int) -> Comparison:
         figures += [
             times_faster(f"{kind}: times as fast", kind, other, 12),
             times_its_memory(f"{kind}: memory over its", kind, other, 0.333),
+            processor_time(f"{kind}: processor over its", kind, other),
         ]
     return Comparison(
         name="s3_operator",
@@ -122,6 +134,11 @@ def _items_in_sql(kind: str, table: str) -> str:
     return f"SELECT {', '.join(COLUMNS[kind])} FROM {table}"
 
 
+def generated_rows(count: int) -> str:
+    """A query for so many rows that PostgreSQL makes while they are read."""
+    return _GENERATED.format(count=count)
+
+
 def growth(world: World, rows: int) -> Comparison:
     """Memory and time of once, three times and ten times as many rows."""
     sides: dict[str, Side] = {}
@@ -132,7 +149,7 @@ def growth(world: World, rows: int) -> Comparison:
         )
         sides[f"PostgreSQL, {count:,}"] = Side(
             place="product:format_query",
-            arguments={"kind": "traits", "query": _GENERATED.format(count=count)},
+            arguments={"kind": "traits", "query": generated_rows(count)},
         )
     return Comparison(
         name="growth",
@@ -162,7 +179,13 @@ def check(world: World, rows: int) -> Comparison:
         name="check",
         title="airflow-am check of a delivery's files, start of the command included",
         sides=sides,
-        figures=[in_megabytes_a_second(f"{kind}: text a second", kind, 100) for kind in KINDS],
+        figures=[
+            *(in_megabytes_a_second(f"{kind}: text a second", kind, 100) for kind in KINDS),
+            *(
+                in_megabytes_a_processor_second(f"{kind}: a processor's second", kind)
+                for kind in KINDS
+            ),
+        ],
     )
 
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# 10,000 pieces are S3's limit, so that a file may have 160 GB; Adobe's limit is 1 GB compressed.
-_PIECE_BYTES: Final = 16 << 20
+# 10,000 pieces are S3's limit, so that a file may have 80 GB; Adobe's limit is 1 GB compressed.
+_PIECE_BYTES: Final = 8 << 20
 _PIECES_AT_ONCE: Final = 3
 _MISSING: Final = frozenset({"NoSuchKey", "404"})
 _FORBIDDEN: Final = frozenset({"AccessDenied", "403"})
@@ -57,7 +57,7 @@ class Stored(NamedTuple):
 class S3Folder:
     """A prefix of a bucket.
 
-    Writing overlaps with uploading, in flat memory: three pieces of 16 MB at once.
+    Writing overlaps with uploading, in flat memory: three pieces of 8 MB at once.
 
     :param client: boto3's S3 client.
     :param bucket: the bucket's name.

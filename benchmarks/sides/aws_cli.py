@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.readings import Outcome
+from benchmarks.sides.commands import run_commands
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ def copy_files(
 
     :param aws: the program.
     :param keys: access key and secret key.
-    :param files: paths, or URLs of objects.
+    :param files: their paths.
     """
     environment = {
         "AWS_ACCESS_KEY_ID": keys[0],
@@ -28,9 +29,9 @@ def copy_files(
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
     }
-    with stopwatch:
-        for number, file in enumerate(files):
-            target = f"s3://output/by-aws/{number}.gz"
-            command = [aws, "s3", "cp", "--only-show-errors", "--endpoint-url", endpoint]
-            subprocess.run([*command, file, target], check=True, env=environment)
-    return Outcome(rows=len(files), bytes=1)
+    copy = [aws, "s3", "cp", "--only-show-errors", "--endpoint-url", endpoint]
+    commands = [
+        [*copy, file, f"s3://output/by-aws/{number}.gz"] for number, file in enumerate(files)
+    ]
+    run_commands(stopwatch, commands, environment)
+    return Outcome(rows=len(files), bytes=sum(Path(file).stat().st_size for file in files))

@@ -1,0 +1,29 @@
+"""Commands as sides: their processor time and their memory count, not those of who waits."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from benchmarks.readings import Stopwatch
+
+
+def run_commands(
+    stopwatch: Stopwatch, commands: Sequence[Sequence[str]], env: Mapping[str, str] | None = None
+) -> list[str]:
+    """Run commands one after the other; what each of them printed.
+
+    :param env: the environment; that of this process when not given.
+    """
+    printed = []
+    with stopwatch:
+        for command in commands:
+            done = subprocess.run(command, capture_output=True, check=True, env=env, text=True)
+            printed.append(done.stdout)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    stopwatch.add(cpu_seconds=used.ru_utime + used.ru_stime, peak_mb=used.ru_maxrss * 1024 / 1e6)
+    return printed
