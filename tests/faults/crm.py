@@ -104,10 +104,13 @@ def rows_of(variant: int, run: Run) -> list[Row]:
 
 
 def expected(variant: int, runs: Iterable[Run]) -> list[tuple[str, ...]]:
-    """Every link and trait that Audience Manager must know after these runs, sorted."""
+    """Every link and trait that Audience Manager must know after these runs, sorted.
+
+    The newest data is in force, in whatever order the runs were.
+    """
     links: set[tuple[str, ...]] = set()
     traits: dict[str, set[int]] = {}
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run.window):
         for row in rows_of(variant, run):
             if row.is_bad:
                 continue

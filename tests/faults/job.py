@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.faults import crm
@@ -14,7 +15,8 @@ from tests.faults.worker import PRELOAD, attempt
 from tests.faults.world import Stage
 
 _MOST_CLEARS = 8
-_ATTEMPT_S = 60
+_MOST_RESENDS = 20
+_ATTEMPT_S = 90
 _PART_BYTES = 103_000
 
 
@@ -30,7 +32,7 @@ def fork_server() -> Any:
     """What workers are forked from: a process that has imported all there is to import."""
     context = multiprocessing.get_context("forkserver")
     os.environ["PYTHONPATH"] = os.pathsep.join(
-        [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
+        [str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
     # Who sets this one waits twice as long for each import.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -56,17 +58,19 @@ class Job:
 
     def __init__(self, stage: Stage, context: Any) -> None:
         self.told = Told()
-        self._stage = stage
-        self._context = context
+        self.stage = stage
+        self.context = context
+        self.loses = stage.schedule.loses
+        self._lock = threading.Lock()
 
     def run(self) -> Told:
         """Run it to its end.
 
         :raises JobFailedError: when it has none.
         """
-        self._stage.start_sandbox(loses=self._stage.schedule.loses)
-        for number, run in enumerate(self._stage.schedule.runs):
-            chains = [Chain(self, chain, number, run) for chain in range(1 + run.twin)]
+        self.stage.start_sandbox(loses=self.loses)
+        for together in self.stage.schedule.chains:
+            chains = [Chain(self, chain, number, run) for chain, number, run in together]
             threads = [threading.Thread(target=chain.go) for chain in chains]
             for thread in threads:
                 thread.start()
@@ -75,10 +79,17 @@ class Job:
             for chain in chains:
                 if chain.failure is not None:
                     raise chain.failure
-        for lines in self._stage.lines:
+        for lines in self.stage.lines:
             for line in lines.values():
                 self.told.happened.update(line.happened)
         return self.told
+
+    def lose_no_more(self) -> None:
+        """What the user does when no receipt came: says so to Adobe."""
+        with self._lock:
+            if self.loses:
+                self.loses = ""
+                self.stage.start_sandbox(loses="")
 
 
 class Chain:
@@ -87,11 +98,10 @@ class Chain:
     def __init__(self, job: Job, chain: int, number: int, run: Run) -> None:
         self.failure: Exception | None = None
         self._job, self._chain, self._number, self._run = job, chain, number, run
-        self._context, self._stage = job._context, job._stage
+        self._context, self._stage = job.context, job.stage
         self._schedule: Schedule = self._stage.schedule
         self._attempts: Counter[str] = Counter()
         self._results: dict[str, Any] = {}
-        self._lost = False
 
     def go(self) -> None:
         """Run it to its end; what prevents that is left in ``failure``."""
@@ -106,7 +116,7 @@ class Chain:
                     last = str(failed)
                     self._clear()
             raise JobFailedError(f"cleared {_MOST_CLEARS} times, and still: {last}")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # it is raised again by whoever waits for this
             self.failure = error
 
     def _clear(self) -> None:
@@ -127,20 +137,40 @@ class Chain:
             return self._tried(task, task, self._format(task, None))
         if step == "upload":
             manifest = self._results[task.replace("upload", "format")]
-            sent = self._tried(task, "upload", {"manifest": manifest})
+            arguments = {
+                "manifest": manifest,
+                "after": self._results.get("upload_ids") if task == "upload" else None,
+                "on_older": "replay" if self._run.replays else "refuse",
+                "deferrable": self._schedule.deferrable,
+                "poke_interval": 0.2,
+                "order_timeout": 45,
+            }
+            sent = self._tried(task, "upload", arguments)
             self._job.told.sent[sent["delivery_id"]] = sent
             return sent
+        if step == "replay":
+            return self._replay()
         return self._receipt(task)
+
+    def _replay(self) -> Any:
+        arguments = {
+            "delivery": self._results["upload"],
+            "acknowledged_by": self._schedule.acknowledged_by,
+            "mode": "poke",
+            "poke_interval": 0.3,
+            "timeout": 60,
+        }
+        return self._tried("replay", "replay", arguments)
 
     def _receipt(self, task: str) -> Any:
         sent = self._results[task.replace("receipt", "upload")]
-        loses = {"receipt_ids": "ids", "receipt": "data"}[task] == self._schedule.loses
+        loses = {"receipt_ids": "ids", "receipt": "data"}[task] == self._job.loses
         arguments = {
             "delivery": sent,
             "acknowledged_by": self._schedule.acknowledged_by,
             "deferrable": self._schedule.deferrable,
             "poke_interval": 0.15,
-            "timeout": 2.5 if loses and not self._lost else 30,
+            "timeout": 2.5 if loses else 30,
         }
         result = self._tried(task, "receipt", arguments)
         self._job.told.receipts[sent["delivery_id"]] = result
@@ -190,8 +220,9 @@ class Chain:
                     said = event
             if kind in ("ok", "skip"):
                 return said
-            if kind == "timeout":
+            if kind == "timeout" and operator == "receipt":
                 self._resend(task)
+            if kind == "timeout":
                 break
             if kind == "fail":
                 self._job.told.at_once.append(f"{task}: {said}")
@@ -199,13 +230,17 @@ class Chain:
         raise TaskFailedError(f"{task}: {said}")
 
     def _resend(self, task: str) -> None:
-        """What the user does when no receipt came: says so to Adobe, and sends again."""
-        self._lost = True
-        upload = task.replace("receipt", "upload")
-        self._stage.start_sandbox(loses="")
-        self._stage.forget_sending(self._results.pop(upload)["location"])
-        # An object written anew within the second looks as the old one does.
-        time.sleep(1.1)
+        """What the user does when no receipt came, by ``airflow-am deliveries resend``."""
+        self._job.lose_no_more()
+        sent = self._results[task.replace("receipt", "upload")]
+        for _ in range(_MOST_RESENDS):
+            # An object written anew within the second looks as the old one does.
+            time.sleep(1.1)
+            arguments = {"delivery_id": sent["delivery_id"]}
+            kind, said = self._once(task, "resend", {"arguments": arguments})
+            if kind == "ok":
+                return
+        raise TaskFailedError(f"resend: {said}")
 
     def _once(self, task: str, operator: str, what: dict[str, Any]) -> tuple[str, Any]:
         """Make one attempt in a process of its own."""

@@ -62,7 +62,7 @@ def _side(waiting: Any, done: Any, directory: Path, is_calm: bool) -> None:
 
 
 def table(results: list[dict[str, Any]], seconds: float) -> str:
-    """Kinds of trouble, how many schedules had each, how often it came to pass, how long it took."""
+    """Kinds of trouble, how many schedules had each, how often it came to pass, and the time."""
     by_kind = defaultdict(list)
     happened: Counter[str] = Counter()
     for result in results:
@@ -96,12 +96,10 @@ def table(results: list[dict[str, Any]], seconds: float) -> str:
         for name in ("attempts", "kills", "clears", "sent_again")
     }
     at_once = sum(len(result["at_once"]) for result in results)
-    return "\n".join(
-        [
-            *lines,
-            f"{len(results)} schedules in {seconds:.0f} s: {total['attempts']} attempts, "
-            f"{total['kills']} killed, {total['clears']} times cleared, {at_once} failures without "
-            f"a retry, {total['sent_again']} files sent again under their name; "
-            f"{len(failed)} failed{f': seeds {failed}' if failed else ''}",
-        ]
+    summary = (
+        f"{len(results)} schedules in {seconds:.0f} s: {total['attempts']} attempts, "
+        f"{total['kills']} killed, {total['clears']} times cleared, {at_once} failures without "
+        f"a retry, {total['sent_again']} files sent again under their name; "
+        f"{len(failed)} failed{f': seeds {failed}' if failed else ''}"
     )
+    return "\n".join([*lines, summary])

@@ -6,7 +6,7 @@ the same number gives the same schedule on every machine.
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 VARIANTS: Final = 4
@@ -121,20 +121,23 @@ class Run:
     :param kind: ``daily`` (ID sync, then data) or ``full`` (an .overwrite of everything).
     :param window: the day that it is about, from 0; for ``full`` the day up to which it knows.
     :param twin: whether a second run of the same goes on at the same time.
+    :param replays: whether newer data is sent again after it, should it come late.
     """
 
     kind: str
     window: int
     twin: bool = False
+    replays: bool = False
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Its tasks in their order."""
-        data = ("format", "upload", "receipt")
-        return data if self.kind == "full" else (*(f"{task}_ids" for task in data), *data)
+        data: tuple[str, ...] = ("format", "upload", "receipt")
+        ids = () if self.kind == "full" else tuple(f"{task}_ids" for task in data)
+        return (*ids, *data, "replay") if self.replays else (*ids, *data)
 
 
-# Chain (0, or 1 for the twin), number of the run, task, attempt from 1.
+# Chain (0, or 1 for what runs at the same time), number of the run, task, attempt from 1.
 Place = tuple[int, int, str, int]
 
 
@@ -155,8 +158,19 @@ class Schedule:
     clears: str
     behaviour: str
     loses: str
+    order: str
     runs: tuple[Run, ...]
     troubles: dict[Place, Trouble] = field(default_factory=dict)
+
+    @property
+    def chains(self) -> tuple[tuple[tuple[int, int, Run], ...], ...]:
+        """What runs one after the other, and in each of these what runs at once: chain, number."""
+        if self.order == "overlapping":
+            return (tuple((number, number, run) for number, run in enumerate(self.runs)),)
+        return tuple(
+            tuple((chain, number, run) for chain in range(1 + run.twin))
+            for number, run in enumerate(self.runs)
+        )
 
     def trouble(self, place: Place) -> Trouble:
         """What befalls an attempt."""
@@ -168,6 +182,7 @@ class Schedule:
         found |= {"two runs at once"} if any(run.twin for run in self.runs) else set()
         found |= {f"receipts {self.behaviour}"} if self.behaviour else set()
         found |= {"receipts lost"} if self.loses else set()
+        found |= {f"runs {self.order}"} if self.order != "forward" else set()
         return sorted(found)
 
     def __str__(self) -> str:
@@ -180,7 +195,7 @@ class Schedule:
             f"{'deferred' if self.deferrable else 'poked'}, "
             f"{'partitions, ' if self.partitions else ''}{self.retries} retries, "
             f"{self.s3_attempts} tries of each S3 request, the user clears {self.clears}; "
-            f"runs: {runs}; receipts: {self.behaviour or 'as usual'}"
+            f"runs {self.order}: {runs}; receipts: {self.behaviour or 'as usual'}"
             f"{f', lost: {self.loses}' if self.loses else ''}"
         )
         lines = [
@@ -221,34 +236,33 @@ def schedule_of(seed: int) -> Schedule:
     chance = random.Random(seed)
     job = _job(chance, seed)
     runs = list(job.runs)
-    if chance.random() < 0.2:
+    if job.order == "forward" and chance.random() < 0.2:
         number = chance.randrange(len(runs))
         runs[number] = Run(kind=runs[number].kind, window=runs[number].window, twin=True)
     behaviour = chance.choice(_BEHAVIOURS) if chance.random() < 0.5 else ""
     loses = chance.choice(("ids", "data")) if chance.random() < 0.12 else ""
+    job = replace(job, runs=tuple(runs), behaviour=behaviour, loses=loses)
     places = [
         (chain, number, task)
-        for number, run in enumerate(runs)
-        for chain in range(1 + run.twin)
+        for together in job.chains
+        for chain, number, run in together
         for task in run.tasks
     ]
     troubles = {}
     for chain, number, task in chance.sample(places, min(len(places), chance.randint(2, 5))):
         for attempt in range(1, 1 + chance.choice((1, 1, 1, 2, 2, 3, 4))):
             troubles[chain, number, task, attempt] = _trouble(chance, job, task)
-    return Schedule(
-        **{
-            **vars(job),
-            "runs": tuple(runs),
-            "behaviour": behaviour,
-            "loses": loses,
-            "troubles": troubles,
-        }
-    )
+    return replace(job, troubles=troubles)
 
 
 def _job(chance: random.Random, seed: int) -> Schedule:
     transport = chance.choice(("s3", "s3", "ftp"))
+    order = chance.choice(("forward", "forward", "forward", "backwards", "overlapping"))
+    runs = [Run(kind=kind, window=window) for kind, window in chance.choice(_RUNS)]
+    if order != "forward":
+        runs = [Run(kind="daily", window=window, replays=True) for window in range(WINDOWS)]
+    if order == "backwards":
+        runs.reverse()
     return Schedule(
         seed=seed,
         variant=chance.randrange(VARIANTS),
@@ -263,12 +277,13 @@ def _job(chance: random.Random, seed: int) -> Schedule:
         clears=chance.choice(("the task", "the run")),
         behaviour="",
         loses="",
-        runs=tuple(Run(kind=kind, window=window) for kind, window in chance.choice(_RUNS)),
+        order=order,
+        runs=tuple(runs),
     )
 
 
 def _trouble(chance: random.Random, job: Schedule, task: str) -> Trouble:
-    step = task.removesuffix("_ids")
+    step = {"replay": "upload"}.get(task, task.removesuffix("_ids"))
     ways = ["end", "time", "clock", "mix"]
     if job.transport == "s3" or job.staging == "s3" or (step == "receipt" and job.mail == "s3"):
         ways += ["s3"] * 4
@@ -305,7 +320,7 @@ def _trouble(chance: random.Random, job: Schedule, task: str) -> Trouble:
 
 
 def _clock(chance: random.Random) -> int | str:
-    """Before midnight, a day or hours back, a little ahead: mail servers' clocks are not far off."""
+    """Before midnight, hours or a day back, a little ahead: mail's clock is nearly right."""
     return chance.choice((MIDNIGHT, MIDNIGHT, -86_400, -7_200, -600, 900, 3_000))
 
 

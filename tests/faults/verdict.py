@@ -9,11 +9,15 @@ from contextlib import closing
 from typing import Any
 
 from airflow_am_provider.sandbox import FileEntry, Ledger, MailEntry, Profiles, Verdict
+from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
 from tests.faults import crm
 from tests.faults.job import Told
 from tests.faults.world import Stage
 
-_DONE = {"reconciled", "shared", "uncounted"}
+_DONE = {DeliveryState.ACKNOWLEDGED, DeliveryState.RECONCILED}
+_ARRIVED = _DONE | {DeliveryState.SENT, DeliveryState.PICKED_UP, DeliveryState.FAILED}
+# A marker may acknowledge what no receipt has named yet.
+_GOOD = {"reconciled", "shared", "uncounted", "pending"}
 
 
 class Judge:
@@ -27,7 +31,9 @@ class Judge:
             self._files: list[FileEntry] = ledger.files()
             self._mails: list[MailEntry] = ledger.mails()
         self._taken = [file for file in self._files if file.verdict is Verdict.TAKEN]
-        self._manifests = self._documents("manifest.json")
+        self._manifests = {
+            manifest["delivery_id"]: manifest for _, manifest in self._documents("manifest.json")
+        }
         self._arrived = self._what_arrived()
 
     @property
@@ -43,7 +49,7 @@ class Judge:
             self._rows,
             self._nothing_half_sent,
             self._one_name_each,
-            self._records_of_sending,
+            self._records,
             self._acknowledgements,
         )
         return [f"{check.__name__.strip('_')}: {said}" for check in checks for said in check()]
@@ -119,19 +125,29 @@ class Judge:
         paths = Counter(name for name, _ in self._arrived.values())
         yield from (f"{name} is there {count} times" for name, count in paths.items() if count > 1)
 
-    def _records_of_sending(self) -> Iterator[str]:
+    def _records(self) -> Iterator[str]:
+        """Each record says what is so: at the destination, and in the sandbox's ledger."""
         there = {name for name, _ in self._arrived.values()}
-        for delivery, record in self._documents("sent.json").items():
-            wrong = {part["file_name"] for part in record["parts"] if part["sent_at"]} - there
+        found = {
+            record.manifest.delivery_id: record for record in DeliveryRecords(self._staging).all()
+        }
+        for delivery, record in found.items():
+            names = {part.file_name for part in record.manifest.parts}
+            noted = {} if record.sent is None else record.sent.parts
+            wrong = {name for name, part in noted.items() if part.sent_at} - there
             if wrong:
                 yield f"{delivery}: {sorted(wrong)} are recorded as sent and are not there"
-            missing = {part["file_name"] for part in self._manifests[delivery]["parts"]} - there
-            if record["sent_at"] and missing:
-                yield f"{delivery}: recorded as sent, but {sorted(missing)} are not there"
-        recorded = set(self._documents("sent.json"))
+            if record.state in _ARRIVED and names - there:
+                yield f"{delivery}: {record.state}, but {sorted(names - there)} are not there"
+            if record.state not in _ARRIVED and names & there:
+                yield f"{delivery}: {record.state}, but {sorted(names & there)} are there"
+            if delivery in self._told.sent and record.state not in _DONE:
+                yield f"{delivery}: its run succeeded, but it is {record.state}: {record.reason}"
         for delivery in self._told.sent:
-            if delivery not in recorded:
-                yield f"{delivery}: sent, and no record says so"
+            if delivery not in found:
+                yield f"{delivery}: sent, and there is no record of it"
+            if delivery not in self._told.receipts:
+                yield f"{delivery}: sent, and not acknowledged"
 
     def _acknowledgements(self) -> Iterator[str]:
         told_of = {
@@ -141,21 +157,18 @@ class Judge:
             for name in mail.files
         }
         marked = {file.name for file in self._taken if file.marked}
-        for delivery, found in self._documents("reconciliation.json").items():
+        for path, found in self._documents("reconciliation"):
             if not found["acknowledged"]:
-                yield f"{delivery}: concluded without being acknowledged"
+                yield f"{path}: concluded without being acknowledged"
             if set(found["covered"]) - told_of:
-                yield f"{delivery}: {found['covered']} are covered, but no receipt named them all"
+                yield f"{path}: {found['covered']} are covered, but no receipt named them all"
             if set(found["marked"]) - marked:
-                yield f"{delivery}: {found['marked']} were not all marked"
-            if found["verdict"] not in _DONE | {"pending"} or found["problems"]:
-                yield f"{delivery}: {found['verdict']}, {found['problems']}"
+                yield f"{path}: {found['marked']} were not all marked"
+            if found["verdict"] not in _GOOD or found["problems"]:
+                yield f"{path}: {found['verdict']}, {found['problems']}"
             received = (found["counts"] or {}).get("records_received")
             if found["verdict"] == "reconciled" and received != found["lines_sent"]:
-                yield f"{delivery}: {received} received of {found['lines_sent']}"
-        for delivery in self._told.sent:
-            if delivery not in self._told.receipts:
-                yield f"{delivery}: sent, and not acknowledged"
+                yield f"{path}: {received} received of {found['lines_sent']}"
 
     def _manifest_of(self, file_name: str) -> dict[str, Any] | None:
         for manifest in self._manifests.values():
@@ -163,14 +176,12 @@ class Judge:
                 return manifest
         return None
 
-    def _documents(self, name: str) -> dict[str, dict[str, Any]]:
-        """The deliveries' documents of a name, by delivery."""
-        found = {}
+    def _documents(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The deliveries' documents whose names begin so, with their paths."""
         for entry in self._staging.list("deliveries/"):
             folders = entry.path.split("/")
-            if folders[-1] == name and "attempts" not in folders:
-                found[folders[-2]] = json.loads(self._staging.read_bytes(entry.path) or b"")
-        return found
+            if folders[-1].startswith(name) and "attempts" not in folders:
+                yield entry.path, json.loads(self._staging.read_bytes(entry.path) or b"")
 
     def _what_arrived(self) -> dict[str, tuple[str, str]]:
         """Name and checksum of everything at the destination, by path."""

@@ -13,6 +13,8 @@ from typing import Any
 
 from tests.faults.schedule import MIDNIGHT
 
+_logger = logging.getLogger(__name__)
+
 # What a fork of the fork server finds imported, as tasks of LocalExecutor do.
 PRELOAD = (
     "airflow.providers.amazon.aws.hooks.s3",
@@ -32,6 +34,8 @@ PRELOAD = (
     "airflow_am_provider.operators.partitions",
     "airflow_am_provider.operators.upload",
     "airflow_am_provider.sensors.receipt",
+    "airflow_am_provider.sensors.replay",
+    "airflow_am_provider.triggers.order",
     "airflow_am_provider.triggers.receipt",
     "boto3.s3.transfer",
     "time_machine",
@@ -54,7 +58,7 @@ def attempt(order: dict[str, Any], answer: Connection) -> None:
     logging.basicConfig(level=logging.INFO, force=True)
     _set_clock(order["clock_s"])
     outcome = _made(order)
-    logging.info("Outcome: %s", outcome)
+    _logger.info("Outcome: %s", outcome)
     if order["kill_at_end"]:
         os.kill(os.getpid(), signal.SIGKILL)
     answer.send(outcome)
@@ -89,6 +93,8 @@ def _made(order: dict[str, Any]) -> tuple[str, Any]:
     try:
         if "trigger" in order:
             return "ok", asyncio.run(_event(*order["trigger"]))
+        if order["operator"] == "resend":
+            return "ok", _resend(**order["arguments"])
         operator = _operator(order["operator"], order["arguments"])
         context = _context(order["context"])
         if "event" in order:
@@ -104,10 +110,10 @@ def _made(order: dict[str, Any]) -> tuple[str, Any]:
     except AirflowSensorTimeout as error:
         return "timeout", str(error)
     except AirflowFailException as error:
-        logging.exception("Failed for good")
+        _logger.exception("Failed for good")
         return "fail", str(error)
-    except Exception as error:
-        logging.exception("Failed")
+    except Exception as error:  # as Airflow does: whatever it is, it is tried again
+        _logger.exception("Failed")
         return "retry", f"{type(error).__name__}: {error}"
 
 
@@ -117,6 +123,7 @@ def _operator(name: str, arguments: dict[str, Any]) -> Any:
     from airflow_am_provider.operators.partitions import CombinePartitionsOperator
     from airflow_am_provider.operators.upload import UploadOperator
     from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
+    from airflow_am_provider.sensors.replay import ReplayNewerSensor
 
     kinds: dict[str, Any] = {
         "format_ids": IdSyncExtractOperator,
@@ -124,8 +131,19 @@ def _operator(name: str, arguments: dict[str, Any]) -> Any:
         "combine": CombinePartitionsOperator,
         "upload": UploadOperator,
         "receipt": DeliveryReceiptSensor,
+        "replay": ReplayNewerSensor,
     }
     return kinds[name](task_id=name, **arguments)
+
+
+def _resend(delivery_id: str) -> None:
+    """What ``airflow-am deliveries resend`` does."""
+    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.hooks.deliveries import resend_delivery
+    from airflow_am_provider.hooks.errors import airflow_errors
+
+    with airflow_errors():
+        resend_delivery(AudienceManagerHook(), delivery_id)
 
 
 def _context(given: dict[str, Any]) -> Any:

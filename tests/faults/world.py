@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 import psycopg2
 
-from airflow_am_provider.audience_manager.companions import SENT_FILE
 from airflow_am_provider.sandbox import Account, Behaviours, Sandbox, SandboxConfig
 from airflow_am_provider.stores import Folder, LocalFolder, S3Folder
 from demo.local.ftp import FtpServer, ftp_server
@@ -227,10 +226,6 @@ class Stage:
             return LocalFolder(self.staging_folder)
         return S3Folder(self.world.s3.client(), self.staging_bucket, "am")
 
-    def forget_sending(self, location: str) -> None:
-        """Delete the record of sending: all of the delivery is sent again."""
-        self.staging().delete(f"{location}/{SENT_FILE}")
-
     @contextmanager
     def disk_filled(self, free_bytes: int | None) -> Iterator[None]:
         """Leave so much of the small disk."""
@@ -274,9 +269,7 @@ class Stage:
 def stage(world: World, schedule: Schedule, folder: Path) -> Iterator[Stage]:
     """Make the places of a schedule and the lines to them."""
     with ExitStack() as stack:
-        lines = tuple(
-            _lines(world, stack) for _ in range(1 + any(run.twin for run in schedule.runs))
-        )
+        lines = tuple(_lines(world, stack) for _ in range(max(map(len, schedule.chains))))
         made = Stage(world=world, schedule=schedule, folder=folder, lines=lines)
         made.open()
         stack.callback(made.close)
