@@ -446,3 +446,32 @@ class TestFtp:
         ftp_directory.rmdir()
         with pytest.raises(ConfigurationError, match="the host refuses with reply 550"):
             to_ftp.send(stage(staging), staging)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="Two attempts at once both write a part; an S3 write on condition (If-None-Match) would "
+    "tell the second one that it is there",
+)
+def test_of_two_attempts_at_once_one_writes_each_part(
+    s3: S3, bucket: str, to_s3: S3Destination, staging: LocalFolder
+) -> None:
+    # Audience Manager reads what was written anew a second time, and its receipt says so.
+    versioned = {"Status": "Enabled"}
+    s3.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration=versioned)
+    manifest = stage(staging)
+    is_late = iter([True])
+
+    class Overtaken(LocalFolder):
+        """Staging that is slow to be read, so that another run is at it meanwhile."""
+
+        def open_read(self, path: str) -> Any:
+            if next(is_late, False):
+                to_s3.send(manifest, staging)
+            return super().open_read(path)
+
+    to_s3.send(manifest, Overtaken(staging.root))
+    listed = s3.client().list_object_versions(Bucket=bucket)["Versions"]
+    assert sorted(version["Key"] for version in listed) == sorted(
+        f"acme/date={datetime.now(UTC).date()}/{name}" for name in NAMES
+    )
