@@ -182,7 +182,7 @@ def _unwrapped(word: str) -> str:
     word = word.strip("\"'`(),;[]{}|").lstrip(">")
     if word.startswith("<") and word.endswith(">"):
         return word[1:-1]
-    # NAME<URL>, as mail clients write a link. Not by an expression, which would take quadratic time.
+    # NAME<URL>, as mail clients write a link; an expression would take quadratic time.
     name, mark, url = word.removesuffix(">").rpartition("<")
     is_linked = name and mark and word.endswith(">") and "://" in url and ">" not in url
     return name if is_linked else word

@@ -23,14 +23,14 @@ def main() -> int:
     end = asked.seed + asked.n
     total = {name: Tally() for name in TARGETS}
     with ProcessPoolExecutor(_SIDES) as pool:
-        growing = pool.submit(grow, _LENGTHS)
         drawn = [
             pool.submit(run, range(start, min(start + _AT_A_TIME, end)))
             for start in range(asked.seed, end, _AT_A_TIME)
         ]
+        growing = pool.submit(grow, _LENGTHS)
         for number, done in enumerate(as_completed(drawn), start=1):
             _add(total, done.result())
-            if number % 20 == 0 or number == len(drawn):
+            if number % 5 == 0 or number == len(drawn):
                 failed = sum(len(tally.failures) for tally in total.values())
                 tried = sum(tally.count for tally in total.values())
                 print(f"{tried:,} of {asked.n:,}, {failed} failed", flush=True)

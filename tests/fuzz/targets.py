@@ -161,10 +161,10 @@ class _FtpHost(ftplib.FTP):
 _TEXTS: Final = tuple(NAMES)
 #: Name, share of all inputs, how one is drawn, what it is given to, and whether it is bytes.
 TARGETS: Final[dict[str, tuple[int, Callable[[random.Random], Any], Callable[[Any], None]]]] = {
-    "names": (30, lambda chance: text(chance, _TEXTS), name),
-    "listed names and markers": (25, lambda chance: text(chance, _TEXTS), listed),
+    "names": (34, lambda chance: text(chance, _TEXTS), name),
+    "listed names and markers": (30, lambda chance: text(chance, _TEXTS), listed),
     "lines": (20, lambda chance: raw(chance, LINES) + b"\n" + raw(chance, LINES), lines),
-    "mails": (15, lambda chance: raw(chance, MAILS), mail),
+    "mails": (6, lambda chance: raw(chance, MAILS), mail),
     "S3 listings": (5, lambda chance: text(chance, _TEXTS), s3_listing),
     "FTP listings": (5, lambda chance: text(chance, _TEXTS), ftp_listing),
 }
