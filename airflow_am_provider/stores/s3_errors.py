@@ -20,8 +20,10 @@ NO_SUCH_REQUEST: Final = frozenset({"NotImplemented", "501"})
 # Names by which S3 and servers like it say "later", apart from any status from 500 on.
 _LATER: Final = frozenset(
     {
-        # All that a HEAD says of keys that have expired: its answers have no body with a name.
+        # All that a HEAD says of keys that have expired, or of another request that is at it: its
+        # answers have no body with a name.
         "400",
+        "409",
         "ConditionalRequestConflict",
         "ExpiredToken",  # a role's keys; the next attempt gets new ones
         "OperationAborted",

@@ -162,8 +162,11 @@ def test_of_a_delivery_that_was_sent_again_the_last_sending_is_acknowledged(
     # What the upload returned is all that the cleared task knows.
     result = world.sensor(deferrable=deferrable).execute(CONTEXT)
     assert (result["sending"], result["verdict"]) == (2, "reconciled")
-    record = DeliveryRecords(hook.staging()).find(world.delivery["delivery_id"])
+    records = DeliveryRecords(hook.staging())
+    record = records.find(world.delivery["delivery_id"])
     assert (record.sending, record.state) == (2, DeliveryState.RECONCILED)
+    # What waits for the first sending, as data for its ID sync, goes on.
+    assert records.is_settled(record.manifest.location, 1)
 
 
 def test_a_receipt_split_over_several_mails_and_come_twice(world: World) -> None:
