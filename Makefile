@@ -4,7 +4,7 @@
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-long test-matrix bench lint format
+.PHONY: help setup demo serve test test-long test-matrix faults fuzz bench lint format
 
 # A shell that forbids bytecode would make every Airflow process start at half the speed.
 unexport PYTHONDONTWRITEBYTECODE
@@ -30,6 +30,12 @@ test-long: setup  ## what takes many minutes: ten days backfilled forwards and b
 
 test-matrix: setup  ## the fast tests on every supported Airflow and every Python found
 	@scripts/test-matrix.sh full
+
+faults: setup  ## seeded schedules of faults on real servers (N=, SEED=)
+	@.venv/bin/python -m tests.faults $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED))
+
+fuzz: setup  ## hostile names, lines, mails and listings (N=, SEED=)
+	@.venv/bin/python -m tests.fuzz $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED))
 
 # Seconds mean something on a machine that does nothing else.
 bench:  ## speed and memory beside what else could do the work (ROWS=, REPEATS=, ONLY="parquet growth")

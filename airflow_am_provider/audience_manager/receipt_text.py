@@ -102,7 +102,6 @@ _PARTNER = re.compile(r"Adobe[ \n]Partner[ \n]?:?[ \n]?\([ ]?ID[ ]?:[ ]?([0-9]{1
 _OTHER_LABEL = re.compile(r"([A-Za-z][A-Za-z0-9 ()/&-]{1,78}[A-Za-z0-9)]) ?: ?[0-9][0-9,.']{0,30}")
 _INBOUND_NAME = re.compile(r"[^.].*\.(?:sync|overwrite)(?:\.[0-9A-Za-z]{1,16}){0,4}")
 _STORE = re.compile(r"(?:s3[an]?|s?ftps?|hdfs)://", re.I)
-_LINKED_TWICE = re.compile(r"(.+?)<[^<>]*://[^<>]*>")
 # Bold becomes asterisks in plain text; soft hyphens, joiners and byte order marks are not seen.
 _UNSEEN = {ord(mark): None for mark in "*\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"}
 
@@ -183,8 +182,10 @@ def _unwrapped(word: str) -> str:
     word = word.strip("\"'`(),;[]{}|").lstrip(">")
     if word.startswith("<") and word.endswith(">"):
         return word[1:-1]
-    linked_twice = _LINKED_TWICE.fullmatch(word)
-    return linked_twice[1] if linked_twice else word
+    # NAME<URL>, as mail clients write a link; an expression would take quadratic time.
+    name, mark, url = word.removesuffix(">").rpartition("<")
+    is_linked = name and mark and word.endswith(">") and "://" in url and ">" not in url
+    return name if is_linked else word
 
 
 def base_name(path: str) -> str:

@@ -23,6 +23,7 @@ from airflow_am_provider.audience_manager.errors import (
 from airflow_am_provider.stores.measured import Measured
 from airflow_am_provider.stores.s3 import S3Folder, checksum_args
 from airflow_am_provider.stores.s3_copy import Copy
+from airflow_am_provider.stores.s3_errors import AlreadyThere
 from airflow_am_provider.stores.s3_resume import ResumableObject
 from airflow_am_provider.stores.sent_book import SentBook
 
@@ -115,7 +116,7 @@ class S3Destination:
             # What a sending before this one left there says nothing of this one.
             if book.is_new or sending > 1 or not self._has_arrived(part, key):
                 with _Progress(part):
-                    self._upload(part, staging, key, book)
+                    self._upload_once(part, staging, key, book, is_first=sending == 1)
             book.uploaded(part, f"{self.folder.url}/{key}", is_sent=True)
         return book.complete() if only is None else book.record
 
@@ -127,30 +128,56 @@ class S3Destination:
         try:
             stored = self.folder.stored(key)
         except ConfigurationError:
-            _logger.info("%s: whether it arrived cannot be seen; it is sent again", part.file_name)
+            _logger.info(
+                "%s: whether it arrived cannot be seen; it is sent again, unless the bucket says "
+                "that it is there",
+                part.file_name,
+            )
             return False
         if stored != (part.compressed_bytes, part.sha256):
             return False
         _logger.info("%s: arrived by an attempt before", part.file_name)
         return True
 
-    def _upload(self, part: Part, staging: Folder, key: str, book: SentBook) -> None:
+    def _upload_once(
+        self, part: Part, staging: Folder, key: str, book: SentBook, *, is_first: bool
+    ) -> None:
+        """Upload a part, unless another attempt, or an answer that got lost, was quicker."""
+        try:
+            self._upload(part, staging, key, book, only_new=is_first)
+        except AlreadyThere:
+            if self._is_other(part, key):
+                self._upload(part, staging, key, book, only_new=False)
+
+    def _is_other(self, part: Part, key: str) -> bool:
+        """Whether what has a part's key is something else, which no attempt wrote."""
+        try:
+            stored = self.folder.stored(key)
+        except ConfigurationError:
+            # Nobody else gives such a name.
+            return False
+        return stored != (part.compressed_bytes, part.sha256)
+
+    def _upload(
+        self, part: Part, staging: Folder, key: str, book: SentBook, *, only_new: bool
+    ) -> None:
         target = ResumableObject(
             client=self.folder.client,
             bucket=self.folder.bucket,
             key=self.folder.key(key),
             args={**self.folder.extra_args, **checksum_args(part.sha256)},
             note=book.pieces(part),
+            only_new=only_new,
         )
         if not book.is_new:
             target.abort_others()
-        if isinstance(staging, S3Folder) and self._copy(part, staging, key):
+        if isinstance(staging, S3Folder) and self._copy(part, staging, key, only_new=only_new):
             return
         with staging.open_read(part.path) as source:
             measured = Measured(source)
             target.write(measured, partial(_check, measured, part))
 
-    def _copy(self, part: Part, staging: S3Folder, key: str) -> bool:
+    def _copy(self, part: Part, staging: S3Folder, key: str, *, only_new: bool) -> bool:
         """Let S3 copy a part from bucket to bucket; False where it does not."""
         copy = Copy(
             source=staging,
@@ -159,6 +186,7 @@ class S3Destination:
             key=key,
             size=part.compressed_bytes,
             sha256=part.sha256,
+            only_new=only_new,
         )
         return copy.run(partial(_read_and_check, part, staging))
 

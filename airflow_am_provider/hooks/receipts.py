@@ -94,7 +94,7 @@ class Standing:
 class ReceiptWatch:
     """Looks for receipts and markers of some deliveries, fetching each message once.
 
-    ``marked`` are the files whose markers were seen so far.
+    ``deliveries`` is what was sent, ``marked`` are the files whose markers were seen so far.
 
     :param hook: leads to the mailbox, the folder of raw mails and the destination.
     :param deliveries: what was sent.
@@ -115,7 +115,7 @@ class ReceiptWatch:
         marked: Iterable[str] = (),
     ) -> None:
         self._hook = hook
-        self._deliveries = deliveries
+        self.deliveries = deliveries
         self._acknowledged_by = acknowledged_by
         self._since = since
         self._sources = (
@@ -140,10 +140,10 @@ class ReceiptWatch:
             for mail in source.mails(self._since, seen=self._seen):
                 self._take(mail)
         self._look_for_markers()
-        return [self._standing(delivery) for delivery in self._deliveries]
+        return [self._standing(delivery) for delivery in self.deliveries]
 
     def _standing(self, delivery: SentDelivery) -> Standing:
-        others = [name for other in self._deliveries for name in other.files]
+        others = [name for other in self.deliveries for name in other.files]
         return Standing(
             delivery=delivery,
             reconciliation=reconcile(
@@ -180,7 +180,7 @@ class ReceiptWatch:
         if self._markers is None:
             return
         try:
-            self.marked = self._markers.look(self._deliveries)
+            self.marked = self._markers.look(self.deliveries)
         except ConfigurationError as error:
             if self._acknowledged_by is not AcknowledgedBy.ANY or not self._sources:
                 raise
@@ -191,7 +191,7 @@ class ReceiptWatch:
 
     def _note_picked_up(self) -> None:
         """Keep it in the record: markers go away, and receipts come later."""
-        for delivery in self._deliveries:
+        for delivery in self.deliveries:
             if delivery.delivery_id not in self._noted and self.marked.issuperset(delivery.files):
                 records = DeliveryRecords(self._hook.staging())
                 records.picked_up(delivery.location, delivery.sending)
@@ -204,7 +204,7 @@ class ReceiptWatch:
                 f"connection {conn_id!r}: neither receipts_imap_conn_id nor receipts_location says "
                 f"where receipts come in; fill in one, or wait with acknowledged_by='processed'"
             )
-        for delivery in self._deliveries:
+        for delivery in self.deliveries:
             if delivery.destination != self._hook.destination_url:
                 raise ConfigurationError(
                     f"delivery {delivery.delivery_id} was sent to {delivery.destination}, but the "

@@ -166,7 +166,7 @@ class DeliveryReceiptSensor(BaseSensorOperator):
         if result is not None:
             return result
         with airflow_errors():
-            deliveries = self._deliveries()
+            deliveries = self._deliveries() if self._watch is None else self._watch.deliveries
         seen = self._marked if self._watch is None else self._watch.marked
         left = max(deadline - datetime.now(UTC), timedelta(0))
         self.defer(
@@ -214,7 +214,7 @@ class DeliveryReceiptSensor(BaseSensorOperator):
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
         from airflow_am_provider.hooks.receipt_report import read_limits
         from airflow_am_provider.hooks.receipts import AcknowledgedBy, ReceiptWatch
-        from airflow_am_provider.hooks.sent_delivery import receipts_since
+        from airflow_am_provider.hooks.sent_delivery import last_sendings, receipts_since
 
         # All parameters, before waiting for days.
         read_limits(self.limits or {})
@@ -223,9 +223,10 @@ class DeliveryReceiptSensor(BaseSensorOperator):
                 f"on_breach: {self.on_breach!r} is none of {', '.join(map(repr, _ON_BREACH))}"
             )
         acknowledged_by = AcknowledgedBy.parse(self.acknowledged_by)
-        deliveries = self._deliveries()
+        hook = AudienceManagerHook(self.audience_manager_conn_id)
+        deliveries = last_sendings(hook.staging(), self._deliveries())
         return ReceiptWatch(
-            AudienceManagerHook(self.audience_manager_conn_id),
+            hook,
             deliveries,
             acknowledged_by=acknowledged_by,
             since=receipts_since(self.receipts_since, deliveries),

@@ -193,10 +193,16 @@ class DeliveryRecords:
         """Whether a delivery need not be waited for: acknowledged, or ended without that.
 
         :param location: its folder.
-        :param sending: which sending.
+        :param sending: which sending; one after it says the same again, so its receipt will do.
         """
-        return is_acknowledgement(self._json(location, RECONCILIATION_FILE, sending)) or (
-            self.ended(location) is not None
+        if is_acknowledgement(self._json(location, RECONCILIATION_FILE, sending)):
+            return True
+        if self.ended(location) is not None:
+            return True
+        later = range(sending + 1, self.last_sending(location) + 1)
+        return any(
+            is_acknowledgement(self._json(location, RECONCILIATION_FILE, number))
+            for number in later
         )
 
     def ended(self, location: str) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.stores.s3 import checksum_args
-from airflow_am_provider.stores.s3_errors import NO_SUCH_REQUEST, error_code, s3_errors
+from airflow_am_provider.stores.s3_errors import NO_SUCH_REQUEST, error_code, s3_errors, write_new
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +41,7 @@ class Copy:
     :param key: where in that one.
     :param size: bytes.
     :param sha256: its checksum, hexadecimal, to be kept with the copy.
+    :param only_new: whether nothing may be there.
     """
 
     source: S3Folder
@@ -49,12 +50,14 @@ class Copy:
     key: str
     size: int
     sha256: str
+    only_new: bool = False
 
     def run(self, check: Callable[[], None]) -> bool:
         """Copy; False, and nothing was changed, where S3 does not do it for these accounts.
 
         :param check: reads the source while S3 copies; the copy appears when it raises nothing.
         :raises TransientError: when the server fails or the line breaks.
+        :raises AlreadyThere: when ``only_new``, and there is an object.
         """
         if not self.size or not _is_one_service(self.source.client, self.target.client):
             return False
@@ -71,8 +74,12 @@ class Copy:
                 check()
                 done += pieces
             with s3_errors("write", self._url):
-                self.target.client.complete_multipart_upload(
-                    **self._place, UploadId=upload, MultipartUpload={"Parts": done}
+                write_new(
+                    self.target.client.complete_multipart_upload,
+                    only_new=self.only_new,
+                    **self._place,
+                    UploadId=upload,
+                    MultipartUpload={"Parts": done},
                 )
         except ConfigurationError as refusal:
             self._abort(upload)

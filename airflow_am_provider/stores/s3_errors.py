@@ -5,17 +5,25 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
+from airflow_am_provider.audience_manager.errors import (
+    ConfigurationError,
+    DataError,
+    TransientError,
+)
 from airflow_am_provider.audience_manager.names import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: A server that does not know a request, or a condition of one, says so with one of these.
 NO_SUCH_REQUEST: Final = frozenset({"NotImplemented", "501"})
 # Names by which S3 and servers like it say "later", apart from any status from 500 on.
 _LATER: Final = frozenset(
     {
+        # All that a HEAD says of keys that have expired, or of another request that is at it: its
+        # answers have no body with a name.
+        "400",
+        "409",
         "ConditionalRequestConflict",
         "ExpiredToken",  # a role's keys; the next attempt gets new ones
         "OperationAborted",
@@ -43,6 +51,37 @@ _ADVICE: Final = {
     "AuthorizationHeaderMalformed": "the region is wrong; set region_name in its extra",
     "AccessControlListNotSupported": "the bucket takes no ACLs; Adobe's buckets do",
 }
+
+
+class AlreadyThere(DataError):
+    """Something has the key that was to be written for the first time."""
+
+
+def write_new(write: Callable[..., Any], *, only_new: bool, **arguments: Any) -> None:
+    """Write an object; with a condition, only where there is none.
+
+    An answer that is lost, or a worker that is thought dead, makes two writes of one, and whoever
+    reads the bucket takes the second for another file. A server that knows no conditions, and says
+    so, gets the write without one.
+
+    :param write: boto3's ``put_object`` or ``complete_multipart_upload``.
+    :param only_new: whether there is a condition.
+    :raises AlreadyThere: when there is an object.
+    """
+    from botocore.exceptions import ClientError
+
+    if only_new:
+        try:
+            write(**arguments, IfNoneMatch="*")
+        except ClientError as error:
+            code = error_code(error.response)
+            if code in {"PreconditionFailed", "412"}:
+                raise AlreadyThere(f"{printable(arguments['Key'])!r} is there already") from None
+            if code not in {"NotImplemented", "501"}:
+                raise
+        else:
+            return
+    write(**arguments)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, TransientError
-from airflow_am_provider.stores.s3_errors import error_code, s3_errors
+from airflow_am_provider.stores.s3_errors import AlreadyThere, error_code, s3_errors, write_new
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -57,6 +57,7 @@ class ResumableObject:
     :param args: what it is written with, in the words of boto3's ``ExtraArgs``.
     :param note: keeps which pieces are there.
     :param piece_bytes: size of a piece in bytes; S3 takes no less than 5 MiB but for the last one.
+    :param only_new: whether nothing may be there.
     """
 
     client: Any
@@ -65,6 +66,7 @@ class ResumableObject:
     args: Mapping[str, Any]
     note: Note
     piece_bytes: int = PIECE_BYTES
+    only_new: bool = False
     _upload_id: str = field(default="", init=False)
     _etags: dict[int, str] = field(default_factory=dict, init=False)
 
@@ -75,6 +77,7 @@ class ResumableObject:
         :param check: raises when what was read is not what it should be; the object never appears.
         :raises TransientError: when the server fails; the next attempt goes on from there.
         :raises ConfigurationError: when the server refuses.
+        :raises AlreadyThere: when ``only_new``, and there is an object.
         """
         first = source.read(self.piece_bytes)
         if len(first) < self.piece_bytes:
@@ -91,12 +94,24 @@ class ResumableObject:
                 self._abort(self._upload_id)
                 self.note.forget()
             raise
-        self._complete()
+        try:
+            self._complete()
+        except AlreadyThere:
+            self._abort(self._upload_id)
+            self.note.forget()
+            raise
         self.note.forget()
 
     def _put(self, content: bytes) -> None:
         with self._errors():
-            self.client.put_object(Bucket=self.bucket, Key=self.key, Body=content, **self.args)
+            write_new(
+                self.client.put_object,
+                only_new=self.only_new,
+                Bucket=self.bucket,
+                Key=self.key,
+                Body=content,
+                **self.args,
+            )
 
     def _begin(self) -> None:
         """Go on with what an attempt before noted, or begin."""
@@ -194,7 +209,9 @@ class ResumableObject:
             {"PartNumber": number, "ETag": self._etags[number]} for number in sorted(self._etags)
         ]
         with self._errors():
-            self.client.complete_multipart_upload(
+            write_new(
+                self.client.complete_multipart_upload,
+                only_new=self.only_new,
                 Bucket=self.bucket,
                 Key=self.key,
                 UploadId=self._upload_id,

@@ -581,6 +581,8 @@ HOSTILE = {
     "folded headers": (b"", b" Content-Type: x;\r\n"),
     "parameters": (b"Content-Type: text/plain", b'; charset="'),
     "encoded words": (b"Subject: ", b"=?a?q?"),
+    "subject tags": (b"Subject: ", b"[a]"),
+    "link marks": (b"\r\nFile name: ", b"x.<" + b"://" * 1_190 + b" "),
     "results": (b"Authentication-Results: ", b'("'),
     "base64": (b"Content-Transfer-Encoding: base64\r\n\r\n", b"AAA"),
     "quoted-printable": (b"Content-Transfer-Encoding: quoted-printable\r\n\r\n", b"=\r\n=3D"),

@@ -22,6 +22,9 @@ from airflow_am_provider.stores import FtpDrop, LocalFolder, S3Folder
 from demo.local.ftp import FtpServer
 from demo.local.s3 import S3
 from tests.deliveries import NAMES, content_of, stage
+from tests.faults.line import Line
+from tests.faults.s3_line import s3_line
+from tests.faults.schedule import Fault
 
 LATE = datetime(2026, 11, 5, 23, 59, 58, tzinfo=UTC)
 NEXT_DAY = datetime(2026, 11, 6, 0, 3, tzinfo=UTC)
@@ -150,9 +153,19 @@ class TestS3:
         assert written(to_s3).items() >= before.items()
         assert len(before) == min(killed_at, 2)
 
+    @pytest.mark.parametrize("knows_conditions", [True, False])
     def test_an_account_that_may_not_look_sends_again_what_may_have_arrived(
-        self, staging: LocalFolder, to_s3: S3Destination, monkeypatch: pytest.MonkeyPatch
+        self,
+        staging: LocalFolder,
+        to_s3: S3Destination,
+        monkeypatch: pytest.MonkeyPatch,
+        knows_conditions: bool,
     ) -> None:
+        def ignore(params: Any, **_: object) -> None:
+            params["headers"].pop("If-None-Match", None)
+
+        if not knows_conditions:
+            to_s3.folder.client.meta.events.register("before-call.s3.PutObject", ignore)
         manifest = stage(staging)
         with monkeypatch.context() as patch:
             fail_write(patch, staging, 1, Crash())
@@ -166,7 +179,8 @@ class TestS3:
         monkeypatch.setattr(to_s3.folder, "stored", refuse)
         to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
         assert objects(to_s3) == dict(zip(KEYS, map(content_of, NAMES), strict=True))
-        assert written(to_s3)[KEYS[0]] != before[KEYS[0]]
+        # A bucket that knows conditions says that it is there, to whoever may write.
+        assert (written(to_s3)[KEYS[0]] == before[KEYS[0]]) is knows_conditions
 
     def test_what_was_sent_is_not_sent_again(
         self, staging: LocalFolder, to_s3: S3Destination, caplog: pytest.LogCaptureFixture
@@ -291,8 +305,8 @@ class TestS3:
         manifest = stage(staging)
         upload = S3Destination._upload
 
-        def overtaken(self: S3Destination, part: Part, *args: Any) -> None:
-            upload(self, part, *args)
+        def overtaken(self: S3Destination, part: Part, *args: Any, **kwargs: Any) -> None:
+            upload(self, part, *args, **kwargs)
             monkeypatch.setattr(S3Destination, "_upload", upload)
             to_s3.send(manifest, staging, clock=lambda: LATE)
             raise TransientError("cut, after the next attempt sent all of it")
@@ -446,3 +460,43 @@ class TestFtp:
         ftp_directory.rmdir()
         with pytest.raises(ConfigurationError, match="the host refuses with reply 550"):
             to_ftp.send(stage(staging), staging)
+
+
+def test_of_two_attempts_at_once_one_writes_each_part(
+    s3: S3, bucket: str, to_s3: S3Destination, staging: LocalFolder
+) -> None:
+    # Audience Manager reads what was written anew a second time, and its receipt says so.
+    versioned = {"Status": "Enabled"}
+    s3.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration=versioned)
+    manifest = stage(staging)
+    is_late = iter([True])
+
+    class Overtaken(LocalFolder):
+        """Staging that is slow to be read, so that another run is at it meanwhile."""
+
+        def open_read(self, path: str) -> Any:
+            if next(is_late, False):
+                to_s3.send(manifest, staging)
+            return super().open_read(path)
+
+    to_s3.send(manifest, Overtaken(staging.root))
+    listed = s3.client().list_object_versions(Bucket=bucket)["Versions"]
+    assert sorted(version["Key"] for version in listed) == sorted(
+        f"acme/date={datetime.now(UTC).date()}/{name}" for name in NAMES
+    )
+
+
+def test_a_part_whose_answer_got_lost_is_not_written_anew(
+    s3: S3, bucket: str, staging: LocalFolder
+) -> None:
+    versioned = {"Status": "Enabled"}
+    s3.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration=versioned)
+    lost = Fault(line="s3", what="answer", at=1, after=True, status=503, code="SlowDown")
+    with s3_line(Line("s3"), int(s3.endpoint_url.rpartition(":")[2])) as line:
+        client = replace(s3, endpoint_url=f"http://127.0.0.1:{line.port}").client()
+        folder = S3Folder(client, bucket, extra_args=OBJECT_ARGS)
+        line.arm((lost,))
+        S3Destination(folder=folder, partner_name="acme").send(stage(staging), staging)
+    assert line.happened == {"s3 SlowDown": 1}
+    versions = s3.client().list_object_versions(Bucket=bucket)["Versions"]
+    assert len(versions) == len(NAMES)

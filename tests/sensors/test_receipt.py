@@ -20,6 +20,8 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_am_provider.audience_manager.receipts import Receipt
+from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+from airflow_am_provider.hooks.deliveries import resend_delivery
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.stores import LocalFolder
@@ -148,6 +150,23 @@ def test_a_receipt_in_the_mailbox_is_reconciled(
     )
     assert "No Matching AAM ID: 7 of 2,000 records received" in caplog.text
     assert imap_server.count("UNSEEN") == unread + 1
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_of_a_delivery_that_was_sent_again_the_last_sending_is_acknowledged(
+    world: World, deferrable: bool
+) -> None:
+    hook = AudienceManagerHook(world.conn_id)
+    resend_delivery(hook, world.delivery["delivery_id"])
+    world.receipt(NAMES, records_received=2000)
+    # What the upload returned is all that the cleared task knows.
+    result = world.sensor(deferrable=deferrable).execute(CONTEXT)
+    assert (result["sending"], result["verdict"]) == (2, "reconciled")
+    records = DeliveryRecords(hook.staging())
+    record = records.find(world.delivery["delivery_id"])
+    assert (record.sending, record.state) == (2, DeliveryState.RECONCILED)
+    # What waits for the first sending, as data for its ID sync, goes on.
+    assert records.is_settled(record.manifest.location, 1)
 
 
 def test_a_receipt_split_over_several_mails_and_come_twice(world: World) -> None:

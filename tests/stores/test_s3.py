@@ -128,6 +128,21 @@ def test_refusals_say_what_to_do_and_no_secret(
     assert "planted" not in str(caught.value)
 
 
+def test_a_head_by_expired_keys_may_go_better_by_new_ones(s3: S3, s3_folder: S3Folder) -> None:
+    folder = S3Folder(quick(s3), s3_folder.bucket)
+
+    def expired(request: Any, **_: object) -> Any:
+        response = answer(400, "ExpiredToken")(request)
+        response.raw.stream = lambda *_, **__: []  # an answer to HEAD has no body
+        return response
+
+    with (
+        fault(folder.client, "HeadObject", expired),
+        pytest.raises(TransientError, match="S3 answered 400"),
+    ):
+        folder.exists("a")
+
+
 def test_a_bucket_that_is_not_there(s3: S3) -> None:
     folder = S3Folder(quick(s3), f"absent-{uuid4().hex}")
     with pytest.raises(ConfigurationError, match="there is no such bucket; check its name"):

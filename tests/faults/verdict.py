@@ -1,0 +1,208 @@
+"""What must hold when a schedule has ended, whatever went wrong on the way."""
+
+import hashlib
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+from airflow_am_provider.sandbox import FileEntry, Ledger, MailEntry, Profiles, Verdict
+from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
+from tests.faults import crm
+from tests.faults.job import Told
+from tests.faults.world import Stage
+
+_DONE = {DeliveryState.ACKNOWLEDGED, DeliveryState.RECONCILED}
+_ARRIVED = _DONE | {DeliveryState.SENT, DeliveryState.PICKED_UP, DeliveryState.FAILED}
+# A marker may acknowledge what no receipt has named yet.
+_GOOD = {"reconciled", "shared", "uncounted", "pending"}
+
+
+class Judge:
+    """Holds what is there against what must be."""
+
+    def __init__(self, stage: Stage, told: Told) -> None:
+        self._stage, self._told = stage, told
+        self._staging = stage.staging()
+        with closing(sqlite3.connect(stage.profiles)) as connection:
+            ledger = Ledger(connection)
+            self._files: list[FileEntry] = ledger.files()
+            self._mails: list[MailEntry] = ledger.mails()
+        self._taken = [file for file in self._files if file.verdict is Verdict.TAKEN]
+        self._manifests = {
+            manifest["delivery_id"]: manifest for _, manifest in self._documents("manifest.json")
+        }
+        self._arrived = self._what_arrived()
+
+    @property
+    def sent_again(self) -> int:
+        """Files that Audience Manager took a second time, under the same name."""
+        return len(self._taken) - len({file.name for file in self._taken})
+
+    def problems(self) -> list[str]:
+        """Everything that does not hold; nothing, if all is well."""
+        checks = (
+            self._profiles,
+            self._refusals,
+            self._rows,
+            self._nothing_half_sent,
+            self._one_name_each,
+            self._records,
+            self._acknowledgements,
+        )
+        return [f"{check.__name__.strip('_')}: {said}" for check in checks for said in check()]
+
+    def _profiles(self) -> Iterator[str]:
+        schedule = self._stage.schedule
+        with Profiles(self._stage.profiles) as profiles:
+            known = set(profiles.dump())
+        wanted = set(crm.expected(schedule.variant, schedule.runs))
+        if known != wanted:
+            yield (
+                f"{len(wanted - known)} facts are lost and {len(known - wanted)} are too many, "
+                f"such as {sorted(wanted - known)[:2]} and {sorted(known - wanted)[:2]}"
+            )
+
+    def _refusals(self) -> Iterator[str]:
+        for file in self._files:
+            if file.verdict is not Verdict.TAKEN and not file.name.endswith(".part"):
+                yield f"{file.name} was {file.verdict}: {file.reason}"
+
+    def _rows(self) -> Iterator[str]:
+        for manifest in self._manifests.values():
+            read, written = manifest["rows_read"], manifest["rows_written"]
+            if read != written + manifest["rows_set_aside"]:
+                yield f"{manifest['delivery_id']}: {read} read, {written} written"
+            lines = sum(part["lines"] for part in manifest["parts"])
+            if lines != written:
+                yield f"{manifest['delivery_id']}: {lines} lines, {written} written"
+        schedule = self._stage.schedule
+        rows = {run.window: len(crm.rows_of(schedule.variant, run)) for run in schedule.runs}
+        for sent in self._told.sent.values():
+            window = next(
+                number for number in rows if crm.window(number)[0] == sent["window"]["start"]
+            )
+            if sent["rows_read"] != rows[window]:
+                yield f"{sent['delivery_id']}: {sent['rows_read']} of {rows[window]} rows read"
+
+    def _nothing_half_sent(self) -> Iterator[str]:
+        parts = {
+            part["file_name"]: (part["sha256"], delivery)
+            for delivery, manifest in self._manifests.items()
+            for part in manifest["parts"]
+        }
+        arrived: defaultdict[str, set[str]] = defaultdict(set)
+        for path, (name, sha256) in self._arrived.items():
+            known = parts.get(name)
+            if known is None or known[0] != sha256:
+                yield f"{path} is of no delivery, or not as it was staged"
+            else:
+                arrived[known[1]].add(name)
+        for delivery, names in arrived.items():
+            missing = {part["file_name"] for part in self._manifests[delivery]["parts"]} - names
+            if missing:
+                yield f"delivery {delivery} is half there: {sorted(missing)} are missing"
+        for delivery in self._told.sent:
+            if delivery not in arrived:
+                yield f"delivery {delivery} was told to be sent, and nothing of it is there"
+        if self._stage.schedule.transport == "s3":
+            client = self._stage.world.s3.client()
+            begun = client.list_multipart_uploads(Bucket=self._stage.bucket)
+            yield from (f"{upload['Key']} was begun" for upload in begun.get("Uploads", ()))
+
+    def _one_name_each(self) -> Iterator[str]:
+        names: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        for file in self._taken:
+            manifest = self._manifest_of(file.name)
+            if manifest is not None:
+                mode = "overwrite" if ".overwrite" in file.name else manifest["kind"]
+                names[mode, manifest["window_start"]].add(file.delivery)
+        for (kind, window), found in names.items():
+            if len(found) > 1:
+                yield f"{kind} of {window} was sent under {len(found)} names: {sorted(found)}"
+        paths = Counter(name for name, _ in self._arrived.values())
+        yield from (f"{name} is there {count} times" for name, count in paths.items() if count > 1)
+
+    def _records(self) -> Iterator[str]:
+        """Each record says what is so: at the destination, and in the sandbox's ledger."""
+        there = {name for name, _ in self._arrived.values()}
+        found = {
+            record.manifest.delivery_id: record for record in DeliveryRecords(self._staging).all()
+        }
+        for delivery, record in found.items():
+            names = {part.file_name for part in record.manifest.parts}
+            noted = {} if record.sent is None else record.sent.parts
+            wrong = {name for name, part in noted.items() if part.sent_at} - there
+            if wrong:
+                yield f"{delivery}: {sorted(wrong)} are recorded as sent and are not there"
+            if record.state in _ARRIVED and names - there:
+                yield f"{delivery}: {record.state}, but {sorted(names - there)} are not there"
+            if record.state not in _ARRIVED and names & there:
+                yield f"{delivery}: {record.state}, but {sorted(names & there)} are there"
+            if delivery in self._told.sent and record.state not in _DONE:
+                yield f"{delivery}: its run succeeded, but it is {record.state}: {record.reason}"
+        for delivery in self._told.sent:
+            if delivery not in found:
+                yield f"{delivery}: sent, and there is no record of it"
+            if delivery not in self._told.receipts:
+                yield f"{delivery}: sent, and not acknowledged"
+
+    def _acknowledgements(self) -> Iterator[str]:
+        told_of = {
+            name
+            for mail in self._mails
+            if mail.genuine and mail.sent_at is not None
+            for name in mail.files
+        }
+        marked = {file.name for file in self._taken if file.marked}
+        for path, found in self._documents("reconciliation"):
+            if not found["acknowledged"]:
+                yield f"{path}: concluded without being acknowledged"
+            if set(found["covered"]) - told_of:
+                yield f"{path}: {found['covered']} are covered, but no receipt named them all"
+            if set(found["marked"]) - marked:
+                yield f"{path}: {found['marked']} were not all marked"
+            if found["verdict"] not in _GOOD or found["problems"]:
+                yield f"{path}: {found['verdict']}, {found['problems']}"
+            received = (found["counts"] or {}).get("records_received")
+            if found["verdict"] == "reconciled" and received != found["lines_sent"]:
+                yield f"{path}: {received} received of {found['lines_sent']}"
+
+    def _manifest_of(self, file_name: str) -> dict[str, Any] | None:
+        for manifest in self._manifests.values():
+            if any(part["file_name"] == file_name for part in manifest["parts"]):
+                return manifest
+        return None
+
+    def _documents(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The deliveries' documents whose names begin so, with their paths."""
+        for entry in self._staging.list("deliveries/"):
+            folders = entry.path.split("/")
+            if folders[-1].startswith(name) and "attempts" not in folders:
+                yield entry.path, json.loads(self._staging.read_bytes(entry.path) or b"")
+
+    def _what_arrived(self) -> dict[str, tuple[str, str]]:
+        """Name and checksum of everything at the destination, by path."""
+        found = {}
+        if self._stage.schedule.transport == "s3":
+            client = self._stage.world.s3.client()
+            for item in client.list_objects_v2(Bucket=self._stage.bucket).get("Contents", ()):
+                key = item["Key"]
+                if not key.endswith(".processed"):
+                    body = client.get_object(Bucket=self._stage.bucket, Key=key)["Body"].read()
+                    found[key] = (key.rpartition("/")[2], hashlib.sha256(body).hexdigest())
+            return found
+        sent = {file.path.rpartition("/")[2]: file.name for file in self._taken}
+        for path in self._stage.ftp_folder.iterdir():
+            original = next(
+                (name for name in sent if _processed(name) == path.name or name == path.name),
+                path.name,
+            )
+            found[path.name] = (original, hashlib.sha256(path.read_bytes()).hexdigest())
+        return found
+
+
+def _processed(name: str) -> str:
+    return name.replace(".sync", ".processed").replace(".overwrite", ".processed")
