@@ -253,13 +253,8 @@ def test_each_task_and_each_destination_has_its_own(task: Task, audience_manager
 
 
 def test_partitions_share_a_window_and_move_it_together(task: Task) -> None:
-    sql = (
-        "SELECT * FROM changes WHERE at >= :window_start AND at < :window_end "
-        "AND CAST(substr(id, 2) AS integer) % :partitions = :partition"
-    )
-
     def one(day: int, number: int) -> dict[str, Any]:
-        return task.format(day, sql=sql, partitions=2, partition=number, map_index=number)
+        return task.format(day, partitions=2, partition=number, map_index=number)
 
     def combine(*partitions: dict[str, Any]) -> dict[str, Any]:
         return CombinePartitionsOperator(
