@@ -2,7 +2,7 @@
 
 import gzip
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -40,6 +40,7 @@ class World:
         self.staging = staging
         self._sandbox = sandbox
         self._database = database
+        self._now = datetime.now(UTC)
 
     def stage(
         self,
@@ -72,8 +73,12 @@ class World:
         ).execute(CONTEXT)
 
     def process(self) -> None:
-        """Let Audience Manager read what is there, and answer."""
-        self._sandbox.run_once(datetime.now(UTC), at_once=True)
+        """Let Audience Manager read what is there, and answer.
+
+        Its receipts have times to the second: no two jobs are of the same one.
+        """
+        self._now += timedelta(seconds=2)
+        self._sandbox.run_once(self._now, at_once=True)
 
     def acknowledge(self, delivery: dict[str, Any]) -> dict[str, Any]:
         sensor = DeliveryReceiptSensor(
