@@ -148,7 +148,7 @@ class ReceiptWatch:
             delivery=delivery,
             reconciliation=reconcile(
                 delivery.files,
-                [one for one in self._receipts if one.digest not in delivery.counted],
+                [receipt for receipt in self._receipts if _is_about(receipt, delivery)],
                 rows_read=delivery.rows_read,
                 rows_written=delivery.rows_written,
                 rows_set_aside=delivery.rows_set_aside,
@@ -211,3 +211,11 @@ class ReceiptWatch:
                     f"connection {conn_id!r} leads to {self._hook.destination_url}; upload and "
                     f"wait with the same connection"
                 )
+
+
+def _is_about(receipt: Receipt, delivery: SentDelivery) -> bool:
+    """Whether a receipt can be of this sending: an earlier one had the same names."""
+    if receipt.digest in delivery.counted:
+        return False
+    is_earlier = receipt.job_start is not None and receipt.job_start < delivery.begun_at
+    return delivery.sending == 1 or not is_earlier

@@ -169,6 +169,18 @@ def test_of_a_delivery_that_was_sent_again_the_last_sending_is_acknowledged(
     assert records.is_settled(record.manifest.location, 1)
 
 
+def test_a_late_receipt_of_the_first_sending_is_not_added_to_that_of_the_second(
+    world: World,
+) -> None:
+    resend_delivery(AudienceManagerHook(world.conn_id), world.delivery["delivery_id"])
+    now = datetime.now(UTC)
+    for hours in (-1, 1):
+        time: Any = now + timedelta(hours=hours)
+        world.receipt(NAMES, records_received=2000, job_start=time)
+    result = world.sensor().execute(CONTEXT)
+    assert (result["verdict"], result["sending"], result["receipts"]) == ("reconciled", 2, 1)
+
+
 def test_a_receipt_split_over_several_mails_and_come_twice(world: World) -> None:
     for name in (NAMES[0], NAMES[0], NAMES[1]):
         world.receipt([name], records_received=1000)
