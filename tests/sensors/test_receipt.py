@@ -173,7 +173,7 @@ def test_a_late_receipt_of_the_first_sending_is_not_added_to_that_of_the_second(
     world: World,
 ) -> None:
     resend_delivery(AudienceManagerHook(world.conn_id), world.delivery["delivery_id"])
-    now = datetime.now(UTC)
+    now = datetime.now(UTC).replace(microsecond=0)
     for hours in (-1, 1):
         time: Any = now + timedelta(hours=hours)
         world.receipt(NAMES, records_received=2000, job_start=time)
@@ -536,7 +536,7 @@ class TestDeferrable:
     def trigger(self, world: World, **arguments: Any) -> Any:
         from airflow_am_provider.triggers.receipt import ReceiptTrigger
 
-        now = datetime.now(UTC)
+        now = datetime.now(UTC).replace(microsecond=0)
         return ReceiptTrigger(
             **{
                 "deliveries": [world.delivery],
