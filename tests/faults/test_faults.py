@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.job import Job, Told, fork_server
 from tests.faults.running import run_schedule
-from tests.faults.schedule import Schedule, calm, schedule_of
+from tests.faults.schedule import calm, schedule_of
 from tests.faults.verdict import Judge
 from tests.faults.world import Stage, World, stage, world
 
@@ -49,7 +49,7 @@ def test_the_judge_sees_what_is_wrong(servers: World, context: Any, tmp_path: Pa
     with stage(servers, schedule, tmp_path) as places:
         told = Job(places, context).run()
         assert Judge(places, told).problems() == []
-        _spoil(places, schedule)
+        _spoil(places)
         found = {said.partition(":")[0] for said in Judge(places, told).problems()}
         assert found == {"profiles", "nothing_half_sent", "records"}
         assert any(
@@ -57,14 +57,17 @@ def test_the_judge_sees_what_is_wrong(servers: World, context: Any, tmp_path: Pa
         )
 
 
-def _spoil(places: Stage, schedule: Schedule) -> None:
+def _spoil(places: Stage) -> None:
     """Take away a file from the bucket and a trait from a profile."""
     client = places.world.s3.client()
     listed = client.list_objects_v2(Bucket=places.bucket)["Contents"]
     key = next(item["Key"] for item in listed if item["Key"].endswith(".gz"))
     client.delete_object(Bucket=places.bucket, Key=key)
     with closing(sqlite3.connect(places.profiles)) as connection:
-        connection.execute("DELETE FROM traits WHERE rowid = (SELECT min(rowid) FROM traits)")
+        connection.execute(
+            "DELETE FROM traits WHERE (user, dpid, trait) IN (SELECT user, dpid, trait FROM traits "
+            "LIMIT 1)"
+        )
         connection.commit()
 
 
