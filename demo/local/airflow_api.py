@@ -58,6 +58,10 @@ class AirflowApi:
         """DAG files that could not be read, each with its ``stack_trace``."""
         return self._list("/api/v2/importErrors", "import_errors")
 
+    def asset_events(self) -> list[Json]:
+        """What assets were told of."""
+        return self._list("/api/v2/assets/events", "asset_events")
+
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler run a DAG."""
         self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})

@@ -145,6 +145,29 @@ def check_nothing_is_told(examples: ExampleRun, people: set[str]) -> dict[str, s
     return places
 
 
+def test_each_acknowledged_delivery_is_an_event_of_its_asset_with_its_counts(
+    examples: ExampleRun,
+) -> None:
+    events = {
+        event["extra"]["delivery_id"]: event
+        for event in examples.api.asset_events()
+        if event["uri"].startswith("audience-manager://")
+    }
+    for dag_id, task_id, day in expected_files(examples):
+        manifest = examples.manifest(dag_id, task_id, day)
+        event = events[manifest["delivery_id"]]
+        name = manifest["parts"][0]["file_name"]
+        target = {"audience_manager_mobile": "21", MONTHLY_DAG: "567"}.get(dag_id, "478")
+        if name.startswith("ftp_dpm"):
+            assert event["uri"].endswith(f"/{target}")
+        else:
+            assert event["uri"].rpartition("/")[2] == name.rpartition("_")[0]
+        extra = event["extra"]
+        assert extra["verdict"] == "reconciled"
+        assert extra["rows_read"] == manifest["rows_read"]
+        assert extra["counts"]["records_received"] == sum(p["lines"] for p in manifest["parts"])
+
+
 def test_no_password_and_no_personal_data_is_written_where_people_read(
     examples: ExampleRun,
 ) -> None:

@@ -1,5 +1,8 @@
 """Ten days backfilled, forwards and backwards, around a scheduled run: the last day counts."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,7 +12,9 @@ import psycopg2
 import pytest
 
 from airflow_am_provider.sandbox import Profiles
-from demo.world import World, world
+from airflow_am_provider.stores import S3Folder
+from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
+from demo.world import STAGING_BUCKET, World, world
 from tests.system.example_run import crm_uri
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -115,3 +120,23 @@ def test_old_days_after_a_scheduled_run_end_with_the_last_state(running: World) 
 def test_days_that_run_backwards_end_with_the_last_state(running: World) -> None:
     backfill(running, BACKWARDS, run_backwards=True)
     assert known_traits(running) == expected(running, [3, 4])
+
+
+def test_the_records_outlive_what_airflow_forgets(running: World) -> None:
+    records = DeliveryRecords(staging(running))
+    before = {record.manifest.delivery_id: record.state for record in records.all()}
+    assert len(before) > 2 * DAYS
+    assert set(before.values()) == {DeliveryState.RECONCILED}
+    clean = ["db", "clean", "--clean-before-timestamp", "2100-01-01", "--skip-archive", "--yes"]
+    subprocess.run(
+        [sys.executable, "-m", "airflow", *clean],
+        env={**os.environ, **running.airflow.environment},
+        check=True,
+        timeout=120,
+    )
+    assert not [run for run in running.airflow.api.runs() if run["run_type"] == "backfill"]
+    assert {record.manifest.delivery_id: record.state for record in records.all()} == before
+
+
+def staging(running: World) -> S3Folder:
+    return S3Folder(running.s3.client(), STAGING_BUCKET, "audience-manager")
