@@ -18,7 +18,7 @@ from tests.faults.verdict import Judge
 from tests.faults.world import Stage, World, stage, world
 
 # Over S3 and FTP, forward, backwards and overlapping, with receipts lost, split and forged.
-SEEDS = (6, 10, 16, 1005, 1006, 1012, 1014, 1021)
+SEEDS = (7, 11, 13, 16, 26, 1012, 1018, 1020)
 
 
 @pytest.fixture(scope="module")

@@ -83,9 +83,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sent: list[str] = []
     upload = S3Destination._upload
 
-    def counting(self: S3Destination, part: Any, *arguments: Any) -> None:
+    def counting(self: S3Destination, part: Any, *arguments: Any, **options: Any) -> None:
         sent.append(part.file_name)
-        upload(self, part, *arguments)
+        upload(self, part, *arguments, **options)
 
     monkeypatch.setattr(S3Destination, "_upload", counting)
     return sent
