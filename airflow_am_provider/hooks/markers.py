@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from airflow_am_provider.audience_manager.environments import object_key
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.markers import MARK, marked
+from airflow_am_provider.audience_manager.receipt_text import base_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.hooks.sent_delivery import SentDelivery
-    from airflow_am_provider.stores import Folder
+    from airflow_am_provider.stores import Entry, Folder, S3Folder
 
 _logger = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ class MarkerWatch:
     """Knows which files are marked. Whoever may not list Adobe's bucket asks for each marker.
 
     A marker that was seen counts from then on: on FTP the file, and the marker with it, is removed
-    after processing (faq/faq-inbound-data-ingestion.md).
+    after processing (faq/faq-inbound-data-ingestion.md). Of a file that was sent again, the marker
+    of the time before does not count.
 
     :param hook: leads to the destination.
     :param seen: files whose markers were seen before.
@@ -53,8 +55,11 @@ class MarkerWatch:
         if self._hook.settings.transport == "ftp":
             with self._hook.ftp_drop() as drop:
                 listing = drop.names()
-            for _, names in waiting:
-                self._marked |= marked(names, listing)
+            for delivery, names in waiting:
+                # A file that lies there under its own name was not picked up yet, whatever was
+                # before it.
+                left = set(map(base_name, listing)) if delivery.sending > 1 else set()
+                self._marked |= marked(names, listing) - left
         else:
             for delivery, names in waiting:
                 self._marked |= self._on_s3(delivery, names)
@@ -66,12 +71,30 @@ class MarkerWatch:
         if self._may_list:
             folder = object_key(partner, delivery.day, "")
             try:
-                return marked(names, (entry.path for entry in bucket.list(folder)))
+                return marked(names, _of_this_sending(delivery, list(bucket.list(folder))))
             except ConfigurationError as error:
                 self._may_list = False
                 _logger.info("%s. Asking for each marker instead", error)
         keys = {name: object_key(partner, delivery.day, name) for name in names}
-        return frozenset(name for name, key in keys.items() if _has_marker(bucket, key))
+        found = {name for name, key in keys.items() if _has_marker(bucket, key)}
+        if delivery.sending > 1:
+            found = {name for name in found if _is_newer(bucket, keys[name], delivery)}
+        return frozenset(found)
+
+
+def _of_this_sending(delivery: SentDelivery, entries: Sequence[Entry]) -> Iterator[str]:
+    """Paths of a listing without markers that are older than the files they stand beside."""
+    written = {base_name(entry.path): entry.modified for entry in entries}
+    for entry in entries:
+        file_name = base_name(entry.path).removesuffix(MARK)
+        if delivery.sending == 1 or entry.modified >= written.get(file_name, delivery.begun_at):
+            yield entry.path
+
+
+def _is_newer(bucket: S3Folder, key: str, delivery: SentDelivery) -> bool:
+    """Whether a marker is not older than the file that it stands beside."""
+    marker, file = bucket.modified(key + MARK), bucket.modified(key)
+    return marker is not None and marker >= (file or delivery.begun_at)
 
 
 def _has_marker(bucket: Folder, key: str) -> bool:

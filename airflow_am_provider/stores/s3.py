@@ -44,7 +44,7 @@ def checksum_args(sha256: str) -> dict[str, dict[str, str]]:
 
 
 class Stored(NamedTuple):
-    """What a server says of an object without handing it out.
+    """What a server says of an object's content without handing it out.
 
     :param size: bytes.
     :param sha256: the checksum it was written with, hexadecimal; None when it has none.
@@ -185,17 +185,18 @@ class S3Folder:
 
         :raises ConfigurationError: when the account may not look.
         """
-        from botocore.exceptions import ClientError
-
-        key = self.key(path)
-        with s3_errors("look for", self._url(key)):
-            try:
-                answer = self.client.head_object(Bucket=self.bucket, Key=key)
-            except ClientError as error:
-                if error_code(error.response) in _MISSING:
-                    return None
-                raise
+        answer = self._head(path)
+        if answer is None:
+            return None
         return Stored(answer["ContentLength"], answer["Metadata"].get(_CHECKSUM))
+
+    def modified(self, path: str) -> datetime | None:
+        """When an object was written, by the server's clock, or None when there is none.
+
+        :raises ConfigurationError: when the account may not look.
+        """
+        answer = self._head(path)
+        return None if answer is None else answer["LastModified"].astimezone(UTC)
 
     def encryption(self, path: str) -> str | None:
         """How S3 encrypts an object: ``AES256``, ``aws:kms``, or None when it does not say.
@@ -264,6 +265,18 @@ class S3Folder:
             except ClientError as error:
                 if error_code(error.response) != "NoSuchUpload":
                     raise
+
+    def _head(self, path: str) -> dict[str, Any] | None:
+        from botocore.exceptions import ClientError
+
+        key = self.key(path)
+        with s3_errors("look for", self._url(key)):
+            try:
+                return cast("dict[str, Any]", self.client.head_object(Bucket=self.bucket, Key=key))
+            except ClientError as error:
+                if error_code(error.response) in _MISSING:
+                    return None
+                raise
 
     def key(self, path: str) -> str:
         """The key of an object in the bucket."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -359,6 +360,41 @@ class TestMarkers:
         result = sensor.poke(CONTEXT).xcom_value
         assert (result["acknowledged"], result["marked"]) == (True, list(NAMES))
         assert (result["verdict"], result["counts"]) == ("pending", None)
+
+    @pytest.mark.parametrize("may_list", [True, False])
+    def test_a_marker_of_the_time_before_says_nothing_of_what_was_sent_again(
+        self, s3: S3, bucket: str, world: World, monkeypatch: pytest.MonkeyPatch, may_list: bool
+    ) -> None:
+        from airflow_am_provider.audience_manager.errors import ConfigurationError
+        from airflow_am_provider.stores import S3Folder
+
+        def refuse(self: S3Folder, prefix: str = "") -> Any:
+            raise ConfigurationError("S3 answered AccessDenied")
+
+        if not may_list:
+            monkeypatch.setattr(S3Folder, "list", refuse)
+        for name in NAMES:
+            self.mark(s3, bucket, world, name)
+        time.sleep(1.1)  # S3 tells times by the second
+        resend_delivery(AudienceManagerHook(world.conn_id), world.delivery["delivery_id"])
+        sensor = world.sensor(acknowledged_by="processed")
+        assert not sensor.poke(CONTEXT)
+        for name in NAMES:
+            self.mark(s3, bucket, world, name)
+        assert sensor.poke(CONTEXT).is_done
+
+    def test_on_ftp_what_was_sent_again_is_not_picked_up_while_it_lies_there(
+        self, ftp_world: World, ftp_directory: Path
+    ) -> None:
+        processed = {name: name.replace(".sync", ".processed") for name in NAMES}
+        for name in NAMES:
+            (ftp_directory / name).rename(ftp_directory / processed[name])
+        resend_delivery(AudienceManagerHook(ftp_world.conn_id), ftp_world.delivery["delivery_id"])
+        sensor = ftp_world.sensor(acknowledged_by="processed")
+        assert not sensor.poke(CONTEXT)
+        for name in NAMES:
+            (ftp_directory / name).rename(ftp_directory / processed[name])
+        assert sensor.poke(CONTEXT).is_done
 
     def test_any_and_all(self, s3: S3, bucket: str, world: World) -> None:
         self.mark(s3, bucket, world, NAMES[0])
