@@ -118,9 +118,9 @@ class DeliveryReceiptSensor(BaseSensorOperator):
         """Look at once; then wait, in the triggerer or here."""
         if self.deferrable:
             deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
-            return self._or_defer(self._look_patiently(), deadline)
+            return self._announced(context, self._or_defer(self._look_patiently(), deadline))
         try:
-            return super().execute(context)
+            return self._announced(context, super().execute(context))
         except AirflowSensorTimeout as error:
             raise AirflowSensorTimeout(f"{error} What is known: {self._known}") from None
 
