@@ -23,7 +23,7 @@ serve: setup  ## the same, and it stays: Airflow's UI on localhost (PORT=8080)
 
 test: setup  ## all tests on this Python and the newest Airflow
 	@.venv/bin/python -m pytest -n 2 -m "not slow"
-	@.venv/bin/python -m pytest -m "slow and not long"
+	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "slow and not long"
 
 test-long: setup  ## what takes many minutes: ten days backfilled forwards and backwards
 	@.venv/bin/python -m pytest -m long

@@ -119,7 +119,7 @@ class ExampleRun:
 
     def wait(self) -> None:
         """Until all runs have ended."""
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 400
         while running := [run for run in self.api.runs() if run["state"] not in _ENDED]:
             assert time.monotonic() < deadline, running
             time.sleep(0.5)
