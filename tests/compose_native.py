@@ -134,7 +134,7 @@ class Stack:
             for name in self.processes
             if _is_worker(name)
             for child in self._processes_of(name)
-            if silence.client_port in {one.laddr.port for one in child.net_connections()}
+            if silence.client_port in _ports(child)
         )
         return name
 
@@ -271,3 +271,11 @@ def _start(
     else:
         process.wait_until(lambda: stack.is_well(service), _TIMEOUT_S)
     return process
+
+
+def _ports(process: psutil.Process) -> set[int]:
+    """Local ends of a process's connections; it may have ended a moment ago."""
+    try:
+        return {one.laddr.port for one in process.net_connections()}
+    except psutil.NoSuchProcess:
+        return set()

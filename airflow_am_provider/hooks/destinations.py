@@ -110,7 +110,7 @@ class S3Destination:
             return book.record
         _check_staged(manifest, staging)
         for part in _asked_for(manifest, only):
-            if book.record.part(part) is not None:
+            if book.known(part) is not None:
                 continue
             key = object_key(self.partner_name, book.record.sent_on, part.file_name)
             # What a sending before this one left there says nothing of this one.
@@ -218,7 +218,7 @@ class FtpDestination:
         _check_staged(manifest, staging)
         with self.open_drop() as drop:
             for part in _asked_for(manifest, only):
-                if book.record.part(part) is not None:
+                if book.known(part) is not None:
                     continue
                 with _Progress(part), staging.open_read(part.path) as source:
                     drop.put(
@@ -234,19 +234,25 @@ class FtpDestination:
             if only is not None:
                 return book.record
             for part in manifest.parts:
-                self._publish(drop, part, book)
+                self._publish(drop, part, book, only_new=sending == 1)
         return book.complete()
 
-    def _publish(self, drop: FtpDrop, part: Part, book: SentBook) -> None:
-        if book.record.parts[part.file_name].sent_at is not None:
+    def _publish(self, drop: FtpDrop, part: Part, book: SentBook, *, only_new: bool) -> None:
+        if _has_its_name(book, part):
             return
-        if not drop.publish(part.file_name) and not book.sent_by_another(part):
+        published = drop.publish(part.file_name, only_new=only_new)
+        if not published and not _has_its_name(book, part):
             book.forget(part)
             raise TransientError(
                 f"{part.file_name} was uploaded to {self.url} and is gone; the next attempt "
                 f"uploads it again under the same name"
             )
         book.sent(part)
+
+
+def _has_its_name(book: SentBook, part: Part) -> bool:
+    known = book.known(part)
+    return known is not None and known.sent_at is not None
 
 
 def _asked_for(manifest: Manifest, only: Collection[str] | None) -> list[Part]:

@@ -104,15 +104,20 @@ class FtpDrop:
 
         self._try("upload", temporary, send)
 
-    def publish(self, name: str) -> bool:
+    def publish(self, name: str, *, only_new: bool = False) -> bool:
         """Give an uploaded file its own name.
 
+        :param only_new: not when something has, or had, that name: another attempt was quicker.
         :return: True when it has its name now, had it already, or was picked up; False when there
             is no trace of it, so that it must be uploaded again.
         """
         temporary = checked_path(name) + UNFINISHED
 
         def rename(ftp: ftplib.FTP) -> bool:
+            if only_new and _was_there(name, _names(ftp)):
+                with suppress(ftplib.error_perm):
+                    ftp.delete(temporary)
+                return True
             try:
                 ftp.rename(temporary, name)
             except ftplib.error_perm:
@@ -120,7 +125,7 @@ class FtpDrop:
                 names = _names(ftp)
                 if temporary in names:
                     raise
-                return name in names or bool(marked([name], names))
+                return _was_there(name, names)
             return True
 
         return self._try("rename", temporary, rename)
@@ -202,6 +207,11 @@ class FtpDrop:
         if self._ftp is not None:
             self._ftp.close()
             self._ftp = None
+
+
+def _was_there(name: str, names: frozenset[str]) -> bool:
+    """Whether a file has its name, or was picked up under it."""
+    return name in names or bool(marked([name], names))
 
 
 def _size(ftp: ftplib.FTP, path: str) -> int | None:

@@ -83,10 +83,17 @@ class SentBook:
         known = self.record.parts[part.file_name]
         self._note(replace(known, sent_at=timestamp(self._clock())))
 
-    def sent_by_another(self, part: Part) -> bool:
-        """Whether another attempt noted meanwhile that a part has its own name."""
-        note = read_note(self._staging, self._files, part.file_name)
-        return note is not None and note.sent_at is not None
+    def known(self, part: Part) -> SentPart | None:
+        """What is noted of a part by now, by whichever attempt.
+
+        :raises DataError: when something else was sent under its name.
+        """
+        known = self.record.part(part)
+        if known is None or known.sent_at is None:
+            note = read_note(self._staging, self._files, part.file_name)
+            if note is not None:
+                self._keep(note)
+        return self.record.part(part)
 
     def forget(self, part: Part) -> None:
         """Take back that a part was uploaded."""
@@ -149,6 +156,9 @@ class SentBook:
     def _note(self, note: SentPart) -> None:
         path = self._files.part(note.file_name)
         self._staging.write_bytes(path, _text(asdict(note)))
+        self._keep(note)
+
+    def _keep(self, note: SentPart) -> None:
         self.record = replace(self.record, parts={**self.record.parts, note.file_name: note})
 
 
