@@ -88,11 +88,16 @@ def start(running: Airflow, connection: str) -> Delivery:
 
 @contextmanager
 def delivery_airflow(
-    directory: Path, *, database: Postgres, connections: Mapping[str, Mapping[str, object]]
+    directory: Path,
+    *,
+    database: Postgres,
+    connections: Mapping[str, Mapping[str, object]],
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Airflow]:
     """Fill the database and start Airflow.
 
     :param connections: besides the one to the database.
+    :param environment: more settings.
     """
     name = "delivered_customers"
     with closing(psycopg2.connect(database.create_database(name))) as connection:
@@ -106,6 +111,7 @@ def delivery_airflow(
         database=database,
         dags_folder=dags,
         connections={"customers": database.airflow_connection(name), **connections},
+        environment=environment,
     ) as running:
         running.wait_for_dags(DAG_ID)
         running.api.unpause(DAG_ID)
@@ -157,3 +163,10 @@ def kill_task(delivery: Delivery, task: str) -> None:
     pid = delivery.tasks()[task]["pid"]
     (process,) = (child for child in psutil.Process().children(recursive=True) if child.pid == pid)
     process.kill()
+
+
+def kill_component(running: Airflow, component: str) -> None:
+    """End one of Airflow's components and all that it started, as a machine's end does."""
+    (process,) = (one for one in running.processes if one.name == f"Airflow's {component}")
+    for child in psutil.Process(process.watchdog.pid).children(recursive=True):
+        child.kill()

@@ -5,10 +5,11 @@ Whatever happens on the way, Audience Manager ends up knowing the same of all us
 
 import hashlib
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from demo.local.airflow import Airflow
 from demo.local.ftp import FtpServer
 from demo.local.imap import ImapServer
 from demo.local.postgres import Postgres
+from demo.local.processes import running
 from demo.local.s3 import S3
 from tests.system.delivery_airflow import (
     PARTS,
     Delivery,
     delivery_airflow,
     expected_traits,
+    kill_component,
     kill_task,
     sandbox,
     start,
@@ -35,6 +38,14 @@ from tests.system.relay import Relay, Silence, relay_to
 
 pytestmark = pytest.mark.slow
 
+# How soon Airflow misses those that do not say any more that they are alive.
+_SOON_MISSED = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "3",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+}
 _STAGING = "interrupted-staging"
 _BUCKET = "interrupted-adobe"
 
@@ -99,12 +110,14 @@ def lines(
                 f"over_ftp_{name}": _audience_manager(
                     common, transport="ftp", ftp_conn_id="ftp", ftp_directory=f"/{name}"
                 )
-                for name in ("cut", "killed")
+                for name in ("cut", "killed", "lost")
             },
         }
-        with delivery_airflow(directory, database=postgres, connections=connections) as running:
+        with delivery_airflow(
+            directory, database=postgres, connections=connections, environment=_SOON_MISSED
+        ) as started:
             yield Lines(
-                airflow=running,
+                airflow=started,
                 s3=s3,
                 to_s3=to_s3,
                 ftp=ftp_server,
@@ -237,5 +250,32 @@ def test_over_ftp_workers_killed_before_and_after_a_word_change_nothing(
         assert delivery.wait() == "success"
     assert_no_half_file_was_seen(seen, sizes_by_name(delivery))
     assert delivery.tries()["upload"] == ("success", 4)
+    assert delivery.result("receipt")["verdict"] == "reconciled"
+    assert traits_of_all(database) == expected_traits(postgres)
+
+
+def test_a_scheduler_and_a_triggerer_killed_in_the_middle_change_nothing(
+    lines: Lines, postgres: Postgres
+) -> None:
+    folder = lines.ftp.root / "lost"
+    folder.mkdir()
+    silence = lines.to_ftp.fall_silent(rb"STOR \S+\.sync\.2\.gz", answer=rb"^226")
+    with ExitStack() as stack:
+        database = stack.enter_context(lines.sandbox(f"ftp-folder:{folder}"))
+        delivery = start(lines.airflow, "over_ftp_lost")
+        assert silence.has_fallen.wait(60)
+        for component in ("scheduler", "triggerer"):
+            kill_component(lines.airflow, component)
+            stack.enter_context(
+                running(
+                    f"another {component}",
+                    [sys.executable, "-m", "airflow", component, "--skip-serve-logs"],
+                    log=lines.directory / f"another-{component}.log",
+                    env=dict(lines.airflow.environment),
+                    grace_s=2.0,
+                )
+            )
+        assert delivery.wait() == "success"
+    assert delivery.tries()["upload"][1] > 1
     assert delivery.result("receipt")["verdict"] == "reconciled"
     assert traits_of_all(database) == expected_traits(postgres)
