@@ -26,9 +26,9 @@ _HEADERS: Final = (
     "window",
     "state",
     "since",
-    "rows read",
+    "read",
     "written",
-    "set aside",
+    "aside",
     "received",
     "stored",
 )
@@ -211,9 +211,7 @@ def _queue(staging: Folder, record: DeliveryRecord) -> list[dict[str, Any]]:
 
 
 def _table(records: Iterable[DeliveryRecord]) -> list[str]:
-    return table(
-        _HEADERS, list(map(_row, records)), right="rows read written set aside received stored"
-    )
+    return table(_HEADERS, list(map(_row, records)), right="read written aside received stored")
 
 
 def _row(record: DeliveryRecord) -> list[str]:
