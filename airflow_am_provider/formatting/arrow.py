@@ -20,6 +20,20 @@ _TYPES: Final = {
     np.dtype(np.int64): pa.int64(),
     np.dtype(np.uint32): pa.uint32(),
 }
+# Not `to_pandas_dtype()`: some releases of pyarrow ask pandas for it, and fail without.
+_DTYPES: Final[dict[pa.DataType, npt.DTypeLike]] = {
+    pa.bool_(): np.bool_,
+    pa.int8(): np.int8,
+    pa.int16(): np.int16,
+    pa.int32(): np.int32,
+    pa.int64(): np.int64,
+    pa.uint8(): np.uint8,
+    pa.uint16(): np.uint16,
+    pa.uint32(): np.uint32,
+    pa.uint64(): np.uint64,
+    pa.float32(): np.float32,
+    pa.float64(): np.float64,
+}
 
 
 def to_arrow(values: npt.NDArray[Any]) -> pa.Array:
@@ -42,11 +56,11 @@ def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
     start, end = array.offset, array.offset + len(array)
     data = array.buffers()[1]
     if data is None or start == end:
-        return np.empty(0, array.type.to_pandas_dtype())
+        return np.empty(0, _DTYPES[array.type])
     if pa.types.is_boolean(array.type):
         bits = np.unpackbits(np.frombuffer(data, np.uint8), count=end, bitorder="little")
         return bits[start:].view(np.bool_)
-    return np.frombuffer(data, array.type.to_pandas_dtype())[start:end]
+    return np.frombuffer(data, _DTYPES[array.type])[start:end]
 
 
 @lru_cache(maxsize=1024)
