@@ -104,7 +104,7 @@ def _run_dag(
         capture_output=True,
         text=True,
         # A task to be tried again would be waited for, for minutes.
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     results_of_runs: list[dict[str, Any]] = json.loads(results.read_text())
