@@ -217,5 +217,8 @@ def _is_about(receipt: Receipt, delivery: SentDelivery) -> bool:
     """Whether a receipt can be of this sending: an earlier one had the same names."""
     if receipt.digest in delivery.counted:
         return False
-    is_earlier = receipt.job_start is not None and receipt.job_start < delivery.begun_at
-    return delivery.sending == 1 or not is_earlier
+    if delivery.sending == 1 or delivery.counted or receipt.job_start is None:
+        return True
+    # No receipt of an earlier sending is known, so one may come late: its job began before this
+    # sending did. Only then is a clock asked, since those of workers may be wrong.
+    return receipt.job_start >= delivery.begun_at

@@ -182,6 +182,18 @@ def test_a_late_receipt_of_the_first_sending_is_not_added_to_that_of_the_second(
     assert (result["verdict"], result["sending"], result["receipts"]) == ("reconciled", 2, 1)
 
 
+def test_a_worker_whose_clock_is_ahead_finds_the_receipt_of_what_it_sent_again(
+    world: World,
+) -> None:
+    world.receipt(NAMES, records_received=2000)
+    world.sensor().execute(CONTEXT)
+    resend_delivery(AudienceManagerHook(world.conn_id), world.delivery["delivery_id"])
+    earlier: Any = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=15)
+    world.receipt(NAMES, records_received=2000, job_start=earlier)
+    result = world.sensor().execute(CONTEXT)
+    assert (result["verdict"], result["sending"], result["receipts"]) == ("reconciled", 2, 1)
+
+
 def test_a_receipt_split_over_several_mails_and_come_twice(world: World) -> None:
     for name in (NAMES[0], NAMES[0], NAMES[1]):
         world.receipt([name], records_received=1000)
