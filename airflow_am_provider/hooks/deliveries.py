@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.formatting.shares import evenly
+from airflow_am_provider.hooks.choices import choice
 from airflow_am_provider.hooks.order_gate import OnOlder, OrderGate
 from airflow_am_provider.hooks.sent_delivery import read_deliveries
 from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords
@@ -58,7 +59,7 @@ def order_gate(
     return OrderGate(
         staging=staging,
         manifest=manifest,
-        on_older=OnOlder.parse(on_older),
+        on_older=choice("on_older", on_older, OnOlder),
         after=read_deliveries(after),
         in_order=in_order,
         sending=sending,

@@ -41,18 +41,6 @@ class OnOlder(StrEnum):
     REPLAY = "replay"  # send it; ReplayNewerSensor sends the newer ones again after it
     SEND = "send"  # send it, old data or not
 
-    @classmethod
-    def parse(cls, value: object) -> OnOlder:
-        """Read it as a user gave it.
-
-        :raises ConfigurationError: when it is none of them.
-        """
-        try:
-            return cls(str(value))
-        except ValueError:
-            known = ", ".join(repr(str(one)) for one in cls)
-            raise ConfigurationError(f"on_older: {value!r} is none of {known}") from None
-
 
 @dataclass(frozen=True, kw_only=True)
 class OrderGate:

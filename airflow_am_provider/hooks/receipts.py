@@ -38,18 +38,6 @@ class AcknowledgedBy(StrEnum):
     ANY = "any"  # every file has the one or the other
     ALL = "all"  # every file has both
 
-    @classmethod
-    def parse(cls, value: object) -> AcknowledgedBy:
-        """Read it as a user gave it.
-
-        :raises ConfigurationError: when it is none of them.
-        """
-        try:
-            return cls(str(value))
-        except ValueError:
-            known = ", ".join(repr(str(one)) for one in cls)
-            raise ConfigurationError(f"acknowledged_by: {value!r} is none of {known}") from None
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.audience_manager.identifiers import id_kind
 from airflow_am_provider.audience_manager.names import Mode
+from airflow_am_provider.hooks.choices import choice
 from airflow_am_provider.operators.staging import StageDeliveryOperator
 from airflow_am_provider.operators.values import (
-    choice,
     flag,
     name,
     names,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.audience_manager.names import IdSyncPrefix
+from airflow_am_provider.hooks.choices import choice
 from airflow_am_provider.operators.staging import StageDeliveryOperator
-from airflow_am_provider.operators.values import choice, flag, names, whole_number, whole_numbers
+from airflow_am_provider.operators.values import flag, names, whole_number, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,14 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from enum import StrEnum
-
-    Choice = TypeVar("Choice", bound=StrEnum)
 
 _FLAGS: Final = {"true": True, "false": False, "none": False, "": False}
 
@@ -125,15 +120,3 @@ def names_by_column(place: str, values: object) -> dict[str, str]:
     if isinstance(values, Mapping):
         return {name(place, column): name(place, key) for column, key in values.items()}
     return {column: column for column in names(place, values)}
-
-
-def choice(place: str, value: object, options: type[Choice]) -> Choice:
-    """One of a few words.
-
-    :raises ConfigurationError: when it is none of them; lists those there are.
-    """
-    try:
-        return options(str(value))
-    except ValueError:
-        words = ", ".join(repr(option.value) for option in options)
-        raise ConfigurationError(f"{place}: {value!r} is none of {words}") from None

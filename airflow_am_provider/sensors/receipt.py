@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.hooks.asset_events import ACKNOWLEDGED
+from airflow_am_provider.hooks.choices import choice
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
@@ -222,7 +223,7 @@ class DeliveryReceiptSensor(BaseSensorOperator):
             raise ConfigurationError(
                 f"on_breach: {self.on_breach!r} is none of {', '.join(map(repr, _ON_BREACH))}"
             )
-        acknowledged_by = AcknowledgedBy.parse(self.acknowledged_by)
+        acknowledged_by = choice("acknowledged_by", self.acknowledged_by, AcknowledgedBy)
         hook = AudienceManagerHook(self.audience_manager_conn_id)
         deliveries = last_sendings(hook.staging(), self._deliveries())
         return ReceiptWatch(

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_am_provider.audience_manager.errors import TransientError
+from airflow_am_provider.hooks.choices import choice
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
@@ -121,7 +122,7 @@ class ReplayNewerSensor(BaseSensorOperator):
                 watch = ReceiptWatch(
                     replay.hook,
                     [sent],
-                    acknowledged_by=AcknowledgedBy.parse(self.acknowledged_by),
+                    acknowledged_by=choice("acknowledged_by", self.acknowledged_by, AcknowledgedBy),
                     since=receipts_since(None, [sent]),
                 )
                 standings = watch.look()
