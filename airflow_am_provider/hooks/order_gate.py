@@ -79,8 +79,8 @@ class OrderGate:
             for one in self.after
             if not records.is_settled(one.location, one.sending)
         ]
-        for other in self.lane.unsettled():
-            if not self.in_order or not turn.waits_for(other):
+        for other in self.lane.unsettled() if self.in_order else ():
+            if not turn.waits_for(other):
                 continue
             # What is sent again need not wait for itself.
             if (

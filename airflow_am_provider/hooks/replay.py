@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.ordering import Turn, overtaking
 from airflow_am_provider.hooks.deliveries import order_gate, send_delivery
 from airflow_am_provider.hooks.order_gate import OnOlder
-from airflow_am_provider.hooks.sent_delivery import SentDelivery, delivery_json
+from airflow_am_provider.hooks.sent_delivery import SentDelivery, sent_delivery
 from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ class Replay:
     hook: AudienceManagerHook
     delivery: SentDelivery
 
-    @property
+    @cached_property
     def records(self) -> DeliveryRecords:
-        """The records."""
+        """The records; a replay lives for one look, so its client does not grow old."""
         return DeliveryRecords(self.hook.staging())
 
     def newer(self) -> list[Turn]:
@@ -81,10 +82,7 @@ class Replay:
             self.delivery.delivery_id,
         )
         sent = send_delivery(self.hook, record.manifest, sending)
-        counted = self.records.counted(record.manifest.location, sending)
-        return SentDelivery.from_json(
-            delivery_json(record.manifest, sent, sending=sending, counted=counted)
-        )
+        return sent_delivery(self.records, record.manifest, sent, sending)
 
     def replayed(self) -> list[dict[str, Any]]:
         """What was sent again, as plain JSON, for the task's result."""

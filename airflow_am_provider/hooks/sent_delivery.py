@@ -163,13 +163,22 @@ def last_sendings(staging: Folder, deliveries: Sequence[SentDelivery]) -> list[S
         if known is None or known.sent is None:
             found.append(delivery)
             continue
-        counted = records.counted(delivery.location, number)
-        found.append(
-            SentDelivery.from_json(
-                delivery_json(known.manifest, known.sent, sending=number, counted=counted)
-            )
-        )
+        found.append(sent_delivery(records, known.manifest, known.sent, number))
     return found
+
+
+def sent_delivery(
+    records: DeliveryRecords, manifest: Manifest, record: SentRecord, sending: int
+) -> SentDelivery:
+    """A sending of a delivery, as the sensor is told of it.
+
+    :param records: say by which receipts earlier sendings were acknowledged.
+    :param manifest: the delivery.
+    :param record: what became of the sending.
+    :param sending: its number.
+    """
+    counted = records.counted(manifest.location, sending)
+    return SentDelivery.from_json(delivery_json(manifest, record, sending=sending, counted=counted))
 
 
 def receipts_since(given: object, deliveries: Sequence[SentDelivery]) -> datetime:

@@ -98,11 +98,6 @@ class DeliveryRecord:
             DeliveryState.PICKED_UP,
         )
 
-    @property
-    def may_have_arrived(self) -> bool:
-        """Whether Audience Manager may have read anything of it."""
-        return self.sent is not None
-
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, for the command line."""
         manifest, found = self.manifest, self.reconciliation or {}

@@ -21,7 +21,7 @@ from airflow_am_provider.audience_manager.names import Mode
 from airflow_am_provider.audience_manager.ordering import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow_am_provider.stores.entry import Folder
 
@@ -46,11 +46,13 @@ class Lane:
 
     def turns(self) -> list[Turn]:
         """All places, in their order."""
-        return [turn for turn, _ in self._read()]
+        return self._read(self._listed()["json"])
 
     def unsettled(self) -> list[Turn]:
         """Those that may have to be waited for, in their order."""
-        return [turn for turn, is_settled in self._read() if not is_settled]
+        listed = self._listed()
+        # Of a long queue nearly all are settled: those are not read.
+        return self._read(listed["json"] - listed["settled"])
 
     def take(self, draft: Turn, check: Callable[[Sequence[Turn]], None]) -> Turn:
         """Take the next place, unless the delivery has one.
@@ -75,16 +77,19 @@ class Lane:
         """Note that nobody has to wait for it any more."""
         self._staging.write_bytes(self._path(turn.number, "settled"), b"")
 
-    def _read(self) -> Iterator[tuple[Turn, bool]]:
+    def _listed(self) -> dict[str, set[int]]:
+        """The numbers that have a file of each kind."""
         found: dict[str, set[int]] = {"json": set(), "settled": set()}
         for entry in self._staging.list(f"{self._folder}/"):
             match = _PLACE.fullmatch(entry.path.rpartition("/")[2])
             if match is not None:
                 found[match["kind"]].add(int(match["number"]))
-        numbers = sorted(found["json"])
+        return found
+
+    def _read(self, numbers: set[int]) -> list[Turn]:
+        """These places, in their order."""
         with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
-            for number, turn in zip(numbers, pool.map(self._turn, numbers), strict=True):
-                yield turn, number in found["settled"]
+            return list(pool.map(self._turn, sorted(numbers)))
 
     def _turn(self, number: int) -> Turn:
         path = self._path(number, "json")
