@@ -17,25 +17,23 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from airflow_am_provider.audience_manager.companions import REJECTS_FILE
-from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
+from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.names import DataFileName, Encoding, Mode
 from airflow_am_provider.formatting.acceptance import (
     ENOUGH_VALUES,
-    PersonalDataWatch,
     check_set_aside,
     limit,
 )
 from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.batches import bounded
 from airflow_am_provider.formatting.bits import Bits
-from airflow_am_provider.formatting.checks import rule_of
 from airflow_am_provider.formatting.item_counts import ItemCounts
 from airflow_am_provider.formatting.line_origins import LineOrigins
 from airflow_am_provider.formatting.overlap import Behind, prefetched
 from airflow_am_provider.formatting.parts import PartSizes, PartWriter, WrittenPart
 from airflow_am_provider.formatting.reading_back import read_lines
-from airflow_am_provider.formatting.rejects import Rejects
 from airflow_am_provider.formatting.repeats import Repeat, RepeatFinder
+from airflow_am_provider.formatting.source_pass import SourcePass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -124,22 +122,11 @@ def format_rows(
     After any other error nothing is left at all.
     """
     run = _Run(writer, storage, folder, options, rejects or f"{folder}/{REJECTS_FILE}")
-    try:
-        result = run.all(batches)
-    except DataError as error:
-        run.clean_up(keep_rejects=True)
-        if run.rejects_left is None:
-            raise
-        raise DataError(
-            f"{error}. Rows set aside are listed in {storage.url}/{run.rejects_left}"
-        ) from None
-    except BaseException:
-        run.clean_up(keep_rejects=False)
-        raise
-    return result
+    with run.tidied():
+        return run.all(batches)
 
 
-class _Run:
+class _Run(SourcePass):
     """One pass over a source."""
 
     def __init__(
@@ -150,14 +137,9 @@ class _Run:
         options: FormatOptions,
         rejects: str,
     ) -> None:
-        self.rejects_left: str | None = None
+        super().__init__(storage, folder, rejects)
         self._writer = writer
-        self._storage = storage
-        self._folder = folder
         self._options = options
-        self._rows_read = 0
-        self._watch = PersonalDataWatch()
-        self._rejects = Rejects(storage, rejects)
         # The second one is there when repeated lines have to be taken out.
         self._writers = [self._part_writer("parts")]
         self._behind: Behind[pa.Array] = Behind(self._writers[0].write)
@@ -193,28 +175,14 @@ class _Run:
             lines_without_items=None if counts is None else counts.lines_without_items,
         )
 
-    def clean_up(self, *, keep_rejects: bool) -> None:
-        """Leave nothing half-written behind."""
+    def _clean_up(self, end_rejects: Callable[[], object]) -> None:
         # The last one is done first, and each whatever becomes of the others.
         with ExitStack() as stack:
             stack.callback(self._repeats.close)
-            stack.callback(
-                self._put_away, self._leave_rejects if keep_rejects else self._rejects.discard
-            )
+            stack.callback(self._put_away, end_rejects)
             for writer in self._writers:
                 stack.callback(self._put_away, writer.discard)
             stack.callback(self._behind.abandon)
-
-    def _leave_rejects(self) -> None:
-        self.rejects_left = self._rejects.close()
-
-    def _put_away(self, step: Callable[[], object]) -> None:
-        # The error that ended the run says more than what it leads to, such as a full disk that
-        # is still full.
-        try:
-            step()
-        except (AudienceManagerError, OSError) as error:
-            log.warning("Could not clean up %s/%s: %s", self._storage.url, self._folder, error)
 
     def _part_writer(self, folder: str) -> PartWriter:
         name = self._writer.file_name(_ANY_TIMESTAMP)
@@ -228,20 +196,8 @@ class _Run:
         )
 
     def _take(self, batch: FormattedBatch) -> None:
-        bad = np.flatnonzero(batch.codes)
-        if bad.size:
-            self._rejects.add(
-                (self._rows_read + row + 1, rule_of(code), user_id or b"")
-                for row, code, user_id in zip(
-                    bad.tolist(),
-                    batch.codes[bad].tolist(),
-                    batch.ids.take(to_arrow(bad)).to_pylist(),
-                    strict=True,
-                )
-            )
         self._origins.add(batch.line_rows + self._rows_read)
-        self._rows_read += len(batch.codes)
-        self._watch.add(batch.personal_data)
+        self._count(batch.codes, batch.ids, batch.personal_data)
         if len(batch.lines):
             self._repeats.observe(batch.lines, batch.id_lengths)
             self._behind.put(batch.lines)

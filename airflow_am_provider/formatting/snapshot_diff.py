@@ -14,20 +14,14 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from airflow_am_provider.audience_manager.companions import REJECTS_FILE
-from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
 from airflow_am_provider.formatting.acceptance import (
-    PersonalDataWatch,
     check_removed,
     check_set_aside,
     limit,
 )
-from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.batches import bounded
 from airflow_am_provider.formatting.change_lines import change_lines
-from airflow_am_provider.formatting.checks import rule_of
 from airflow_am_provider.formatting.comparison import NOW, Counts, compared, marked
 from airflow_am_provider.formatting.data_lines import DataLineWriter
 from airflow_am_provider.formatting.delivery import NO_TIMESTAMP, Content, attempt_folder
@@ -35,8 +29,8 @@ from airflow_am_provider.formatting.extract import Extract
 from airflow_am_provider.formatting.overlap import Behind, prefetched
 from airflow_am_provider.formatting.parts import PartWriter
 from airflow_am_provider.formatting.pipeline import FormattedParts
-from airflow_am_provider.formatting.rejects import Rejects
 from airflow_am_provider.formatting.snapshots import SnapshotReader, SnapshotWriter
+from airflow_am_provider.formatting.source_pass import SourcePass
 from airflow_am_provider.formatting.trait_rows import TraitReader
 from airflow_am_provider.formatting.user_traits import merged
 
@@ -116,26 +110,17 @@ def difference(
     :raises DataError: when more rows are set aside or more traits removed than allowed, or a
         column holds mostly personal data. Nothing is left but the rejects file.
     """
-    run = _Run(spec, storage, options, diff, snapshot, attempt_folder("data", now))
-    try:
+    folder = attempt_folder("data", now)
+    run = _Run(spec, storage, options, diff, snapshot, folder)
+    with run.tidied():
         result, counts = run.all(batches, bases)
-    except DataError as error:
-        run.clean_up(keep_rejects=True)
-        if run.rejects_left is None:
-            raise
-        raise DataError(
-            f"{error}. Rows set aside are listed in {storage.url}/{run.rejects_left}"
-        ) from None
-    except BaseException:
-        run.clean_up(keep_rejects=False)
-        raise
     name = DataLineWriter(spec).file_name(NO_TIMESTAMP).packed(options.encoding)
     # Lines suppose what the deliveries before them left behind: their order counts in any case.
-    content = Content(name=name, removes=True, scope=scope, folder=run.folder, result=result)
+    content = Content(name=name, removes=True, scope=scope, folder=folder, result=result)
     return Difference(content=content, counts=counts)
 
 
-class _Run:
+class _Run(SourcePass):
     """One comparison."""
 
     def __init__(
@@ -147,16 +132,11 @@ class _Run:
         snapshot: str,
         folder: str,
     ) -> None:
-        self.folder = folder
-        self.rejects_left: str | None = None
+        super().__init__(storage, folder, f"{folder}/{REJECTS_FILE}")
         self._reader = TraitReader(spec, NOW, diff.suppression)
-        self._storage = storage
         self._options = options
         self._diff = diff
         self._snapshot = snapshot
-        self._rows_read = 0
-        self._watch = PersonalDataWatch()
-        self._rejects = Rejects(storage, f"{folder}/{REJECTS_FILE}")
         self._parts = PartWriter(storage, f"{folder}/parts", options.encoding, options.sizes)
         self._counts = Counts()
 
@@ -189,30 +169,15 @@ class _Run:
         )
         return result, self._counts
 
-    def clean_up(self, *, keep_rejects: bool) -> None:
-        """Leave nothing half-written behind."""
+    def _clean_up(self, end_rejects: Callable[[], object]) -> None:
         with ExitStack() as stack:
-            stack.callback(
-                self._put_away, self._leave_rejects if keep_rejects else self._rejects.discard
-            )
+            stack.callback(self._put_away, end_rejects)
             stack.callback(self._put_away, self._parts.discard)
             stack.callback(self._put_away, lambda: self._storage.delete(self._snapshot))
 
     def _take(self, batch: pa.RecordBatch, extract: Extract) -> None:
         read = self._reader.read(batch)
-        bad = np.flatnonzero(read.codes)
-        if bad.size:
-            self._rejects.add(
-                (self._rows_read + row + 1, rule_of(code), user_id or b"")
-                for row, code, user_id in zip(
-                    bad.tolist(),
-                    read.codes[bad].tolist(),
-                    read.ids.take(to_arrow(bad)).to_pylist(),
-                    strict=True,
-                )
-            )
-        self._rows_read += len(read.codes)
-        self._watch.add(read.personal_data)
+        self._count(read.codes, read.ids, read.personal_data)
         extract.add(read.users)
 
     def _compare(self, extract: Extract, bases: Sequence[Base]) -> None:
@@ -241,13 +206,3 @@ class _Run:
             check_removed(
                 self._counts.traits_lost, self._counts.traits_before, self._diff.max_removed
             )
-
-    def _leave_rejects(self) -> None:
-        self.rejects_left = self._rejects.close()
-
-    def _put_away(self, step: Callable[[], object]) -> None:
-        # The error that ended the run says more than what it leads to.
-        try:
-            step()
-        except (AudienceManagerError, OSError) as error:
-            log.warning("Could not clean up %s/%s: %s", self._storage.url, self.folder, error)
