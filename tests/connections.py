@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from airflow_am_provider.stores import LocalFolder
 from demo.local.s3 import S3
 
 Connect = Callable[..., str]
@@ -39,3 +41,23 @@ def bucket(s3: S3) -> str:
     name = f"test-{uuid4().hex[:12]}"
     s3.create_bucket(name)
     return name
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> LocalFolder:
+    """An empty staging location."""
+    return LocalFolder(tmp_path / "staging")
+
+
+@pytest.fixture
+def conn_id(
+    s3: S3, bucket: str, staging: LocalFolder, connect: Connect, audience_manager: Connect
+) -> str:
+    """A connection from there to a bucket."""
+    return audience_manager(
+        environment="custom",
+        bucket=bucket,
+        partner_name="acme",
+        aws_conn_id=connect(s3.airflow_connection()),
+        staging_location=staging.url,
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import numpy as np
 
 from airflow_am_provider.formatting.bits import RoughHashes
-from airflow_am_provider.formatting.hash_file import temporary_file
+from airflow_am_provider.formatting.hash_file import shares_for, temporary_file
 
 if TYPE_CHECKING:
     from airflow_am_provider.formatting.columns import Marks
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _DIGESTS_AT_A_TIME: Final = 1 << 22
 _DIGEST_BYTES: Final = 16
 _CHUNK: Final = 1 << 20
-_MOST_FILES: Final = 256
 
 
 class DigestFile:
@@ -98,9 +97,7 @@ class DigestFile:
 
     def _shares(self, stack: ExitStack) -> list[BinaryIO]:
         """Files small enough to be sorted; the first halves of one are below those of the next."""
-        shares = 1
-        while self._count > shares * self._at_a_time and shares < _MOST_FILES:
-            shares *= 2
+        shares = shares_for(self._count, self._at_a_time)
         if shares == 1:
             return [self._file]
         files = [stack.enter_context(temporary_file()) for _ in range(shares)]

@@ -61,9 +61,7 @@ class HashFile:
 
     def _shares(self, stack: ExitStack) -> list[BinaryIO]:
         """Files small enough to be sorted, equal hashes in the same one."""
-        shares = 1
-        while self._count > shares * self._at_a_time and shares < _MOST_FILES:
-            shares *= 2
+        shares = shares_for(self._count, self._at_a_time)
         if shares == 1:
             return [self._file]
         files = [stack.enter_context(temporary_file()) for _ in range(shares)]
@@ -85,6 +83,18 @@ def _read(file: BinaryIO, most: int) -> Hashes:
     hashes = np.empty(most, np.uint64)
     size = file.readinto(hashes.view(np.uint8).data)  # type: ignore[attr-defined]
     return hashes[: size // _HASH_BYTES]
+
+
+def shares_for(count: int, at_a_time: int) -> int:
+    """Into how many files so many things go, of which some are to be sorted at a time.
+
+    >>> shares_for(10, 10), shares_for(11, 10), shares_for(10**12, 10)
+    (1, 2, 256)
+    """
+    shares = 1
+    while count > shares * at_a_time and shares < _MOST_FILES:
+        shares *= 2
+    return shares
 
 
 def temporary_file() -> BinaryIO:

@@ -11,31 +11,13 @@ from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.stores import LocalFolder
 from demo.local.s3 import S3
-from tests.connections import Connect, audience_manager, bucket, connect
+from tests.connections import audience_manager, bucket, conn_id, connect, staging
 from tests.deliveries import NAMES, content_of, stage
 
-__all__ = ["audience_manager", "bucket", "connect"]
+__all__ = ["audience_manager", "bucket", "conn_id", "connect", "staging"]
 
 CONTEXT: Any = {}
 FIRST = "0123456789abcdef0123"
-
-
-@pytest.fixture
-def staging(tmp_path: Path) -> LocalFolder:
-    return LocalFolder(tmp_path / "staging")
-
-
-@pytest.fixture
-def conn_id(
-    s3: S3, bucket: str, staging: LocalFolder, connect: Connect, audience_manager: Connect
-) -> str:
-    return audience_manager(
-        environment="custom",
-        bucket=bucket,
-        partner_name="acme",
-        aws_conn_id=connect(s3.airflow_connection()),
-        staging_location=staging.url,
-    )
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.connections import audience_manager, bucket, connect
+from tests.connections import audience_manager, bucket, conn_id, connect, staging
 
-__all__ = ["audience_manager", "bucket", "connect"]
+__all__ = ["audience_manager", "bucket", "conn_id", "connect", "staging"]
 
 
 @pytest.fixture

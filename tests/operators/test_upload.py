@@ -22,24 +22,6 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.manifest import Manifest
 
 
-@pytest.fixture
-def staging(tmp_path: Path) -> LocalFolder:
-    return LocalFolder(tmp_path / "staging")
-
-
-@pytest.fixture
-def conn_id(
-    s3: S3, bucket: str, staging: LocalFolder, connect: Connect, audience_manager: Connect
-) -> str:
-    return audience_manager(
-        environment="custom",
-        bucket=bucket,
-        partner_name="acme",
-        aws_conn_id=connect(s3.airflow_connection()),
-        staging_location=staging.url,
-    )
-
-
 def upload(manifest: object, conn_id: str) -> dict[str, Any]:
     operator = UploadOperator(task_id="upload", manifest=manifest, audience_manager_conn_id=conn_id)
     return operator.execute({})  # type: ignore[typeddict-item]

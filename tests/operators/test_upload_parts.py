@@ -11,14 +11,12 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_am_provider.hooks.destinations import S3Destination
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.operators.upload_parts import UploadPartsOperator
-from airflow_am_provider.stores import LocalFolder
 from airflow_am_provider.stores.deliveries import DeliveryRecords
 from tests.deliveries import content_of, stage
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from airflow_am_provider.formatting.manifest import Manifest
+    from airflow_am_provider.stores import LocalFolder
     from demo.local.ftp import FtpServer
     from demo.local.s3 import S3
     from tests.connections import Connect
@@ -28,24 +26,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 SHARES = 3
 NAMES = [f"ftp_dpm_478_1366545717.sync.{number}.gz" for number in range(1, 6)]
-
-
-@pytest.fixture
-def staging(tmp_path: Path) -> LocalFolder:
-    return LocalFolder(tmp_path / "staging")
-
-
-@pytest.fixture
-def conn_id(
-    s3: S3, bucket: str, staging: LocalFolder, connect: Connect, audience_manager: Connect
-) -> str:
-    return audience_manager(
-        environment="custom",
-        bucket=bucket,
-        partner_name="acme",
-        aws_conn_id=connect(s3.airflow_connection()),
-        staging_location=staging.url,
-    )
 
 
 @pytest.fixture
