@@ -13,7 +13,7 @@ from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.items import ADD_PREFIX, REMOVE_PREFIX
 from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.columns import ByteView, empty_to_null
-from airflow_am_provider.formatting.data_lines import Piece, put_together
+from airflow_am_provider.formatting.pieces import Piece, put_together
 from airflow_am_provider.formatting.user_traits import MAX_TRAIT, lists_of, moved, places_of
 
 if TYPE_CHECKING:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import groupby
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.errors import ConfigurationError
@@ -24,7 +23,7 @@ from airflow_am_provider.audience_manager.items import (
 )
 from airflow_am_provider.audience_manager.names import DataFileName, Mode, check_dpid
 from airflow_am_provider.audience_manager.rules import Rule
-from airflow_am_provider.formatting.arrow import text_scalar, to_arrow, to_numpy
+from airflow_am_provider.formatting.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.checks import CODE_OF, Codes, id_codes, value_codes
 from airflow_am_provider.formatting.columns import (
     ByteView,
@@ -40,10 +39,10 @@ from airflow_am_provider.formatting.lines import (
     first_codes,
     without_long_lines,
 )
+from airflow_am_provider.formatting.lookups import looked_up, once_per_value
+from airflow_am_provider.formatting.pieces import Piece, put_together
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from airflow_am_provider.formatting.suppression import Suppression
 
 _CONTENTS = "inbound-file-contents.md"
@@ -176,18 +175,22 @@ class DataLineWriter:
             (IC_PREFIX, spec.ic_columns, ic_problem),
         ):
             for column in columns:
-                joined, broken = joined_items(column_of(batch, column), column, prefix, problem)
+                joined, broken = once_per_value(
+                    column_of(batch, column),
+                    partial(joined_items, name=column, prefix=prefix, problem=problem),
+                )
                 personal_data[column] = PersonalData.among(joined, broken)
                 codes = first_codes(codes, broken)
                 pieces.append(Piece(prefix, joined, ""))
         for column, trait in spec.trait_flags.items():
             pieces.append(Piece("", flag_items(batch, column, trait), ""))
         for column, key in spec.signal_columns.items():
-            values = without_nulls(as_bytes(column_of(batch, column), column))
-            broken = value_codes(values, b',"', value_problem)
+            values, broken = once_per_value(
+                column_of(batch, column), partial(_signal_values, name=column)
+            )
             personal_data[column] = PersonalData.among(values, broken)
             codes = first_codes(codes, broken)
-            pieces.append(Piece(signal_prefix(key), empty_to_null(values), '"'))
+            pieces.append(Piece(signal_prefix(key), values, '"'))
         return self._assemble(ids, pieces, codes, personal_data)
 
     def finish(self) -> None:
@@ -228,70 +231,27 @@ class DataLineWriter:
         return FormattedBatch(lines, rows, codes, ids, personal_data, lengths)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One item, or one list of items, of each row: text between two constants, or null.
-
-    :param before: what stands before the text, such as ``d_sid=``.
-    :param text: a ``binary`` array.
-    :param after: what stands behind it.
-    """
-
-    before: str
-    text: pa.Array
-    after: str
-
-
-def put_together(ids: pa.Array, pieces: list[Piece]) -> pa.Array:
-    """Put lines together: each item of a row with a comma between it and the next.
-
-    An item that is not there takes its comma with it. So a piece that every row has, the
-    anchor, stands without one; those before it carry theirs behind, those after it before.
-    """
-    present = [piece.text.null_count == 0 for piece in pieces]
-    anchor = present.index(True) if any(present) else -1
-    parts: list[pa.Array | bytes] = [ids, b"\t"]
-    for place, piece in enumerate(pieces):
-        before = "," * (place > anchor) + piece.before
-        after = piece.after + "," * (place < anchor)
-        if present[place]:
-            parts += [before.encode(), piece.text, after.encode()]
-        else:
-            parts.append(_concatenated(before.encode(), piece.text, after.encode()))
-    lines = _concatenated(*_merged([*parts, b"\n"]), null_handling="replace")
-    if anchor >= 0:
-        return lines
-    return pc.replace_substring(lines, b"\t,", b"\t", max_replacements=1)
-
-
-def _merged(parts: list[pa.Array | bytes]) -> Iterator[pa.Array | bytes]:
-    """Constants behind one another as one."""
-    for constant, run in groupby(parts, key=lambda part: isinstance(part, bytes)):
-        if constant:
-            yield b"".join(run)
-        else:
-            yield from run
-
-
-def _concatenated(*parts: pa.Array | bytes, null_handling: str = "emit_null") -> pa.Array:
-    """The parts of each row behind one another."""
-    arguments = [text_scalar(part) if isinstance(part, bytes) else part for part in (*parts, b"")]
-    return pc.binary_join_element_wise(*arguments, null_handling=null_handling)
+def _signal_values(array: pa.Array, name: str) -> tuple[pa.Array, Codes]:
+    """Values as they are sent, null where nothing is said; and which rule each breaks."""
+    values = without_nulls(as_bytes(array, name))
+    return empty_to_null(values), value_codes(values, b',"', value_problem)
 
 
 def flag_items(batch: pa.RecordBatch, column: str, trait: int) -> pa.Array:
-    """The item ``d_sid=TRAIT`` where a flag is true, null elsewhere.
+    """The item ``d_sid=TRAIT`` where a flag is true, null elsewhere; as a dictionary.
 
     :raises ConfigurationError: when the column is not boolean.
     """
     flags = column_of(batch, column)
     if pa.types.is_null(flags.type):
         # Some sources know a column's type only from its values, and here there are none.
-        return pa.nulls(len(flags), pa.binary())
-    if not pa.types.is_boolean(flags.type):
+        says = np.zeros(len(flags), bool)
+    elif pa.types.is_boolean(flags.type):
+        says = to_numpy(flags.fill_null(False))
+    else:
         raise ConfigurationError(
             f"column {column!r}: a flag for trait {trait} must be boolean, not {flags.type}; "
             f"cast it in the source"
         )
-    items = pa.array([None, f"{ADD_PREFIX}{trait}".encode()], pa.binary())
-    return items.take(flags.fill_null(False).cast(pa.int8()))
+    item = pa.array([f"{ADD_PREFIX}{trait}".encode()], pa.binary())
+    return looked_up(item, np.zeros(len(says), np.int32), says)

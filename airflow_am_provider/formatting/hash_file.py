@@ -1,10 +1,15 @@
-"""Hashes of all rows, on disk, and which of them occur more than once."""
+"""Hashes of all rows, on disk, and which of them occur more than once.
+
+They are sorted a run at a time while more are coming, and one range of values after another is
+taken out of all runs at the end.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
@@ -12,14 +17,19 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_am_provider.formatting.columns import Rows
     from airflow_am_provider.formatting.row_hash import Hashes
 
-#: 64 MB of hashes are sorted at a time.
-HASHES_AT_A_TIME: Final = 1 << 23
+#: 8 MB of hashes are sorted at a time, in each of two threads.
+HASHES_AT_A_TIME: Final = 1 << 20
+_THREADS: Final = 2
 _HASH_BYTES: Final = 8
-_CHUNK: Final = 1 << 20
-# So that their number stays under what systems let a process open: enough for two billion rows.
-_MOST_FILES: Final = 256
+_RUN: Final = 1 << 17
+# With more, a range of values would have too few of each run to be read at one go; these are enough
+# for 500 million rows, and beyond that a range just takes more memory.
+_MOST_SHARES: Final = 256
+# By their highest bits, hashes fall evenly into them.
+_RANGE_STARTS: Final = np.arange(_MOST_SHARES, dtype=np.uint64) << np.uint64(56)
 
 
 class HashFile:
@@ -31,6 +41,10 @@ class HashFile:
     def __init__(self, at_a_time: int = HASHES_AT_A_TIME) -> None:
         self._at_a_time = at_a_time
         self._count = 0
+        self._waiting: list[Hashes] = []
+        self._waiting_count = 0
+        # Of each run, where in it each range of values starts, and where the last one ends.
+        self._starts: list[Rows] = []
         # Closed, and so deleted, with this object.
         self._file = temporary_file()
 
@@ -40,49 +54,58 @@ class HashFile:
     def add(self, hashes: Hashes) -> None:
         """Remember hashes."""
         self._count += len(hashes)
-        self._file.write(hashes.tobytes())
+        self._waiting.append(hashes)
+        self._waiting_count += len(hashes)
+        if self._waiting_count >= _RUN:
+            self._write_run()
 
     def repeated(self) -> Iterator[tuple[Hashes, Hashes]]:
-        """The hashes that occur more than once and how often, a share of them at a time."""
-        with ExitStack() as stack:
-            for file in self._shares(stack):
-                size = file.seek(0, os.SEEK_END)
-                file.seek(0)
-                hashes = _read(file, size // _HASH_BYTES)
-                hashes.sort()
-                again = hashes[1:][hashes[1:] == hashes[:-1]]
-                if again.size:
-                    values, counts = np.unique(again, return_counts=True)
-                    yield values, counts.astype(np.uint64) + np.uint64(1)
+        """The hashes that occur more than once and how often, some of them at a time."""
+        if self._waiting:
+            self._write_run()
+        if not self._starts:
+            return
+        self._file.flush()
+        shares = shares_for(self._count, self._at_a_time)
+        starts = np.stack(self._starts)[:, :: _MOST_SHARES // shares]
+        # Runs lie behind one another.
+        starts[1:] += np.cumsum(starts[:-1, -1])[:, np.newaxis]
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="sort") as pool:
+            for first in range(0, shares, _THREADS):
+                some = range(first, min(first + _THREADS, shares))
+                for values, counts in pool.map(partial(self._repeated_in, starts), some):
+                    if values.size:
+                        yield values, counts
 
     def close(self) -> None:
         """Delete the file."""
         self._file.close()
 
-    def _shares(self, stack: ExitStack) -> list[BinaryIO]:
-        """Files small enough to be sorted, equal hashes in the same one."""
-        shares = shares_for(self._count, self._at_a_time)
-        if shares == 1:
-            return [self._file]
-        files = [stack.enter_context(temporary_file()) for _ in range(shares)]
-        # By their highest bits, hashes fall evenly into any power of two of shares.
-        shift = np.uint64(64 - (shares.bit_length() - 1))
-        starts = np.arange(shares, dtype=np.uint64) << shift
-        self._file.seek(0)
-        while (hashes := _read(self._file, _CHUNK)).size:
-            hashes.sort()
-            for file, share in zip(
-                files, np.split(hashes, np.searchsorted(hashes, starts[1:])), strict=True
-            ):
-                file.write(share.tobytes())
-        return files
+    def _write_run(self) -> None:
+        run = np.concatenate(self._waiting)
+        self._waiting, self._waiting_count = [], 0
+        run.sort()
+        starts = np.append(np.searchsorted(run, _RANGE_STARTS), len(run))
+        self._starts.append(starts)
+        self._file.write(run.data)
 
+    def _repeated_in(self, starts: Rows, share: int) -> tuple[Hashes, Hashes]:
+        """What occurs more than once in a range of values.
 
-def _read(file: BinaryIO, most: int) -> Hashes:
-    """So many hashes, or those that are left."""
-    hashes = np.empty(most, np.uint64)
-    size = file.readinto(hashes.view(np.uint8).data)  # type: ignore[attr-defined]
-    return hashes[: size // _HASH_BYTES]
+        :param starts: for each run and range, where it starts in the file.
+        """
+        lows, highs = starts[:, share], starts[:, share + 1]
+        hashes = np.empty(int((highs - lows).sum()), np.uint64)
+        filled = 0
+        for low, high in zip(lows.tolist(), highs.tolist(), strict=True):
+            piece = hashes[filled : filled + high - low]
+            read = os.preadv(self._file.fileno(), [piece.data], low * _HASH_BYTES)
+            assert read == piece.nbytes, "a temporary file is shorter than what was written to it"
+            filled += high - low
+        hashes.sort()
+        again = hashes[1:][hashes[1:] == hashes[:-1]]
+        values, counts = np.unique(again, return_counts=True)
+        return values, counts.astype(np.uint64) + np.uint64(1)
 
 
 def shares_for(count: int, at_a_time: int) -> int:
@@ -92,7 +115,7 @@ def shares_for(count: int, at_a_time: int) -> int:
     (1, 2, 256)
     """
     shares = 1
-    while count > shares * at_a_time and shares < _MOST_FILES:
+    while count > shares * at_a_time and shares < _MOST_SHARES:
         shares *= 2
     return shares
 

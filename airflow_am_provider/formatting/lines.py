@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.rules import Rule
-from airflow_am_provider.formatting.arrow import to_arrow
+from airflow_am_provider.formatting.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.checks import CODE_OF, Codes
 from airflow_am_provider.formatting.columns import ByteView, without_nulls
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from airflow_am_provider.audience_manager.names import DataFileName, IdSyncFileName
     from airflow_am_provider.formatting.columns import Rows
     from airflow_am_provider.formatting.suppression import Suppression
@@ -36,10 +35,13 @@ class PersonalData:
     def among(cls, values: pa.Array, codes: Codes) -> PersonalData:
         """Count.
 
-        :param values: a ``binary`` array.
+        :param values: a ``binary`` array, or a dictionary of such values that are not empty.
         :param codes: which rule each of them breaks.
         """
-        filled = ByteView.of(without_nulls(values)).lengths > 0
+        if pa.types.is_dictionary(values.type):
+            filled = to_numpy(values.is_valid())
+        else:
+            filled = ByteView.of(without_nulls(values)).lengths > 0
         return cls(
             int(np.count_nonzero(filled | (codes != 0))),
             int(np.count_nonzero(codes == CODE_OF[Rule.PERSONAL_DATA])),

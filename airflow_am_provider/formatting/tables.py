@@ -25,6 +25,9 @@ _CSV_BLOCK_BYTES: Final = 8 << 20
 _CSV_COLUMNS: Final = re.compile(r"Expected [0-9]+ columns, got [0-9]+")
 _PARQUET_PIECE_BYTES: Final = 8 << 20
 _HEAD_BYTES: Final = 1 << 20
+# Of a column kept as a dictionary: more than that, and hardly a value stands twice in a batch. A
+# value of its own takes four bytes for its length alone.
+_MOST_BYTES_A_ROW: Final = 3
 
 
 def read_table(
@@ -92,11 +95,47 @@ def read_parquet(
     raw = file.raw if isinstance(file, io.BufferedReader) else file
     parquet = pq.ParquetFile(raw, pre_buffer=False, buffer_size=_PARQUET_PIECE_BYTES)
     columns = _checked_columns(parquet.schema_arrow.names, name, columns)
+    repetitive = _with_few_values(parquet.metadata, columns)
+    if repetitive:
+        parquet = pq.ParquetFile(
+            raw,
+            metadata=parquet.metadata,
+            read_dictionary=repetitive,
+            pre_buffer=False,
+            buffer_size=_PARQUET_PIECE_BYTES,
+        )
     yield from parquet.iter_batches(
         batch_size=_rows_per_batch(parquet.metadata),
         columns=list(columns),
         row_groups=None if row_groups is None else list(row_groups),
+        use_threads=False,
     )
+
+
+def _with_few_values(metadata: pq.FileMetaData, columns: Sequence[str]) -> list[str]:
+    """The text columns that the file keeps as small dictionaries, and which are handed on as such.
+
+    Not the first one, the user ID's: few values in it mean few users.
+    """
+    wanted = set(columns[1:])
+    places = [
+        place
+        for place in range(metadata.num_columns)
+        if (column := metadata.schema.column(place)).path in wanted
+        and column.physical_type == "BYTE_ARRAY"
+    ]
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    return [
+        metadata.schema.column(place).path
+        for place in places
+        if all(_has_few_values(group.column(place)) for group in groups)
+    ]
+
+
+def _has_few_values(chunk: pq.ColumnChunkMetaData) -> bool:
+    """A number of the dictionary for each row, and what the dictionary itself takes."""
+    size = _MOST_BYTES_A_ROW * chunk.num_values
+    return bool(chunk.has_dictionary_page and chunk.total_uncompressed_size <= size)
 
 
 def _rows_per_batch(metadata: pq.FileMetaData) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class Pipe(io.RawIOBase):
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self._capacity = capacity
-        self._waiting = bytearray()
+        self._waiting: deque[memoryview] = deque()
+        self._size = 0
         self._changed = threading.Condition()
         self._whole = False
         self._writer_error: BaseException | None = None
@@ -40,15 +42,17 @@ class Pipe(io.RawIOBase):
 
         :raises Exception: the one that ended the upload, should it have ended already.
         """
-        view = memoryview(data).cast("B")
+        # What cannot change needs no copy.
+        view = memoryview(data if isinstance(data, bytes) else bytes(data))
         with self._changed:
             for start in range(0, len(view), self._capacity):
                 piece = view[start : start + self._capacity]
-                while self._reader_error is None and len(self._waiting) >= self._capacity:
+                while self._reader_error is None and self._size >= self._capacity:
                     self._changed.wait()
                 if self._reader_error is not None:
                     raise self._reader_error
-                self._waiting += piece
+                self._waiting.append(piece)
+                self._size += len(piece)
                 self._changed.notify_all()
         return len(view)
 
@@ -75,20 +79,25 @@ class Pipe(io.RawIOBase):
 
         :raises ConnectionAbortedError: when the writer gave up.
         """
-        taken = bytearray()
+        taken: list[memoryview] = []
+        wanted = size
         with self._changed:
-            while len(taken) < size:
+            while wanted:
                 while not (self._waiting or self._whole or self._writer_error):
                     self._changed.wait()
                 if self._writer_error is not None:
                     raise ConnectionAbortedError("the file was given up") from self._writer_error
                 if not self._waiting:
                     break
-                wanted = size - len(taken)
-                taken += self._waiting[:wanted]
-                del self._waiting[:wanted]
+                piece = self._waiting.popleft()
+                if len(piece) > wanted:
+                    self._waiting.appendleft(piece[wanted:])
+                    piece = piece[:wanted]
+                taken.append(piece)
+                wanted -= len(piece)
+                self._size -= len(piece)
                 self._changed.notify_all()
-        return bytes(taken)
+        return b"".join(taken)
 
 
 class ReadEnd:

@@ -57,18 +57,25 @@ class RangeReader(io.RawIOBase):
         self._position = base + offset
         return self._position
 
-    def readinto(self, buffer: Buffer, /) -> int:
-        """Fill a buffer with one request.
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to so many bytes with one request; by default all that are left.
 
         :raises TransientError: when the object was replaced meanwhile, or does not come.
         """
-        view = memoryview(buffer).cast("B")
-        length = min(len(view), self.size - self._position)
-        if length <= 0:
-            return 0
-        view[:length] = self._fetch(self._position, length)
+        left = max(0, self.size - self._position)
+        length = left if size < 0 else min(size, left)
+        if length == 0:
+            return b""
+        content = self._fetch(self._position, length)
         self._position += length
-        return length
+        return content
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill a buffer, likewise."""
+        view = memoryview(buffer).cast("B")
+        content = self.read(len(view))
+        view[: len(content)] = content
+        return len(content)
 
     def _fetch(self, start: int, length: int) -> bytes:
         from botocore.exceptions import BotoCoreError, ClientError

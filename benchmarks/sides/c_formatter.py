@@ -9,21 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from airflow_am_provider.audience_manager.items import signal_prefix
+from airflow_am_provider.formatting.batches import MAX_ROWS
 from airflow_am_provider.formatting.overlap import Behind, prefetched
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-from airflow_am_provider.hooks.sources import read_sources
+from airflow_am_provider.hooks.source_files import Sources
 from benchmarks.readings import Outcome
 from benchmarks.rows import ATTRIBUTES, COLUMNS
 from benchmarks.sides.packing import Packed
 from benchmarks.sides.product import load_what_execute_imports
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from benchmarks.readings import Stopwatch
 
 # One that is filled, one that is written, and the two that wait in between.
 _BUFFERS = 4
+_READ_BYTES = 8 << 20
 
 
 def format_files(stopwatch: Stopwatch, *, kind: str, url: str, library: str) -> Outcome:
@@ -36,10 +41,9 @@ def format_files(stopwatch: Stopwatch, *, kind: str, url: str, library: str) -> 
     rows = 0
     with stopwatch:
         hook = AudienceManagerHook()
-        source = read_sources(hook, [url], COLUMNS[kind])
         with (
             Packed(hook.staging(), "bench.gz") as part,
-            closing(prefetched(source)) as batches,
+            closing(prefetched(_rows(hook, url, COLUMNS[kind]))) as batches,
         ):
             behind: Behind[memoryview] = Behind(part.write)
             for batch in batches:
@@ -47,6 +51,14 @@ def format_files(stopwatch: Stopwatch, *, kind: str, url: str, library: str) -> 
                 behind.put(loop.lines(batch))
             behind.close()
     return Outcome(rows=rows, bytes=part.bytes)
+
+
+def _rows(hook: AudienceManagerHook, url: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """All values as text, which is what a loop takes."""
+    for file in Sources(hook, [url]).files():
+        with file.open() as opened:
+            parquet = pq.ParquetFile(opened, pre_buffer=False, buffer_size=_READ_BYTES)
+            yield from parquet.iter_batches(batch_size=MAX_ROWS, columns=list(columns))
 
 
 class _Loop:
