@@ -10,7 +10,7 @@ from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.deliveries import find_sources
 from airflow_am_provider.cli.text import Colour, coloured, number, print_json, table
-from airflow_am_provider.cli.verdict import Verdict, judge
+from airflow_am_provider.cli.verdict import Verdict, judge_all
 
 if TYPE_CHECKING:
     import argparse
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at the files and print the verdicts."""
-    verdicts = [judge(source) for source in find_sources(args.paths)]
+    verdicts = judge_all(find_sources(args.paths))
     if args.json:
         print_json({"files": [verdict.to_json() for verdict in verdicts]})
     else:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import DataError
@@ -17,12 +21,13 @@ from airflow_am_provider.audience_manager.names import (
     parse_file_name,
 )
 from airflow_am_provider.audience_manager.rules import RULES, Rule
+from airflow_am_provider.cli.sources import S3
 from airflow_am_provider.cli.unpack import Packing, Unpacker, packing_of
 from airflow_am_provider.formatting.overlap import prefetched
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from airflow_am_provider.cli.sources import Source
 
@@ -32,6 +37,10 @@ _EXPECTED: Final = {
     Encoding.PGP: Packing.OPENPGP,
     Encoding.GPG: Packing.OPENPGP,
 }
+
+
+# Half a second of work: less is done before another process has started.
+_WORTH_A_PROCESS_BYTES: Final = 16 << 20
 
 
 @dataclass(kw_only=True)
@@ -99,6 +108,21 @@ class Verdict:
             if count > listed[rule]:
                 detail = f"{count:,} lines in all, {listed[rule]:,} of them listed"
                 yield Finding(rule=rule, detail=detail)
+
+
+def judge_all(sources: Sequence[Source]) -> list[Verdict]:
+    """Look at files, on all cores where they are large.
+
+    :raises ConfigurationError: when one cannot be read.
+    """
+    large = [source for source in sources if source.size >= _WORTH_A_PROCESS_BYTES]
+    processes = min(len(large), os.cpu_count() or 1)
+    # What comes over a network waits for that.
+    if processes < 2 or any(source.path.startswith(S3) for source in large):
+        return [judge(source) for source in sources]
+    ignore_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(processes, initializer=ignore_interrupts) as pool:
+        return list(pool.map(judge, sources))
 
 
 def judge(source: Source) -> Verdict:

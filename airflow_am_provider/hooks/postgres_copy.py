@@ -31,10 +31,12 @@ _TYPES: Final = frozenset({19, 20, 21, 23, 25, 1042, 1043, 1700, 2950})
 _BLOCK_BYTES: Final = 4 << 20
 _MARK: Final = b"\xef\xbb\xbf"
 # For this transaction: UTF-8 whatever the database is kept in; and the same rows in the same order
-# each time, which workers in parallel and scans that join others on their way do not keep.
+# each time, which workers in parallel and scans that join others on their way do not keep. The text
+# of 1 MB is for libpq: it asks for as many bytes at a time as its longest answer so far had, and at
+# first for 16 KB, with a wait after each.
 _SETTINGS: Final = (
     "SET LOCAL client_encoding TO 'UTF8'; SET LOCAL max_parallel_workers_per_gather TO 0; "
-    "SET LOCAL synchronize_seqscans TO off"
+    "SET LOCAL synchronize_seqscans TO off; SELECT repeat(' ', 1048576)"
 )
 _COPY_OUT: Final = 3  # libpq's PGRES_COPY_OUT
 _COMMAND_OK: Final = 1  # libpq's PGRES_COMMAND_OK

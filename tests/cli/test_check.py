@@ -6,11 +6,12 @@ import json
 import os
 import random
 import tracemalloc
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
 from airflow_am_provider.audience_manager import limits
-from airflow_am_provider.cli import main
+from airflow_am_provider.cli import main, verdict
 from airflow_am_provider.cli.sources import Disk
 from airflow_am_provider.cli.unpack import Unpacker
 from airflow_am_provider.cli.verdict import judge
@@ -277,6 +278,27 @@ def test_memory_stays_flat_however_many_users(tmp_path):
 
 
 # Folders and deliveries
+
+
+def test_several_large_files_are_read_at_once_with_the_same_verdicts(folder, capsys, monkeypatch):
+    for number in range(5):
+        content = b"ann\td_sid=24\n" * (number + 1) + b"no item\n" * (number % 2)
+        (folder / f"ftp_dpm_478_136654571{number}.sync").write_bytes(content)
+    one_by_one = main(["check", "--json", "."]), capsys.readouterr().out
+    monkeypatch.setattr(verdict, "_WORTH_A_PROCESS_BYTES", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    pools = []
+
+    def pool(processes, **options):
+        pools.append(processes)
+        return ProcessPoolExecutor(processes, **options)
+
+    monkeypatch.setattr(verdict, "ProcessPoolExecutor", pool)
+    at_once = main(["check", "--json", "."]), capsys.readouterr().out
+    assert at_once == one_by_one
+    assert at_once[0] == 1
+    assert [file["lines"] for file in json.loads(at_once[1])["files"]] == [1, 3, 3, 5, 5]
+    assert pools == [3]
 
 
 def test_directories_are_looked_through(folder, capsys):
