@@ -86,7 +86,12 @@ def relay(
             with suppress(OSError):  # the listener is closed in the end
                 while True:
                     client, _ = listener.accept()
-                    link = _Link(line, client, socket.create_connection((HOST, port)), terminate)
+                    try:
+                        server = socket.create_connection((HOST, port))
+                    except OSError:
+                        client.close()
+                        continue
+                    link = _Link(line, client, server, terminate)
                     for side in (link.requests, link.answers):
                         threading.Thread(target=side, daemon=True).start()
 
@@ -114,7 +119,7 @@ class _Link:
 
     def requests(self) -> None:
         """Pass on what the client says until it leaves or the line breaks."""
-        with closing(self._client), closing(self._server), suppress(OSError):
+        with closing(self._client), closing(self._server), suppress(OSError), self._ended():
             while said := self._client.recv(_BLOCK_BYTES):
                 fault = None if self._line.name == "crm" else self._line.next()
                 if fault is not None and not fault.after:
@@ -122,11 +127,14 @@ class _Link:
                     return
                 self._awaited = fault
                 self._server.sendall(said)
-            self._server.shutdown(socket.SHUT_RDWR)
 
     def answers(self) -> None:
-        """Pass on what the server says until it leaves or the line breaks."""
-        with suppress(OSError):
+        """Pass on what the server says until it leaves or the line breaks.
+
+        A session that is terminated before it has read all may end with a reset: that is passed on
+        as well, or the client would wait for ever.
+        """
+        with suppress(OSError), self._ended():
             while said := self._server.recv(_BLOCK_BYTES):
                 fault = self._awaited
                 if self._line.name == "crm":
@@ -139,7 +147,16 @@ class _Link:
                         self._befall(fault)
                         return
                 self._client.sendall(said)
-            self._client.shutdown(socket.SHUT_RDWR)
+
+    @contextmanager
+    def _ended(self) -> Iterator[None]:
+        """Tell both sides that the other one has gone, however the block ends."""
+        try:
+            yield
+        finally:
+            for side in (self._client, self._server):
+                with suppress(OSError):
+                    side.shutdown(socket.SHUT_RDWR)
 
     def _befall(self, fault: Fault) -> None:
         self._line.note(fault)

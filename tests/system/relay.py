@@ -110,4 +110,6 @@ class _Link:
                     if silence.swallows(self, said):
                         return
                 self._client.sendall(said)
+        # Also after a reset: nobody waits for a server that is gone.
+        with suppress(OSError):
             self._client.shutdown(socket.SHUT_RDWR)
