@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from airflow_am_provider.hooks.placeholders import without_end
+from airflow_am_provider.hooks.running_queries import stopping
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,6 +39,7 @@ _SETTINGS: Final = (
     "SET LOCAL client_encoding TO 'UTF8'; SET LOCAL max_parallel_workers_per_gather TO 0; "
     "SET LOCAL synchronize_seqscans TO off; SELECT repeat(' ', 1048576)"
 )
+_LOOK_S: Final = 0.1
 _COPY_OUT: Final = 3  # libpq's PGRES_COPY_OUT
 _COMMAND_OK: Final = 1  # libpq's PGRES_COMMAND_OK
 
@@ -164,7 +166,8 @@ def _blocks_by_psycopg(connection: Any, sql: str, parameters: Parameters) -> Ite
                 yield block
                 block = bytearray()
         elif size == 0:
-            select.select([server.socket], [], [])
+            # Not for longer: what came encrypted may be waiting above the socket already.
+            select.select([server.socket], [], [], _LOOK_S)
             server.consume_input()
         else:
             break
@@ -208,7 +211,7 @@ def _blocks_by_psycopg2(connection: Any, sql: str, parameters: Parameters) -> It
         cursor.execute(_SETTINGS)
     except psycopg2.DatabaseError:
         raise NoCopyError from None
-    with _pushed(lambda put: cursor.copy_expert(_copy(statement), put), connection.cancel) as queue:
+    with _pushed(lambda put: cursor.copy_expert(_copy(statement), put), connection) as queue:
         is_first = True
         while (block := queue.get()) is not None:
             if isinstance(block, bytearray):
@@ -223,11 +226,11 @@ def _blocks_by_psycopg2(connection: Any, sql: str, parameters: Parameters) -> It
 
 
 @contextmanager
-def _pushed(work: Any, cancel: Any) -> Iterator[Queue[bytearray | Exception | None]]:
+def _pushed(work: Any, connection: Any) -> Iterator[Queue[bytearray | Exception | None]]:
     """Run something that writes to a file in a thread.
 
     :param work: called with the file.
-    :param cancel: makes it stop.
+    :param connection: what it waits for.
     :return: what was written, by the block; at the end None or the error.
     """
     queue: Queue[bytearray | Exception | None] = Queue(2)
@@ -262,5 +265,5 @@ def _pushed(work: Any, cancel: Any) -> Iterator[Queue[bytearray | Exception | No
             with suppress(Empty):
                 while True:
                     queue.get_nowait()
-            cancel()
-            thread.join()
+            with stopping(connection):
+                thread.join()

@@ -19,7 +19,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting.partition import Partition, PartitionRows, rows_of
 from airflow_am_provider.hooks import duckdb_arrow, postgres_copy
 from airflow_am_provider.hooks.partition_query import partition_query
-from airflow_am_provider.hooks.running_queries import can_be_cancelled
+from airflow_am_provider.hooks.running_queries import can_be_cancelled, notice_lost_server
 from airflow_am_provider.hooks.sql_errors import without_values
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def read_sql(
         without_values(),
     ):
         driver = _driver(connection)
+        if driver in postgres_copy.DRIVERS:
+            notice_lost_server(connection)
         names = _copied_columns(connection, driver, sql, parameters)
         if names:
             try:

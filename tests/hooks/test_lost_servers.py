@@ -1,0 +1,153 @@
+"""A database that falls silent, or is gone, while a task reads from it: no task waits for ever."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+import threading
+import time
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import psycopg2
+import pytest
+
+from airflow_am_provider.formatting.overlap import prefetched
+from airflow_am_provider.hooks import running_queries
+from airflow_am_provider.hooks.running_queries import cancel_queries
+from airflow_am_provider.hooks.sql import read_sql
+from tests.system.relay import Relay, relay_to
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+    from demo.local.postgres import Postgres
+
+# Airflow's older sets of packages have the older driver only.
+DRIVERS = [importlib.import_module(name) for name in ("psycopg", "psycopg2") if find_spec(name)]
+# The first goes by COPY, the second by a cursor, since COPY prints arrays otherwise.
+QUERIES = {
+    "copy": "SELECT n::text AS id, repeat('x', 100) AS pad FROM generate_series(1, 300000) n",
+    "cursor": "SELECT n::text AS id, ARRAY[n] AS pad FROM generate_series(1, 300000) n",
+}
+# 12 MB of the copy, and some batches of the cursor, are through by then.
+LATE_ROW = rb"111111"
+CANCEL_REQUEST = rb"\x04\xd2\x16\x2e"
+
+
+@pytest.fixture(params=DRIVERS, ids=lambda driver: driver.__name__)
+def driver(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def relay(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+    monkeypatch.setattr(running_queries, "STOP_S", 1.0)
+    with relay_to(postgres.port) as running:
+        yield running
+
+
+def hook_of(driver: Any, uri: str, opened: list[Any] | None = None) -> DbApiHook:
+    def get_conn() -> Any:
+        connection = driver.connect(uri)
+        if opened is not None:
+            opened.append(connection)
+        return connection
+
+    return cast("DbApiHook", SimpleNamespace(get_conn=get_conn))
+
+
+@contextmanager
+def soon(seconds: float = 10) -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    assert time.monotonic() - begun < seconds
+
+
+@pytest.mark.parametrize("is_cancel_heard", [True, False], ids=["cancel heard", "nothing heard"])
+@pytest.mark.parametrize("query", QUERIES)
+class TestSilence:
+    @pytest.fixture
+    def hook(
+        self, relay: Relay, driver: Any, postgres: Postgres, query: str, *, is_cancel_heard: bool
+    ) -> DbApiHook:
+        request = rb"(COPY|FETCH)"
+        relay.fall_silent(request, answer=LATE_ROW)
+        if not is_cancel_heard:
+            relay.fall_silent(CANCEL_REQUEST)
+        return hook_of(driver, replace(postgres, port=relay.port).uri())
+
+    def test_reading_ends_when_the_task_is_told_to_end(
+        self, relay: Relay, hook: DbApiHook, driver: Any, query: str
+    ) -> None:
+        silence = relay.silences[0]
+
+        def end() -> None:
+            assert silence.has_fallen.wait(20)
+            cancel_queries()
+
+        thread = threading.Thread(target=end)
+        thread.start()
+        with (
+            soon(20),
+            pytest.raises(driver.Error),
+            closing(prefetched(read_sql(hook, QUERIES[query]))) as batches,
+        ):
+            for _ in batches:
+                pass
+        thread.join()
+
+    def test_who_stops_reading_early_is_not_kept(
+        self, relay: Relay, hook: DbApiHook, driver: Any, query: str
+    ) -> None:
+        batches = read_sql(hook, QUERIES[query])
+        next(batches)
+        if query == "copy" and driver is psycopg2:
+            # Only this driver is read ahead of who reads.
+            assert relay.silences[0].has_fallen.wait(20)
+        with soon():
+            batches.close()
+
+
+class TestServersThatAreGone:
+    @pytest.mark.parametrize(
+        ("parameters", "wanted"),
+        [("", (60, 15, 4)), ("?keepalives_idle=900", (900, None, None)), ("?keepalives=0", None)],
+        ids=["by default", "as the connection says", "never"],
+    )
+    def test_are_looked_for_within_minutes(
+        self,
+        driver: Any,
+        postgres: Postgres,
+        parameters: str,
+        wanted: tuple[int | None, ...] | None,
+    ) -> None:
+        opened: list[Any] = []
+        rows = read_sql(hook_of(driver, postgres.uri() + parameters, opened), "SELECT '1' AS id")
+        next(rows)
+        names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        with socket.socket(fileno=os.dup(opened[0].fileno())) as connected:
+            is_asked = connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            found = [connected.getsockopt(socket.IPPROTO_TCP, name) for name in names]
+        rows.close()
+        assert bool(is_asked) == (wanted is not None)
+        for value, said in zip(found, wanted or (), strict=wanted is not None):
+            assert said is None or value == said
+
+    def test_a_session_that_is_terminated_fails_the_task_at_once(
+        self, driver: Any, postgres: Postgres
+    ) -> None:
+        opened: list[Any] = []
+        rows = read_sql(hook_of(driver, postgres.uri(), opened), QUERIES["copy"])
+        next(rows)
+        with closing(psycopg2.connect(postgres.uri())) as other, other.cursor() as cursor:
+            pid = opened[0].info.backend_pid
+            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+        with soon(), pytest.raises(driver.Error):
+            list(rows)
