@@ -52,14 +52,22 @@ class S3:
 
 
 @contextmanager
-def s3(directory: Path) -> Iterator[S3]:
+def s3(directory: Path, *, least_piece_bytes: int | None = None) -> Iterator[S3]:
     """Run an empty S3 server; its objects are gone when it ends.
 
     :param directory: for ``s3.log``, a line per request
+    :param least_piece_bytes: of an object in pieces, all but the last; S3's 5 MiB by default
     :raises ServerError: if it does not start
     """
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)]
-    with running("S3", command, log=directory / "s3.log") as process:
+    settings: dict[str, str | None] = {}
+    if least_piece_bytes is not None:
+        # The other follows from it unless it is said, and is what is kept in memory.
+        settings = {
+            "S3_UPLOAD_PART_MIN_SIZE": str(least_piece_bytes),
+            "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(4 << 20),
+        }
+    with running("S3", command, log=directory / "s3.log", env=settings) as process:
         process.wait_until(lambda: accepts_connections(port), timeout_s=30)
         yield S3(endpoint_url=f"http://{HOST}:{port}")

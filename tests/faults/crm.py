@@ -4,7 +4,7 @@ Worked out here by hand from the same rows, with none of the code that is to be 
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -35,9 +35,9 @@ class Row(NamedTuple):
     is_bad: bool
 
 
-def table(variant: int) -> str:
-    """The table of a variant."""
-    return f"customers_{variant}"
+def table(variant: int, seed: int | None = None) -> str:
+    """The table of a variant, or a copy of it that one schedule has for itself."""
+    return f"customers_{variant}" if seed is None else f"customers_{variant}_s{seed}"
 
 
 def window(number: int) -> tuple[str, str]:
@@ -89,29 +89,74 @@ def fill(server: Postgres) -> None:
         connection.commit()
 
 
-def query(variant: int, task: str) -> str:
+def copy(server: Postgres, variant: int, seed: int) -> None:
+    """Make a schedule's own copy of a variant."""
+    with closing(psycopg2.connect(server.uri(DATABASE))) as connection:
+        connection.cursor().execute(
+            f"CREATE TABLE {table(variant, seed)} AS SELECT * FROM {table(variant)}"
+        )
+        connection.commit()
+
+
+def correct(server: Postgres, variant: int, seed: int, window: int) -> None:
+    """Mend rows of a window in a schedule's copy."""
+    values = [
+        (row.uuid, ",".join(map(str, row.traits)), ",".join(map(str, row.removed)))
+        for row in map(_corrected, rows(variant))
+        if row.window == window
+    ]
+    with closing(psycopg2.connect(server.uri(DATABASE))) as connection:
+        execute_values(
+            connection.cursor(),
+            f"UPDATE {table(variant, seed)} AS t SET traits = v.traits, removed = v.removed "
+            f"FROM (VALUES %s) AS v (uuid, traits, removed) WHERE t.aam_uuid = v.uuid "
+            f"AND t.changed_at >= '{FIRST_DAY + timedelta(days=window)}' "
+            f"AND t.changed_at < '{FIRST_DAY + timedelta(days=window + 1)}'",
+            values,
+        )
+        connection.commit()
+
+
+def _corrected(row: Row) -> Row:
+    """Some customers have a trait that was missing, and one that was wrong is taken back.
+
+    What was sent of the row before is so made good, as a CRM's changes do it.
+    """
+    if int(row.uuid) % 3:
+        return row
+    wrong, *right = row.traits
+    missing = 100_000 + int(row.uuid) % 7
+    return row._replace(traits=(*right, missing), removed=(*row.removed, wrong))
+
+
+def query(table: str, task: str) -> str:
     """What a format task asks the CRM."""
     columns = "aam_uuid, customer_id" if task == "format_ids" else "customer_id, traits, removed"
     return (
-        f"SELECT {columns} FROM {table(variant)} WHERE changed_at >= %(window_start)s "
+        f"SELECT {columns} FROM {table} WHERE changed_at >= %(window_start)s "
         f"AND changed_at < %(window_end)s ORDER BY customer_id"
     )
 
 
-def rows_of(variant: int, run: Run) -> list[Row]:
+def rows_of(variant: int, run: Run, *, is_corrected: bool = False) -> list[Row]:
     """The rows of a run."""
-    return [row for row in rows(variant) if row.window == run.window]
+    found = [row for row in rows(variant) if row.window == run.window]
+    return [_corrected(row) for row in found] if is_corrected else found
 
 
-def expected(variant: int, runs: Iterable[Run]) -> list[tuple[str, ...]]:
+def expected(
+    variant: int, runs: Iterable[Run], corrected: Collection[int] = ()
+) -> list[tuple[str, ...]]:
     """Every link and trait that Audience Manager must know after these runs, sorted.
 
     The newest data is in force, in whatever order the runs were.
+
+    :param corrected: numbers of the runs that read corrected rows in the end.
     """
     links: set[tuple[str, ...]] = set()
     traits: dict[str, set[int]] = {}
-    for run in sorted(runs, key=lambda run: run.window):
-        for row in rows_of(variant, run):
+    for number, run in sorted(enumerate(runs), key=lambda numbered: numbered[1].window):
+        for row in rows_of(variant, run, is_corrected=number in corrected):
             if row.is_bad:
                 continue
             if run.kind == "full":

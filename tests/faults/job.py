@@ -17,7 +17,7 @@ from tests.faults.world import Stage
 _MOST_CLEARS = 8
 _MOST_RESENDS = 20
 _ATTEMPT_S = 90
-_PART_BYTES = 103_000
+PART_BYTES = 103_000
 
 
 class JobFailedError(Exception):
@@ -42,12 +42,18 @@ def fork_server() -> Any:
 
 @dataclass
 class Told:
-    """What came to pass while a job ran."""
+    """What came to pass while a job ran.
+
+    :param corrected: numbers of the runs whose rows were read after they were corrected.
+    :param given_up: deliveries that the user gave up.
+    """
 
     attempts: int = 0
     kills: int = 0
     clears: int = 0
     at_once: list[str] = field(default_factory=list)
+    corrected: set[int] = field(default_factory=set)
+    given_up: set[str] = field(default_factory=set)
     happened: Counter[str] = field(default_factory=Counter)
     sent: dict[str, dict[str, Any]] = field(default_factory=dict)
     receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -61,6 +67,7 @@ class Job:
         self.stage = stage
         self.context = context
         self.loses = stage.schedule.loses
+        self.corrected_window: int | None = None
         self._lock = threading.Lock()
 
     def run(self) -> Told:
@@ -123,7 +130,30 @@ class Chain:
         """What the user does with a failed run."""
         self._job.told.clears += 1
         if self._schedule.clears == "the run":
+            if self._corrects("clear") and "format" in self._results:
+                self._give_up(self._results["format"]["delivery_id"])
             self._results.clear()
+
+    def _corrects(self, when: str) -> bool:
+        """Mend the rows of the run's window at their source, if that is to happen now."""
+        correction = self._schedule.correction
+        if correction is None or (correction.run, correction.when) != (self._number, when):
+            return False
+        if self._job.corrected_window is not None:
+            return False
+        self._stage.correct(self._run.window)
+        self._job.corrected_window = self._run.window
+        return True
+
+    def _give_up(self, delivery_id: str) -> None:
+        """What the user does with a delivery that is not to be sent on, by ``deliveries abandon``.
+
+        Else what takes its place waits for it.
+        """
+        kind, said = self._once("abandon", "abandon", {"arguments": {"delivery_id": delivery_id}})
+        if kind != "ok":
+            raise JobFailedError(f"abandon: {said}")
+        self._job.told.given_up.add(delivery_id)
 
     def _task(self, task: str) -> Any:
         step = task.removesuffix("_ids")
@@ -134,7 +164,10 @@ class Chain:
             ]
             return self._tried(task, "combine", {"partitions": shares})
         if step == "format":
-            return self._tried(task, task, self._format(task, None))
+            manifest = self._tried(task, task, self._format(task, None))
+            if task == "format" and self._job.corrected_window == self._run.window:
+                self._job.told.corrected.add(self._number)
+            return manifest
         if step == "upload":
             manifest = self._results[task.replace("upload", "format")]
             arguments = {
@@ -194,18 +227,20 @@ class Chain:
             what |= {"partitions": PARTITIONS, "partition": partition}
         return {
             "conn_id": "crm",
-            "sql": crm.query(self._schedule.variant, task),
+            "sql": crm.query(self._stage.table, task),
             "window_start": start,
             "window_end": end,
             "max_set_aside": 0.05,
-            "part_bytes": _PART_BYTES,
+            "part_bytes": PART_BYTES,
             **what,
         }
 
     def _tried(self, task: str, operator: str, arguments: dict[str, Any]) -> Any:
         """Try as often as the task may, and tell the result."""
         said = ""
-        for _ in range(1 + self._schedule.retries):
+        for retry in range(1 + self._schedule.retries):
+            if retry and task == "format":
+                self._corrects("retry")
             kind, said = self._once(task, operator, {"arguments": arguments})
             while kind == "deferred":
                 kind, event = self._once(task, "trigger", {"trigger": said})
@@ -267,6 +302,7 @@ class Chain:
             },
             "clock_s": trouble.clock_s,
             "kill_at_end": trouble.kill_at_end,
+            "piece_bytes": self._schedule.piece_bytes,
             **what,
         }
         with self._stage.disk_filled(trouble.free_bytes), self._stage.ftp_cut(trouble.ftp_cut):

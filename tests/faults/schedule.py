@@ -18,6 +18,7 @@ MIDNIGHT: Final = "midnight"
 _REQUESTS: Final = {
     ("s3", "format"): 9,
     ("s3", "upload"): 17,
+    ("s3", "pieces"): 50,
     ("s3", "receipt"): 4,
     ("ftp", "upload"): 23,
     ("ftp", "receipt"): 8,
@@ -137,13 +138,33 @@ class Run:
         return (*ids, *data, "replay") if self.replays else (*ids, *data)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Correction:
+    """Rows of a window that are mended at their source while the window is delivered.
+
+    :param run: the number of the run.
+    :param when: before the ``retry`` of its format task, or before its tasks are cleared after an
+        upload that failed.
+    """
+
+    run: int
+    when: str
+
+    def __str__(self) -> str:
+        return f"rows corrected before the {self.when}"
+
+
 # Chain (0, or 1 for what runs at the same time), number of the run, task, attempt from 1.
 Place = tuple[int, int, str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """A delivery job and everything that goes wrong in it; see the fields of the connection."""
+    """A delivery job and everything that goes wrong in it; see the fields of the connection.
+
+    :param piece_bytes: of what is sent to S3 in pieces; 0 for the package's own.
+    :param is_copied: whether S3 may copy parts from staging, or they are sent from here.
+    """
 
     seed: int
     variant: int
@@ -161,6 +182,9 @@ class Schedule:
     order: str
     runs: tuple[Run, ...]
     troubles: dict[Place, Trouble] = field(default_factory=dict)
+    piece_bytes: int = 0
+    is_copied: bool = True
+    correction: Correction | None = None
 
     @property
     def chains(self) -> tuple[tuple[tuple[int, int, Run], ...], ...]:
@@ -183,6 +207,8 @@ class Schedule:
         found |= {f"receipts {self.behaviour}"} if self.behaviour else set()
         found |= {"receipts lost"} if self.loses else set()
         found |= {f"runs {self.order}"} if self.order != "forward" else set()
+        found |= {"pieces"} if self.piece_bytes else set()
+        found |= {str(self.correction)} if self.correction else set()
         return sorted(found)
 
     def __str__(self) -> str:
@@ -198,6 +224,11 @@ class Schedule:
             f"runs {self.order}: {runs}; receipts: {self.behaviour or 'as usual'}"
             f"{f', lost: {self.loses}' if self.loses else ''}"
         )
+        if self.piece_bytes:
+            head += f"; pieces of {self.piece_bytes:,} bytes"
+            head += "" if self.is_copied else ", not copied by S3"
+        if self.correction:
+            head += f"; run {self.correction.run}: {self.correction}"
         lines = [
             f"  chain {chain}, run {run}, {task}, attempt {attempt}: {trouble}"
             for (chain, run, task, attempt), trouble in sorted(self.troubles.items())
@@ -233,6 +264,17 @@ def calm(seed: int) -> Schedule:
 
 def schedule_of(seed: int) -> Schedule:
     """The schedule of a number."""
+    # By generators of their own, so that a number's other troubles stay what they are.
+    return _corrected(random.Random(f"corrected {seed}"), in_pieces(seed))
+
+
+def in_pieces(seed: int) -> Schedule:
+    """Without corrections at the source."""
+    return _in_pieces(random.Random(f"pieces {seed}"), of_whole_parts(seed))
+
+
+def of_whole_parts(seed: int) -> Schedule:
+    """Parts go up whole, and the source says the same each time."""
     chance = random.Random(seed)
     job = _job(chance, seed)
     runs = list(job.runs)
@@ -253,6 +295,54 @@ def schedule_of(seed: int) -> Schedule:
         for attempt in range(1, 1 + chance.choice((1, 1, 1, 2, 2, 3, 4))):
             troubles[chain, number, task, attempt] = _trouble(chance, job, task)
     return replace(job, troubles=troubles)
+
+
+def _in_pieces(chance: random.Random, job: Schedule) -> Schedule:
+    if job.transport != "s3" or chance.random() < 0.5:
+        return job
+    troubles = dict(job.troubles)
+    for chain, number, task in (
+        (chain, number, task)
+        for together in job.chains
+        for chain, number, run in together
+        for task in run.tasks
+        if task.startswith("upload")
+    ):
+        for attempt in range(1, 1 + chance.choice((0, 1, 2, 3))):
+            fault = _s3(chance, "upload")
+            fault = replace(fault, at=chance.randint(3, _REQUESTS["s3", "pieces"]))
+            troubles.setdefault((chain, number, task, attempt), Trouble(faults=(fault,)))
+    return replace(
+        job,
+        piece_bytes=chance.choice((4_000, 9_000, 20_000)),
+        is_copied=chance.random() < 0.3,
+        troubles=troubles,
+    )
+
+
+def _corrected(chance: random.Random, job: Schedule) -> Schedule:
+    is_plain = job.order == "forward" and not job.partitions
+    if not is_plain or any(run.twin for run in job.runs) or chance.random() < 0.5:
+        return job
+    correction = Correction(
+        run=chance.randrange(len(job.runs)), when=chance.choice(("retry", "clear"))
+    )
+    troubles = dict(job.troubles)
+    if correction.when == "retry":
+        troubles[0, correction.run, "format", 1] = chance.choice(
+            (
+                Trouble(kill_at_end=True),
+                Trouble(faults=(_crm(chance),)),
+                Trouble(faults=(replace(_s3(chance, "format"), what="kill", times=1),)),
+            )
+        )
+        return replace(job, correction=correction, troubles=troubles)
+    for attempt in range(1, 2 + job.retries):
+        fault = _s3(chance, "upload") if job.transport == "s3" else _ftp(chance, "upload")
+        troubles[0, correction.run, "upload", attempt] = Trouble(
+            faults=(replace(fault, what="kill", times=1),)
+        )
+    return replace(job, correction=correction, troubles=troubles, clears="the run")
 
 
 def _job(chance: random.Random, seed: int) -> Schedule:

@@ -58,7 +58,7 @@ class Judge:
         schedule = self._stage.schedule
         with Profiles(self._stage.profiles) as profiles:
             known = set(profiles.dump())
-        wanted = set(crm.expected(schedule.variant, schedule.runs))
+        wanted = set(crm.expected(schedule.variant, schedule.runs, self._told.corrected))
         if known != wanted:
             yield (
                 f"{len(wanted - known)} facts are lost and {len(known - wanted)} are too many, "
@@ -102,7 +102,8 @@ class Judge:
                 arrived[known[1]].add(name)
         for delivery, names in arrived.items():
             missing = {part["file_name"] for part in self._manifests[delivery]["parts"]} - names
-            if missing:
+            # Of what the user gave up half-way, a half stays.
+            if missing and delivery not in self._told.given_up:
                 yield f"delivery {delivery} is half there: {sorted(missing)} are missing"
         for delivery in self._told.sent:
             if delivery not in arrived:
@@ -116,7 +117,7 @@ class Judge:
         names: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         for file in self._taken:
             manifest = self._manifest_of(file.name)
-            if manifest is not None:
+            if manifest is not None and manifest["delivery_id"] not in self._told.given_up:
                 mode = "overwrite" if ".overwrite" in file.name else manifest["kind"]
                 names[mode, manifest["window_start"]].add(file.delivery)
         for (kind, window), found in names.items():
@@ -139,6 +140,10 @@ class Judge:
                 yield f"{delivery}: {sorted(wrong)} are recorded as sent and are not there"
             if record.state in _ARRIVED and names - there:
                 yield f"{delivery}: {record.state}, but {sorted(names - there)} are not there"
+            if delivery in self._told.given_up:
+                if record.state is not DeliveryState.ABANDONED:
+                    yield f"{delivery}: {record.state}, but it was given up"
+                continue
             if record.state not in _ARRIVED and names & there:
                 yield f"{delivery}: {record.state}, but {sorted(names & there)} are there"
             if delivery in self._told.sent and record.state not in _DONE:

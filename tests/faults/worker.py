@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from multiprocessing.connection import Connection
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from tests.faults.schedule import MIDNIGHT
 
@@ -57,6 +59,7 @@ def attempt(order: dict[str, Any], answer: Connection) -> None:
         os.dup2(log, stream)
     logging.basicConfig(level=logging.INFO, force=True)
     _set_clock(order["clock_s"])
+    _set_pieces(order["piece_bytes"])
     outcome = _made(order)
     _logger.info("Outcome: %s", outcome)
     if order["kill_at_end"]:
@@ -82,6 +85,18 @@ def _set_clock(clock_s: int | str) -> None:
     time_machine.travel(moved, tick=True).start()
 
 
+def _set_pieces(piece_bytes: int) -> None:
+    """Small parts in many pieces; S3 itself takes no pieces of less than 5 MiB."""
+    if not piece_bytes:
+        return
+    from airflow_am_provider.hooks import destinations
+    from airflow_am_provider.stores import s3_copy
+
+    resumable = partial(destinations.ResumableObject, piece_bytes=piece_bytes)
+    patch.object(destinations, "ResumableObject", resumable).start()
+    patch.object(s3_copy, "_PIECE_BYTES", piece_bytes).start()
+
+
 def _made(order: dict[str, Any]) -> tuple[str, Any]:
     from airflow.providers.common.compat.sdk import (
         AirflowFailException,
@@ -93,8 +108,8 @@ def _made(order: dict[str, Any]) -> tuple[str, Any]:
     try:
         if "trigger" in order:
             return "ok", asyncio.run(_event(*order["trigger"]))
-        if order["operator"] == "resend":
-            return "ok", _resend(**order["arguments"])
+        if order["operator"] in _BY_HAND:
+            return "ok", _BY_HAND[order["operator"]](**order["arguments"])
         operator = _operator(order["operator"], order["arguments"])
         context = _context(order["context"])
         if "event" in order:
@@ -144,6 +159,20 @@ def _resend(delivery_id: str) -> None:
 
     with airflow_errors():
         resend_delivery(AudienceManagerHook(), delivery_id)
+
+
+def _abandon(delivery_id: str) -> None:
+    """What ``airflow-am deliveries abandon`` does."""
+    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.hooks.errors import airflow_errors
+    from airflow_am_provider.stores.deliveries import DeliveryRecords
+
+    with airflow_errors():
+        records = DeliveryRecords(AudienceManagerHook().staging())
+        records.abandon(delivery_id, "its rows were corrected at the source")
+
+
+_BY_HAND = {"resend": _resend, "abandon": _abandon}
 
 
 def _context(given: dict[str, Any]) -> Any:

@@ -46,7 +46,7 @@ def world(directory: Path) -> Iterator[World]:
     """Run all servers, and a small disk where this user may make one."""
     with ExitStack() as stack:
         postgres_server = stack.enter_context(postgres(directory / "postgres"))
-        s3_server = stack.enter_context(s3(directory / "s3"))
+        s3_server = stack.enter_context(s3(directory / "s3", least_piece_bytes=1))
         made = World(
             postgres=postgres_server,
             s3=s3_server,
@@ -131,6 +131,13 @@ class Stage:
         return self.folder / "sandbox.sqlite"
 
     @property
+    def table(self) -> str:
+        """Where the customers are."""
+        return crm.table(
+            self.schedule.variant, self.schedule.seed if self.schedule.correction else None
+        )
+
+    @property
     def _name(self) -> str:
         return f"s{self.schedule.seed}"
 
@@ -140,9 +147,15 @@ class Stage:
         for bucket in (self.bucket, self.staging_bucket):
             client.create_bucket(Bucket=bucket)
         self.ftp_folder.mkdir()
+        if self.schedule.correction:
+            crm.copy(self.world.postgres, self.schedule.variant, self.schedule.seed)
         if self.schedule.mail == "imap":
             with self.world.imap.connect() as mail:
                 mail.create(self.mailbox)
+
+    def correct(self, window: int) -> None:
+        """Mend rows of a window at their source."""
+        crm.correct(self.world.postgres, self.schedule.variant, self.schedule.seed, window)
 
     def environment(self, chain: int) -> dict[str, str]:
         """Airflow's connections, over the lines of a chain."""
@@ -157,6 +170,9 @@ class Stage:
                 "read_timeout": 10,
             },
         }
+        # Under another name it is another service, from which nothing is copied.
+        elsewhere = {**aws, "extra": dict(aws["extra"])}
+        elsewhere["extra"]["endpoint_url"] = f"http://localhost:{lines['s3'].port}"
         imap: dict[str, Any] = self.world.imap.airflow_connection()
         imap["extra"] = {**imap["extra"], "mail_folder": self.mailbox}
         manager = {
@@ -164,6 +180,7 @@ class Stage:
             "transport": schedule.transport,
             "partner_name": "acme",
             "aws_conn_id": "s3",
+            "staging_aws_conn_id": "" if schedule.is_copied else "s3_elsewhere",
             "bucket": self.bucket if schedule.transport == "s3" else "",
             "staging_location": (
                 f"s3://{self.staging_bucket}/am"
@@ -183,6 +200,7 @@ class Stage:
                 "port": lines["crm"].port,
             },
             "s3": aws,
+            "s3_elsewhere": elsewhere,
             "ftp": {**self.world.ftp.airflow_connection(), "port": lines["ftp"].port},
             "mailbox": {**imap, "port": lines["mail"].port},
             "audience_manager_default": {
