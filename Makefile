@@ -4,7 +4,7 @@
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-long test-matrix faults fuzz bench lint format
+.PHONY: help setup demo serve test test-long test-matrix faults faults-airflow fuzz bench lint format
 
 # A shell that forbids bytecode would make every Airflow process start at half the speed.
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,6 +33,9 @@ test-matrix: setup  ## the fast tests on every supported Airflow and every Pytho
 
 faults: setup  ## seeded schedules of faults on real servers (N=, SEED=)
 	@.venv/bin/python -m tests.faults $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED))
+
+faults-airflow: setup  ## a whole Airflow whose processes are killed at drawn moments (N=, SEED=)
+	@.venv/bin/python -m tests.faults.in_airflow $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED))
 
 fuzz: setup  ## hostile names, lines, mails and listings (N=, SEED=)
 	@.venv/bin/python -m tests.fuzz $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED))
