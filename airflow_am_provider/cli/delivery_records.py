@@ -151,7 +151,12 @@ def _resend(args: argparse.Namespace) -> str:
 
 
 def _abandon(args: argparse.Namespace) -> str:
-    return _told(_records(args).abandon(args.delivery_id, args.reason), args)
+    from airflow_am_provider.hooks.deliveries import abandon_delivery
+
+    if args.staging is not None:
+        # Where it goes is not known, so nothing is tidied up there.
+        return _told(_records(args).abandon(args.delivery_id, args.reason), args)
+    return _told(abandon_delivery(_hook(args), args.delivery_id, args.reason), args)
 
 
 def _add_clean(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
+from airflow_am_provider.audience_manager.errors import (
+    AudienceManagerError,
+    ConfigurationError,
+    TransientError,
+)
 from airflow_am_provider.formatting.shares import evenly
 from airflow_am_provider.hooks.choices import choice
 from airflow_am_provider.hooks.order_gate import OnOlder, OrderGate
@@ -126,6 +130,28 @@ def send_share(hook: AudienceManagerHook, manifest: Manifest, share: int, shares
     if names:
         hook.destination().send(manifest, hook.staging(), only=names)
     return names
+
+
+def abandon_delivery(hook: AudienceManagerHook, delivery_id: str, reason: str) -> DeliveryRecord:
+    """Give a delivery up, and delete what of it lies half at its destination.
+
+    What Audience Manager can see already stays: it may have been read.
+
+    :param hook: leads to staging and destination.
+    :param delivery_id: the delivery.
+    :param reason: why, in a sentence, for those who look later.
+    :return: its record, abandoned.
+    :raises ConfigurationError: when there is none, or it is acknowledged.
+    """
+    staging = hook.staging()
+    record = DeliveryRecords(staging).abandon(delivery_id, reason)
+    try:
+        hook.destination().withdraw(record.manifest, staging, sending=record.sending)
+    except AudienceManagerError as error:
+        _logger.warning(
+            "Delivery %s is abandoned, but what was begun of it stays: %s", delivery_id, error
+        )
+    return record
 
 
 def resend_delivery(hook: AudienceManagerHook, delivery_id: str) -> DeliveryRecord:

@@ -20,15 +20,17 @@ from airflow_am_provider.audience_manager.errors import (
     DataError,
     TransientError,
 )
+from airflow_am_provider.formatting.sent_record import SendingFiles, read_sent
 from airflow_am_provider.stores.measured import Measured
 from airflow_am_provider.stores.s3 import S3Folder, checksum_args
 from airflow_am_provider.stores.s3_copy import Copy
 from airflow_am_provider.stores.s3_errors import AlreadyThere
 from airflow_am_provider.stores.s3_resume import ResumableObject
-from airflow_am_provider.stores.sent_book import SentBook
+from airflow_am_provider.stores.sent_book import PiecesNote, SentBook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
+    from datetime import date
 
     from airflow_am_provider.formatting.manifest import Manifest, Part
     from airflow_am_provider.formatting.sent_record import SentRecord
@@ -78,6 +80,16 @@ class Destination(Protocol):
         """
         ...
 
+    def withdraw(self, manifest: Manifest, staging: Folder, *, sending: int = 1) -> None:
+        """Delete what of a delivery that was given up is there and has no name of its own yet.
+
+        What Audience Manager can see stays.
+
+        :raises ConfigurationError: when the destination refuses.
+        :raises TransientError: when the destination or the line fails.
+        """
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class S3Destination:
@@ -120,6 +132,13 @@ class S3Destination:
             book.uploaded(part, f"{self.folder.url}/{key}", is_sent=True)
         return book.complete() if only is None else book.record
 
+    def withdraw(self, manifest: Manifest, staging: Folder, *, sending: int = 1) -> None:
+        """Abort uploads in pieces; see :class:`Destination`."""
+        files = SendingFiles.of(manifest.location, sending)
+        for day, part in _unsent(manifest, staging, files, self.url):
+            key = object_key(self.partner_name, day, part.file_name)
+            self._target(part, key, PiecesNote(staging, files.pieces(part.file_name))).withdraw()
+
     def _has_arrived(self, part: Part, key: str) -> bool:
         """Whether an attempt before this one sent a part and ended before it could record it.
 
@@ -161,14 +180,7 @@ class S3Destination:
     def _upload(
         self, part: Part, staging: Folder, key: str, book: SentBook, *, only_new: bool
     ) -> None:
-        target = ResumableObject(
-            client=self.folder.client,
-            bucket=self.folder.bucket,
-            key=self.folder.key(key),
-            args={**self.folder.extra_args, **checksum_args(part.sha256)},
-            note=book.pieces(part),
-            only_new=only_new,
-        )
+        target = self._target(part, key, book.pieces(part), only_new=only_new)
         if not book.is_new:
             target.abort_others()
         if isinstance(staging, S3Folder) and self._copy(part, staging, key, only_new=only_new):
@@ -176,6 +188,18 @@ class S3Destination:
         with staging.open_read(part.path) as source:
             measured = Measured(source)
             target.write(measured, partial(_check, measured, part))
+
+    def _target(
+        self, part: Part, key: str, note: PiecesNote, *, only_new: bool = False
+    ) -> ResumableObject:
+        return ResumableObject(
+            client=self.folder.client,
+            bucket=self.folder.bucket,
+            key=self.folder.key(key),
+            args={**self.folder.extra_args, **checksum_args(part.sha256)},
+            note=note,
+            only_new=only_new,
+        )
 
     def _copy(self, part: Part, staging: S3Folder, key: str, *, only_new: bool) -> bool:
         """Let S3 copy a part from bucket to bucket; False where it does not."""
@@ -237,6 +261,15 @@ class FtpDestination:
                 self._publish(drop, part, book, only_new=sending == 1)
         return book.complete()
 
+    def withdraw(self, manifest: Manifest, staging: Folder, *, sending: int = 1) -> None:
+        """Delete files that have their temporary name; see :class:`Destination`."""
+        files = SendingFiles.of(manifest.location, sending)
+        with self.open_drop() as drop:
+            for _, part in _unsent(manifest, staging, files, self.url):
+                drop.discard(part.file_name)
+                # Should it be taken up again, it is uploaded anew.
+                staging.delete(files.part(part.file_name))
+
     def _publish(self, drop: FtpDrop, part: Part, book: SentBook, *, only_new: bool) -> None:
         if _has_its_name(book, part):
             return
@@ -248,6 +281,19 @@ class FtpDestination:
                 f"uploads it again under the same name"
             )
         book.sent(part)
+
+
+def _unsent(
+    manifest: Manifest, staging: Folder, files: SendingFiles, url: str
+) -> Iterator[tuple[date, Part]]:
+    """The parts of a sending that have no name at its destination, with the day of their keys."""
+    record = read_sent(staging, manifest, files)
+    if record is None or record.destination != url:
+        return
+    for part in manifest.parts:
+        known = record.parts.get(part.file_name)
+        if known is None or known.sent_at is None:
+            yield record.sent_on, part
 
 
 def _has_its_name(book: SentBook, part: Part) -> bool:

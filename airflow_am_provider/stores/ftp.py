@@ -130,6 +130,20 @@ class FtpDrop:
 
         return self._try("rename", temporary, rename)
 
+    def discard(self, name: str) -> None:
+        """Delete what was uploaded of a file and has not its own name.
+
+        :raises TransientError: when the line or the host fails every time.
+        """
+        temporary = checked_path(name) + UNFINISHED
+
+        def delete(ftp: ftplib.FTP) -> None:
+            # There is none, or this account may not; who gives a file up can do no more.
+            with suppress(ftplib.error_perm):
+                ftp.delete(temporary)
+
+        self._try("delete", temporary, delete)
+
     def names(self) -> frozenset[str]:
         """The names in the directory; those that are not safe are left out."""
         return self._try("list", self._directory, _names)

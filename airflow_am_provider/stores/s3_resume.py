@@ -149,6 +149,13 @@ class ResumableObject:
             if upload["Key"] == self.key and upload["UploadId"] != kept:
                 self._abort(upload["UploadId"])
 
+    def withdraw(self) -> None:
+        """Abort whatever was begun: the object will not be written."""
+        if self._noted():
+            self._abort(self._upload_id)
+        self.note.forget()
+        self.abort_others()
+
     def _abort(self, upload_id: str) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 

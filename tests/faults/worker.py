@@ -164,12 +164,11 @@ def _resend(delivery_id: str) -> None:
 def _abandon(delivery_id: str) -> None:
     """What ``airflow-am deliveries abandon`` does."""
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.hooks.deliveries import abandon_delivery
     from airflow_am_provider.hooks.errors import airflow_errors
-    from airflow_am_provider.stores.deliveries import DeliveryRecords
 
     with airflow_errors():
-        records = DeliveryRecords(AudienceManagerHook().staging())
-        records.abandon(delivery_id, "its rows were corrected at the source")
+        abandon_delivery(AudienceManagerHook(), delivery_id, "corrected at the source")
 
 
 _BY_HAND = {"resend": _resend, "abandon": _abandon}

@@ -299,6 +299,33 @@ class TestS3:
         assert len(pieces) < 6
         assert [entry.path for entry in staging.list() if "pieces" in entry.path] == []
 
+    def test_of_what_is_given_up_no_pieces_stay(
+        self, staging: LocalFolder, to_s3: S3Destination
+    ) -> None:
+        large = {NAMES[0]: content_of("small", 10_000), NAMES[1]: content_of("large", 40 << 20)}
+        manifest = stage(staging, large)
+        client: Any = to_s3.folder.client
+
+        def cut(params: dict[str, Any], **_: object) -> None:
+            if params["query_string"]["partNumber"] == 2:
+                raise OSError("the line broke")
+
+        client.meta.events.register("before-call.s3.UploadPart", cut, "cut")
+        with pytest.raises(TransientError):
+            to_s3.send(manifest, staging, clock=lambda: LATE)
+        client.meta.events.unregister("before-call.s3.UploadPart", unique_id="cut")
+        bucket = to_s3.folder.bucket
+        assert client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+        to_s3.withdraw(manifest, staging)
+        assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
+        assert [entry.path for entry in staging.list() if "pieces" in entry.path] == []
+        # Audience Manager may have read it.
+        assert objects(to_s3) == {KEYS[0]: large[NAMES[0]]}
+        to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
+        assert objects(to_s3) == {
+            key: large[name] for key, name in zip(KEYS, NAMES, strict=True) if name in large
+        }
+
     def test_an_attempt_thought_dead_takes_nothing_back(
         self, staging: LocalFolder, to_s3: S3Destination, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -397,6 +424,28 @@ class TestFtp:
             to_ftp.send(manifest, staging)
         begun = (ftp_directory / f"{NAMES[0]}.part").stat().st_size
         assert 0 < begun < 200_000
+        to_ftp.send(manifest, staging)
+        found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
+        assert found == {name: content_of(name) for name in NAMES}
+
+    def test_of_what_is_given_up_no_half_stays(
+        self,
+        staging: LocalFolder,
+        to_ftp: FtpDestination,
+        ftp_directory: Path,
+        ftp_server: FtpServer,
+    ) -> None:
+        manifest = stage(staging)
+        to_ftp.withdraw(manifest, staging)  # of what was never begun there is nothing
+        to_ftp.send(manifest, staging, only=NAMES[:1])
+        ftp_server.cut_uploads(after_bytes=10_000, times=3)
+        with pytest.raises(TransientError):
+            to_ftp.send(manifest, staging)
+        assert {path.name for path in ftp_directory.iterdir()} == {
+            f"{name}.part" for name in NAMES[:2]
+        }
+        to_ftp.withdraw(manifest, staging)
+        assert list(ftp_directory.iterdir()) == []
         to_ftp.send(manifest, staging)
         found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
         assert found == {name: content_of(name) for name in NAMES}
