@@ -26,6 +26,7 @@ from airflow_am_provider.stores.s3 import S3Folder, checksum_args
 from airflow_am_provider.stores.s3_copy import Copy
 from airflow_am_provider.stores.s3_errors import AlreadyThere
 from airflow_am_provider.stores.s3_resume import ResumableObject
+from airflow_am_provider.stores.s3_unfinished import abort_uploads
 from airflow_am_provider.stores.sent_book import PiecesNote, SentBook
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ class S3Destination:
     ) -> SentRecord:
         """Send; see :class:`Destination`."""
         book = SentBook(staging, manifest, self.url, clock, sending)
+        if not book.is_new:
+            self._abort_beside(manifest, book)
         if _is_sent(book.record):
             return book.record
         _check_staged(manifest, staging)
@@ -138,6 +141,20 @@ class S3Destination:
         for day, part in _unsent(manifest, staging, files, self.url):
             key = object_key(self.partner_name, day, part.file_name)
             self._target(part, key, PiecesNote(staging, files.pieces(part.file_name))).withdraw()
+
+    def _abort_beside(self, manifest: Manifest, book: SentBook) -> None:
+        """Abort what a killed worker began of parts that another one sent meanwhile."""
+        day = book.record.sent_on
+        parts = {
+            self.folder.key(object_key(self.partner_name, day, part.file_name)): part
+            for part in manifest.parts
+        }
+        abort_uploads(
+            self.folder.client,
+            self.folder.bucket,
+            min(parts, default="").rpartition("/")[0] + "/",
+            lambda key, _: key in parts and book.known(parts[key]) is not None,
+        )
 
     def _has_arrived(self, part: Part, key: str) -> bool:
         """Whether an attempt before this one sent a part and ended before it could record it.

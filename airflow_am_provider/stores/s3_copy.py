@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.stores.s3 import checksum_args
 from airflow_am_provider.stores.s3_errors import NO_SUCH_REQUEST, error_code, s3_errors, write_new
+from airflow_am_provider.stores.s3_unfinished import abort_upload, begin_upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,10 +83,10 @@ class Copy:
                     MultipartUpload={"Parts": done},
                 )
         except ConfigurationError as refusal:
-            self._abort(upload)
+            abort_upload(self.target.client, self.target.bucket, self.target.key(self.key), upload)
             return self._refused(refusal)
         except BaseException:
-            self._abort(upload)
+            abort_upload(self.target.client, self.target.bucket, self.target.key(self.key), upload)
             raise
         return True
 
@@ -107,10 +108,9 @@ class Copy:
         with s3_errors("read", f"{self.source.url}/{self.path}"):
             head = client.head_object(**self._origin)
         with s3_errors("write", self._url):
-            answer = client.create_multipart_upload(
-                **self._place, **self.target.extra_args, **checksum_args(self.sha256)
-            )
-        return answer["UploadId"], head["ETag"]
+            args = {**self.target.extra_args, **checksum_args(self.sha256)}
+            upload = begin_upload(client, self.target.bucket, self.target.key(self.key), args)
+        return upload, head["ETag"]
 
     def _piece(self, upload: str, etag: str, start: int) -> dict[str, Any]:
         number = start // _PIECE_BYTES + 1
@@ -129,13 +129,6 @@ class Copy:
             # A server that does not know this request takes it for a piece without bytes.
             raise ConfigurationError("the server copies no pieces")
         return {"ETag": copied, "PartNumber": number}
-
-    def _abort(self, upload: str) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        # Pieces that stay cost storage until the bucket's own rules delete them, and no more.
-        with suppress(BotoCoreError, ClientError, OSError):
-            self.target.client.abort_multipart_upload(**self._place, UploadId=upload)
 
     def _refused(self, refusal: ConfigurationError) -> bool:
         _logger.info("Not copied within S3, so sent from here: %s", refusal)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, TransientError
 from airflow_am_provider.stores.s3_errors import AlreadyThere, error_code, s3_errors, write_new
+from airflow_am_provider.stores.s3_unfinished import abort_upload, abort_uploads, begin_upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -119,10 +120,8 @@ class ResumableObject:
             _logger.info("%s: going on behind %d pieces", self.key, len(self._etags))
             return
         with self._errors():
-            answer = self.client.create_multipart_upload(
-                Bucket=self.bucket, Key=self.key, **self.args
-            )
-        self._upload_id, self._etags = answer["UploadId"], {}
+            self._upload_id = begin_upload(self.client, self.bucket, self.key, self.args)
+        self._etags = {}
         self._save()
 
     def _noted(self) -> str:
@@ -138,16 +137,13 @@ class ResumableObject:
 
     def abort_others(self) -> None:
         """Abort what a worker began and could not note before it was killed: it costs money."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
         kept = self._noted()
-        try:
-            answer = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.key)
-        except (BotoCoreError, ClientError):
-            return  # This account may not look.
-        for upload in answer.get("Uploads", ()):
-            if upload["Key"] == self.key and upload["UploadId"] != kept:
-                self._abort(upload["UploadId"])
+        abort_uploads(
+            self.client,
+            self.bucket,
+            self.key,
+            lambda key, upload_id: key == self.key and upload_id != kept,
+        )
 
     def withdraw(self) -> None:
         """Abort whatever was begun: the object will not be written."""
@@ -157,12 +153,7 @@ class ResumableObject:
         self.abort_others()
 
     def _abort(self, upload_id: str) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.key, UploadId=upload_id)
-        except (BotoCoreError, ClientError) as error:
-            _logger.info("%s: could not abort an upload: %s", self.key, type(error).__name__)
+        abort_upload(self.client, self.bucket, self.key, upload_id)
 
     def _send(self, first: bytes, source: Measured) -> None:
         """Read all pieces, and send those that are missing, a few at a time."""

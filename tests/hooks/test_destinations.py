@@ -326,6 +326,27 @@ class TestS3:
             key: large[name] for key, name in zip(KEYS, NAMES, strict=True) if name in large
         }
 
+    def test_of_an_attempt_that_was_overtaken_no_pieces_stay(
+        self, staging: LocalFolder, to_s3: S3Destination
+    ) -> None:
+        manifest = stage(staging, {NAMES[0]: content_of("large", 40 << 20)})
+        client: Any = to_s3.folder.client
+        is_first = iter([True])
+
+        def overtaken(**_: object) -> None:
+            if next(is_first, False):
+                to_s3.send(manifest, staging, clock=lambda: LATE)
+                begun = {"Bucket": to_s3.folder.bucket, "Key": KEYS[0]}
+                client.create_multipart_upload(**begun)
+                raise Crash
+
+        client.meta.events.register("before-call.s3.CreateMultipartUpload", overtaken)
+        with pytest.raises(Crash):
+            to_s3.send(manifest, staging, clock=lambda: LATE)
+        assert client.list_multipart_uploads(Bucket=to_s3.folder.bucket)["Uploads"]
+        to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
+        assert "Uploads" not in client.list_multipart_uploads(Bucket=to_s3.folder.bucket)
+
     def test_an_attempt_thought_dead_takes_nothing_back(
         self, staging: LocalFolder, to_s3: S3Destination, monkeypatch: pytest.MonkeyPatch
     ) -> None:

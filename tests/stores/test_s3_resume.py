@@ -4,6 +4,7 @@ import hashlib
 import io
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,9 @@ from airflow_am_provider.stores.measured import Measured
 from airflow_am_provider.stores.s3_resume import ResumableObject
 from demo.local.s3 import S3
 from tests.connections import bucket
+from tests.faults.line import Line
+from tests.faults.s3_line import s3_line
+from tests.faults.schedule import Fault
 
 __all__ = ["bucket"]
 
@@ -199,3 +203,13 @@ def test_pieces_that_are_gone_are_written_anew_by_the_next_attempt(
 def test_a_refusal_says_so(client: Any) -> None:
     with pytest.raises(ConfigurationError, match="there is no such bucket"):
         write(client, "no-such-bucket", Kept())
+
+
+def test_an_upload_whose_answer_got_lost_does_not_stay(client: Any, bucket: str, s3: S3) -> None:
+    lost = Fault(line="s3", what="answer", at=1, after=True, status=503, code="SlowDown")
+    with s3_line(Line("s3"), int(s3.endpoint_url.rpartition(":")[2])) as line:
+        line.arm((lost,))
+        over_line = replace(s3, endpoint_url=f"http://127.0.0.1:{line.port}").client()
+        write(over_line, bucket, Kept())
+    assert line.happened == {"s3 SlowDown": 1}
+    assert (stored(client, bucket), uploads(client, bucket)) == (CONTENT, 0)
