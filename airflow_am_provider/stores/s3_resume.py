@@ -138,12 +138,15 @@ class ResumableObject:
     def abort_others(self) -> None:
         """Abort what a worker began and could not note before it was killed: it costs money."""
         kept = self._noted()
-        abort_uploads(
+        found = abort_uploads(
             self.client,
             self.bucket,
             self.key,
             lambda key, upload_id: key == self.key and upload_id != kept,
         )
+        if kept and found is not None and kept not in found:
+            # Another attempt, or a rule of the bucket, has ended it.
+            self.note.forget()
 
     def withdraw(self) -> None:
         """Abort whatever was begun: the object will not be written."""

@@ -31,21 +31,25 @@ def begin_upload(client: Any, bucket: str, key: str, args: Mapping[str, Any]) ->
 
 def abort_uploads(
     client: Any, bucket: str, prefix: str, is_over: Callable[[str, str], bool]
-) -> None:
+) -> set[str] | None:
     """Abort uploads that were begun and not completed, as far as the account may.
 
     :param prefix: of their keys.
     :param is_over: told the key and the ID of each, says whether to abort it.
+    :return: the IDs of all that were there, or None when that is not known.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         answer = client.list_multipart_uploads(Bucket=bucket, Prefix=prefix)
     except (BotoCoreError, ClientError):
-        return  # This account may not look.
+        return None  # This account may not look.
     for upload in answer.get("Uploads", ()):
         if is_over(upload["Key"], upload["UploadId"]):
             abort_upload(client, bucket, upload["Key"], upload["UploadId"])
+    if answer.get("IsTruncated"):
+        return None
+    return {str(upload["UploadId"]) for upload in answer.get("Uploads", ())}
 
 
 def abort_upload(client: Any, bucket: str, key: str, upload_id: str) -> None:

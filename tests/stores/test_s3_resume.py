@@ -205,6 +205,21 @@ def test_a_refusal_says_so(client: Any) -> None:
         write(client, "no-such-bucket", Kept())
 
 
+def test_pieces_that_another_attempt_aborted_are_sent_anew(
+    client: Any, bucket: str, s3: S3
+) -> None:
+    note = Kept()
+    fail_at(client, "UploadPart", 3, OSError("the line broke"))
+    with pytest.raises(TransientError):
+        write(client, bucket, note)
+    # It knows nothing of the note.
+    target(s3.client(), bucket, Kept()).abort_others()
+    assert (uploads(client, bucket), note.content is None) == (0, False)
+    target(s3.client(), bucket, note).abort_others()
+    write(s3.client(), bucket, note)
+    assert (stored(client, bucket), uploads(client, bucket)) == (CONTENT, 0)
+
+
 def test_an_upload_whose_answer_got_lost_does_not_stay(client: Any, bucket: str, s3: S3) -> None:
     lost = Fault(line="s3", what="answer", at=1, after=True, status=503, code="SlowDown")
     with s3_line(Line("s3"), int(s3.endpoint_url.rpartition(":")[2])) as line:
