@@ -25,10 +25,11 @@ from airflow_am_provider.formatting.columns import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_DIGITS: Final = b"0123456789"
 # Of these no code can be made that is personal data or breaks a rule.
-_PLAIN_CODE: Final = _DIGITS + b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-."
+_PLAIN_CODE: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-."
 _COMMA: Final = ord(",")
+_ZERO: Final = np.uint8(ord("0"))
+_NINE: Final = np.uint8(9)
 
 
 def joined_items(
@@ -90,8 +91,13 @@ def _tidied(
     """Check all items; rewrite the few rows that are not plainly ``ITEM,ITEM,…``."""
     codes = np.zeros(len(texts), np.uint8)
     view = ByteView.of(texts)
-    plain = _DIGITS if problem is trait_problem else _PLAIN_CODE
-    doubtful = rows_not_made_of(view, plain + b",") | _with_empty_items(view)
+    commas = view.data == _COMMA
+    if problem is trait_problem:
+        # Bytes below the zero wrap round.
+        doubtful = view.rows_where((view.data - _ZERO > _NINE) & ~commas)
+    else:
+        doubtful = rows_not_made_of(view, _PLAIN_CODE + b",")
+    doubtful |= _with_empty_items(view, commas)
     if braced is not None:
         # A NULL is found by one of its letters.
         doubtful |= braced & view.rows_where((view.data | 0x20) == ord("u"))
@@ -111,9 +117,8 @@ def _tidied(
     return with_rows(texts, changed, pa.array(rewritten, pa.binary())), codes
 
 
-def _with_empty_items(view: ByteView) -> Marks:
+def _with_empty_items(view: ByteView, commas: Marks) -> Marks:
     """Rows with two commas behind one another, or one at an edge."""
-    commas = view.data == _COMMA
     doubled = np.zeros_like(commas)
     np.logical_and(commas[1:], commas[:-1], out=doubled[1:])
     found = view.rows_where(doubled)
