@@ -38,11 +38,12 @@ from tests.system.relay import Relay, Silence, relay_to
 
 pytestmark = pytest.mark.slow
 
-# How soon Airflow misses those that do not say any more that they are alive.
+# How soon Airflow misses those that do not say any more that they are alive. On a busy machine a
+# scheduler may take more than ten seconds to say so, and its tasks are begun anew.
 _SOON_MISSED = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "3",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
 }
