@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import pyarrow as pa
@@ -93,17 +94,12 @@ def read_parquet(
     # Arrow would fetch the whole file ahead, and hold it. Here it reads each column piece by piece;
     # between two columns a buffer of the file's own would be fetched in vain.
     raw = file.raw if isinstance(file, io.BufferedReader) else file
-    parquet = pq.ParquetFile(raw, pre_buffer=False, buffer_size=_PARQUET_PIECE_BYTES)
+    opened = partial(pq.ParquetFile, raw, pre_buffer=False, buffer_size=_PARQUET_PIECE_BYTES)
+    parquet = opened()
     columns = _checked_columns(parquet.schema_arrow.names, name, columns)
     repetitive = _with_few_values(parquet.metadata, columns)
     if repetitive:
-        parquet = pq.ParquetFile(
-            raw,
-            metadata=parquet.metadata,
-            read_dictionary=repetitive,
-            pre_buffer=False,
-            buffer_size=_PARQUET_PIECE_BYTES,
-        )
+        parquet = opened(metadata=parquet.metadata, read_dictionary=repetitive)
     yield from parquet.iter_batches(
         batch_size=_rows_per_batch(parquet.metadata),
         columns=list(columns),
@@ -124,7 +120,7 @@ def _with_few_values(metadata: pq.FileMetaData, columns: Sequence[str]) -> list[
         if (column := metadata.schema.column(place)).path in wanted
         and column.physical_type == "BYTE_ARRAY"
     ]
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    groups = _row_groups(metadata)
     return [
         metadata.schema.column(place).path
         for place in places
@@ -138,9 +134,13 @@ def _has_few_values(chunk: pq.ColumnChunkMetaData) -> bool:
     return bool(chunk.has_dictionary_page and chunk.total_uncompressed_size <= size)
 
 
+def _row_groups(metadata: pq.FileMetaData) -> list[pq.RowGroupMetaData]:
+    return [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+
+
 def _rows_per_batch(metadata: pq.FileMetaData) -> int:
     """Fewer rows at a time where they are very long."""
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    groups = _row_groups(metadata)
     longest = max(
         (group.total_byte_size // group.num_rows for group in groups if group.num_rows), default=0
     )

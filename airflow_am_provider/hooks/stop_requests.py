@@ -27,7 +27,8 @@ def stop_request(connection: Any, timeout_s: float) -> Callable[[], object]:
     address = getattr(connection, "pgconn_ptr", None)
     library = _libpq() if address else None
     if library is None:
-        return connection.cancel  # type: ignore[no-any-return]  # a method of the driver
+        cancel: Callable[[], object] = connection.cancel
+        return cancel
     request = library.PQgetCancel(address)
 
     def ask() -> None:

@@ -95,6 +95,13 @@ def fail_at(client: Any, operation: str, at: int, error: BaseException) -> None:
     client.meta.events.register(f"before-call.s3.{operation}", fail)
 
 
+def break_off(client: Any, bucket: str, note: Kept) -> None:
+    """Write two pieces and fail."""
+    fail_at(client, "UploadPart", 3, OSError("the line broke"))
+    with pytest.raises(TransientError):
+        write(client, bucket, note)
+
+
 def stored(client: Any, bucket: str) -> bytes | None:
     keys = [one["Key"] for one in client.list_objects_v2(Bucket=bucket).get("Contents", ())]
     if not keys:
@@ -172,9 +179,7 @@ def test_what_is_not_as_it_should_be_never_appears(client: Any, bucket: str) -> 
 
 def test_an_upload_that_nobody_noted_is_aborted(client: Any, bucket: str) -> None:
     note = Kept()
-    fail_at(client, "UploadPart", 3, OSError("the line broke"))
-    with pytest.raises(TransientError):
-        write(client, bucket, note)
+    break_off(client, bucket, note)
     for key in (KEY, f"{KEY}.other"):
         client.create_multipart_upload(Bucket=bucket, Key=key)
     target(client, bucket, note).abort_others()
@@ -209,9 +214,7 @@ def test_pieces_that_another_attempt_aborted_are_sent_anew(
     client: Any, bucket: str, s3: S3
 ) -> None:
     note = Kept()
-    fail_at(client, "UploadPart", 3, OSError("the line broke"))
-    with pytest.raises(TransientError):
-        write(client, bucket, note)
+    break_off(client, bucket, note)
     # It knows nothing of the note.
     target(s3.client(), bucket, Kept()).abort_others()
     assert (uploads(client, bucket), note.content is None) == (0, False)
