@@ -28,6 +28,7 @@ from tests.faults.job import PART_BYTES, Told
 from tests.faults.schedule import Run
 from tests.faults.verdict import Judge
 from tests.faults.world import Stage, World, stage
+from tests.system.delivery_airflow import kill_all_of
 
 _DAG_ID = "faults"
 _MOST_CLEARS = 4
@@ -183,11 +184,7 @@ class Components:
 
     def kill(self, component: str) -> None:
         """End a component and all that it started, as a machine's end does."""
-        for child in psutil.Process(self._processes[component].watchdog.pid).children(
-            recursive=True
-        ):
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
+        kill_all_of(self._processes[component])
 
     def replace(self, component: str) -> None:
         """Start another one."""

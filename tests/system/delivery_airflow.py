@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import psycopg2
 from airflow_am_provider.sandbox import Account, Profiles, Sandbox, SandboxConfig
 from demo.local.airflow import Airflow, airflow
 from demo.local.postgres import Postgres
+from demo.local.processes import Process
 
 DAG_ID = "delivery"
 DPID = 478
@@ -168,5 +169,11 @@ def kill_task(delivery: Delivery, task: str) -> None:
 def kill_component(running: Airflow, component: str) -> None:
     """End one of Airflow's components and all that it started, as a machine's end does."""
     (process,) = (one for one in running.processes if one.name == f"Airflow's {component}")
+    kill_all_of(process)
+
+
+def kill_all_of(process: Process) -> None:
+    """End a process and all that it started at once."""
     for child in psutil.Process(process.watchdog.pid).children(recursive=True):
-        child.kill()
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
