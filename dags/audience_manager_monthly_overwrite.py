@@ -5,7 +5,8 @@ file. Customers who are no longer in the CRM keep what they had; Audience Manage
 the users in the file.
 
 Runs on the first of a month send the state of that moment. One run at a time: an older
-`.overwrite` must never follow a newer one.
+`.overwrite` must never follow a newer one. Once the last month is sent, and unpausing the DAG
+sends it, a backfill of months before it is refused.
 
 All customers are many rows, so several tasks format a share each, on as many workers as there
 are; `format_loyalty` makes one delivery of them.

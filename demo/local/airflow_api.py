@@ -176,6 +176,19 @@ class AirflowApi:
         """One run."""
         return self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
 
+    def wait_for_scheduled_run(self, dag_id: str, *, timeout_s: float = 60.0) -> Json:
+        """Wait for the run that the scheduler makes of the last interval of an unpaused DAG.
+
+        :raises TimeoutError: if there is none in time
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for run in self.runs(dag_id):
+                if run["run_type"] == "scheduled":
+                    return run
+            time.sleep(0.2)
+        raise TimeoutError(f"{dag_id}: no scheduled run")
+
     def task_instances(self, dag_id: str = "~", run_id: str = "~") -> list[Json]:
         """Task instances of a run, or of all runs of all DAGs."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"

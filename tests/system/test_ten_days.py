@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -56,19 +55,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             cursor.execute(_CHANGES)
         running.airflow.wait_for_dags(DAG_ID)
         running.airflow.api.unpause(DAG_ID)
-        (scheduled,) = _scheduled_runs(running)
-        assert running.airflow.api.wait_for_run(DAG_ID, scheduled) == "success"
+        scheduled = running.airflow.api.wait_for_scheduled_run(DAG_ID)
+        assert running.airflow.api.wait_for_run(DAG_ID, scheduled["dag_run_id"]) == "success"
         yield running
-
-
-def _scheduled_runs(running: World) -> list[str]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        runs = running.airflow.api.runs(DAG_ID)
-        if runs:
-            return [str(run["dag_run_id"]) for run in runs if run["run_type"] == "scheduled"]
-        time.sleep(0.5)
-    return []
 
 
 def expected(running: World, months: list[int]) -> dict[str, set[str]]:
