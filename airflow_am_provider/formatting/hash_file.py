@@ -1,7 +1,8 @@
 """Hashes of all rows, on disk, and which of them occur more than once.
 
-They are sorted a run at a time while more are coming, and one range of values after another is
-taken out of all runs at the end.
+They are put into ranges of values a run at a time while more are coming, and one range after
+another is taken out of all runs at the end. Nothing is sorted but the few that look alike: numpy
+orders numbers of one or two bytes by counting, in a fraction of the time that sorting takes.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.columns import Rows
     from airflow_am_provider.formatting.row_hash import Hashes
 
-#: 8 MB of hashes are sorted at a time, in each of two threads.
-HASHES_AT_A_TIME: Final = 1 << 20
+#: 2 MB of hashes are compared at a time, in each of two threads: caches hold that.
+HASHES_AT_A_TIME: Final = 1 << 18
 _THREADS: Final = 2
 _HASH_BYTES: Final = 8
 _RUN: Final = 1 << 17
-# With more, a range of values would have too few of each run to be read at one go; these are enough
-# for 500 million rows, and beyond that a range just takes more memory.
+# By their highest byte, hashes fall evenly into ranges. With more, a range would have too few of
+# each run to be read at one go; beyond 67 million rows a range just takes more memory.
 _MOST_SHARES: Final = 256
-# By their highest bits, hashes fall evenly into them.
-_RANGE_STARTS: Final = np.arange(_MOST_SHARES, dtype=np.uint64) << np.uint64(56)
+_HIGHEST_BYTE: Final = np.uint64(56)
+_MIDDLE: Final = 16
 
 
 class HashFile:
     """Keeps hashes in a temporary file, 8 bytes each.
 
-    :param at_a_time: how many are sorted at a time; this bounds the memory.
+    :param at_a_time: how many are compared at a time; this bounds the memory.
     """
 
     def __init__(self, at_a_time: int = HASHES_AT_A_TIME) -> None:
@@ -70,7 +71,7 @@ class HashFile:
         starts = np.stack(self._starts)[:, :: _MOST_SHARES // shares]
         # Runs lie behind one another.
         starts[1:] += np.cumsum(starts[:-1, -1])[:, np.newaxis]
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="sort") as pool:
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="compare") as pool:
             for first in range(0, shares, _THREADS):
                 some = range(first, min(first + _THREADS, shares))
                 for values, counts in pool.map(partial(self._repeated_in, starts), some):
@@ -84,10 +85,10 @@ class HashFile:
     def _write_run(self) -> None:
         run = np.concatenate(self._waiting)
         self._waiting, self._waiting_count = [], 0
-        run.sort()
-        starts = np.append(np.searchsorted(run, _RANGE_STARTS), len(run))
-        self._starts.append(starts)
-        self._file.write(run.data)
+        ranges = (run >> _HIGHEST_BYTE).astype(np.uint8)
+        order = np.argsort(ranges, kind="stable")
+        self._starts.append(np.searchsorted(ranges.take(order), np.arange(_MOST_SHARES + 1)))
+        self._file.write(run.take(order).data)
 
     def _repeated_in(self, starts: Rows, share: int) -> tuple[Hashes, Hashes]:
         """What occurs more than once in a range of values.
@@ -102,10 +103,30 @@ class HashFile:
             read = os.preadv(self._file.fileno(), [piece.data], low * _HASH_BYTES)
             assert read == piece.nbytes, "a temporary file is shorter than what was written to it"
             filled += high - low
+        hashes = _alike(hashes)
         hashes.sort()
         again = hashes[1:][hashes[1:] == hashes[:-1]]
         values, counts = np.unique(again, return_counts=True)
         return values, counts.astype(np.uint64) + np.uint64(1)
+
+
+def _alike(hashes: Hashes) -> Hashes:
+    """Those of which another one has the same four bytes in the middle.
+
+    All equal ones are among them. Of others there are a handful in a million, if any.
+    """
+    higher, lower = (
+        (hashes >> np.uint64(shift)).astype(np.uint16) for shift in (_MIDDLE + 16, _MIDDLE)
+    )
+    order = np.argsort(lower, kind="stable")
+    order = order.take(np.argsort(higher.take(order), kind="stable"))
+    middles = (hashes >> np.uint64(_MIDDLE)).astype(np.uint32).take(order)
+    is_alike = middles[1:] == middles[:-1]
+    if not is_alike.any():
+        return hashes[:0]
+    chosen = np.append(is_alike, False)
+    chosen[1:] |= is_alike
+    return hashes.take(order[chosen])
 
 
 def shares_for(count: int, at_a_time: int) -> int:

@@ -4,7 +4,7 @@ Parts are written at once, and what must not stay is taken out afterwards, becau
 always nothing must: a table of customers has each ID once.
 
 1. While the parts are written, a hash of each line's user ID is kept in a temporary file.
-2. At the end the hashes are sorted, a bounded number of them at a time. None occurs twice:
+2. At the end the hashes are compared, a bounded number of them at a time. None occurs twice:
    done.
 3. Otherwise the parts are read again, and whole lines are hashed for the IDs that occur
    more than once. No line occurs twice, and no ID too often: done.
@@ -69,7 +69,7 @@ class RepeatFinder:
     """Finds the lines that break a rule over all lines.
 
     :param max_lines_per_user: lines that one user ID may have, or None for any number.
-    :param hashes_at_a_time: how many hashes are sorted at a time; this bounds the memory.
+    :param hashes_at_a_time: how many hashes are compared at a time; this bounds the memory.
     """
 
     def __init__(

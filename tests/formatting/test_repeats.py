@@ -164,6 +164,25 @@ def test_hashes_that_occur_again_are_counted_over_all_shares():
     assert found == expected
 
 
+def test_of_many_hashes_those_that_occur_again_are_found():
+    drawn = np.random.default_rng(7).integers(0, 2**64 - 1, 400_000, dtype=np.uint64)
+    # Alike in most of their bytes, the middle ones among them, and yet others.
+    near = drawn[:1000] ^ np.uint64(1)
+    far = drawn[1000:2000] ^ np.uint64(2**62)
+    file = HashFile()
+    try:
+        for part in np.array_split(np.concatenate((drawn, near, far, drawn[::100])), 17):
+            file.add(part)
+        found = [
+            (int(value), int(count))
+            for values, counts in file.repeated()
+            for value, count in zip(values, counts, strict=True)
+        ]
+    finally:
+        file.close()
+    assert sorted(found) == sorted((int(value), 2) for value in drawn[::100])
+
+
 EMAILS = IdSyncSpec(
     master_dpid=478,
     dpids=(479,),
