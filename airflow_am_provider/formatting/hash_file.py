@@ -126,7 +126,8 @@ def _alike(hashes: Hashes) -> Hashes:
         return hashes[:0]
     chosen = np.append(is_alike, False)
     chosen[1:] |= is_alike
-    return hashes.take(order[chosen])
+    alike: Hashes = hashes.take(order[chosen])
+    return alike
 
 
 def shares_for(count: int, at_a_time: int) -> int:
