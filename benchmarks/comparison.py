@@ -88,7 +88,7 @@ class Comparison:
     notes: str = ""
 
 
-def times_faster(title: str, product: str, other: str, target: float) -> Figure:
+def times_faster(title: str, product: str, other: str, target: float | None = None) -> Figure:
     """How many times the other's time is the product's."""
     return Figure(
         title=title,

@@ -6,40 +6,45 @@ others the cursor in :mod:`airflow_am_provider.hooks.sql` is there.
 
 from __future__ import annotations
 
-import io
+import logging
 import select
-import threading
 from collections.abc import Mapping
-from contextlib import closing, contextmanager, suppress
-from queue import Empty, Full, Queue
+from contextlib import closing
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from airflow_am_provider.hooks import asyncpg_copy
 from airflow_am_provider.hooks.placeholders import without_end
-from airflow_am_provider.hooks.running_queries import stopping
+from airflow_am_provider.hooks.pushed_blocks import BLOCK_BYTES, pushed_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     Parameters: TypeAlias = Mapping[str, Any] | Iterable[Any] | None
 
+log = logging.getLogger(__name__)
+
 #: Drivers whose connections can copy.
 DRIVERS: Final = frozenset({"psycopg", "psycopg2"})
 # name, int8, int2, int4, text, bpchar, varchar, numeric, uuid
 _TYPES: Final = frozenset({19, 20, 21, 23, 25, 1042, 1043, 1700, 2950})
-_BLOCK_BYTES: Final = 4 << 20
 _MARK: Final = b"\xef\xbb\xbf"
 # For this transaction: UTF-8 whatever the database is kept in; and the same rows in the same order
-# each time, which workers in parallel and scans that join others on their way do not keep. The text
-# of 1 MB is for libpq: it asks for as many bytes at a time as its longest answer so far had, and at
-# first for 16 KB, with a wait after each.
+# each time, which workers in parallel and scans that join others on their way do not keep.
 _SETTINGS: Final = (
     "SET LOCAL client_encoding TO 'UTF8'; SET LOCAL max_parallel_workers_per_gather TO 0; "
-    "SET LOCAL synchronize_seqscans TO off; SELECT repeat(' ', 1048576)"
+    "SET LOCAL synchronize_seqscans TO off"
 )
+# For libpq, which asks for as many bytes at a time as its longest answer so far had, and at first
+# for 16 KB, with a wait after each.
+_LONG_ANSWER: Final = "SELECT repeat(' ', 1048576)"
 _LOOK_S: Final = 0.1
+_SAVE: Final = "SAVEPOINT airflow_am_copy"
+_ROLL_BACK: Final = "ROLLBACK TO SAVEPOINT airflow_am_copy"
 _COPY_OUT: Final = 3  # libpq's PGRES_COPY_OUT
 _COMMAND_OK: Final = 1  # libpq's PGRES_COMMAND_OK
 
@@ -57,6 +62,7 @@ def can_copy(description: Sequence[Any]) -> bool:
 
 
 def copy_rows(
+    hook: Any,
     connection: Any,
     driver: str,
     sql: str,
@@ -65,7 +71,8 @@ def copy_rows(
 ) -> Iterator[pa.RecordBatch]:
     """Run a query by COPY and stream its rows, all columns as bytes.
 
-    :param connection: of psycopg or psycopg2.
+    :param hook: whose connection it is.
+    :param connection: of psycopg or psycopg2; closed where another one takes its place.
     :param driver: which of them.
     :param sql: one SELECT.
     :param parameters: values for its placeholders.
@@ -74,22 +81,49 @@ def copy_rows(
     :raises NoCopyError: before the first row, when the server does not take the query this way;
         the transaction is as it was before.
     """
-    blocks = (
-        _blocks_by_psycopg(connection, sql, parameters)
+    statement = (
+        _bound_by_psycopg(connection, sql, parameters)
         if driver == "psycopg"
-        else _blocks_by_psycopg2(connection, sql, parameters)
+        else _bound_by_psycopg2(connection, sql, parameters)
     )
     is_empty = True
-    _execute(connection, "SAVEPOINT airflow_am_copy")
+    _execute(connection, _SAVE)
     try:
-        for block in blocks:
+        for block in _blocks(hook, connection, driver, without_end(statement) + "\n"):
             yield _parsed(block, names)
             is_empty = False
     except NoCopyError:
-        _execute(connection, "ROLLBACK TO SAVEPOINT airflow_am_copy")
+        _execute(connection, _ROLL_BACK)
         raise
     if is_empty:
         yield pa.RecordBatch.from_arrays([pa.nulls(0) for _ in names], names=list(names))
+
+
+def _blocks(hook: Any, connection: Any, driver: str, query: str) -> Iterator[bytearray]:
+    """Whole rows, some megabytes at a time, by the fastest way there is."""
+    server = _server(hook, connection, driver)
+    if server is not None:
+        try:
+            for block in asyncpg_copy.copied_blocks(server, _SETTINGS, query):
+                # Until here nobody could change the table whose columns were looked at.
+                connection.close()
+                yield block
+        except asyncpg_copy.NotThisWayError as error:
+            log.info("asyncpg does not get at the rows (%s); %s reads them", error, driver)
+        else:
+            return
+    blocks_by = _blocks_by_psycopg if driver == "psycopg" else _blocks_by_psycopg2
+    yield from blocks_by(connection, query)
+
+
+def _server(hook: Any, connection: Any, driver: str) -> asyncpg_copy.Server | None:
+    """Where asyncpg gets at the same rows, if that is certain."""
+    try:
+        return asyncpg_copy.server_of(hook, connection, driver)
+    except import_module(driver).Error:
+        # What speaks PostgreSQL's language need not know all that it knows.
+        _execute(connection, _ROLL_BACK)
+        return None
 
 
 def keeps_bytes(connection: Any, driver: str) -> bool:
@@ -130,27 +164,40 @@ def _parsed(block: bytearray, names: Sequence[str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(batch.columns, names=list(names))
 
 
-def _copy(statement: bytes) -> bytes:
-    return b"COPY (%s\n) TO STDOUT (FORMAT csv)" % without_end(statement.decode()).encode()
+def _bound_by_psycopg(connection: Any, sql: str, parameters: Parameters) -> str:
+    """A query with its values in it."""
+    if parameters is None:
+        return sql
+    import psycopg
+
+    values = parameters if isinstance(parameters, Mapping) else list(parameters)
+    return psycopg.ClientCursor(connection).mogrify(sql, values)
 
 
-def _blocks_by_psycopg(connection: Any, sql: str, parameters: Parameters) -> Iterator[bytearray]:
-    """Whole rows, some megabytes at a time.
+def _bound_by_psycopg2(connection: Any, sql: str, parameters: Parameters) -> str:
+    if parameters is None:
+        return sql
+    import psycopg2
 
-    By libpq's own functions: psycopg's iterator over a copy takes twice as long.
-    """
+    with closing(connection.cursor()) as cursor:
+        bound: bytes = cursor.mogrify(sql, parameters)
+    return bound.decode(psycopg2.extensions.encodings[connection.encoding])
+
+
+def _copy(query: str) -> bytes:
+    return b"COPY (%s) TO STDOUT (FORMAT csv)" % query.encode()
+
+
+def _blocks_by_psycopg(connection: Any, query: str) -> Iterator[bytearray]:
+    """By libpq's own functions: psycopg's iterator over a copy takes twice as long."""
     import psycopg
 
     try:
-        connection.execute(_SETTINGS)
+        connection.execute(f"{_SETTINGS}; {_LONG_ANSWER}")
     except psycopg.DatabaseError:
         raise NoCopyError from None
-    statement = sql
-    if parameters is not None:
-        values = parameters if isinstance(parameters, Mapping) else list(parameters)
-        statement = psycopg.ClientCursor(connection).mogrify(sql, values)
     server = connection.pgconn
-    result = server.exec_(_copy(statement.encode()))
+    result = server.exec_(_copy(query))
     if result.status != _COPY_OUT:
         error = psycopg.errors.error_from_result(result)
         # Others, such as a query that was cancelled, would be the same by the cursor.
@@ -162,7 +209,7 @@ def _blocks_by_psycopg(connection: Any, sql: str, parameters: Parameters) -> Ite
         size, row = server.get_copy_data(1)
         if size > 0:
             block += row
-            if len(block) >= _BLOCK_BYTES:
+            if len(block) >= BLOCK_BYTES:
                 yield block
                 block = bytearray()
         elif size == 0:
@@ -178,92 +225,22 @@ def _blocks_by_psycopg(connection: Any, sql: str, parameters: Parameters) -> Ite
         yield block
 
 
-class _Rows(io.RawIOBase):
-    """Takes rows one by one and passes them on by the block."""
-
-    def __init__(self, put: Any) -> None:
-        super().__init__()
-        self._put = put
-        self._block = bytearray()
-
-    def write(self, row: Any, /) -> int:
-        self._block += row
-        if len(self._block) >= _BLOCK_BYTES:
-            self.flush()
-        return len(row)
-
-    def flush(self) -> None:
-        if self._block:
-            self._put(self._block)
-            self._block = bytearray()
-
-
-def _blocks_by_psycopg2(connection: Any, sql: str, parameters: Parameters) -> Iterator[bytearray]:
+def _blocks_by_psycopg2(connection: Any, query: str) -> Iterator[bytearray]:
     """The same for psycopg2, which does not hand out rows but wants a file to write them to."""
     import psycopg2
 
     cursor = connection.cursor()
-    statement = sql.encode()
-    if parameters is not None:
-        codec = psycopg2.extensions.encodings[connection.encoding]
-        statement = cursor.mogrify(sql, parameters).decode(codec).encode()
     try:
-        cursor.execute(_SETTINGS)
+        cursor.execute(f"{_SETTINGS}; {_LONG_ANSWER}")
     except psycopg2.DatabaseError:
         raise NoCopyError from None
-    with _pushed(lambda put: cursor.copy_expert(_copy(statement), put), connection) as queue:
-        is_first = True
-        while (block := queue.get()) is not None:
-            if isinstance(block, bytearray):
-                yield block
-            elif is_first and isinstance(
-                block, psycopg2.ProgrammingError | psycopg2.NotSupportedError
-            ):
-                raise NoCopyError
-            else:
-                raise block
-            is_first = False
-
-
-@contextmanager
-def _pushed(work: Any, connection: Any) -> Iterator[Queue[bytearray | Exception | None]]:
-    """Run something that writes to a file in a thread.
-
-    :param work: called with the file.
-    :param connection: what it waits for.
-    :return: what was written, by the block; at the end None or the error.
-    """
-    queue: Queue[bytearray | Exception | None] = Queue(2)
-    is_left = threading.Event()
-
-    def put(item: bytearray | Exception | None) -> None:
-        while True:
-            with suppress(Full):
-                return queue.put(item, timeout=1)
-            if is_left.is_set():
-                raise BrokenPipeError("nobody reads any more")
-
-    def run() -> None:
-        rows = _Rows(put)
+    is_first = True
+    with pushed_blocks(partial(cursor.copy_expert, _copy(query)), connection) as blocks:
         try:
-            work(rows)
-            rows.flush()
-            put(None)
-        except BrokenPipeError:
-            pass
-        except Exception as error:  # noqa: BLE001  # raised where the blocks are read
-            with suppress(BrokenPipeError):
-                put(error)
-
-    thread = threading.Thread(target=run, name="copy", daemon=True)
-    thread.start()
-    try:
-        yield queue
-    finally:
-        is_left.set()
-        if thread.is_alive():
-            with suppress(Empty):
-                while True:
-                    queue.get_nowait()
-            with stopping(connection):
-                thread.join()
+            for block in blocks:
+                is_first = False
+                yield block
+        except (psycopg2.ProgrammingError, psycopg2.NotSupportedError):
+            if is_first:
+                raise NoCopyError from None
+            raise

@@ -63,7 +63,7 @@ class _Query:
         with self._lock:
             # What is closed meanwhile may have left its number to another file.
             if not self._over.is_set():
-                with suppress(OSError), _socket(self._connection) as connected:
+                with suppress(OSError), socket_of(self._connection) as connected:
                     connected.shutdown(socket.SHUT_RDWR)
 
 
@@ -119,7 +119,7 @@ def notice_lost_server(connection: Any) -> None:
     :param connection: of PostgreSQL, whose drivers ask the kernel for that, but rarely enough to
         keep a task for hours.
     """
-    with suppress(OSError), _socket(connection) as connected:
+    with suppress(OSError), socket_of(connection) as connected:
         if connected.family == socket.AF_UNIX:
             return
         is_asked = connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
@@ -164,8 +164,8 @@ def cancelled_in_time() -> Iterator[None]:
         signal.signal(signal.SIGALRM, raises)
 
 
-def _socket(connection: Any) -> socket.socket:
-    """A second handle of a connection's socket.
+def socket_of(connection: Any) -> socket.socket:
+    """A second handle of a connection's socket, for who closes it.
 
     :raises OSError: when it has none, or none any more.
     """

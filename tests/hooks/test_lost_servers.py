@@ -5,16 +5,20 @@ from __future__ import annotations
 import importlib
 import os
 import socket
+import stat
 import threading
 import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import asyncpg
 import psycopg2
 import pytest
+from airflow.providers.postgres.hooks.postgres import PostgresHook
 
 from airflow_am_provider.formatting.overlap import prefetched
 from airflow_am_provider.hooks import running_queries
@@ -31,6 +35,12 @@ if TYPE_CHECKING:
 
 # Airflow's older sets of packages have the older driver only.
 DRIVERS = [importlib.import_module(name) for name in ("psycopg", "psycopg2") if find_spec(name)]
+# Beside the connection of Airflow's own hook.
+ASYNCPG = SimpleNamespace(
+    __name__="asyncpg",
+    connect=DRIVERS[0].connect,
+    Error=(InterruptedError, asyncpg.PostgresError, DRIVERS[0].Error),
+)
 # The first goes by COPY, the second by a cursor, since COPY prints arrays otherwise.
 QUERIES = {
     "copy": "SELECT n::text AS id, repeat('x', 100) AS pad FROM generate_series(1, 300000) n",
@@ -41,7 +51,7 @@ LATE_ROW = rb"111111"
 CANCEL_REQUEST = rb"\x04\xd2\x16\x2e"
 
 
-@pytest.fixture(params=DRIVERS, ids=lambda driver: driver.__name__)
+@pytest.fixture(params=[*DRIVERS, ASYNCPG], ids=lambda driver: driver.__name__)
 def driver(request: pytest.FixtureRequest) -> Any:
     return request.param
 
@@ -53,14 +63,26 @@ def relay(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay
         yield running
 
 
-def hook_of(driver: Any, uri: str, opened: list[Any] | None = None) -> DbApiHook:
-    def get_conn() -> Any:
-        connection = driver.connect(uri)
-        if opened is not None:
-            opened.append(connection)
-        return connection
+def hook_of(driver: Any, uri: str) -> DbApiHook:
+    hook: Any = PostgresHook() if driver is ASYNCPG else SimpleNamespace()
+    hook.get_conn = lambda: driver.connect(uri)
+    return cast("DbApiHook", hook)
 
-    return cast("DbApiHook", SimpleNamespace(get_conn=get_conn))
+
+def connected_to(port: int) -> set[int]:
+    """The numbers of this process's connections to a port."""
+    numbers = (int(path.name) for path in Path("/dev/fd").iterdir())
+    return {number for number in numbers if _is_connected_to(port, number)}
+
+
+def _is_connected_to(port: int, number: int) -> bool:
+    try:
+        if not stat.S_ISSOCK(os.fstat(number).st_mode):
+            return False
+        with socket.socket(fileno=os.dup(number)) as connected:
+            return connected.family == socket.AF_INET and connected.getpeername()[1] == port
+    except OSError:  # not connected, or not there any more
+        return False
 
 
 @contextmanager
@@ -108,8 +130,8 @@ class TestSilence:
     ) -> None:
         batches = read_sql(hook, QUERIES[query])
         next(batches)
-        if query == "copy" and driver is psycopg2:
-            # Only this driver is read ahead of who reads.
+        if query == "copy" and driver in (psycopg2, ASYNCPG):
+            # Only these are read ahead of who reads.
             assert relay.silences[0].has_fallen.wait(20)
         with soon():
             batches.close()
@@ -128,14 +150,15 @@ class TestServersThatAreGone:
         parameters: str,
         wanted: tuple[int | None, ...] | None,
     ) -> None:
-        opened: list[Any] = []
-        rows = read_sql(hook_of(driver, postgres.uri() + parameters, opened), "SELECT '1' AS id")
-        next(rows)
+        hook = hook_of(driver, postgres.uri() + parameters)
         names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
-        with socket.socket(fileno=os.dup(opened[0].fileno())) as connected:
-            is_asked = connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            found = [connected.getsockopt(socket.IPPROTO_TCP, name) for name in names]
-        rows.close()
+        before = connected_to(postgres.port)
+        with closing(read_sql(hook, QUERIES["copy"])) as rows:
+            next(rows)
+            (opened,) = connected_to(postgres.port) - before
+            with socket.socket(fileno=os.dup(opened)) as connected:
+                is_asked = connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                found = [connected.getsockopt(socket.IPPROTO_TCP, name) for name in names]
         assert bool(is_asked) == (wanted is not None)
         for value, said in zip(found, wanted or (), strict=wanted is not None):
             assert said is None or value == said
@@ -143,11 +166,14 @@ class TestServersThatAreGone:
     def test_a_session_that_is_terminated_fails_the_task_at_once(
         self, driver: Any, postgres: Postgres
     ) -> None:
-        opened: list[Any] = []
-        rows = read_sql(hook_of(driver, postgres.uri(), opened), QUERIES["copy"])
+        rows = read_sql(hook_of(driver, postgres.uri()), QUERIES["copy"])
         next(rows)
         with closing(psycopg2.connect(postgres.uri())) as other, other.cursor() as cursor:
-            pid = opened[0].info.backend_pid
-            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE query LIKE %s AND pid <> pg_backend_pid()",
+                [f"COPY ({QUERIES['copy'][:60]}%"],
+            )
+            assert cursor.fetchall() == [(True,)]
         with soon(), pytest.raises(driver.Error):
             list(rows)

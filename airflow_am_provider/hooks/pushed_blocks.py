@@ -1,0 +1,89 @@
+"""Rows that a driver writes to a file, handed to who reads them: some megabytes at a time."""
+
+from __future__ import annotations
+
+import io
+import threading
+from contextlib import contextmanager, suppress
+from queue import Empty, Full, Queue
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from airflow_am_provider.hooks.running_queries import stopping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Block: TypeAlias = bytearray | Exception | None
+
+BLOCK_BYTES: Final = 4 << 20
+_WAITING: Final = 2
+
+
+@contextmanager
+def pushed_blocks(work: Callable[[Any], object], connection: Any) -> Iterator[Iterator[bytearray]]:
+    """Run something that writes to a file in a thread.
+
+    :param work: called with the file; what it raises is raised where the blocks are read.
+    :param connection: what it waits for, as :func:`stopping` takes it.
+    :return: what was written, by the block.
+    """
+    queue: Queue[Block] = Queue(_WAITING)
+    is_left = threading.Event()
+
+    def put(item: Block) -> None:
+        while True:
+            with suppress(Full):
+                return queue.put(item, timeout=1)
+            if is_left.is_set():
+                raise BrokenPipeError("nobody reads any more")
+
+    def run() -> None:
+        rows = _Rows(put)
+        try:
+            work(rows)
+            rows.flush()
+            put(None)
+        except BrokenPipeError:
+            pass
+        except Exception as error:  # noqa: BLE001  # raised where the blocks are read
+            with suppress(BrokenPipeError):
+                put(error)
+
+    def blocks() -> Iterator[bytearray]:
+        while (block := queue.get()) is not None:
+            if isinstance(block, Exception):
+                raise block
+            yield block
+
+    thread = threading.Thread(target=run, name="copy", daemon=True)
+    thread.start()
+    try:
+        yield blocks()
+    finally:
+        is_left.set()
+        if thread.is_alive():
+            with suppress(Empty):
+                while True:
+                    queue.get_nowait()
+            with stopping(connection):
+                thread.join()
+
+
+class _Rows(io.RawIOBase):
+    """Takes rows, one or many at a time, and passes them on by the block."""
+
+    def __init__(self, put: Callable[[Block], None]) -> None:
+        super().__init__()
+        self._put = put
+        self._block = bytearray()
+
+    def write(self, rows: Any, /) -> int:
+        self._block += rows
+        if len(self._block) >= BLOCK_BYTES:
+            self.flush()
+        return len(rows)
+
+    def flush(self) -> None:
+        if self._block:
+            self._put(self._block)
+            self._block = bytearray()
