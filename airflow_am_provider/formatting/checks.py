@@ -66,15 +66,17 @@ def id_codes(ids: pa.Array, kind: IdKind) -> Codes:
     return ask(filled, doubtful, kind.problem)
 
 
-def value_codes(values: pa.Array, forbidden: bytes, problem: Callable[[str], Rule | None]) -> Codes:
+def value_codes(
+    values: pa.Array, view: ByteView, forbidden: bytes, problem: Callable[[str], Rule | None]
+) -> Codes:
     """Which rule each value breaks.
 
-    :param values: a ``binary`` array; null breaks none.
+    :param values: a ``binary`` array without nulls.
+    :param view: its bytes.
     :param forbidden: bytes that a plainly good value does not hold.
     :param problem: the contract's verdict on one value.
     """
-    filled = without_nulls(values)
-    return ask(filled, _doubtful_text(ByteView.of(filled), forbidden), problem)
+    return ask(values, _doubtful_text(view, forbidden), problem)
 
 
 def ask(values: pa.Array, doubtful: Marks, problem: Callable[[str], Rule | None]) -> Codes:
@@ -122,22 +124,22 @@ def _doubtful_text(view: ByteView, forbidden: bytes) -> Marks:
     plus = np.flatnonzero(data[:-1] == ord("+"))
     hits[plus[_BEHIND_PLUS[data[plus + 1]]]] = True
     doubtful = view.rows_where(hits)
-    first = view.first_bytes()
     high = data >= 0x80
     if high.any():
         # In most of the world's languages nearly all values start beyond ASCII.
-        doubtful |= first == _BYTE_ORDER_MARK_START
-        if not _is_utf8(view, first):
+        doubtful |= view.first_bytes == _BYTE_ORDER_MARK_START
+        if not _is_utf8(view):
             doubtful |= view.rows_where(high)
     return doubtful
 
 
-def _is_utf8(view: ByteView, first: npt.NDArray[np.uint8]) -> bool:
+def _is_utf8(view: ByteView) -> bool:
     """Whether each row is UTF-8.
 
     All bytes together must be, and no row may start inside a character: two broken rows
     could make a good one where they meet.
     """
+    first = view.first_bytes
     if ((first >= 0x80) & (first < 0xC0)).any():
         return False
     try:

@@ -8,6 +8,7 @@ their plain text. A floating-point column is refused as an ID: it would turn ``1
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -105,13 +106,18 @@ def empty_to_null(array: pa.Array) -> pa.Array:
     text: before Arrow 24 it reads past the end of sliced arrays, and foreign memory is written.
     """
     filled = without_nulls(array)
-    said = ByteView.of(filled).lengths > 0
+    return with_empty_as_null(filled, ByteView.of(filled))
+
+
+def with_empty_as_null(array: pa.Array, view: ByteView) -> pa.Array:
+    """The same for an array without nulls that is looked at already."""
+    said = view.lengths > 0
     if said.all():
-        return filled
-    bits = np.packbits(np.concatenate((np.zeros(filled.offset, bool), said)), bitorder="little")
-    _, offsets, data = filled.buffers()
+        return array
+    bits = np.packbits(np.concatenate((np.zeros(array.offset, bool), said)), bitorder="little")
+    _, offsets, data = array.buffers()
     return pa.Array.from_buffers(
-        pa.binary(), len(filled), [pa.py_buffer(bits), offsets, data], offset=filled.offset
+        pa.binary(), len(array), [pa.py_buffer(bits), offsets, data], offset=array.offset
     )
 
 
@@ -128,7 +134,7 @@ def with_rows(array: pa.Array, rows: npt.NDArray[np.bool_], values: pa.Array) ->
     return pa.concat_arrays([array, values]).take(to_arrow(places))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ByteView:
     """The bytes of a ``binary`` array without nulls, for looking at all rows at once.
 
@@ -147,14 +153,16 @@ class ByteView:
         """
         assert array.null_count == 0
         _, offset_buffer, data_buffer = array.buffers()
-        offsets = np.frombuffer(offset_buffer, np.int32)
-        offsets = offsets[array.offset : array.offset + len(array) + 1].astype(np.int64)
-        if data_buffer is None or len(array) == 0:
-            return cls(np.empty(0, np.uint8), offsets - offsets[0])
-        data = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
-        return cls(data, offsets - offsets[0])
+        places = np.frombuffer(offset_buffer, np.int32)
+        offsets = places[array.offset : array.offset + len(array) + 1].astype(np.int64)
+        start, end = offsets[[0, -1]].tolist()
+        if start:
+            offsets -= start
+        if data_buffer is None:
+            return cls(np.empty(0, np.uint8), offsets)
+        return cls(np.frombuffer(data_buffer, np.uint8)[start:end], offsets)
 
-    @property
+    @cached_property
     def lengths(self) -> Rows:
         """Bytes in each row."""
         return np.diff(self.offsets)
@@ -175,10 +183,12 @@ class ByteView:
             rows[filled] = np.logical_or.reduceat(hits, self.offsets[:-1][filled])
         return rows
 
+    @cached_property
     def first_bytes(self) -> Bytes:
         """The first byte of each row; 0 for an empty one."""
         return self._byte_of_each(self.offsets[:-1])
 
+    @cached_property
     def last_bytes(self) -> Bytes:
         """The last byte of each row; 0 for an empty one."""
         return self._byte_of_each(self.offsets[1:] - 1)

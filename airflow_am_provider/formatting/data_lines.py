@@ -29,7 +29,7 @@ from airflow_am_provider.formatting.columns import (
     ByteView,
     as_bytes,
     column_of,
-    empty_to_null,
+    with_empty_as_null,
     without_nulls,
 )
 from airflow_am_provider.formatting.item_lists import joined_items
@@ -179,7 +179,7 @@ class DataLineWriter:
                     column_of(batch, column),
                     partial(joined_items, name=column, prefix=prefix, problem=problem),
                 )
-                personal_data[column] = PersonalData.among(joined, broken)
+                personal_data[column] = PersonalData.among_said(joined, broken)
                 codes = first_codes(codes, broken)
                 pieces.append(Piece(prefix, joined, ""))
         for column, trait in spec.trait_flags.items():
@@ -188,7 +188,7 @@ class DataLineWriter:
             values, broken = once_per_value(
                 column_of(batch, column), partial(_signal_values, name=column)
             )
-            personal_data[column] = PersonalData.among(values, broken)
+            personal_data[column] = PersonalData.among_said(values, broken)
             codes = first_codes(codes, broken)
             pieces.append(Piece(signal_prefix(key), values, '"'))
         return self._assemble(ids, pieces, codes, personal_data)
@@ -234,7 +234,8 @@ class DataLineWriter:
 def _signal_values(array: pa.Array, name: str) -> tuple[pa.Array, Codes]:
     """Values as they are sent, null where nothing is said; and which rule each breaks."""
     values = without_nulls(as_bytes(array, name))
-    return empty_to_null(values), value_codes(values, b',"', value_problem)
+    view = ByteView.of(values)
+    return with_empty_as_null(values, view), value_codes(values, view, b',"', value_problem)
 
 
 def flag_items(batch: pa.RecordBatch, column: str, trait: int) -> pa.Array:

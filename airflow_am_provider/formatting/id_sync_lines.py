@@ -217,7 +217,7 @@ def url_codes(array: pa.Array) -> Codes:
 
 
 def _trailing_space_codes(last: pa.Array) -> Codes:
-    ends = ByteView.of(without_nulls(last)).last_bytes() == ord(" ")
+    ends = ByteView.of(without_nulls(last)).last_bytes == ord(" ")
     return np.where(ends, CODE_OF[Rule.TRAILING_SPACE], 0).astype(np.uint8)
 
 

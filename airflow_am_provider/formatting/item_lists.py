@@ -48,7 +48,8 @@ def joined_items(
     """
     separator = f",{prefix}".encode()
     if is_list(array):
-        tidy, codes = _tidied(_from_lists(array, name), None, problem)
+        texts = _from_lists(array, name)
+        tidy, codes = _tidied(texts, ByteView.of(texts), None, problem)
     else:
         texts = as_bytes(array, name, is_id=True)
         tidy, codes = _tidied(*_without_braces(without_nulls(texts)), problem)
@@ -73,24 +74,25 @@ def _from_lists(array: pa.Array, name: str) -> pa.Array:
     return pc.binary_join(lists, b",")
 
 
-def _without_braces(texts: pa.Array) -> tuple[pa.Array, Marks | None]:
+def _without_braces(texts: pa.Array) -> tuple[pa.Array, ByteView, Marks | None]:
     """Take the braces off ``{ITEM,ITEM,…}``; tell which rows had them, or None."""
     view = ByteView.of(texts)
-    braced = (view.first_bytes() == ord("{")) & (view.last_bytes() == ord("}")) & (view.lengths > 1)
+    braced = (view.first_bytes == ord("{")) & (view.last_bytes == ord("}")) & (view.lengths > 1)
     if not braced.any():
-        return texts, None
+        return texts, view, None
     inside = pc.binary_slice(texts.filter(to_arrow(braced)), 1, -1)
-    return with_rows(texts, braced, inside), braced
+    texts = with_rows(texts, braced, inside)
+    return texts, ByteView.of(texts), braced
 
 
 def _tidied(
     texts: pa.Array,
+    view: ByteView,
     braced: Marks | None,
     problem: Callable[[str], Rule | None],
 ) -> tuple[pa.Array, Codes]:
     """Check all items; rewrite the few rows that are not plainly ``ITEM,ITEM,…``."""
     codes = np.zeros(len(texts), np.uint8)
-    view = ByteView.of(texts)
     commas = view.data == _COMMA
     if problem is trait_problem:
         # Bytes below the zero wrap round.
@@ -122,7 +124,7 @@ def _with_empty_items(view: ByteView, commas: Marks) -> Marks:
     doubled = np.zeros_like(commas)
     np.logical_and(commas[1:], commas[:-1], out=doubled[1:])
     found = view.rows_where(doubled)
-    found |= (view.first_bytes() == _COMMA) | (view.last_bytes() == _COMMA)
+    found |= (view.first_bytes == _COMMA) | (view.last_bytes == _COMMA)
     return found
 
 

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import pyarrow as pa
 
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.formatting.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.checks import CODE_OF, Codes
-from airflow_am_provider.formatting.columns import ByteView, without_nulls
+from airflow_am_provider.formatting.columns import ByteView, empty_to_null
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from airflow_am_provider.audience_manager.names import DataFileName, IdSyncFileName
     from airflow_am_provider.formatting.columns import Rows
     from airflow_am_provider.formatting.suppression import Suppression
@@ -35,15 +36,22 @@ class PersonalData:
     def among(cls, values: pa.Array, codes: Codes) -> PersonalData:
         """Count.
 
-        :param values: a ``binary`` array, or a dictionary of such values that are not empty.
+        :param values: a ``binary`` array.
         :param codes: which rule each of them breaks.
         """
-        if pa.types.is_dictionary(values.type):
-            filled = to_numpy(values.is_valid())
-        else:
-            filled = ByteView.of(without_nulls(values)).lengths > 0
+        return cls.among_said(empty_to_null(values), codes)
+
+    @classmethod
+    def among_said(cls, values: pa.Array, codes: Codes) -> PersonalData:
+        """Count, where empty values are null already.
+
+        :param values: a ``binary`` array, or a dictionary of such values.
+        """
+        if not codes.any():
+            return cls(len(values) - values.null_count, 0)
+        said = to_numpy(values.is_valid())
         return cls(
-            int(np.count_nonzero(filled | (codes != 0))),
+            int(np.count_nonzero(said | (codes != 0))),
             int(np.count_nonzero(codes == CODE_OF[Rule.PERSONAL_DATA])),
         )
 

@@ -18,6 +18,7 @@ from airflow_am_provider.audience_manager.items import value_problem
 from airflow_am_provider.audience_manager.names import DataFileName
 from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.formatting.checks import id_codes, rule_of, value_codes
+from airflow_am_provider.formatting.columns import ByteView
 from tests.audience_manager.corpus import (
     EMAILS,
     NOT_LOOKED_FOR,
@@ -46,7 +47,7 @@ def engine_on_ids(values: Sequence[str]) -> Rules:
 
 def engine_on_signals(values: Sequence[str]) -> Rules:
     array = pa.array([value.encode() for value in values])
-    return of_codes(value_codes(array, b',"', value_problem))
+    return of_codes(value_codes(array, ByteView.of(array), b',"', value_problem))
 
 
 def findings(line: str) -> set[Rule]:

@@ -162,8 +162,8 @@ def test_a_view_looks_at_a_slice_without_its_surroundings():
     view = ByteView.of(array)
     assert view.data.tobytes() == b"abc"
     assert view.lengths.tolist() == [0, 3]
-    assert view.first_bytes().tolist() == [0, ord("a")]
-    assert view.last_bytes().tolist() == [0, ord("c")]
+    assert view.first_bytes.tolist() == [0, ord("a")]
+    assert view.last_bytes.tolist() == [0, ord("c")]
     assert view.rows_where(np.array([False, True, False])).tolist() == [False, True]
     assert view.rows_where(np.array([True, True, True])).tolist() == [False, True]
     assert view.rows_where(np.array([False, False, False])).tolist() == [False, False]
