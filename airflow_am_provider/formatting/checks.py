@@ -40,6 +40,8 @@ _GUID_DASHES = (8, 13, 18, 23)
 LOWER_HEX: Final = b"0123456789abcdef"
 _UPPER_HEX: Final = b"0123456789ABCDEF"
 _DIGITS: Final = b"0123456789"
+_FIRST_PLAIN: Final = np.uint8(ord("-"))
+_LAST_PLAIN: Final = np.uint8(ord("z"))
 _BEHIND_PLUS: Final = np.zeros(256, bool)
 _BEHIND_PLUS[np.frombuffer(b"123456789( ", np.uint8)] = True
 _BYTE_ORDER_MARK_START: Final = BYTE_ORDER_MARK.encode()[0]
@@ -116,6 +118,8 @@ def _doubtful_text(view: ByteView, forbidden: bytes) -> Marks:
     :param forbidden: further bytes that make a row doubtful.
     """
     data = view.data
+    if _is_plain(data, b"@" + forbidden):
+        return np.zeros(len(view.lengths), bool)
     hits = data < 0x20
     # An e-mail address has an "@", or "%40" where it was URL-encoded on its way.
     for byte in b"\x7f@%" + forbidden:
@@ -131,6 +135,20 @@ def _doubtful_text(view: ByteView, forbidden: bytes) -> Marks:
         if not _is_utf8(view):
             doubtful |= view.rows_where(high)
     return doubtful
+
+
+def _is_plain(data: npt.NDArray[np.uint8], doubtful: bytes) -> bool:
+    """Whether all bytes are letters, digits and the like, as in most columns.
+
+    Between "-" and "z" only a few bytes are doubtful, and outside of it no look is taken.
+    """
+    if data.size == 0:
+        return True
+    # Bytes below the first one wrap round.
+    if (data - _FIRST_PLAIN).max() > _LAST_PLAIN - _FIRST_PLAIN:
+        return False
+    inside = (byte for byte in doubtful if _FIRST_PLAIN <= byte <= _LAST_PLAIN)
+    return not any((data == byte).any() for byte in inside)
 
 
 def _is_utf8(view: ByteView) -> bool:

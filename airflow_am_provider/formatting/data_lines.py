@@ -226,9 +226,8 @@ class DataLineWriter:
             pieces = [Piece(piece.before, piece.text.filter(mask), piece.after) for piece in pieces]
         lines, rows = without_long_lines(put_together(good_ids, pieces), rows, codes)
         # Where lines were left out, they are found by their tab.
-        known = len(lines) == len(good_ids)
-        lengths = ByteView.of(good_ids).lengths if known else None
-        return FormattedBatch(lines, rows, codes, ids, personal_data, lengths)
+        line_ids = good_ids if len(lines) == len(good_ids) else None
+        return FormattedBatch(lines, rows, codes, ids, personal_data, line_ids)
 
 
 def _signal_values(array: pa.Array, name: str) -> tuple[pa.Array, Codes]:

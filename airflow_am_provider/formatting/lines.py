@@ -69,8 +69,7 @@ class FormattedBatch:
     :param codes: for each row, the rule it broke, or 0 when it is written.
     :param ids: for each row, its user ID as a ``binary`` array, for the rejects file.
     :param personal_data: for each column that is sent as it is, how much of it must not be.
-    :param id_lengths: how many bytes the user ID at the start of each line has, or None where that
-        is not known by the way.
+    :param line_ids: the user ID at the start of each line, or None where that is not known.
     """
 
     lines: pa.Array
@@ -78,7 +77,7 @@ class FormattedBatch:
     codes: Codes
     ids: pa.Array
     personal_data: dict[str, PersonalData]
-    id_lengths: Rows | None = None
+    line_ids: pa.Array | None = None
 
 
 class LineWriter(Protocol):

@@ -199,7 +199,7 @@ class _Run(SourcePass):
         self._origins.add(batch.line_rows + self._rows_read)
         self._count(batch.codes, batch.ids, batch.personal_data)
         if len(batch.lines):
-            self._repeats.observe(batch.lines, batch.id_lengths)
+            self._repeats.observe(batch.lines, batch.line_ids)
             self._behind.put(batch.lines)
         if time.monotonic() - self._reported >= _PROGRESS_EVERY_S:
             self._report_progress("so far")

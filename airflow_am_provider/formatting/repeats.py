@@ -83,12 +83,12 @@ class RepeatFinder:
         """How many lines were observed."""
         return len(self._ids)
 
-    def observe(self, lines: pa.Array, id_lengths: Rows | None = None) -> None:
+    def observe(self, lines: pa.Array, ids: pa.Array | None = None) -> None:
         """Remember the user IDs of lines.
 
-        :param id_lengths: bytes of each of them; looked for when not given.
+        :param ids: those; looked for when not given.
         """
-        self._ids.add(_id_hashes(lines, id_lengths))
+        self._ids.add(_id_hashes(lines) if ids is None else _hashes(ids))
 
     def repeats(self, read: Callable[[], Iterable[pa.Array]]) -> Iterator[Repeat]:
         """The lines that must not stay.
@@ -223,12 +223,17 @@ def _digest(text: bytes) -> bytes:
     return hashlib.blake2b(text, digest_size=_DIGEST_BYTES).digest()
 
 
-def _id_hashes(lines: pa.Array, lengths: Rows | None = None) -> Hashes:
+def _id_hashes(lines: pa.Array) -> Hashes:
     """Hash what stands before the first tab of each line."""
     view = ByteView.of(lines)
-    if lengths is None:
-        lengths = to_numpy(pc.find_substring(lines, b"\t")).astype(np.int64)
+    lengths = to_numpy(pc.find_substring(lines, b"\t")).astype(np.int64)
     return hash_rows(view.data, view.offsets[:-1], lengths)
+
+
+def _hashes(texts: pa.Array) -> Hashes:
+    """Hash whole texts."""
+    view = ByteView.of(texts)
+    return hash_rows(view.data, view.offsets[:-1], view.lengths)
 
 
 def _line_hashes(lines: pa.Array, rows: Rows) -> Hashes:

@@ -38,8 +38,15 @@ def hash_rows(data: Bytes, starts: Rows, lengths: Rows) -> Hashes:
     padded = data if inside else np.concatenate((data, np.zeros(_WORD, np.uint8)))
     words: Hashes = np.ndarray((len(padded) - _WORD + 1,), "<u8", padded.data, 0, (1,))
     shortest, longest = int(lengths.min()), int(lengths.max())
+    is_even = shortest == longest and bool((np.diff(starts) == longest).all())
     with np.errstate(over="ignore"):
         for place in range(0, longest, _WORD):
+            if is_even:
+                # Rows of one length behind one another, as most IDs are: no place is looked up.
+                at = int(starts[0]) + place
+                word: Hashes = np.ndarray(lengths.shape, "<u8", padded.data, at, (longest,))
+                hashes = _mixed(hashes, word & _first_bytes(longest - place))
+                continue
             if place + _WORD <= shortest:
                 hashes = _mixed(hashes, words[starts + place])
                 continue
@@ -52,6 +59,11 @@ def hash_rows(data: Bytes, starts: Rows, lengths: Rows) -> Hashes:
         hashes *= _MULTIPLIER | np.uint64(1)
         hashes ^= hashes >> np.uint64(32)
     return hashes
+
+
+def _first_bytes(count: int) -> np.uint64:
+    """A mask for so many bytes of a word."""
+    return np.uint64(0xFFFFFFFFFFFFFFFF >> (64 - 8 * min(count, _WORD)))
 
 
 def _mixed(hashes: Hashes, word: Hashes) -> Hashes:

@@ -57,11 +57,13 @@ class Server:
     """Where a connection goes, and as whom.
 
     :param arguments: for ``asyncpg.connect``.
+    :param settings: what the session has chosen.
     :param keepalive: whether the kernel asks if the other side is there, and how often, as options
         of a socket.
     """
 
     arguments: dict[str, Any] = field(repr=False)
+    settings: dict[str, str]
     keepalive: list[tuple[int, int, int]]
 
 
@@ -82,9 +84,6 @@ def server_of(hook: Any, connection: Any, driver: str) -> Server | None:
         cursor.execute(_OF_ITS_OWN, [info.user])
         if cursor.fetchone() is not None:
             return None
-    settings = {name: value for name in _SETTINGS_TOLD if (value := info.parameter_status(name))}
-    if info.options:
-        settings["options"] = info.options
     with socket_of(connection) as connected:
         is_local = connected.family == socket.AF_UNIX
         host, port = (info.host, info.port) if is_local else connected.getpeername()[:2]
@@ -97,8 +96,9 @@ def server_of(hook: Any, connection: Any, driver: str) -> Server | None:
             "password": info.password or None,
             "database": info.dbname,
             "ssl": False,
-            "server_settings": settings,
+            "server_settings": {"options": info.options} if info.options else {},
         },
+        settings={name: value for name in _SETTINGS_TOLD if (value := info.parameter_status(name))},
         keepalive=keepalive,
     )
 
@@ -171,7 +171,8 @@ class _Session:
 
         try:
             self._keep_alive(connection)
-            await connection.execute(f"BEGIN; {self._before}")
+            chosen = _chosen(self._server.settings, connection.get_settings())
+            await connection.execute("; ".join(["BEGIN", *chosen, self._before]))
             await connection.copy_from_query(self._query, output=write, format="csv")
         except asyncpg.PostgresError as error:
             if is_first and str(error.sqlstate).startswith(_OTHERWISE_THERE):
@@ -187,6 +188,19 @@ class _Session:
         connected = connection._transport.get_extra_info("socket")  # noqa: SLF001
         for level, option, value in self._server.keepalive:
             connected.setsockopt(level, option, value)
+
+
+def _chosen(settings: dict[str, str], there: Any) -> list[str]:
+    """Statements for those of some settings that a session does not have by itself.
+
+    Not all are sent with the request for a connection, since a pooler in between refuses some.
+    """
+    quoted = {name: value.replace("'", "''") for name, value in settings.items()}
+    return [
+        f"SET LOCAL {name} TO '{value}'"
+        for name, value in quoted.items()
+        if getattr(there, name, None) != settings[name]
+    ]
 
 
 def _keepalive_of(connected: socket.socket) -> list[tuple[int, int, int]]:

@@ -97,14 +97,14 @@ def test_settings_of_the_connection_hold_for_asyncpg_too(
 ) -> None:
     uri = (
         f"{postgres.uri()}?options=-cTimeZone%3DAsia/Tokyo%20-csearch_path%3Dtenant"
-        "&application_name=night"
+        "&application_name=night's"
     )
     hook = hook_for(PostgresHook, lambda: driver.connect(uri))
     asked = ("TimeZone", "search_path", "application_name")
     columns = ", ".join(f"current_setting('{name}') AS \"{name}\"" for name in asked)
     (batch,) = read_sql(hook, f"SELECT {columns}")
     assert batch.to_pylist() == [
-        {"TimeZone": b"Asia/Tokyo", "search_path": b"tenant", "application_name": b"night"}
+        {"TimeZone": b"Asia/Tokyo", "search_path": b"tenant", "application_name": b"night's"}
     ]
     assert tries == ["asyncpg"]
 

@@ -107,7 +107,7 @@ def test_a_task_ended_from_outside_ends_its_query(
     try:
         with (
             signal_while_it_sleeps(postgres, signal.SIGTERM),
-            pytest.raises(Exception, match="canceling statement due to user request|was stopped"),
+            pytest.raises(Exception, match=r"canceling statement due to user request|was stopped"),
         ):
             execute(operator)
     finally:
