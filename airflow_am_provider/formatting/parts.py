@@ -14,6 +14,7 @@ from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import Encoding
 from airflow_am_provider.formatting.columns import ByteView
+from airflow_am_provider.formatting.overlap import Behind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,6 +115,8 @@ class PartWriter:
         self._sizes = sizes
         self._open: _OpenPart | None = None
         self._text_sha256 = hashlib.sha256()
+        # Beside the packing, which takes longer than all other steps.
+        self._checksum: Behind[memoryview] = Behind(self._text_sha256.update)
         # Plain text has one size only.
         self._most_as_it_lies = (
             sizes.part_bytes if encoding is Encoding.PLAIN else sizes.compressed_part_bytes
@@ -121,7 +124,7 @@ class PartWriter:
 
     @property
     def text_sha256(self) -> str:
-        """Checksum of all text written: the same wherever it is split, whatever packs it."""
+        """Checksum of all text written, once closed: the same wherever it is split and packed."""
         return self._text_sha256.hexdigest()
 
     def write(self, lines: pa.Array) -> None:
@@ -130,6 +133,7 @@ class PartWriter:
         offsets, data = view.offsets, view.data
         if self.counts is not None:
             self.counts.add(view)
+        self._checksum.put(data.data)
         row = 0
         while row < len(lines):
             if self._open is None:
@@ -146,7 +150,6 @@ class PartWriter:
                     continue
                 end = row + 1
             text = data[offsets[row] : offsets[end]].data
-            self._text_sha256.update(text)
             self._open.write(text, end - row)
             row = end
             if self._open.compressed_bytes >= self._most_as_it_lies:
@@ -156,10 +159,12 @@ class PartWriter:
         """Finish the last part; return all."""
         if self._open is not None:
             self._close_part()
+        self._checksum.close()
         return self.parts
 
     def discard(self) -> None:
         """Leave nothing behind: the open part never appears, the finished ones go."""
+        self._checksum.abandon()
         try:
             if self._open is not None:
                 self._open.discard()
