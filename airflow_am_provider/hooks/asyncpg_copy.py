@@ -183,6 +183,8 @@ class _Session:
             # Waits until the server has stopped what it does, and no longer than that.
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=running_queries.STOP_S)
+            # What was hung up on is closed in the loop's next round, and there must be one.
+            await asyncio.sleep(0)
 
     def _keep_alive(self, connection: Any) -> None:
         connected = connection._transport.get_extra_info("socket")  # noqa: SLF001

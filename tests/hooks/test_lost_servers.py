@@ -93,7 +93,12 @@ def soon(seconds: float = 10) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("is_cancel_heard", [True, False], ids=["cancel heard", "nothing heard"])
-@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize(
+    ("driver", "query"),
+    [*((driver, query) for driver in DRIVERS for query in QUERIES), (ASYNCPG, "copy")],
+    indirect=["driver"],
+    ids=lambda value: getattr(value, "__name__", value),
+)
 class TestSilence:
     @pytest.fixture
     def hook(
