@@ -180,9 +180,13 @@ class _Session:
             raise
         finally:
             self._is_ending = True
-            # Waits until the server has stopped what it does, and no longer than that.
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await connection.close(timeout=running_queries.STOP_S)
+            # Waits until the server has stopped what it does. Before asyncpg 0.32 its own limit is
+            # none for that.
+            try:
+                async with asyncio.timeout(running_queries.STOP_S):
+                    await connection.close()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection.terminate()
             # What was hung up on is closed in the loop's next round, and there must be one.
             await asyncio.sleep(0)
 
