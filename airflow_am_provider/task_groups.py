@@ -130,7 +130,7 @@ def _staged(
     operator: type[StageDeliveryOperator], task_id: str, arguments: Mapping[str, Any]
 ) -> tuple[Any, BaseOperator]:
     """The task that formats, mapped over its partitions if it has any, and the one that stages."""
-    count = arguments.get("partitions")
+    count = _count_of(arguments)
     # A difference needs the whole extract, so its partitions are no tasks of their own.
     if count is None or "partition" in arguments or operator is SnapshotDiffOperator:
         task = operator(task_id=task_id, **arguments)
@@ -144,6 +144,19 @@ def _staged(
     shared = {name: arguments[name] for name in _COMBINING if name in arguments}
     combine = CombinePartitionsOperator(task_id=task_id, partitions=partitions.output, **shared)
     return partitions, combine
+
+
+def _count_of(arguments: Mapping[str, Any]) -> object:
+    """How many partitions there are, where that follows from their bounds as well."""
+    count, bounds = arguments.get("partitions"), arguments.get("partition_bounds")
+    if count is not None or bounds is None:
+        return count
+    if isinstance(bounds, list | tuple):
+        return len(bounds) + 1
+    raise ConfigurationError(
+        "partitions: missing. How many tasks there are has to be known when the DAG is read, and "
+        "partition_bounds are known only when it runs: name one more than there will be bounds"
+    )
 
 
 def _way(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.standard.operators.empty import EmptyOperator
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
@@ -140,6 +141,19 @@ def test_the_sending_is_spread_over_mapped_tasks_and_completed_by_one() -> None:
             f"deliver.{stage}",
             f"deliver.upload{suffix}_parts",
         }
+
+
+def test_ranges_make_as_many_mapped_tasks_as_there_are_of_them() -> None:
+    mapped = made(partition_bounds=[10, 20]).get_task("deliver.format_partition")
+    assert mapped.expand_input.value == {"partition": [0, 1, 2]}
+    with DAG("computed", schedule=None) as dag:
+        bounds = EmptyOperator(task_id="bounds").output
+        with pytest.raises(ConfigurationError, match=r"partitions: missing\. How many"):
+            deliver("unknown", **DATA, partition_bounds=bounds)
+        deliver(**DATA, partitions=3, partition_bounds=bounds)
+    mapped = dag.get_task("deliver.format_partition")
+    assert mapped.expand_input.value == {"partition": [0, 1, 2]}
+    assert mapped.upstream_task_ids == {"bounds"}
 
 
 def test_no_partitions_at_all_are_refused_when_the_dag_is_read() -> None:

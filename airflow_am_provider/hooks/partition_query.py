@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
     from airflow_am_provider.formatting.partition import Partition
+    from airflow_am_provider.hooks.partition_bounds import Bounds
 
 #: What a query asks for where the condition is to stand.
 IN_PARTITION: Final = "in_partition"
@@ -46,6 +47,7 @@ def partition_query(
     *,
     id_column: str,
     has_values: bool,
+    bounds: Bounds | None = None,
 ) -> str | None:
     """The query for one partition.
 
@@ -53,9 +55,11 @@ def partition_query(
     :param sql: one SELECT, which may ask for the condition by the placeholder ``in_partition``.
     :param partition: which one.
     :param expression: SQL, the same for all rows of a user ID; for other databases than PostgreSQL
-        a number. The ID's column when there is none.
+        a number, unless there are bounds. The ID's column when there is none.
     :param id_column: the column of the user ID.
     :param has_values: whether the driver gets values for placeholders, and so looks for them.
+    :param bounds: of ranges of the expression, which may then be of any type; None for a hash or a
+        remainder.
     :return: the query; None where the database cannot divide, and it has to be done after reading.
     :raises ConfigurationError: when something is missing for dividing in the database.
     """
@@ -79,14 +83,22 @@ def partition_query(
                 "driver, such as WHERE :in_partition. Without both, the rows are divided by their "
                 "user ID after reading"
             )
+        if bounds is not None:
+            raise ConfigurationError(
+                "partition_bounds: of what? Name it in partition_by, and say where sql asks for "
+                "in_partition, in the way of its driver, such as WHERE :in_partition"
+            )
         return None
     column = '"' + id_column.replace('"', '""') + '"'
     if has_values:
         column = column.replace("%", "%%")
-    form = _HASH if is_postgresql else _REMAINDERS.get(_dialect(hook), _REMAINDER)
-    condition = form.format(
-        expression=expression or column, count=partition.count, number=partition.number
-    )
+    if bounds is not None:
+        condition = bounds.condition(expression or column, partition)
+    else:
+        form = _HASH if is_postgresql else _REMAINDERS.get(_dialect(hook), _REMAINDER)
+        condition = form.format(
+            expression=expression or column, count=partition.count, number=partition.number
+        )
     if is_asked:
         return filled(sql, IN_PARTITION, condition)
     return _AROUND.format(sql=without_end(sql), condition=condition)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
+    from airflow_am_provider.hooks.partition_bounds import Bounds
+
 _logger = logging.getLogger(__name__)
 
 #: Rows fetched at a time. Ten thousand keep the driver's own buffers small.
@@ -80,6 +82,7 @@ def read_partitions(
     expression: str | None,
     *,
     id_column: str,
+    bounds: Bounds | None = None,
 ) -> PartitionRows:
     """Run a query once for each of some partitions of its rows and stream them.
 
@@ -88,6 +91,7 @@ def read_partitions(
     :param partitions: which.
     :param expression: what they are told apart by; the ID's column when there is none.
     :param id_column: the column of the user ID.
+    :param bounds: of ranges, where they are told apart by those.
     :raises ConfigurationError: when the query cannot be divided in the way it asks for.
     """
     queries = [
@@ -98,10 +102,12 @@ def read_partitions(
             expression,
             id_column=id_column,
             has_values=parameters is not None,
+            bounds=bounds,
         )
         for partition in partitions
     ]
-    division = f"{expression or id_column!r} in the database"
+    ways = "" if bounds is None else f", {bounds}"
+    division = f"{expression or id_column!r} in the database{ways}"
     if None in queries:
         division = f"a hash of {id_column!r}"
         if len(queries) == partitions[0].count:

@@ -129,7 +129,8 @@ class SnapshotDiffOperator(StageDeliveryOperator):
             window = window_of(context, self.window_start, self.window_end)
             self.log.info("Window: %s", window)
             check_on_empty(self.on_empty)
-            count, partition = self._partition(window)
+            bounds = self._bounds()
+            count, partition = self._partition(window, bounds)
             if partition is not None:
                 raise ConfigurationError(
                     "partition: a share of the rows would remove all others; leave it out, with "
@@ -142,7 +143,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
             extract = some_text("snapshot", self.snapshot)
             series = SnapshotSeries.of(staging, destination, spec, extract)
             staged = stage_difference(
-                lambda: source_rows(self, hook, columns, window, count, None).batches,
+                lambda: source_rows(self, hook, columns, window, count, None, bounds).batches,
                 spec,
                 staging,
                 self._options(),

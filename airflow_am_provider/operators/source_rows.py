@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.formatting.partition import Partition, PartitionRows
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.hooks.partition_bounds import Bounds
     from airflow_am_provider.operators.staging import StageDeliveryOperator
 
 
@@ -26,6 +27,7 @@ def source_rows(
     window: Window,
     count: int | None,
     partition: Partition | None,
+    bounds: Bounds | None = None,
 ) -> PartitionRows:
     """The rows that a task is to format.
 
@@ -35,6 +37,7 @@ def source_rows(
     :param window: of the run.
     :param count: into how many partitions the rows are divided, or None.
     :param partition: which of them, or None for all.
+    :param bounds: of ranges, where rows are divided by those.
     :raises ConfigurationError: when the source is missing or there twice, or cannot be divided.
     """
     # Arrow is heavy: it is loaded by the worker, never by the parser.
@@ -47,7 +50,12 @@ def source_rows(
             "sql, source: name one of the two, a query or a file to read rows from"
         )
     if task.sql:
-        return _rows_of_query(task, task.sql, columns[0], window, count, partition)
+        return _rows_of_query(task, task.sql, columns[0], window, count, partition, bounds)
+    if bounds is not None:
+        raise ConfigurationError(
+            "partition_bounds: rows of files are not divided by ranges; leave it out, and those of "
+            "Parquet files that are sorted by the user ID are divided by row groups"
+        )
     urls = [task.source] if isinstance(task.source, str) else list(task.source or ())
     if partition is None:
         batches = read_sources(
@@ -72,6 +80,7 @@ def _rows_of_query(
     window: Window,
     count: int | None,
     partition: Partition | None,
+    bounds: Bounds | None,
 ) -> PartitionRows:
     from airflow_am_provider.formatting.partition import Partition, PartitionRows
     from airflow_am_provider.hooks.partition_query import IN_PARTITION
@@ -94,4 +103,5 @@ def _rows_of_query(
         partitions if partition is None else [partition],
         task.partition_by,
         id_column=id_column,
+        bounds=bounds,
     )

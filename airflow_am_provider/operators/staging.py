@@ -23,6 +23,7 @@ from airflow_am_provider.operators.window import Window, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import date
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.partition import Partition
     from airflow_am_provider.formatting.pipeline import FormatOptions
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.hooks.partition_bounds import Bounds
 
 
 class StageDeliveryOperator(SuppressingOperator):
@@ -73,6 +75,10 @@ class StageDeliveryOperator(SuppressingOperator):
         reads all rows. Of files: by default row groups where their statistics tell the users of
         one from those of others, else the ID, and each task reads all rows; ``files`` when each
         user's rows are in one file.
+    :param partition_bounds: divide rows of ``sql`` not by a hash or remainder of ``partition_by``
+        but by ranges of it, which an index finds: where each range but the last ends, in ascending
+        order. ``[1000, 2000]`` makes three partitions: below 1000 or without a value, from 1000 to
+        below 2000, and from 2000. Numbers, texts, or dates and times.
     :param compression: ``gzip``, or ``none``.
     :param part_bytes: size in bytes, uncompressed, at which the next part begins.
     :param compressed_part_bytes: size in bytes, compressed, at which the next part begins.
@@ -97,6 +103,7 @@ class StageDeliveryOperator(SuppressingOperator):
         "partitions",
         "partition",
         "partition_by",
+        "partition_bounds",
         "compression",
         "part_bytes",
         "compressed_part_bytes",
@@ -125,6 +132,7 @@ class StageDeliveryOperator(SuppressingOperator):
         partitions: int | str | None = None,
         partition: int | str | None = None,
         partition_by: str | None = None,
+        partition_bounds: Sequence[float | str | date] | None = None,
         compression: str = "gzip",
         part_bytes: int | str | None = None,
         compressed_part_bytes: int | str | None = None,
@@ -146,6 +154,7 @@ class StageDeliveryOperator(SuppressingOperator):
         self.partitions = partitions
         self.partition = partition
         self.partition_by = partition_by
+        self.partition_bounds = partition_bounds
         self.compression = compression
         self.part_bytes = part_bytes
         self.compressed_part_bytes = compressed_part_bytes
@@ -167,7 +176,8 @@ class StageDeliveryOperator(SuppressingOperator):
             window = self._window(context, hook)
             self.log.info("Window: %s", window)
             check_on_empty(self.on_empty)
-            count, partition = self._partition(window)
+            bounds = self._bounds()
+            count, partition = self._partition(window, bounds)
             writer, options = self.line_writer(), self._options()
             writer.suppression = self.suppression(hook)
             # What is allowed of all rows says nothing of a share of them.
@@ -175,7 +185,7 @@ class StageDeliveryOperator(SuppressingOperator):
                 options = replace(options, max_set_aside=1.0, is_share=True)
             window_start, window_end = window.in_utc
             staging, now = hook.staging(), datetime.now(UTC)
-            rows = source_rows(self, hook, writer.columns, window, count, partition)
+            rows = source_rows(self, hook, writer.columns, window, count, partition, bounds)
             content = format_content(
                 rows.batches,
                 writer,
@@ -231,11 +241,21 @@ class StageDeliveryOperator(SuppressingOperator):
                 raise DataError(f"{reason}; on_empty='fail'") from None
             raise AirflowSkipException(str(reason)) from None
 
-    def _partition(self, window: Window) -> tuple[int | None, Partition | None]:
+    def _bounds(self) -> Bounds | None:
+        """Of ranges, where the rows are divided by those."""
+        from airflow_am_provider.hooks.partition_bounds import Bounds
+
+        return None if self.partition_bounds is None else Bounds(self.partition_bounds)
+
+    def _partition(
+        self, window: Window, bounds: Bounds | None
+    ) -> tuple[int | None, Partition | None]:
         """Into how many shares the rows are divided, and which of them is this task's."""
         from airflow_am_provider.formatting.partition import Partition
 
         count = optional_whole_number("partitions", self.partitions)
+        if bounds is not None:
+            count = bounds.count if count is None else bounds.check(count)
         number = optional_whole_number("partition", self.partition)
         if count is None:
             if number is not None or self.partition_by:

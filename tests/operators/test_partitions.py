@@ -6,7 +6,7 @@ import csv
 import gzip
 import json
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from airflow_am_provider.audience_manager.errors import TransientError
 from airflow_am_provider.formatting.partition import Partition
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.hooks.file_partition import file_partition
+from airflow_am_provider.hooks.partition_bounds import Bounds
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.upload import UploadOperator
@@ -348,6 +349,118 @@ class TestOtherDatabases:
     ) -> None:
         with pytest.raises(AirflowFailException, match=said):
             formatted(conn_id="lite", **arguments)
+
+
+class TestRanges:
+    """Of a key, in PostgreSQL and in SQLite, which stands for the others."""
+
+    @pytest.mark.parametrize("bounds", [["user-13", "user-5"], ["user-5", "user-13"], ["a", "zz"]])
+    def test_every_row_is_in_one_of_them_whatever_the_database_puts_first(
+        self, staging: Path, bounds: list[str]
+    ) -> None:
+        partitions = formatted(partition_bounds=bounds)
+        whole = format_task().execute(CONTEXT)
+        manifest = combined(partitions)
+        together = lines_of(staging, manifest["parts"])
+        assert sorted(together) == sorted(lines_of(staging, whole["parts"]))
+        assert manifest["set_aside_by_reason"] == whole["set_aside_by_reason"]
+
+    def test_begin_with_their_bound_and_end_before_the_next_one(self, staging: Path) -> None:
+        sql = (
+            "SELECT 'u' || n AS id, '1' AS traits, n FROM generate_series(1, 100) AS n "
+            "UNION ALL SELECT 'nobody', '1', NULL"
+        )
+        arguments = {"sql": sql, "partition_by": "n", "partition_bounds": [11, 31]}
+        partitions = formatted(**arguments)
+        assert [one["rows_read"] for one in partitions] == [11, 20, 70]
+        # How many there are follows from their bounds, and one task reads one after the other.
+        assert format_task(**arguments).execute(CONTEXT)["rows_written"] == 101
+
+    @pytest.mark.parametrize(
+        ("kind", "bounds"),
+        [
+            ("date", [date(2026, 1, 11), date(2026, 1, 31)]),
+            ("timestamp", [datetime(2026, 1, 11), datetime(2026, 1, 31)]),  # noqa: DTZ001
+            ("timestamptz", [datetime(2026, 1, 11, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)]),
+            ("text", ["2026-01-11", "2026-01-31"]),
+        ],
+    )
+    def test_of_times_and_texts(self, staging: Path, kind: str, bounds: list[Any]) -> None:
+        sql = (
+            f"SELECT 'u' || n AS id, '1' AS traits, (date '2025-12-31' + n)::{kind} AS born "
+            "FROM generate_series(1, 100) AS n"
+        )
+        partitions = formatted(sql=sql, partition_by="born", partition_bounds=bounds)
+        assert [one["rows_read"] for one in partitions] == [10, 20, 70]
+
+    def test_are_found_by_an_index(self, staging: Path, postgres: Postgres) -> None:
+        sql = "SELECT * FROM indexed"
+        bounds = Bounds([10_000, 20_000])
+        conditions = [
+            bounds.condition("n", Partition(number=number, count=COUNT)) for number in range(COUNT)
+        ]
+        with psycopg2.connect(postgres.uri()) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE TEMP TABLE indexed AS SELECT n, n::text AS id FROM "
+                "generate_series(1, 200000) AS n;"
+                "CREATE INDEX ON indexed (n); ANALYZE indexed"
+            )
+            plans = []
+            for condition in conditions:
+                cursor.execute(f"EXPLAIN SELECT * FROM ({sql}) AS divided WHERE {condition}")
+                plans.append("\n".join(line for (line,) in cursor))
+        # Nearly all rows are in the last one.
+        assert ["Seq Scan" in plan for plan in plans] == [False, False, True]
+
+    def test_elsewhere_stand_where_the_query_asks_for_them(self, staging: Path) -> None:
+        sql = f"{TestOtherDatabases.SQL} WHERE :in_partition AND :other = 1 ORDER BY 1"
+        partitions = formatted(
+            sql=sql,
+            conn_id="lite",
+            parameters={"other": 1},
+            partition_by="n",
+            partition_bounds=[3, 6.5],
+        )
+        # Texts are above all numbers in SQLite; where there is no key, a row is in the first.
+        assert [one["rows_read"] for one in partitions] == [3, 2, 2]
+
+    def test_with_other_bounds_make_no_delivery_and_say_nothing_of_people(
+        self, staging: Path
+    ) -> None:
+        one, two, _ = formatted(partition_bounds=["user-1", "user-2"])
+        assert "user" not in one["division"]
+        _, _, three = formatted(partition_bounds=["user-1", "user-3"])
+        with pytest.raises(AirflowFailException, match="division differs between them"):
+            combined([one, two, three])
+
+    @pytest.mark.parametrize(
+        ("bounds", "said"),
+        [
+            ([1], "partitions: 3, but partition_bounds has 1 bounds, which make 2"),
+            ([2, 1], r"partition_bounds\[1\]: not above the one before"),
+            (["a", "a"], r"partition_bounds\[1\]: not above the one before"),
+            ([1, "2"], "partition_bounds: number and text, but only one kind"),
+            ([1, None], r"partition_bounds\[1\]: None is neither a number nor a text"),
+            ([1, float("nan")], r"partition_bounds\[1\]: nan is neither"),
+            (["a", "b\\"], r"partition_bounds\[1\]: holds a backslash, a percent sign or"),
+            ("1, 2", "partition_bounds: str, but a list is expected"),
+            ([DAY, NEXT_DAY.replace(tzinfo=None)], "times with a zone and without"),
+        ],
+    )
+    def test_that_are_none_are_refused(self, staging: Path, bounds: object, said: str) -> None:
+        with pytest.raises(AirflowFailException, match=said):
+            formatted(partition_bounds=bounds)
+
+    def test_of_files_and_of_nothing_are_refused(self, staging: Path, tmp_path: Path) -> None:
+        source = TestFiles.written(tmp_path / "users.parquet", ["a", "b"])
+        with pytest.raises(AirflowFailException, match="rows of files are not divided by ranges"):
+            formatted(source=source, partition_bounds=["a", "b"])
+        with pytest.raises(AirflowFailException, match="partition_bounds: of what"):
+            formatted(sql=TestOtherDatabases.SQL, conn_id="lite", partition_bounds=[1, 2])
+
+    def test_a_quotation_mark_ends_no_text(self, staging: Path) -> None:
+        partitions = formatted(partition_bounds=["many' OR 'a' = 'a", "user-"])
+        assert combined(partitions)["rows_read"] == 1204
 
 
 def test_partitions_divided_in_different_ways_make_no_delivery(staging: Path) -> None:
