@@ -32,9 +32,8 @@ class Bounds:
         before.
     :raises ConfigurationError: when they are not.
 
-    >>> Bounds([100, 200]).condition("customer_number", Partition(number=2, count=3))
-    "CASE WHEN (customer_number) IS NULL THEN 0 WHEN (customer_number) < 100 THEN 0 \
-WHEN (customer_number) < 200 THEN 1 ELSE 2 END = 2 AND (customer_number) >= 200"
+    >>> Bounds([1000, 2000]).count
+    3
     """
 
     def __init__(self, values: object) -> None:
