@@ -25,7 +25,11 @@ def stage(
     destination: str = "",
     removes: bool = False,
     series: str = "daily/format",
-    window: tuple[str, str] = ("2026-11-04T00:00:00+00:00", "2026-11-05T00:00:00+00:00"),
+    window: tuple[str | None, str | None] = (
+        "2026-11-04T00:00:00+00:00",
+        "2026-11-05T00:00:00+00:00",
+    ),
+    created_at: str = "2026-11-05T01:00:00+00:00",
 ) -> Manifest:
     """Put parts and their manifest into staging."""
     contents = {name: content_of(name) for name in NAMES} if contents is None else contents
@@ -59,7 +63,7 @@ def stage(
         set_aside_by_reason={"personal_data": 5},
         window_start=window[0],
         window_end=window[1],
-        created_at="2026-11-05T01:00:00+00:00",
+        created_at=created_at,
         parts=tuple(parts),
     )
     staging.write_bytes(f"{location}/manifest.json", json.dumps(manifest.to_json()).encode())

@@ -17,7 +17,7 @@ must have been processed; other tasks say other things.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,8 @@ class Turn:
     :param series: what formats such deliveries again and again: ``DAG/TASK``.
     :param window_start: first moment of the data, ISO 8601 in UTC, or None.
     :param window_end: first moment after the data, likewise.
-    :param taken_at: when the place was taken, ISO 8601 in UTC.
+    :param made_at: when it was staged, ISO 8601 in UTC; "" where that is not known.
+    :param taken_at: when the place was taken, likewise.
     """
 
     number: int
@@ -56,6 +57,7 @@ class Turn:
     series: str = ""
     window_start: str | None = None
     window_end: str | None = None
+    made_at: str = ""
     taken_at: str = ""
 
     def conflicts_with(self, other: Turn) -> bool:
@@ -68,11 +70,32 @@ class Turn:
         """Whether this one must not be under way before the other has been processed."""
         return other.number < self.number and self.conflicts_with(other)
 
+    @property
+    def as_of(self) -> datetime | None:
+        """Up to when its data says something: where it has no window, when it was staged."""
+        moment = self.window_end or self.made_at
+        return datetime.fromisoformat(moment) if moment else None
+
     def is_older_than(self, other: Turn) -> bool:
-        """Whether its data ends before the other's; unknown where one has no window."""
-        if self.window_end is None or other.window_end is None:
+        """Whether its data ends before the other's.
+
+        Where one has a window and the other has none, nothing tells.
+        """
+        if (self.window_end is None) != (other.window_end is None):
             return False
-        return datetime.fromisoformat(self.window_end) < datetime.fromisoformat(other.window_end)
+        return _is_before(self.as_of, other.as_of)
+
+    def would_undo(self, other: Turn) -> bool:
+        """Whether sending this one again would put older data in force than the other's.
+
+        An ``.overwrite`` that was extracted before the other's data came to be takes that away.
+        """
+        if self.delivery_id == other.delivery_id or not self.conflicts_with(other):
+            return False
+        if self.mode is Mode.OVERWRITE and other.mode is not Mode.OVERWRITE:
+            staged_at = replace(self, window_end=None).as_of
+            return _is_before(staged_at, other.as_of)
+        return self.is_older_than(other)
 
     def is_same_window_as(self, other: Turn) -> bool:
         """Whether both say the same kind of thing about the same stretch of time."""
@@ -89,9 +112,10 @@ class Turn:
         """For sentences: kind, window and delivery."""
         kind = "ID sync" if self.mode is None else f".{self.mode}"
         window = f"the window {self.window_start or '…'} to {self.window_end or '…'}"
-        about = "no window" if self.window_start is None and self.window_end is None else window
+        if self.window_start is None and self.window_end is None:
+            window = f"no window, staged at {self.made_at or '…'}"
         again = "" if self.sending == 1 else f", sent again ({self.sending})"
-        return f"{kind} of {self.name} for {about} (delivery {self.delivery_id}{again})"
+        return f"{kind} of {self.name} for {window} (delivery {self.delivery_id}{again})"
 
 
 def target_of(name: DataFileName | IdSyncFileName) -> str:
@@ -128,9 +152,7 @@ def overtaking(turn: Turn, others: Iterable[Turn]) -> list[Turn]:
         if other.delivery_id != turn.delivery_id and turn.is_older_than(other):
             newer[other.delivery_id] = other
     found = [other for other in newer.values() if turn.conflicts_with(other)]
-    return sorted(
-        found, key=lambda other: (datetime.fromisoformat(other.window_end or ""), other.number)
-    )
+    return sorted(found, key=lambda other: (other.as_of, other.number))
 
 
 def is_refused(turn: Turn, newer: Turn) -> bool:
@@ -148,6 +170,11 @@ def refusal(turn: Turn, newer: Turn) -> str:
         f"{turn.title} is older than what was sent for the same target: {newer.title}. It would "
         f"put old data in force, as Audience Manager goes by what it reads last ({_PAGE})"
     )
+
+
+def _is_before(moment: datetime | None, other: datetime | None) -> bool:
+    """Whether one is before the other; nothing tells where one is not known."""
+    return moment is not None and other is not None and moment < other
 
 
 def superseded(turn: Turn, others: Iterable[Turn]) -> list[Turn]:

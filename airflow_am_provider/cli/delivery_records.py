@@ -45,13 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.description = (
         "Show the records of deliveries in staging, and act on them. Exit 0: done; 1: not done, "
-        "something has to be processed first; 2: wrong use, or there is no such delivery."
+        "something has to be processed first; 2: wrong use, there is no such delivery, or it is "
+        "refused."
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, summary, add in (
         ("list", "list deliveries, the newest last", _add_list),
         ("show", "show one delivery, and what went before and after it", _add_id),
-        ("resend", "send the very same bytes again under the same names", _add_id),
+        ("resend", "send the very same bytes again under the same names", _add_resend),
         ("abandon", "give a delivery up: it is neither sent nor waited for", _add_abandon),
         ("clean", "delete parts of what was acknowledged long enough ago", _add_clean),
     ):
@@ -93,6 +94,13 @@ def _answer(args: argparse.Namespace) -> str:
 
 def _add_id(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("delivery_id", metavar="DELIVERY", help="its ID, as list and logs have it")
+
+
+def _add_resend(parser: argparse.ArgumentParser) -> None:
+    _add_id(parser)
+    parser.add_argument(
+        "--force", action="store_true", help="send it although newer data of its target was sent"
+    )
 
 
 def _add_abandon(parser: argparse.ArgumentParser) -> None:
@@ -145,7 +153,7 @@ def _show(args: argparse.Namespace) -> str:
 def _resend(args: argparse.Namespace) -> str:
     from airflow_am_provider.hooks.deliveries import resend_delivery
 
-    record = resend_delivery(_hook(args), args.delivery_id)
+    record = resend_delivery(_hook(args), args.delivery_id, force=args.force)
     advice = "Clear the task that waits for its receipt: it waits for that of the last sending."
     return _told(record, args, advice)
 

@@ -12,9 +12,10 @@ from airflow_am_provider.audience_manager.errors import (
     ConfigurationError,
     TransientError,
 )
+from airflow_am_provider.audience_manager.ordering import refusal
 from airflow_am_provider.formatting.shares import evenly
 from airflow_am_provider.hooks.choices import choice
-from airflow_am_provider.hooks.order_gate import OnOlder, OrderGate
+from airflow_am_provider.hooks.order_gate import OnOlder, OrderGate, turn_of
 from airflow_am_provider.hooks.sent_delivery import read_deliveries
 from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords
 
@@ -154,13 +155,17 @@ def abandon_delivery(hook: AudienceManagerHook, delivery_id: str, reason: str) -
     return record
 
 
-def resend_delivery(hook: AudienceManagerHook, delivery_id: str) -> DeliveryRecord:
+def resend_delivery(
+    hook: AudienceManagerHook, delivery_id: str, *, force: bool = False
+) -> DeliveryRecord:
     """Send the very same bytes again under the same names; what was begun is finished first.
 
     :param hook: leads to staging and destination.
     :param delivery_id: the delivery; one that was abandoned is taken up again.
+    :param force: send it although newer data of its target was sent.
     :return: its record, sent.
-    :raises ConfigurationError: when there is none, or the destination refuses.
+    :raises ConfigurationError: when there is none, newer data would be undone, or the destination
+        refuses.
     :raises DataError: when its parts are no longer in staging.
     :raises TransientError: when it is not its turn, or the destination or the line fails.
     """
@@ -168,7 +173,16 @@ def resend_delivery(hook: AudienceManagerHook, delivery_id: str) -> DeliveryReco
     record = records.find(delivery_id)
     is_whole = record.sent is not None and record.sent.sent_at is not None
     sending = record.sending + 1 if is_whole else record.sending
-    waits = order_gate(hook, record.manifest, on_older=OnOlder.SEND, sending=sending).waits_for()
+    gate = order_gate(hook, record.manifest, on_older=OnOlder.SEND, sending=sending)
+    newer = gate.undone()
+    if newer and not force:
+        again = ", ".join(turn.delivery_id for turn in newer)
+        raise ConfigurationError(
+            f"delivery {delivery_id}: {refusal(turn_of(record.manifest, sending), newer[-1])}. "
+            f"Nothing was sent. To send it all the same: --force, and when it is acknowledged send "
+            f"the newer ones again, one by one, in the same way: {again}"
+        )
+    waits = gate.waits_for()
     if waits:
         raise TransientError(f"delivery {delivery_id}: not its turn yet: {'; '.join(waits)}")
     records.reopen(record.manifest.location)

@@ -93,6 +93,17 @@ class OrderGate:
                 waits.append(_waiting(other, self._is_begun(other)))
         return waits
 
+    def undone(self) -> list[Turn]:
+        """Deliveries whose newer data would not be in force any more if this one was sent again.
+
+        The oldest data comes first.
+        """
+        draft = turn_of(self.manifest, self.sending)
+        records = DeliveryRecords(self.staging)
+        last = {turn.delivery_id: turn for turn in self.lane.turns() if draft.would_undo(turn)}
+        found = [turn for turn in last.values() if records.ended(turn.location) is None]
+        return sorted(found, key=lambda turn: (turn.as_of, turn.number))
+
     def _check(self, turns: Sequence[Turn]) -> None:
         """Refuse old data, by what is in the queue before it."""
         draft = turn_of(self.manifest, self.sending)
@@ -145,6 +156,7 @@ def turn_of(manifest: Manifest, sending: int = 1) -> Turn:
         series=manifest.series,
         window_start=manifest.window_start,
         window_end=manifest.window_end,
+        made_at=manifest.created_at,
         taken_at=timestamp(datetime.now(UTC)),
     )
 

@@ -107,6 +107,32 @@ def test_the_very_same_bytes_are_sent_again_under_the_same_names(
         assert client.get_object(Bucket=bucket, Key=key)["Body"].read() == content_of(name)
 
 
+def test_older_data_is_sent_again_by_force_only(
+    staging: LocalFolder, conn_id: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for day in (4, 5):
+        manifest = stage(
+            staging,
+            {f"ftp_dpm_478_136654571{day}.overwrite.gz": content_of("any")},
+            delivery_id=f"day{day}",
+            removes=True,
+            destination=AudienceManagerHook(conn_id).destination_name,
+            window=(f"2026-11-0{day}T00:00:00+00:00", f"2026-11-0{day + 1}T00:00:00+00:00"),
+        )
+        UploadOperator(
+            task_id="upload",
+            manifest=manifest.to_json(),
+            audience_manager_conn_id=conn_id,
+            in_order=False,
+        ).execute(CONTEXT)
+    said = out(capsys, "resend", "day4", "--conn-id", conn_id, exit_code=2)
+    assert "(delivery day5). It would put old data in force" in said
+    assert "Nothing was sent. To send it all the same: --force" in said
+    # Nothing but the receipt of the newer one is in its way now.
+    said = out(capsys, "resend", "day4", "--force", "--conn-id", conn_id, exit_code=1)
+    assert "delivery day4: not its turn yet: .overwrite of ftp_dpm_478 for the window" in said
+
+
 @pytest.mark.usefixtures("sent")
 def test_a_delivery_given_up_says_why_and_can_be_taken_up_again(
     staging: LocalFolder, conn_id: str, capsys: pytest.CaptureFixture[str]

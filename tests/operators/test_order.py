@@ -14,8 +14,10 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+from airflow_am_provider.hooks.deliveries import resend_delivery
 from airflow_am_provider.hooks.order_gate import lane_of
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sandbox import Profiles, Sandbox, SandboxConfig
@@ -49,8 +51,13 @@ class World:
         mode: str = "sync",
         removes: bool = True,
         series: str = "daily/format",
+        has_window: bool = True,
+        staged_on: int | None = None,
     ) -> Manifest:
-        """A delivery for one day of March; without lines, it moves ann from trait to trait."""
+        """A delivery for one day of March; without lines, it moves ann from trait to trait.
+
+        It was staged on the day after, or on another one.
+        """
         text = "\n".join(lines or (f"ann\td_sid={day},d_unsid={day - 1}",)) + "\n"
         return stage(
             self.staging,
@@ -60,8 +67,16 @@ class World:
             removes=removes,
             series=series,
             destination=AudienceManagerHook(self.conn_id).destination_name,
-            window=(f"2026-03-{day:02}T00:00:00+00:00", f"2026-03-{day + 1:02}T00:00:00+00:00"),
+            window=(f"2026-03-{day:02}T00:00:00+00:00", f"2026-03-{day + 1:02}T00:00:00+00:00")
+            if has_window
+            else (None, None),
+            created_at=f"2026-03-{staged_on or day + 1:02}T06:00:00+00:00",
         )
+
+    def resend(self, manifest: Manifest, *, force: bool = False) -> dict[str, Any]:
+        """By hand; return what the sensor that is cleared then waits for."""
+        resend_delivery(AudienceManagerHook(self.conn_id), manifest.delivery_id, force=force)
+        return self.upload(manifest)
 
     def upload(self, manifest: Manifest, **arguments: Any) -> dict[str, Any]:
         arguments = {"poke_interval": 0.01, "order_timeout": 0.05, **arguments}
@@ -201,6 +216,88 @@ def test_an_older_overwrite_is_refused_unless_this_run_allows_it(world: World) -
     assert world.traits() == {4}
     world.acknowledge(world.upload(old, on_older="send"))
     assert world.traits() == {3}
+
+
+def test_without_windows_what_was_staged_before_is_older(world: World) -> None:
+    # As differences of an extract are: the upload of the first was cleared a day later.
+    first, second = (world.stage(day, has_window=False) for day in (3, 4))
+    world.acknowledge(world.upload(second))
+    with pytest.raises(AirflowFailException) as caught:
+        world.upload(first)
+    assert "for no window, staged at 2026-03-04T06:00:00+00:00 (delivery day3" in str(caught.value)
+    assert world.traits() == {4}
+    sent = world.upload(first, on_older="replay")
+    world.acknowledge(sent)
+    assert world.traits() == {3, 4}
+    assert world.replay(sent) == [{"delivery_id": second.delivery_id, "sending": 2}]
+    assert world.traits() == {4}
+
+
+def test_of_a_window_and_none_nobody_knows_which_is_older(world: World) -> None:
+    world.acknowledge(world.upload(world.stage(4)))
+    world.acknowledge(world.upload(world.stage(3, has_window=False)))
+    assert world.traits() == {3, 4}
+
+
+class TestSentAgainByHand:
+    @pytest.mark.parametrize("has_window", [True, False])
+    def test_old_data_is_refused_unless_it_is_forced(self, world: World, has_window: bool) -> None:
+        manifests = [world.stage(day, has_window=has_window) for day in (2, 3, 4)]
+        for manifest in manifests:
+            world.acknowledge(world.upload(manifest))
+        first, *newer = manifests
+        with pytest.raises(ConfigurationError) as caught:
+            world.resend(first)
+        again = ", ".join(manifest.delivery_id for manifest in newer)
+        assert "is older than what was sent for the same target: .sync of" in str(caught.value)
+        assert str(caught.value).endswith(f"in the same way: {again}")
+        assert world.state(first) is DeliveryState.RECONCILED
+        world.acknowledge(world.resend(first, force=True))
+        assert world.traits() == {2, 4}
+        for manifest in newer:
+            world.acknowledge(world.resend(manifest, force=True))
+        assert world.traits() == {4}
+
+    def test_the_newest_is_not(self, world: World) -> None:
+        old, new = world.stage(2), world.stage(3)
+        for manifest in (old, new):
+            world.acknowledge(world.upload(manifest))
+        world.acknowledge(world.resend(new))
+        assert world.traits() == {3}
+
+    def test_what_only_adds_is_not(self, world: World) -> None:
+        old, new = (world.stage(day, f"ann\td_sid={day}", removes=False) for day in (2, 3))
+        for manifest in (old, new):
+            world.acknowledge(world.upload(manifest))
+        world.acknowledge(world.resend(old))
+        assert world.traits() == {2, 3}
+
+    def test_what_was_given_up_while_it_waited_is_refused_likewise(self, world: World) -> None:
+        before, old, new = (world.stage(day) for day in (2, 3, 4))
+        sent = world.upload(before)
+        with pytest.raises(AirflowFailException, match="its turn did not come"):
+            world.upload(old)  # has its place now
+        world.acknowledge(sent)
+        world.records.abandon(old.delivery_id, "the CRM was wrong")
+        world.acknowledge(world.upload(new))
+        with pytest.raises(ConfigurationError, match="is older than what was sent"):
+            world.resend(old)
+        assert world.state(old) is DeliveryState.ABANDONED
+        assert world.traits() == {2, 4}
+
+    def test_an_overwrite_would_take_away_what_was_added_after_it_was_extracted(
+        self, world: World
+    ) -> None:
+        everything = world.stage(3, "ann\td_sid=3", mode="overwrite", staged_on=6)
+        world.acknowledge(world.upload(everything))
+        of_then = world.stage(4, "ann\td_sid=4", removes=False)
+        world.acknowledge(world.upload(of_then))
+        world.acknowledge(world.resend(everything))  # extracted on the 6th: 4 is no more
+        assert world.traits() == {3}
+        world.acknowledge(world.upload(world.stage(7, "ann\td_sid=7", removes=False)))
+        with pytest.raises(ConfigurationError, match="is older than what was sent"):
+            world.resend(everything)
+        assert world.traits() == {3, 7}
 
 
 def test_an_overwrite_and_a_sync_are_never_on_their_way_together(world: World) -> None:
