@@ -132,11 +132,13 @@ def test_nothing_is_left_when_the_parent_is_ended(tmp_path: Path, number: signal
 
 
 _ALONE = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from demo.local.airflow import airflow
 from demo.local.postgres import postgres
 
+# What is started in the background by a shell ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 directory = Path(sys.argv[1])
 with (
     postgres(directory / "postgres") as database,

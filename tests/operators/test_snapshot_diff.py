@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -171,6 +172,20 @@ MOVES = (
     "UPDATE {table} SET traits = NULL, gold = NULL WHERE id = 'user-7'; "
     "INSERT INTO {table} VALUES ('user-61', '1', true)"
 )
+
+
+def test_an_old_difference_is_not_sent_after_a_newer_one(world: World) -> None:
+    world.deliver(1)
+    # The upload of the second day failed, and is cleared after the third day's.
+    world.write("UPDATE {table} SET traits = '77' WHERE id = 'user-1'")
+    second = world.compare(2)
+    time.sleep(1)  # manifests tell seconds
+    world.write("UPDATE {table} SET traits = '78' WHERE id = 'user-1'")
+    world.deliver(3)
+    with pytest.raises(AirflowFailException, match="is older than what was sent for the same"):
+        world.upload(second)
+    world.process()
+    assert world.known() == world.true()
 
 
 def test_a_user_who_opts_out_loses_all_traits_and_is_not_sent_again(
