@@ -110,7 +110,7 @@ def test_fields_of_a_snapshot_and_its_record_stand_there():
     assert first_codes(told, "column") == ["id", *LISTS]
     names = [name for row in rows(told, "field") for name in codes(row["field"])]
     assert names == [
-        "version", "number", "path", "delivery_id", "bases", "created_at", "counts"
+        "version", "number", "path", "delivery_id", "bases", "created_at", "counts", "queue"
     ]  # fmt: skip
     assert set(names) == {field.name for field in fields(SnapshotRecord)}
     counts = next(

@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import TransientError
-from airflow_am_provider.formatting.delivery import stage_content
+from airflow_am_provider.audience_manager.ordering import target_of
+from airflow_am_provider.formatting.data_lines import DataLineWriter
+from airflow_am_provider.formatting.delivery import NO_TIMESTAMP, stage_content
 from airflow_am_provider.formatting.snapshot_diff import difference
+from airflow_am_provider.stores.lanes import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -77,7 +80,8 @@ def stage_difference(
         snapshot cannot be read. Nothing is staged.
     :raises TransientError: when another task has made a snapshot meanwhile. Nothing is staged.
     """
-    basis = series.basis(deliveries)
+    target = target_of(DataLineWriter(spec).file_name(NO_TIMESTAMP))
+    basis = series.basis(deliveries, Lane(staging, scope.destination, target))
     log.info("Compared with %s", basis)
     path = series.new_path(now)
     found = difference(

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from airflow_am_provider.audience_manager.ordering import Turn
     from airflow_am_provider.formatting.data_lines import DataFileSpec
     from airflow_am_provider.stores.entry import Folder
+    from airflow_am_provider.stores.lanes import Lane
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class SnapshotRecord:
     :param created_at: ISO 8601, UTC.
     :param counts: what was found, by name; see
         :class:`~airflow_am_provider.formatting.comparison.Counts`.
+    :param queue: the last place in the queue of its target before the comparison; 0 for none.
     """
 
     number: int
@@ -78,6 +81,7 @@ class SnapshotRecord:
     bases: tuple[str | None, ...]
     created_at: str
     counts: dict[str, int] = field(default_factory=dict)
+    queue: int = 0
     version: int = RECORD_VERSION
 
     @classmethod
@@ -107,12 +111,17 @@ class Basis:
     :param acknowledged: the newest record whose delivery is acknowledged, or None.
     :param later: the records after it, oldest first.
     :param before: the record before it, or None.
+    :param overwrites: ``.overwrite`` deliveries of the same target that went since the acknowledged
+        one was compared: of no trait it is sure that it is there still.
+    :param queue: the last place in the queue of the target.
     """
 
     bases: tuple[Base, ...]
     acknowledged: SnapshotRecord | None = None
     later: tuple[SnapshotRecord, ...] = ()
     before: SnapshotRecord | None = None
+    overwrites: tuple[Turn, ...] = ()
+    queue: int = 0
 
     @property
     def newest(self) -> SnapshotRecord | None:
@@ -128,6 +137,11 @@ class Basis:
         if self.later:
             numbers = ", ".join(str(record.number) for record in self.later)
             what += f"; and with {numbers}, of which it is not known whether they arrived"
+        if self.overwrites:
+            what += (
+                f"; and with nothing, since an .overwrite of the same target may have taken "
+                f"everything away (delivery {self.overwrites[-1].delivery_id})"
+            )
         return what
 
 
@@ -153,7 +167,7 @@ class SnapshotSeries:
         """Where a snapshot may be written: each attempt has a path of its own."""
         return f"{self.location}/{now:%Y-%m-%d}-{uuid.uuid4().hex[:12]}{_EXTENSION}"
 
-    def basis(self, deliveries: Acknowledgements) -> Basis:
+    def basis(self, deliveries: Acknowledgements, lane: Lane) -> Basis:
         """What the next extract is to be compared with; to be asked before it is read.
 
         The newest acknowledged snapshot, and each that came after it: its delivery may have been
@@ -161,8 +175,11 @@ class SnapshotSeries:
         processed after it; where there is one, what the acknowledged one said is said once more.
 
         :param deliveries: says which are acknowledged.
+        :param lane: the queue of the target. When an ``.overwrite`` went in between, all is said
+            once more.
         :raises DataError: when a record is damaged, or the newest snapshot gone.
         """
+        queue = lane.last()
         acknowledged, before = None, None
         later: list[SnapshotRecord] = []
         for record in self._newest_first():
@@ -174,7 +191,9 @@ class SnapshotSeries:
             else:
                 later.insert(0, record)
         first = Base(path=None)
+        overwrites: list[Turn] = []
         if acknowledged is not None:
+            overwrites = lane.overwrites_since(acknowledged.queue)
             # What went before it and is not acknowledged may have been processed after it.
             overtook = before is not None and not deliveries.is_acknowledged(before.delivery_id)
             first = Base(path=acknowledged.path, is_open=overtook)
@@ -187,11 +206,17 @@ class SnapshotSeries:
                 f"since cannot be told. To begin anew, with everything as additions and no "
                 f"removals, give another name for snapshot"
             )
-        if not (all(there) and fits(bases)):
+        nothing = [Base(path=None)] if overwrites else []
+        if not (all(there) and fits([*nothing, *bases])):
             # The newest one knows all states that were possible when it was made.
             bases = [Base(path=newest, is_open=True)]
         return Basis(
-            bases=tuple(bases), acknowledged=acknowledged, later=tuple(later), before=before
+            bases=(*nothing, *bases),
+            acknowledged=acknowledged,
+            later=tuple(later),
+            before=before,
+            overwrites=tuple(overwrites),
+            queue=queue,
         )
 
     def add(
@@ -215,6 +240,7 @@ class SnapshotSeries:
             bases=tuple(base.path for base in basis.bases),
             created_at=now.isoformat(timespec="seconds"),
             counts=counts,
+            queue=basis.queue,
         )
         where, text = self._path(number), json.dumps(asdict(record), indent=2).encode()
         # Where it is there already, an answer may have got lost, and the client asked again.

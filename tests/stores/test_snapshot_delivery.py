@@ -15,12 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
+from airflow_am_provider.audience_manager.names import Mode
+from airflow_am_provider.audience_manager.ordering import Turn
 from airflow_am_provider.formatting.comparison import MOST_STATES
 from airflow_am_provider.formatting.data_lines import DataFileSpec
 from airflow_am_provider.formatting.delivery import Scope
 from airflow_am_provider.formatting.pipeline import FormatOptions
 from airflow_am_provider.formatting.snapshot_diff import DiffOptions
 from airflow_am_provider.stores.deliveries import DeliveryRecords
+from airflow_am_provider.stores.lanes import Lane
 from airflow_am_provider.stores.snapshot_delivery import StagedDifference, stage_difference
 from airflow_am_provider.stores.snapshot_series import RecordedDeliveries, SnapshotSeries
 from tests.deliveries import stage
@@ -122,6 +125,24 @@ class World:
         return sorted(self.sent[staged.manifest.delivery_id].decode().splitlines())
 
     @property
+    def lane(self) -> Lane:
+        return Lane(self.staging, "beta/acme", "478")
+
+    def overwrite(self, state: State) -> None:
+        """Another task sends everybody's traits."""
+        number = self.lane.last() + 1
+        turn = Turn(
+            number=0,
+            delivery_id=f"overwrite{number}",
+            location="",
+            name="ftp_dpm_478",
+            mode=Mode.OVERWRITE,
+            removes=True,
+        )
+        self.lane.take(turn, lambda _: None)
+        self.profiles = {user: set(traits) for user, traits in state.items()}
+
+    @property
     def state(self) -> State:
         return {user: frozenset(traits) for user, traits in self.profiles.items() if traits}
 
@@ -144,7 +165,17 @@ def crm(random: Random, before: State) -> State:
     }
 
 
-FATES = ("acknowledged", "processed", "lost", "staged", "failed", "late", "again", "overtaken")
+FATES = (
+    "acknowledged",
+    "processed",
+    "lost",
+    "staged",
+    "failed",
+    "late",
+    "again",
+    "overtaken",
+    "overwritten",
+)
 
 
 @settings(max_examples=80, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -154,6 +185,7 @@ def test_whatever_became_of_deliveries_the_last_one_makes_it_right(
 ) -> None:
     random, world = Random(seed), World()
     state: State = {}
+    extracted: State = {}
     late: list[StagedDifference] = []
     overtaken = b""
     for day, fate in enumerate(fates):
@@ -162,7 +194,7 @@ def test_whatever_became_of_deliveries_the_last_one_makes_it_right(
             with pytest.raises(RuntimeError):
                 world.extract(state, day, meanwhile=_stop)
             continue
-        staged = world.extract(state, day)
+        staged, extracted = world.extract(state, day), state
         if fate == "again":
             # The worker dies before it can tell what it staged.
             again = world.extract(state, day)
@@ -171,7 +203,7 @@ def test_whatever_became_of_deliveries_the_last_one_makes_it_right(
         if fate == "staged":
             continue
         world.send(staged, is_processed=fate not in {"lost", "overtaken"})
-        if fate in {"acknowledged", "again"}:
+        if fate in {"acknowledged", "again", "overwritten"}:
             world.acknowledge(staged)
         elif fate == "late":
             late.append(staged)
@@ -184,6 +216,16 @@ def test_whatever_became_of_deliveries_the_last_one_makes_it_right(
             overtaken = world.sent.get(staged.manifest.delivery_id, b"")
         elif fate != "lost":
             assert world.state == some(state)
+        if fate == "overwritten":
+            # With some of what was extracted; and it is processed before what comes after it.
+            world.process(overtaken)
+            overtaken = b""
+            world.overwrite(
+                {
+                    user: frozenset(t for t in traits if random.random() < 0.5)
+                    for user, traits in extracted.items()
+                }
+            )
     world.process(overtaken)
     state = crm(random, state)
     world.deliver(state, len(fates))
@@ -331,6 +373,37 @@ class TestWhatIsKept:
         assert all(world.staging.files[path] != b"left" for path in world.snapshots)
 
 
+class TestOverwrittenMeanwhile:
+    """By another task, whose traits of the same target are these as well."""
+
+    def test_all_is_said_once_more(self, caplog: pytest.LogCaptureFixture) -> None:
+        world = World()
+        world.deliver(ONE, 1)
+        world.overwrite({})
+        with caplog.at_level("INFO"):
+            staged = world.deliver(TWO, 2)
+        assert world.text(staged) == ["ann\td_sid=2,d_unsid=1", "bob\td_sid=1"]
+        assert "may have taken everything away (delivery overwrite1)" in caplog.text
+        assert world.extract(TWO, 3).manifest.parts == ()
+
+    def test_also_while_the_extract_is_read(self) -> None:
+        world = World()
+        world.deliver(TWO, 1)
+        three = {**TWO, "ann": frozenset({3})}
+        # It goes before the difference, which was compared with what it took away.
+        staged = world.extract(three, 2, meanwhile=lambda: world.overwrite({}))
+        world.send(staged)
+        world.acknowledge(staged)
+        assert world.state == {"ann": {3}}
+        world.deliver(three, 3)
+        assert world.state == three
+
+    def test_before_anything_was_acknowledged_it_is_no_matter(self) -> None:
+        world = World()
+        world.overwrite({})
+        assert world.extract(ONE, 1).record.bases == (None,)
+
+
 class TestWhatIsGoneOrDamaged:
     @pytest.fixture
     def world(self) -> World:
@@ -340,12 +413,12 @@ class TestWhatIsGoneOrDamaged:
         return world
 
     def test_the_newest_snapshot(self, world: World) -> None:
-        world.staging.delete(world.series.basis(world).newest.path)
+        world.staging.delete(world.series.basis(world, world.lane).newest.path)
         with pytest.raises(DataError, match=r"snapshots/.*\.parquet: the newest snapshot is gone"):
             world.extract(ONE, 3)
 
     def test_an_older_one_is_stood_in_for_by_the_newest(self, world: World) -> None:
-        world.staging.delete(world.series.basis(world).acknowledged.path)
+        world.staging.delete(world.series.basis(world, world.lane).acknowledged.path)
         staged = world.extract(ONE, 3)
         assert world.text(staged) == ["ann\td_sid=1,d_unsid=2", "bob\td_unsid=1"]
 
@@ -379,7 +452,7 @@ def test_on_a_real_folder_and_a_real_bucket(folder: Folder) -> None:
     world.deliver(ONE, 4)
     world.deliver(TWO, 5)
     # A bucket tells times to the second, so old ones of the same second may stay a little longer.
-    basis = world.series.basis(world)
+    basis = world.series.basis(world, world.lane)
     assert {basis.acknowledged.path, basis.before.path} <= set(world.snapshots)
     assert len(world.snapshots) <= 5
 
