@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _HOOK: Final = "airflow.providers.postgres.hooks.postgres.PostgresHook"
 _CONNECT_S: Final = 10.0
+# Who is told to stop first waits so long for rows, if any are on their way.
+_MAY_COME_S: Final = 0.2
+_STOPPED: Final = "the query was stopped, as the task was told to"
 # What a client may choose at its start, and the server tells back.
 _SETTINGS_TOLD: Final = ("application_name", "DateStyle", "IntervalStyle", "TimeZone")
 _KEEPALIVE: Final = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
@@ -128,6 +131,7 @@ class _Session:
         self._loop = asyncio.new_event_loop()
         self._file: Any = None
         self._task = self._loop.create_task(self._copy())
+        self._is_stopped = False
         self._is_ending = False
 
     def run(self, file: Any) -> None:
@@ -137,7 +141,7 @@ class _Session:
             try:
                 self._loop.run_until_complete(self._task)
             except asyncio.CancelledError:
-                raise InterruptedError("the query was stopped, as the task was told to") from None
+                raise InterruptedError(_STOPPED) from None
 
     def cancel(self) -> None:
         """Have the query stopped; what does not answer to that is hung up on."""
@@ -149,6 +153,12 @@ class _Session:
         raise OSError("hangs up by itself")
 
     def _stop(self) -> None:
+        # asyncpg has the server stop when rows are not taken, and when waiting for rows is
+        # cancelled; but not when it is cancelled in the moment in which some have come.
+        self._is_stopped = True
+        self._loop.call_later(_MAY_COME_S, self._stop_waiting)
+
+    def _stop_waiting(self) -> None:
         # Whoever closes the connection has asked the server already, and waits for its answer.
         if not self._is_ending:
             self._task.cancel()
@@ -167,6 +177,8 @@ class _Session:
         async def write(rows: bytearray) -> None:
             nonlocal is_first
             is_first = False
+            if self._is_stopped:
+                raise InterruptedError(_STOPPED)
             self._file.write(rows)
 
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import time
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.hooks import asyncpg_copy, postgres_copy
+from airflow_am_provider.hooks.running_queries import STOP_S
 from airflow_am_provider.hooks.sql import read_sql
 
 if TYPE_CHECKING:
@@ -180,7 +182,10 @@ class TestWhatIsCopied:
         sql = "SELECT generate_series(1, 100000000), repeat('x', 99) -- stopped early"
         batches = read_sql(crm, sql)
         assert next(batches).num_rows > 0
+        begun = time.monotonic()
         batches.close()  # type: ignore[attr-defined]  # it is a generator
+        # The server was asked, and not hung up on.
+        assert time.monotonic() - begun < STOP_S / 2
         left = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'COPY%%stopped early%%'"
         with administrator(postgres) as cursor:
             for _ in range(100):
