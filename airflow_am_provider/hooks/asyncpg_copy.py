@@ -172,6 +172,7 @@ class _Session:
             connection = await connect(**self._server.arguments)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise NotThisWayError(type(error).__name__) from None
+        transport = connection._transport  # noqa: SLF001
         is_first = True
 
         async def write(rows: bytearray) -> None:
@@ -182,7 +183,7 @@ class _Session:
             self._file.write(rows)
 
         try:
-            self._keep_alive(connection)
+            self._keep_alive(transport)
             chosen = _chosen(self._server.settings, connection.get_settings())
             await connection.execute("; ".join(["BEGIN", *chosen, self._before]))
             await connection.copy_from_query(self._query, output=write, format="csv")
@@ -198,12 +199,13 @@ class _Session:
                 async with asyncio.timeout(running_queries.STOP_S):
                     await connection.close()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                connection.terminate()
+                # asyncpg's own way leaves the socket open when it was about to close it already.
+                transport.abort()
             # What was hung up on is closed in the loop's next round, and there must be one.
             await asyncio.sleep(0)
 
-    def _keep_alive(self, connection: Any) -> None:
-        connected = connection._transport.get_extra_info("socket")  # noqa: SLF001
+    def _keep_alive(self, transport: asyncio.Transport) -> None:
+        connected = transport.get_extra_info("socket")
         for level, option, value in self._server.keepalive:
             connected.setsockopt(level, option, value)
 

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
+import psutil  # type: ignore[import-untyped]
 import psycopg2
 import pytest
 from airflow.providers.postgres.hooks.postgres import PostgresHook
@@ -75,6 +76,11 @@ def connected_to(port: int) -> set[int]:
     return {number for number in numbers if _is_connected_to(port, number)}
 
 
+def ports_of_this_process() -> set[int]:
+    """This end of each of its connections."""
+    return {one.laddr.port for one in psutil.Process().net_connections("tcp") if one.laddr}
+
+
 def _is_connected_to(port: int, number: int) -> bool:
     try:
         if not stat.S_ISSOCK(os.fstat(number).st_mode):
@@ -103,12 +109,19 @@ class TestSilence:
     @pytest.fixture
     def hook(
         self, relay: Relay, driver: Any, postgres: Postgres, query: str, *, is_cancel_heard: bool
-    ) -> DbApiHook:
+    ) -> Iterator[DbApiHook]:
         # psycopg2 also fetches to see the columns, on the connection that it has.
         relay.fall_silent(b"COPY" if query == "copy" else b"FETCH", answer=LATE_ROW)
         if not is_cancel_heard:
             relay.fall_silent(CANCEL_REQUEST)
-        return hook_of(driver, replace(postgres, port=relay.port).uri())
+        yield hook_of(driver, replace(postgres, port=relay.port).uri())
+        # What stays open keeps its session, which waits for somebody to take its rows.
+        if relay.silences[0].has_fallen.is_set():
+            deadline = time.monotonic() + 3
+            port = relay.silences[0].client_port
+            while port in ports_of_this_process():
+                assert time.monotonic() < deadline, "the session's connection stays open"
+                time.sleep(0.01)
 
     def test_reading_ends_when_the_task_is_told_to_end(
         self, relay: Relay, hook: DbApiHook, driver: Any, query: str
