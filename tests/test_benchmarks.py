@@ -17,15 +17,19 @@ from benchmarks.world import world
 pytestmark = pytest.mark.slow
 
 ROWS = 20_000
-# Those of several workers start many processes: two of their sides stand for all, below.
-ONE_WORKER = [name for name in COMPARISONS if not name.startswith("workers")]
+# Those of several workers start many processes: two of their sides stand for all, below. Growth has
+# the sides of others, with more and more rows.
+ONE_WORKER = [name for name in COMPARISONS if not name.startswith("workers") and name != "growth"]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("results")
+    return results_of(ONE_WORKER, tmp_path_factory.mktemp("results"))
+
+
+def results_of(names: list[str], folder: Path) -> dict[str, Any]:
     arguments = ["--rows", str(ROWS), "--repeats", "1", "--results", str(folder)]
-    arguments += ["--only", *ONE_WORKER]
+    arguments += ["--only", *names]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments],
         capture_output=True,
@@ -51,7 +55,7 @@ def test_each_side_writes_all_rows_or_says_why_it_did_not_run(results: dict[str,
                 continue
             (reading,) = side["readings"]
             if result["name"] not in ("staging", "start"):
-                assert reading["rows"] in (ROWS, 3 * ROWS, 10 * ROWS), name
+                assert reading["rows"] == ROWS, name
             assert min(reading[what] for what in ("seconds", "cpu_seconds", "peak_mb")) > 0, name
 
 
@@ -63,6 +67,13 @@ def test_figures_are_there_for_all_sides_that_ran(results: dict[str, Any]) -> No
         "traits: processor over its",
         "attrs: processor over its",
     ]
+
+
+@pytest.mark.long
+def test_growth_leaves_its_results(tmp_path: Path) -> None:
+    (result,) = results_of(["growth"], tmp_path).values()
+    rows = [reading["rows"] for side in result["sides"].values() for reading in side["readings"]]
+    assert sorted(rows) == [ROWS, ROWS, 3 * ROWS, 3 * ROWS, 10 * ROWS, 10 * ROWS]
 
 
 def test_a_worker_that_is_killed_and_replaced_changes_no_line(tmp_path: Path) -> None:
