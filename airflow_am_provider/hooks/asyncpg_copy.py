@@ -172,7 +172,10 @@ class _Session:
             connection = await connect(**self._server.arguments)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise NotThisWayError(type(error).__name__) from None
-        transport = connection._transport  # noqa: SLF001
+        transport = _transport_of(connection)
+        if transport is None:
+            await connection.close(timeout=_CONNECT_S)
+            raise NotThisWayError("another version of it keeps its socket elsewhere")
         is_first = True
 
         async def write(rows: bytearray) -> None:
@@ -208,6 +211,11 @@ class _Session:
         connected = transport.get_extra_info("socket")
         for level, option, value in self._server.keepalive:
             connected.setsockopt(level, option, value)
+
+
+def _transport_of(connection: Any) -> Any:
+    """What leads to a connection's socket, which asyncpg does not show."""
+    return getattr(connection, "_transport", None)
 
 
 def _chosen(settings: dict[str, str], there: Any) -> list[str]:

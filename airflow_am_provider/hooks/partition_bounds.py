@@ -92,12 +92,13 @@ class Bounds:
             [f"CASE WHEN {key} IS NULL THEN 0", *whens, f"ELSE {len(self._literals)} END"]
         )
         conditions = [f"{numbering} = {partition.number}"]
-        if partition.number > 0:
-            conditions.append(f"{key} >= {self._literals[partition.number - 1]}")
+        if partition.number == 0:
+            conditions.append(f"({key} < {self._literals[0]} OR {key} IS NULL)")
+        else:
+            # Not ">=": where not-a-number is neither below nor above, it belongs to the last range.
+            conditions.append(f"NOT ({key} < {self._literals[partition.number - 1]})")
             if partition.number < len(self._literals):
                 conditions.append(f"{key} < {self._literals[partition.number]}")
-        else:
-            conditions.append(f"({key} < {self._literals[0]} OR {key} IS NULL)")
         return " AND ".join(conditions)
 
 

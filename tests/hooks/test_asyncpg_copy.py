@@ -76,6 +76,14 @@ def administer(postgres: Postgres, *statements: str) -> None:
             connection.cursor().execute(statement)
 
 
+def test_a_version_that_is_not_known_leaves_it_to_the_driver(
+    hook: PostgresHook, tries: list[str], monkeypatch: pytest.MonkeyPatch, driver: Any
+) -> None:
+    monkeypatch.setattr(asyncpg_copy, "_transport_of", lambda _: None)
+    assert len(first_column(hook, MANY_ROWS)) == 200_000
+    assert tries == ["asyncpg", driver.__name__]
+
+
 def test_the_rows_come_by_asyncpg_and_the_first_connection_is_given_back(
     driver: Any, postgres: Postgres, tries: list[str]
 ) -> None:
