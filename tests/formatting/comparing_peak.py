@@ -25,7 +25,8 @@ from tests.formatting.formatting_peak import peak_mb
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ROWS = 250_000
+# About as many as sources hand out at once.
+_ROWS = 32_768
 
 
 def rows(count: int, day: int) -> Iterator[pa.RecordBatch]:

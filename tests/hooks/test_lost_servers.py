@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
-import psutil  # type: ignore[import-untyped]
 import psycopg2
 import pytest
 from airflow.providers.postgres.hooks.postgres import PostgresHook
@@ -76,9 +75,13 @@ def connected_to(port: int) -> set[int]:
     return {number for number in numbers if _is_connected_to(port, number)}
 
 
-def ports_of_this_process() -> set[int]:
-    """This end of each of its connections."""
-    return {one.laddr.port for one in psutil.Process().net_connections("tcp") if one.laddr}
+def own_ports(port: int) -> set[int]:
+    """This process's ends of its connections to a port."""
+    ports = set()
+    for number in connected_to(port):
+        with socket.socket(fileno=os.dup(number)) as connected:
+            ports.add(connected.getsockname()[1])
+    return ports
 
 
 def _is_connected_to(port: int, number: int) -> bool:
@@ -118,8 +121,7 @@ class TestSilence:
         # What stays open keeps its session, which waits for somebody to take its rows.
         if relay.silences[0].has_fallen.is_set():
             deadline = time.monotonic() + 3
-            port = relay.silences[0].client_port
-            while port in ports_of_this_process():
+            while relay.silences[0].client_port in own_ports(relay.port):
                 assert time.monotonic() < deadline, "the session's connection stays open"
                 time.sleep(0.01)
 

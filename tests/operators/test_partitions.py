@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 DAY, NEXT_DAY = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
+MOMENTS = [datetime(2026, 1, 11, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)]
 COUNT = 3
 CONTEXT: Any = {
     "dag_run": SimpleNamespace(dag_id="crm_to_aam"),
@@ -380,8 +381,8 @@ class TestRanges:
         ("kind", "bounds"),
         [
             ("date", [date(2026, 1, 11), date(2026, 1, 31)]),
-            ("timestamp", [datetime(2026, 1, 11), datetime(2026, 1, 31)]),  # noqa: DTZ001
-            ("timestamptz", [datetime(2026, 1, 11, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)]),
+            ("timestamp", [moment.replace(tzinfo=None) for moment in MOMENTS]),
+            ("timestamptz", MOMENTS),
             ("text", ["2026-01-11", "2026-01-31"]),
         ],
     )
