@@ -17,7 +17,7 @@ must have been processed; other tasks say other things.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -73,8 +73,7 @@ class Turn:
     @property
     def as_of(self) -> datetime | None:
         """Up to when its data says something: where it has no window, when it was staged."""
-        moment = self.window_end or self.made_at
-        return datetime.fromisoformat(moment) if moment else None
+        return _moment(self.window_end or self.made_at)
 
     def is_older_than(self, other: Turn) -> bool:
         """Whether its data ends before the other's.
@@ -93,8 +92,7 @@ class Turn:
         if self.delivery_id == other.delivery_id or not self.conflicts_with(other):
             return False
         if self.mode is Mode.OVERWRITE and other.mode is not Mode.OVERWRITE:
-            staged_at = replace(self, window_end=None).as_of
-            return _is_before(staged_at, other.as_of)
+            return _is_before(_moment(self.made_at), other.as_of)
         return self.is_older_than(other)
 
     def is_same_window_as(self, other: Turn) -> bool:
@@ -147,12 +145,22 @@ def overtaking(turn: Turn, others: Iterable[Turn]) -> list[Turn]:
     :param turn: the one that comes late.
     :param others: the queue; of a delivery that was sent again, its last turn counts.
     """
-    newer: dict[str, Turn] = {}
-    for other in others:
-        if other.delivery_id != turn.delivery_id and turn.is_older_than(other):
-            newer[other.delivery_id] = other
-    found = [other for other in newer.values() if turn.conflicts_with(other)]
-    return sorted(found, key=lambda other: (other.as_of, other.number))
+    return _last_of_each(
+        other
+        for other in others
+        if other.delivery_id != turn.delivery_id
+        and turn.is_older_than(other)
+        and turn.conflicts_with(other)
+    )
+
+
+def undone(turn: Turn, others: Iterable[Turn]) -> list[Turn]:
+    """Deliveries whose newer data would not be in force any more if this one was sent again.
+
+    :param turn: what is to be sent again.
+    :param others: the queue, likewise; the oldest data comes first.
+    """
+    return _last_of_each(other for other in others if turn.would_undo(other))
 
 
 def is_refused(turn: Turn, newer: Turn) -> bool:
@@ -170,6 +178,16 @@ def refusal(turn: Turn, newer: Turn) -> str:
         f"{turn.title} is older than what was sent for the same target: {newer.title}. It would "
         f"put old data in force, as Audience Manager goes by what it reads last ({_PAGE})"
     )
+
+
+def _last_of_each(turns: Iterable[Turn]) -> list[Turn]:
+    """Of each delivery the last turn, the oldest data first."""
+    last = {turn.delivery_id: turn for turn in turns}
+    return sorted(last.values(), key=lambda turn: (turn.as_of, turn.number))
+
+
+def _moment(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _is_before(moment: datetime | None, other: datetime | None) -> bool:

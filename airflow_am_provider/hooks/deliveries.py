@@ -15,7 +15,7 @@ from airflow_am_provider.audience_manager.errors import (
 from airflow_am_provider.audience_manager.ordering import refusal
 from airflow_am_provider.formatting.shares import evenly
 from airflow_am_provider.hooks.choices import choice
-from airflow_am_provider.hooks.order_gate import OnOlder, OrderGate, turn_of
+from airflow_am_provider.hooks.order_gate import OnOlder, OrderGate
 from airflow_am_provider.hooks.sent_delivery import read_deliveries
 from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords
 
@@ -178,7 +178,7 @@ def resend_delivery(
     if newer and not force:
         again = ", ".join(turn.delivery_id for turn in newer)
         raise ConfigurationError(
-            f"delivery {delivery_id}: {refusal(turn_of(record.manifest, sending), newer[-1])}. "
+            f"delivery {delivery_id}: {refusal(gate.draft, newer[-1])}. "
             f"Nothing was sent. To send it all the same: --force, and when it is acknowledged send "
             f"the newer ones again, one by one, in the same way: {again}"
         )

@@ -18,6 +18,7 @@ from airflow_am_provider.audience_manager.ordering import (
     stem,
     superseded,
     target_of,
+    undone,
 )
 from airflow_am_provider.formatting.sent_record import SendingFiles
 from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
@@ -72,7 +73,7 @@ class OrderGate:
         :return: nothing when it may be sent now.
         :raises ConfigurationError: when it is refused.
         """
-        turn = self.lane.take(turn_of(self.manifest, self.sending), self._check)
+        turn = self.lane.take(self.draft, self._check)
         records = DeliveryRecords(self.staging)
         waits = [
             f"delivery {one.delivery_id}, which goes before it, is not acknowledged yet"
@@ -93,20 +94,20 @@ class OrderGate:
                 waits.append(_waiting(other, self._is_begun(other)))
         return waits
 
-    def undone(self) -> list[Turn]:
-        """Deliveries whose newer data would not be in force any more if this one was sent again.
+    @property
+    def draft(self) -> Turn:
+        """The place that it wants."""
+        return turn_of(self.manifest, self.sending)
 
-        The oldest data comes first.
-        """
-        draft = turn_of(self.manifest, self.sending)
+    def undone(self) -> list[Turn]:
+        """What was sent and would not be in force any more if this one was sent again."""
         records = DeliveryRecords(self.staging)
-        last = {turn.delivery_id: turn for turn in self.lane.turns() if draft.would_undo(turn)}
-        found = [turn for turn in last.values() if records.ended(turn.location) is None]
-        return sorted(found, key=lambda turn: (turn.as_of, turn.number))
+        found = undone(self.draft, self.lane.turns())
+        return [other for other in found if records.ended(other.location) is None]
 
     def _check(self, turns: Sequence[Turn]) -> None:
         """Refuse old data, by what is in the queue before it."""
-        draft = turn_of(self.manifest, self.sending)
+        draft = self.draft
         records = DeliveryRecords(self.staging)
         newer = [
             other

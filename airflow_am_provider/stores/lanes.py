@@ -54,14 +54,13 @@ class Lane:
         # Of a long queue nearly all are settled: those are not read.
         return self._read(listed["json"] - listed["settled"])
 
-    def last(self) -> int:
-        """The number of the last place; 0 where there is none."""
-        return max(self._listed()["json"], default=0)
+    def numbers(self) -> set[int]:
+        """The numbers of all places."""
+        return self._listed()["json"]
 
-    def overwrites_since(self, number: int) -> list[Turn]:
-        """Places of ``.overwrite`` deliveries behind a number."""
-        places = {place for place in self._listed()["json"] if place > number}
-        return [turn for turn in self._read(places) if turn.mode is Mode.OVERWRITE]
+    def overwrites(self, numbers: set[int]) -> list[Turn]:
+        """Those of these places that ``.overwrite`` deliveries have, in their order."""
+        return [turn for turn in self._read(numbers) if turn.mode is Mode.OVERWRITE]
 
     def take(self, draft: Turn, check: Callable[[Sequence[Turn]], None]) -> Turn:
         """Take the next place, unless the delivery has one.

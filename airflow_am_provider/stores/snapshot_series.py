@@ -179,7 +179,7 @@ class SnapshotSeries:
             once more.
         :raises DataError: when a record is damaged, or the newest snapshot gone.
         """
-        queue = lane.last()
+        places = lane.numbers()
         acknowledged, before = None, None
         later: list[SnapshotRecord] = []
         for record in self._newest_first():
@@ -193,7 +193,8 @@ class SnapshotSeries:
         first = Base(path=None)
         overwrites: list[Turn] = []
         if acknowledged is not None:
-            overwrites = lane.overwrites_since(acknowledged.queue)
+            since = {place for place in places if place > acknowledged.queue}
+            overwrites = lane.overwrites(since)
             # What went before it and is not acknowledged may have been processed after it.
             overtook = before is not None and not deliveries.is_acknowledged(before.delivery_id)
             first = Base(path=acknowledged.path, is_open=overtook)
@@ -216,7 +217,7 @@ class SnapshotSeries:
             later=tuple(later),
             before=before,
             overwrites=tuple(overwrites),
-            queue=queue,
+            queue=max(places, default=0),
         )
 
     def add(

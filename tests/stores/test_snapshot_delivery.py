@@ -130,10 +130,9 @@ class World:
 
     def overwrite(self, state: State) -> None:
         """Another task sends everybody's traits."""
-        number = self.lane.last() + 1
         turn = Turn(
             number=0,
-            delivery_id=f"overwrite{number}",
+            delivery_id=f"overwrite{len(self.lane.numbers()) + 1}",
             location="",
             name="ftp_dpm_478",
             mode=Mode.OVERWRITE,
