@@ -1,0 +1,1 @@
+"""Deliveries: what is staged, queued, sent and acknowledged, and who decides it."""

@@ -1,0 +1,368 @@
+"""``decide(state, command)``: every decision about a target, as a pure function.
+
+The same state and command give the same answer, on every machine and at any time. What it gives is
+written back only if nobody has decided anything meanwhile, see :mod:`.record`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import singledispatch
+from typing import TYPE_CHECKING, Final
+
+from airflow_am_provider.audience_manager.names import Mode
+from airflow_am_provider.deliveries.target import commands
+from airflow_am_provider.deliveries.target.closing import closed, reopened
+from airflow_am_provider.deliveries.target.events import Event, Outcome, Refused, RefusedFor
+from airflow_am_provider.deliveries.target.order import PAGE, conflicts, is_older, moment
+from airflow_am_provider.deliveries.target.queries import (
+    blockers,
+    newer_version,
+    too_new_for,
+    undone_by,
+)
+from airflow_am_provider.deliveries.target.snapshots import acknowledged, without_extract
+from airflow_am_provider.deliveries.target.staging import stage
+from airflow_am_provider.deliveries.target.state import (
+    PROCESSED_WELL,
+    DeliveryEntry,
+    DeliveryState,
+    Sending,
+    TargetState,
+)
+
+if TYPE_CHECKING:
+    from airflow_am_provider.deliveries.target.commands import Command
+
+_PROCESSED: Final = (*PROCESSED_WELL, DeliveryState.FAILED)
+_GIVEN_UP: Final = (DeliveryState.ABANDONED, DeliveryState.FAILED, DeliveryState.SUPERSEDED)
+_KEPT_PREVIOUS: Final = 20
+
+Decision = tuple[TargetState, Event]
+
+
+def decide(state: TargetState, command: Command) -> Decision:
+    """Decide.
+
+    :param state: the target as it is.
+    :param command: what is asked for.
+    :return: the target as it is then, and what was decided.
+    :raises Refused: when it is not done; the target stays as it is.
+    """
+    return _decide(command, state)
+
+
+@singledispatch
+def _decide(command: object, state: TargetState) -> Decision:
+    raise TypeError(f"{type(command).__name__} is no command")
+
+
+@_decide.register
+def _(command: commands.Stage, state: TargetState) -> Decision:
+    return stage(state, command)
+
+
+@_decide.register
+def _(command: commands.Enqueue, state: TargetState) -> Decision:
+    entry = _found(state, command.delivery_id, command.closed)
+    if entry.state is not DeliveryState.STAGED:
+        _check_not_given_up(entry)
+        return state, Event(outcome=Outcome.ALREADY, entry=entry)
+    newer = newer_version(state, entry)
+    if newer is not None:
+        return _superseded(state, entry, newer, command.at)
+    too_new = too_new_for(state, entry)
+    if too_new and command.on_older is commands.OnOlder.REFUSE:
+        raise Refused(RefusedFor.TOO_OLD, _too_old(entry, too_new[-1]), too_new)
+    older = [
+        other
+        for other in state.entries.values()
+        if other.subject == entry.subject
+        and other.version < entry.version
+        and not other.may_have_left
+    ]
+    for other in older:
+        state, _ = _superseded(state, other, entry, command.at)
+    return _queued(state, entry, command.at), Event(
+        entry=replace(entry, state=DeliveryState.QUEUED, since=command.at),
+        superseded=tuple(older),
+    )
+
+
+@_decide.register
+def _(command: commands.Begin, state: TargetState) -> Decision:
+    entry = _found(state, command.delivery_id, command.closed)
+    _check_not_given_up(entry)
+    sending = entry.sending
+    goes_elsewhere = sending is not None and sending.url != command.url
+    if entry.delivery_id not in state.entries or (
+        entry.state in (DeliveryState.SENT, DeliveryState.PICKED_UP) and not goes_elsewhere
+    ):
+        if goes_elsewhere:
+            assert sending is not None
+            raise Refused(
+                RefusedFor.PROCESSED,
+                f"delivery {entry.delivery_id} was sent to {sending.url} and is {entry.state}; to "
+                f"send it to {command.url} as well: airflow-am deliveries resend "
+                f"{entry.delivery_id}",
+            )
+        return state, Event(outcome=Outcome.ALREADY, entry=entry)
+    if entry.state is DeliveryState.STAGED:
+        raise Refused(
+            RefusedFor.NO_STATE, f"delivery {entry.delivery_id} has no place in the queue yet"
+        )
+    if entry.state is DeliveryState.SENDING and not goes_elsewhere:
+        return state, Event(outcome=Outcome.ALREADY, entry=entry)
+    waits = blockers(state, entry) if command.in_order else []
+    if waits:
+        raise Refused(RefusedFor.NOT_YET, "; ".join(map(waiting_for, waits)), waits)
+    state = state.next_number()
+    new = Sending(
+        number=1,
+        url=command.url,
+        day=command.day,
+        begun=state.sequence,
+        begun_at=command.at,
+    )
+    if sending is not None:
+        goes_on = sending.sent_at is None and not goes_elsewhere
+        new = (
+            replace(sending, begun=state.sequence)
+            if goes_on
+            else replace(new, number=sending.number + 1)
+        )
+    entry = replace(
+        entry, state=DeliveryState.SENDING, since=command.at, sending=new, may_have_left=True
+    )
+    if entry.mode is Mode.OVERWRITE:
+        state = replace(state, last_overwrite=state.sequence)
+    return state.with_entry(entry), Event(entry=entry)
+
+
+@_decide.register
+def _(command: commands.Rename, state: TargetState) -> Decision:
+    entry = _found(state, command.delivery_id)
+    if entry.timestamp != command.timestamp:
+        return state, Event(outcome=Outcome.ALREADY, entry=entry)
+    if entry.delivery_id not in state.entries or (
+        entry.sending is not None and entry.sending.number > 1
+    ):
+        raise Refused(
+            RefusedFor.NO_STATE, f"delivery {entry.delivery_id}: its names were used already"
+        )
+    timestamp = max(command.now, state.names.get(entry.name, 0) + 1)
+    state = replace(state, names={**state.names, entry.name: timestamp})
+    entry = replace(entry, timestamp=timestamp)
+    return state.with_entry(entry), Event(entry=entry)
+
+
+@_decide.register
+def _(command: commands.Complete, state: TargetState) -> Decision:
+    entry = state.entries.get(command.delivery_id)
+    if (
+        entry is None
+        or entry.state is not DeliveryState.SENDING
+        or entry.sending is None
+        or entry.sending.number != command.sending
+    ):
+        return state, Event(outcome=Outcome.ALREADY, entry=state.find(command.delivery_id))
+    entry = replace(
+        entry,
+        state=DeliveryState.SENT,
+        since=command.at,
+        sending=replace(entry.sending, sent_at=command.at),
+    )
+    state = _sent_whole(state.with_entry(entry), entry)
+    return state, Event(entry=entry)
+
+
+@_decide.register
+def _(command: commands.PickUp, state: TargetState) -> Decision:
+    entry = state.entries.get(command.delivery_id)
+    if (
+        entry is None
+        or entry.state is not DeliveryState.SENT
+        or entry.sending is None
+        or entry.sending.number != command.sending
+    ):
+        return state, Event(outcome=Outcome.ALREADY, entry=state.find(command.delivery_id))
+    entry = replace(entry, state=DeliveryState.PICKED_UP, since=command.at)
+    return state.with_entry(entry), Event(entry=entry)
+
+
+@_decide.register
+def _(command: commands.Acknowledge, state: TargetState) -> Decision:
+    entry = _found(state, command.delivery_id, command.closed)
+    is_of_it = entry.sending is not None and entry.sending.number == command.sending
+    if not is_of_it or entry.state in PROCESSED_WELL:
+        return state, Event(outcome=Outcome.ALREADY, entry=entry)
+    entry = replace(
+        entry,
+        state=command.state,
+        since=command.at,
+        reason=command.reason,
+        figures={**entry.figures, **command.figures},
+    )
+    # Every record arrived, whether or not the worker lived to note that it was sent.
+    state = closed(_sent_whole(state, entry), entry)
+    if entry.state in PROCESSED_WELL:
+        state = acknowledged(state, entry)
+    return state, Event(entry=entry)
+
+
+@_decide.register
+def _(command: commands.End, state: TargetState) -> Decision:
+    entry = _found(state, command.delivery_id, command.closed)
+    if entry.state in PROCESSED_WELL or (
+        entry.state is DeliveryState.FAILED and entry.may_have_left
+    ):
+        raise Refused(
+            RefusedFor.PROCESSED,
+            f"delivery {entry.delivery_id}: {entry.state} since {entry.since}, so there is nothing "
+            f"to abandon: Audience Manager has processed it",
+        )
+    if entry.delivery_id not in state.entries:
+        return state, Event(outcome=Outcome.ALREADY, entry=entry)
+    entry = replace(entry, state=command.state, since=command.at, reason=command.reason)
+    state = closed(state, entry)
+    if not entry.may_have_left:
+        state = without_extract(state, entry.delivery_id)
+    return state, Event(entry=entry)
+
+
+@_decide.register
+def _(command: commands.Reopen, state: TargetState) -> Decision:
+    entry = _found(state, command.delivery_id, command.closed)
+    if entry.delivery_id in state.entries or entry.state not in _GIVEN_UP:
+        return state, Event(outcome=Outcome.ALREADY, entry=entry)
+    if entry.may_have_left:
+        raise Refused(
+            RefusedFor.NO_STATE,
+            f"delivery {entry.delivery_id} may have been sent before it was {entry.state}; to send "
+            f"it again: airflow-am deliveries resend {entry.delivery_id}",
+        )
+    newer = newer_version(state, entry, command.latest_left)
+    if newer is not None:
+        raise Refused(RefusedFor.ENDED, _superseded_by(entry, newer), [newer])
+    entry = replace(entry, state=DeliveryState.STAGED, since=command.at, reason=None)
+    return reopened(state, entry), Event(entry=entry)
+
+
+@_decide.register
+def _(command: commands.Resend, state: TargetState) -> Decision:
+    entry = _found(state, command.delivery_id, command.closed)
+    undone = undone_by(state, entry, command.latest_left)
+    if undone and not command.force:
+        raise Refused(RefusedFor.TOO_OLD, _too_old(entry, undone[-1]), undone)
+    if entry.state in (DeliveryState.QUEUED, DeliveryState.SENDING):
+        return state, Event(outcome=Outcome.ALREADY, entry=entry)
+    state = reopened(state, entry)
+    state = _queued(state, replace(entry, reason=None), command.at)
+    return state, Event(entry=state.entries[entry.delivery_id])
+
+
+@_decide.register
+def _(command: commands.NoteEmptyWindow, state: TargetState) -> Decision:
+    return _moved(state, command.watermark, command.end), Event()
+
+
+def waiting_for(other: DeliveryEntry) -> str:
+    """What a waiting delivery is told of one that goes before it: what it is, and what to do."""
+    advice = "it is not acknowledged yet: let its sensor go on"
+    if other.state is DeliveryState.QUEUED:
+        advice = "its upload was not begun: let its run go on"
+    elif other.state is DeliveryState.SENDING:
+        advice = "it is not sent whole yet: let its upload go on"
+    return (
+        f"{other.title} goes before it, {other.state} since {other.since}, and {advice}, clear it, "
+        f"or give it up by airflow-am deliveries abandon {other.delivery_id}"
+    )
+
+
+def _found(
+    state: TargetState, delivery_id: str, looked_up: DeliveryEntry | None = None
+) -> DeliveryEntry:
+    entry = state.find(delivery_id) or looked_up
+    if entry is None:
+        raise Refused(RefusedFor.UNKNOWN, f"delivery {delivery_id!r}: there is none")
+    return entry
+
+
+def _check_not_given_up(entry: DeliveryEntry) -> None:
+    if entry.state in _GIVEN_UP and not (
+        entry.state is DeliveryState.FAILED and entry.may_have_left
+    ):
+        raise Refused(
+            RefusedFor.ENDED,
+            f"delivery {entry.delivery_id}: {entry.state} at {entry.since}, so it is not sent: "
+            f"{entry.reason}. To send it all the same: airflow-am deliveries resend "
+            f"{entry.delivery_id}",
+        )
+
+
+def _superseded(
+    state: TargetState, entry: DeliveryEntry, newer: DeliveryEntry, at: str
+) -> Decision:
+    entry = replace(
+        entry, state=DeliveryState.SUPERSEDED, since=at, reason=_superseded_by(entry, newer)
+    )
+    state = without_extract(closed(state, entry), entry.delivery_id)
+    return state, Event(outcome=Outcome.SUPERSEDED, entry=entry)
+
+
+def _superseded_by(entry: DeliveryEntry, newer: DeliveryEntry) -> str:
+    return (
+        f"superseded by delivery {newer.delivery_id}, version {newer.version} of what this is "
+        f"version {entry.version} of"
+    )
+
+
+def _too_old(entry: DeliveryEntry, newer: DeliveryEntry) -> str:
+    return (
+        f"{entry.title} is older than what was sent for the same target: {newer.title}. It would "
+        f"put old data in force, as Audience Manager goes by what it reads last ({PAGE})"
+    )
+
+
+def _queued(state: TargetState, entry: DeliveryEntry, at: str) -> TargetState:
+    """Give a delivery its place: before what waits with newer data, after what it must follow."""
+    entry = replace(entry, state=DeliveryState.QUEUED, since=at)
+    others = [one for one in state.queue if one != entry.delivery_id]
+    if entry.delivery_id in state.queue:
+        # Sent again while nobody knows what became of it: those behind it wait for it as before.
+        return state.with_entry(entry)
+    begun, newer = 0, []
+    for index, delivery_id in enumerate(others):
+        other = state.entries[delivery_id]
+        if not (conflicts(entry, other) or entry.subject == other.subject):
+            continue
+        if other.is_on_its_way:
+            begun = index + 1
+        elif is_older(entry, other):
+            newer.append(delivery_id)
+    first = min((others.index(one) for one in newer), default=len(others))
+    if first >= begun:
+        queue = [*others[:first], entry.delivery_id, *others[first:]]
+    else:
+        before = [one for one in others[:begun] if one not in newer]
+        moved = [one for one in others[:begun] if one in newer]
+        queue = [*before, entry.delivery_id, *moved, *others[begun:]]
+    return replace(state.with_entry(entry), queue=tuple(queue))
+
+
+def _sent_whole(state: TargetState, entry: DeliveryEntry) -> TargetState:
+    """Remember that a delivery was sent whole: for guards, and for the next window."""
+    known = [one for one in state.previous.get(entry.series, ()) if one != entry.delivery_id]
+    kept = (*known, entry.delivery_id)[-_KEPT_PREVIOUS:]
+    state = replace(state, previous={**state.previous, entry.series: kept})
+    if entry.watermark is None or entry.window_end is None:
+        return state
+    return _moved(state, entry.watermark, entry.window_end)
+
+
+def _moved(state: TargetState, watermark: str, end: str) -> TargetState:
+    """Move a watermark forward; it never goes back."""
+    known = state.watermarks.get(watermark)
+    if known is not None and moment(known) >= moment(end):
+        return state
+    return replace(state, watermarks={**state.watermarks, watermark: end})

@@ -1,0 +1,86 @@
+"""A state as a JSON document that a person can read, and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any, Final
+
+from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.names import Mode
+from airflow_am_provider.deliveries.target.state import (
+    DeliveryEntry,
+    DeliveryState,
+    Extract,
+    Sending,
+    SnapshotSeries,
+    TargetState,
+)
+
+DOCUMENT_VERSION: Final = 1
+
+
+def to_text(state: TargetState, target: str) -> bytes:
+    """Write a state.
+
+    :param target: whose it is, for people.
+    """
+    document = {"version": DOCUMENT_VERSION, "target": target, **asdict(state)}
+    document["entries"] = list(document["entries"].values())
+    return json.dumps(document, indent=1).encode()
+
+
+def from_text(content: bytes, where: str) -> TargetState:
+    """Read a state.
+
+    :param where: the document, for the message.
+    :raises DataError: when it is none of this version; says what is wrong.
+    """
+    try:
+        document = json.loads(content)
+        version = document.pop("version")
+        if version != DOCUMENT_VERSION:
+            raise ValueError(f"version {version!r} is not {DOCUMENT_VERSION}")
+        document.pop("target")
+        entries = [entry_from_json(one) for one in document.pop("entries")]
+        return TargetState(
+            entries={one.delivery_id: one for one in entries},
+            queue=tuple(document.pop("queue")),
+            landmarks=tuple(map(entry_from_json, document.pop("landmarks"))),
+            done=tuple(map(entry_from_json, document.pop("done"))),
+            previous={key: tuple(ids) for key, ids in document.pop("previous").items()},
+            snapshots={key: _series(one) for key, one in document.pop("snapshots").items()},
+            **document,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: not the state of a target: {error!r}; what is on its way is not known, so "
+            f"nothing is sent. Restore the document, as from a version that the bucket keeps"
+        ) from None
+
+
+def entry_from_json(document: dict[str, Any]) -> DeliveryEntry:
+    """Read a delivery's entry.
+
+    :raises KeyError, TypeError, ValueError: when it is none.
+    """
+    sending = document["sending"]
+    return DeliveryEntry(
+        **{
+            **document,
+            "mode": None if document["mode"] is None else Mode(document["mode"]),
+            "state": DeliveryState(document["state"]),
+            "sending": None if sending is None else Sending(**sending),
+        }
+    )
+
+
+def _series(document: dict[str, Any]) -> SnapshotSeries:
+    known = document["acknowledged"]
+    return SnapshotSeries(
+        **{
+            **document,
+            "acknowledged": None if known is None else Extract(**known),
+            "in_force": tuple(Extract(**one) for one in document["in_force"]),
+        }
+    )

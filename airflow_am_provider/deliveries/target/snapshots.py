@@ -1,0 +1,116 @@
+"""Which extracts of a series may be in force, as deliveries come and go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from airflow_am_provider.deliveries.target.state import Extract, SnapshotSeries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_am_provider.deliveries.target.commands import NewExtract
+    from airflow_am_provider.deliveries.target.state import DeliveryEntry, TargetState
+
+#: For how many extracts after it a file that nobody accounted for is reckoned with: Audience
+#: Manager promises no order (faq/faq-inbound-data-ingestion.md), and removes S3 objects after 30
+#: days.
+STRAGGLERS_LAST: Final = 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Basis:
+    """What a new extract is to be compared with; to be asked for before its rows are read.
+
+    :param series: the extracts that may be in force.
+    :param overwritten: whether an ``.overwrite`` of the target was sent since the acknowledged one
+        was compared: nothing may be there any more.
+    :param sequence: the state's sequence number.
+    """
+
+    series: SnapshotSeries
+    overwritten: bool
+    sequence: int
+
+
+def basis(state: TargetState, series: str) -> Basis:
+    """What the next extract of a series is to be compared with."""
+    found = state.snapshots.get(series, SnapshotSeries())
+    known = found.acknowledged
+    return Basis(
+        series=found,
+        overwritten=known is not None and state.last_overwrite > known.compared,
+        sequence=state.sequence,
+    )
+
+
+def with_extract(state: TargetState, new: NewExtract, delivery_id: str) -> TargetState:
+    """Add a new extract as the newest."""
+    extract = Extract(
+        number=new.follows + 1,
+        path=new.path,
+        delivery_id=delivery_id,
+        compared=new.compared,
+        counts=new.counts,
+    )
+    return state.with_series(
+        new.series,
+        lambda series: replace(
+            series, in_force=(*series.in_force, extract), last_number=extract.number
+        ),
+    )
+
+
+def without_extract(state: TargetState, delivery_id: str) -> TargetState:
+    """Forget the extract of a delivery that was given up before anything of it was sent."""
+    return _changed(
+        state,
+        delivery_id,
+        lambda series, extract: replace(
+            series, in_force=tuple(one for one in series.in_force if one != extract)
+        ),
+    )
+
+
+def acknowledged(state: TargetState, entry: DeliveryEntry) -> TargetState:
+    """The extract of a delivery that was processed well is what later ones are compared with.
+
+    Those before it need not be compared with any more. One of them that may still be processed, as
+    nobody accounted for it, is reckoned with for some time: what was said since is said again.
+    """
+
+    def settle(series: SnapshotSeries, extract: Extract) -> SnapshotSeries:
+        before = [one for one in series.in_force if one.number < extract.number]
+        open_until = series.open_until
+        if before:
+            open_until = max(open_until, extract.number + STRAGGLERS_LAST)
+        return replace(
+            series,
+            acknowledged=extract,
+            in_force=tuple(one for one in series.in_force if one.number > extract.number),
+            open_until=open_until,
+        )
+
+    return _changed(state, entry.delivery_id, settle)
+
+
+def _changed(
+    state: TargetState,
+    delivery_id: str,
+    change: Callable[[SnapshotSeries, Extract], SnapshotSeries],
+) -> TargetState:
+    for name, series in state.snapshots.items():
+        for extract in series.in_force:
+            if extract.delivery_id == delivery_id:
+                return state.with_series(name, partial(_applied, change, extract))
+    return state
+
+
+def _applied(
+    change: Callable[[SnapshotSeries, Extract], SnapshotSeries],
+    extract: Extract,
+    series: SnapshotSeries,
+) -> SnapshotSeries:
+    return change(series, extract)
