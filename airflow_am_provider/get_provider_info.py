@@ -98,6 +98,12 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         "Staging: AWS connection",
         "Airflow connection for the staging bucket; the AWS connection above if left empty.",
     ),
+    "state_conn_id": _field(
+        "Staging: SQL connection for decisions",
+        "Only where the staging store keeps no conditional writes, which Test says: an Airflow "
+        "connection of an SQL database. What is queued, sent and in force is kept there, in a "
+        "small table; files stay in staging.",
+    ),
     "staging_encryption": _field(
         "Staging: encryption",
         "How S3 encrypts what is written to staging: as the bucket says (none), with its own keys "

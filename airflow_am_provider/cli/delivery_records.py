@@ -5,18 +5,21 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.audience_manager.ordering import target_of
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.text import Colour, as_json, coloured, counted, number, table
+from airflow_am_provider.deliveries.target.state import ON_ITS_WAY
 from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords, DeliveryState
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
+    from airflow_am_provider.deliveries.target.target import Target
+    from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.stores import Folder
 
@@ -38,7 +41,8 @@ _COLOURS: Final = {
     DeliveryState.FAILED: Colour.BAD,
     DeliveryState.ABANDONED: Colour.BAD,
 }
-_OUTSTANDING: Final = (DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.PICKED_UP)
+# What these do depends on the destination, which a staging location alone does not tell.
+_AT_THE_DESTINATION: Final = ("resend", "confirm", "rename")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("show", "show one delivery, and what went before and after it", _add_id),
         ("resend", "send the very same bytes again under the same names", _add_resend),
         ("abandon", "give a delivery up: it is neither sent nor waited for", _add_abandon),
+        ("confirm", "say that a file at the destination is the delivery's own", _add_confirm),
+        ("rename", "say that a file at the destination is somebody else's", _add_id),
         ("clean", "delete parts of what was acknowledged long enough ago", _add_clean),
     ):
         action = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
@@ -65,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="Airflow connection of the type audience_manager, from AIRFLOW_CONN_…, a secrets "
             "backend or Airflow's database",
         )
-        if name != "resend":
+        if name not in _AT_THE_DESTINATION:
             where.add_argument(
                 "--staging", metavar="URL", help="staging location: s3://bucket/prefix or a path"
             )
@@ -87,6 +93,8 @@ def _answer(args: argparse.Namespace) -> str:
         "show": _show,
         "resend": _resend,
         "abandon": _abandon,
+        "confirm": _confirm,
+        "rename": _rename,
         "clean": _clean,
     }
     return actions[args.action](args)
@@ -118,24 +126,48 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
         help="only those; may be repeated. outstanding: sending, sent or picked_up",
     )
     parser.add_argument("--target", metavar="DPID", help="only those whose traits are set there")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="at most so many of each target, the newest ones; by default all",
+    )
 
 
 def _list(args: argparse.Namespace) -> str:
-    records = [record for record in _records(args).all() if _is_wanted(record, args)]
-    records.sort(key=lambda record: (record.manifest.created_at, record.manifest.delivery_id))
+    records = [
+        record
+        for target in _targets(args).all()
+        if args.target in (None, target.name)
+        for record in islice(_wanted(args, target), args.limit)
+    ]
+    records.sort(key=lambda record: str(record.to_json()["created_at"]))
     if args.json:
         return as_json({"deliveries": [record.to_json() for record in records]})
     if not records:
         return "No deliveries."
-    outstanding = sum(record.state in _OUTSTANDING for record in records)
+    outstanding = sum(record.state in ON_ITS_WAY for record in records)
     total = f"{number(len(records))} in all, {number(outstanding)} outstanding"
     return "\n".join([*_table(records), total])
 
 
+def _wanted(args: argparse.Namespace, target: Target) -> Iterator[DeliveryRecord]:
+    """Those of a target that were asked for, the newest first, read as far as they are needed."""
+    states = set(args.state or ())
+    if "outstanding" in states:
+        states.update(map(str, ON_ITS_WAY))
+    for record in DeliveryRecords(_targets(args)).of_target(target):
+        if not states or str(record.state) in states:
+            yield record
+
+
 def _show(args: argparse.Namespace) -> str:
-    staging = _staging(args)
-    record = DeliveryRecords(staging).find(args.delivery_id)
-    document = {**record.to_json(), "queue": _queue(staging, record)}
+    record = DeliveryRecords(_targets(args)).find(args.delivery_id)
+    document = {
+        **record.to_json(),
+        "files": record.manifest.lines_by_file,
+        "queue": _queue(record),
+    }
     if args.json:
         return as_json(document)
     lines = _table([record])
@@ -163,8 +195,31 @@ def _abandon(args: argparse.Namespace) -> str:
 
     if args.staging is not None:
         # Where it goes is not known, so nothing is tidied up there.
-        return _told(_records(args).abandon(args.delivery_id, args.reason), args)
+        records = DeliveryRecords(_targets(args))
+        return _told(records.end(args.delivery_id, DeliveryState.ABANDONED, args.reason), args)
     return _told(abandon_delivery(_hook(args), args.delivery_id, args.reason), args)
+
+
+def _add_confirm(parser: argparse.ArgumentParser) -> None:
+    _add_id(parser)
+    parser.add_argument("file_name", metavar="FILE", help="its name, as the task's log has it")
+
+
+def _confirm(args: argparse.Namespace) -> str:
+    from airflow_am_provider.hooks.deliveries import confirm_part
+
+    record = confirm_part(_hook(args), args.delivery_id, args.file_name)
+    return _told(record, args, "Clear the upload: it goes on with the other files.")
+
+
+def _rename(args: argparse.Namespace) -> str:
+    from airflow_am_provider.hooks.deliveries import rename_delivery
+
+    hook = _hook(args)
+    record = DeliveryRecords(hook.targets()).find(args.delivery_id)
+    renamed = rename_delivery(hook, record.manifest)
+    again = DeliveryRecords(hook.targets()).find(args.delivery_id)
+    return _told(again, args, f"Clear the upload: it is sent as {renamed.file_name}.")
 
 
 def _add_clean(parser: argparse.ArgumentParser) -> None:
@@ -181,7 +236,7 @@ def _clean(args: argparse.Namespace) -> str:
     from airflow_am_provider.stores.cleaning import clean, retention_of
 
     retention = retention_of("--retention", args.retention)
-    cleaned = clean(_staging(args), retention, now=datetime.now(UTC), dry_run=args.dry_run)
+    cleaned = clean(_targets(args), retention, now=datetime.now(UTC), dry_run=args.dry_run)
     return as_json(cleaned.to_json()) if args.json else str(cleaned)
 
 
@@ -189,38 +244,20 @@ def _told(record: DeliveryRecord, args: argparse.Namespace, *more: str) -> str:
     return as_json(record.to_json()) if args.json else "\n".join([*_table([record]), *more])
 
 
-def _is_wanted(record: DeliveryRecord, args: argparse.Namespace) -> bool:
-    states = set(args.state or ())
-    if "outstanding" in states:
-        states.update(map(str, _OUTSTANDING))
-    return (not states or str(record.state) in states) and (
-        args.target is None or args.target == _target(record)
-    )
-
-
-def _queue(staging: Folder, record: DeliveryRecord) -> list[dict[str, Any]]:
-    """The places of its target, with what became of each."""
-    from airflow_am_provider.stores.lanes import Lane
-
-    if not record.manifest.parts:
-        return []
-    lane = Lane(staging, record.manifest.destination, _target(record))
-    records = DeliveryRecords(staging)
-    places = []
-    for turn in lane.turns():
-        known = records.at(turn.location)
-        places.append(
-            {
-                "number": turn.number,
-                "delivery_id": turn.delivery_id,
-                "sending": turn.sending,
-                "mode": None if turn.mode is None else str(turn.mode),
-                "window": f"{turn.window_start or '…'} to {turn.window_end or '…'}",
-                "state": "gone" if known is None else str(known.state),
-                "taken_at": turn.taken_at,
-            }
-        )
-    return places
+def _queue(record: DeliveryRecord) -> list[dict[str, Any]]:
+    """The queue of its target: what has its place and is not done with, first come first."""
+    return [
+        {
+            "number": number,
+            "delivery_id": entry.delivery_id,
+            "sending": 1 if entry.sending is None else entry.sending.number,
+            "mode": None if entry.mode is None else str(entry.mode),
+            "window": f"{entry.window_start or '…'} to {entry.window_end or '…'}",
+            "state": str(entry.state),
+            "since": entry.since,
+        }
+        for number, entry in enumerate(record.target.state().queued(), start=1)
+    ]
 
 
 def _table(records: Iterable[DeliveryRecord]) -> list[str]:
@@ -231,17 +268,13 @@ def _row(record: DeliveryRecord) -> list[str]:
     facts = record.to_json()
     return [
         facts["delivery_id"],
-        _target(record),
+        facts["target"],
         f"{_short(facts['window_start'])} to {_short(facts['window_end'])}",
         coloured(str(record.state), _COLOURS.get(record.state, Colour.DOUBTFUL)),
         _short(record.since),
         *(number(facts[name]) for name in ("rows_read", "rows_written", "rows_set_aside")),
         *(number(facts[name]) for name in ("records_received", "stored_records")),
     ]
-
-
-def _target(record: DeliveryRecord) -> str:
-    return target_of(record.manifest.file_name) if record.manifest.parts else "-"
 
 
 def _short(moment: str | None) -> str:
@@ -256,13 +289,15 @@ def _short(moment: str | None) -> str:
     return day if time.startswith("00:00:00") else f"{day} {time[:5]}"
 
 
-def _records(args: argparse.Namespace) -> DeliveryRecords:
-    return DeliveryRecords(_staging(args))
+def _targets(args: argparse.Namespace) -> Targets:
+    if args.conn_id:
+        return _hook(args).targets()
+    from airflow_am_provider.deliveries.targets import Targets
+
+    return Targets(_staging(args))
 
 
 def _staging(args: argparse.Namespace) -> Folder:
-    if args.conn_id:
-        return _hook(args).staging()
     from airflow_am_provider.cli.sources import S3
     from airflow_am_provider.stores import LocalFolder, S3Folder
 

@@ -127,8 +127,8 @@ def set_aside_problem(counts: Mapping[Rule, int], rows_read: int, allowed: float
 def check_removed(lost: int, before: int, allowed: float) -> None:
     """Compare what an extract lacks with what may be removed.
 
-    :param lost: traits of the newest snapshot that the extract lacks, over all users.
-    :param before: traits of the newest snapshot, likewise.
+    :param lost: traits of a snapshot that the extract lacks, over all users.
+    :param before: traits of that snapshot, over all users.
     :param allowed: a whole number is a count, a fraction a share of what there was.
     :raises DataError: when there are more.
     """
@@ -136,7 +136,7 @@ def check_removed(lost: int, before: int, allowed: float) -> None:
         return
     most = f"{allowed:,}" if isinstance(allowed, int) else f"{allowed:.2%}"
     raise DataError(
-        f"{lost:,} of {before:,} traits that users had in the last snapshot are not in this "
+        f"{lost:,} of {before:,} traits that users had in a snapshot before are not in this "
         f"extract ({lost / before:.2%}), max_removed allows {most}. Nothing was staged: see that "
         f"the extract is whole, and raise max_removed for this run if so many are to be removed"
     )

@@ -8,7 +8,8 @@ one of the states lacks it, and removed when one has it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -54,10 +55,13 @@ class MarkedBases(NamedTuple):
 
     :param snapshots: path and marks of each snapshot.
     :param states: the marks of all states together.
+    :param measures: for each snapshot, the mark of what users have once its delivery is processed,
+        as far as that is told apart: what is held against the limit on removals.
     """
 
     snapshots: list[tuple[str, ListMarks]]
     states: int
+    measures: tuple[int, ...]
 
 
 def marked(bases: Sequence[Base]) -> MarkedBases:
@@ -66,10 +70,12 @@ def marked(bases: Sequence[Base]) -> MarkedBases:
     :param bases: the newest last; as many as :func:`fits`.
     """
     assert fits(bases)
-    snapshots = []
+    snapshots, measures = [], []
     mark = _FIRST_STATE
     for base in bases:
         last = _LAST if base is bases[-1] else 0
+        # An open one that is not the newest tells only what is sure.
+        measure = last or (mark << 1 if base.is_open else mark)
         if base.path is not None and base.is_open:
             # Two states stand for all: that with all that is possible, that with what is sure.
             both = mark | mark << 1
@@ -80,7 +86,8 @@ def marked(bases: Sequence[Base]) -> MarkedBases:
             mark <<= 1
         if base.path is not None:
             snapshots.append((base.path, marks))
-    return MarkedBases(snapshots, mark - _FIRST_STATE)
+            measures.append(measure)
+    return MarkedBases(snapshots, mark - _FIRST_STATE, tuple(measures))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +100,10 @@ class Counts:
     :param users_unchanged: users of the extract without one.
     :param additions: traits added, over all users.
     :param removals: traits removed, likewise.
-    :param traits_before: traits that users had in the newest snapshot, likewise.
+    :param traits_before: for each snapshot that was compared with, the newest last: traits that
+        users had in it, over all users.
     :param traits_lost: how many of these they have no more.
-    :param traits: traits that users have now, likewise.
+    :param traits: traits that users have now, over all users.
     """
 
     rows_changed: int = 0
@@ -104,13 +112,18 @@ class Counts:
     users_unchanged: int = 0
     additions: int = 0
     removals: int = 0
-    traits_before: int = 0
-    traits_lost: int = 0
+    traits_before: tuple[int, ...] = ()
+    traits_lost: tuple[int, ...] = ()
     traits: int = 0
 
     def __add__(self, more: Counts) -> Counts:
+        def added(one: Any, other: Any) -> Any:
+            if isinstance(one, tuple):
+                return tuple(map(sum, zip_longest(one, other, fillvalue=0)))
+            return one + other
+
         names = self.__dataclass_fields__
-        return Counts(**{name: getattr(self, name) + getattr(more, name) for name in names})
+        return Counts(**{name: added(getattr(self, name), getattr(more, name)) for name in names})
 
 
 class Change(NamedTuple):
@@ -127,11 +140,12 @@ class Change(NamedTuple):
     counts: Counts
 
 
-def compared(users: UserTraits, states: int) -> Change:
+def compared(users: UserTraits, states: int, measures: Sequence[int] = ()) -> Change:
     """Compare.
 
     :param users: users of the extract and of all snapshots, merged, with the marks of their pairs.
     :param states: the marks of all states.
+    :param measures: for each snapshot the mark of what is held against the limit on removals.
     """
     marks = marks_of(users.pairs)
     before = (marks & _LAST) != 0
@@ -139,6 +153,10 @@ def compared(users: UserTraits, states: int) -> Change:
     if users.held.any():
         # Not all is known of these, so they keep what they had.
         there |= before & users.held[places_of(users.pairs)]
+
+    def there_by(mark: int) -> Any:
+        return (marks & np.uint8(mark)) != 0
+
     in_states = marks & np.uint8(states)
     sure = in_states == states
     added, removed = users.pairs[there & ~sure], users.pairs[~there & (in_states != 0)]
@@ -156,8 +174,8 @@ def compared(users: UserTraits, states: int) -> Change:
             users_unchanged=int((here & ~changed).sum()),
             additions=len(added),
             removals=len(removed),
-            traits_before=int(before.sum()),
-            traits_lost=int((before & ~there).sum()),
+            traits_before=tuple(int(there_by(mark).sum()) for mark in measures),
+            traits_lost=tuple(int((there_by(mark) & ~there).sum()) for mark in measures),
             traits=int(there.sum()),
         ),
     )

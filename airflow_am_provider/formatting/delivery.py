@@ -1,9 +1,9 @@
 """Deliveries in staging: an identity that follows from the content, a name, a manifest.
 
-A format task that runs again, because it was retried, cleared or backfilled, makes the
-same content; it then finds the delivery that is there and hands out its manifest, with
-the names that were given the first time. So nothing is sent under two names. Parts that
-are gone from staging are put back.
+A format task that runs again, because it was retried, cleared or backfilled, makes the same
+content; its target then says which delivery that is, and the task hands out its manifest, with the
+names that were given the first time. So nothing is sent under two names. Parts that are gone from
+staging are put back.
 """
 
 from __future__ import annotations
@@ -13,30 +13,36 @@ import json
 import logging
 import uuid
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.companions import MANIFEST_FILE
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
-from airflow_am_provider.audience_manager.names import Encoding, IdSyncFileName
+from airflow_am_provider.audience_manager.names import DataFileName, IdSyncFileName
+from airflow_am_provider.deliveries.target.commands import Stage
+from airflow_am_provider.deliveries.target.events import Outcome, Refused
+from airflow_am_provider.deliveries.target.names import stem, subject_of, target_of
+from airflow_am_provider.deliveries.target.records import Versions
 from airflow_am_provider.formatting.manifest import Manifest, Part
 from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
-from airflow_am_provider.formatting.sent_record import SendingFiles, read_sent
+from airflow_am_provider.formatting.sent_record import read_sent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     import pyarrow as pa
 
-    from airflow_am_provider.audience_manager.names import DataFileName
+    from airflow_am_provider.deliveries.target.commands import NewExtract
+    from airflow_am_provider.deliveries.target.state import DeliveryEntry, TargetState
+    from airflow_am_provider.deliveries.target.target import Target
+    from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.formatting.lines import LineWriter
     from airflow_am_provider.formatting.sent_record import SentRecord
     from airflow_am_provider.formatting.storage import Storage
 
 log = logging.getLogger(__name__)
 
-_MOST_SECONDS_AHEAD: Final = 1000
-_NAMES: Final = "names"
 #: Stands in for the timestamp until the name is given.
 NO_TIMESTAMP: Final = 1_000_000_000
 
@@ -50,7 +56,8 @@ class Scope:
     :param window_end: first moment after the data as ISO 8601, or None.
     :param run: what tells runs without a window apart, such as a run ID.
     :param series: what formats such deliveries again and again, ``DAG/TASK``.
-    :param watermark: the folder in staging where it is noted what became of the window, or None.
+    :param map_index: which of its mapped tasks; -1 for none.
+    :param watermark: the watermark that moves when it is sent, or None.
     """
 
     destination: str
@@ -58,6 +65,7 @@ class Scope:
     window_end: str | None = None
     run: str | None = None
     series: str = ""
+    map_index: int = -1
     watermark: str | None = None
 
 
@@ -70,8 +78,6 @@ class Content:
     :param scope: what the content is said of.
     :param folder: where this attempt wrote, relative to the storage.
     :param result: what it wrote.
-    :param follows: the number of the snapshot that the content supposes to be there, where it does:
-        the same lines behind other ones are another delivery.
     """
 
     name: DataFileName | IdSyncFileName
@@ -79,7 +85,6 @@ class Content:
     scope: Scope
     folder: str
     result: FormattedParts
-    follows: int | None = None
 
     @property
     def kind(self) -> str:
@@ -87,7 +92,7 @@ class Content:
         return _kind(self.name)
 
     @property
-    def identity(self) -> str:
+    def content_id(self) -> str:
         """A hash of what is sent, where and for when."""
         scope = self.scope
         # The name without its timestamp stands for data source, target and mode.
@@ -95,25 +100,36 @@ class Content:
         if scope.window_start is None and scope.window_end is None:
             facts.append(scope.run)
         facts.append(self.result.text_sha256)
-        if self.follows is not None:
-            facts.append(str(self.follows))
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
+
+    @property
+    def subject(self) -> str:
+        """What it is a version of: see ``subject_of``."""
+        scope = self.scope
+        return subject_of(
+            series=scope.series,
+            map_index=scope.map_index,
+            name=self.name,
+            window_start=scope.window_start,
+            window_end=scope.window_end,
+            run=scope.run,
+        )
 
 
 def stage_delivery(
     batches: Iterable[pa.RecordBatch],
     writer: LineWriter,
-    storage: Storage,
+    targets: Targets,
     options: FormatOptions,
     *,
     scope: Scope,
     now: datetime,
 ) -> Manifest:
-    """Format rows into the staging location and write the manifest last.
+    """Format rows into the staging location and make a delivery of them.
 
     :param batches: the source's rows.
     :param writer: what turns them into lines.
-    :param storage: the staging location.
+    :param targets: of the staging location.
     :param options: how to write the parts.
     :param scope: what the content is said of.
     :param now: the time, in UTC; the names' timestamp is taken from it.
@@ -121,8 +137,8 @@ def stage_delivery(
     :raises DataError: as :func:`~airflow_am_provider.formatting.pipeline.format_rows` does; and
         when the delivery was sent in part, and what is gone of it cannot be made again.
     """
-    content = format_content(batches, writer, storage, options, scope=scope, now=now)
-    return stage_content(content, storage, now=now)
+    content = format_content(batches, writer, targets.staging, options, scope=scope, now=now)
+    return stage_content(content, targets, now=now)
 
 
 def format_content(
@@ -147,33 +163,81 @@ def attempt_folder(kind: str, now: datetime) -> str:
 
 
 def stage_content(
-    content: Content, storage: Storage, *, now: datetime, is_shared: bool = False
+    content: Content,
+    targets: Targets,
+    *,
+    now: datetime,
+    is_shared: bool = False,
+    extract: NewExtract | None = None,
 ) -> Manifest:
     """Make a delivery of what was formatted, unless it is one already.
 
     :param content: what was formatted.
-    :param storage: the staging location.
+    :param targets: of the staging location.
     :param now: the time, in UTC; the names' timestamp is taken from it.
     :param is_shared: whether other tasks or deliveries may count on the same files, as on those of
         a partition: none is deleted then.
-    :return: the manifest; without parts when no row was written.
+    :param extract: the snapshot that a difference leaves.
+    :return: the manifest, with the counts and the rejects of these very rows; without parts when no
+        row was written.
     :raises DataError: when the delivery was sent in part, and what is gone of it cannot be made
         again.
+    :raises TransientError: when another task has made a snapshot of the same extract meanwhile.
     """
-    result, delivery_id = content.result, content.identity
-    # Where nothing was written there is no delivery; the manifest beside the rejects says why.
-    location = f"deliveries/{content.kind}/{delivery_id}" if result.parts else content.folder
-    path = f"{location}/{MANIFEST_FILE}"
-    manifest = Manifest(
-        delivery_id=delivery_id,
+    result, storage = content.result, targets.staging
+    manifest = _manifest(content, storage, now)
+    if not result.parts:
+        # There is no delivery; the manifest beside the rejects says why.
+        write_manifest(storage, manifest)
+        return manifest
+    target = targets.named(content.scope.destination, target_of(content.name))
+    try:
+        event = target.decide(partial(_stage_command, content, target, manifest, extract))
+    except Refused as refusal:
+        raise TransientError(str(refusal)) from None
+    entry = event.entry
+    assert entry is not None
+    manifest = replace(
+        manifest,
+        delivery_id=entry.delivery_id,
+        location=entry.location,
+        parts=named_parts(result, replace(content.name, timestamp=entry.timestamp)),
+    )
+    staged = None if event.outcome is Outcome.DONE else _staged_already(storage, entry)
+    if staged is None:
+        write_manifest(storage, manifest)
+        return manifest
+    staged = _staged_again(storage, manifest, staged, entry, is_shared=is_shared)
+    # What is sent is what was staged first; what is told is what was read now.
+    return replace(
+        staged,
+        rows_read=manifest.rows_read,
+        rows_written=manifest.rows_written,
+        rows_set_aside=manifest.rows_set_aside,
+        set_aside_by_reason=manifest.set_aside_by_reason,
+        rejects=manifest.rejects,
+    )
+
+
+def write_manifest(storage: Storage, manifest: Manifest) -> None:
+    """Write a manifest into the folder of its delivery."""
+    content = json.dumps(manifest.to_json(), indent=2).encode()
+    storage.write_bytes(f"{manifest.location}/{MANIFEST_FILE}", content)
+
+
+def _manifest(content: Content, storage: Storage, now: datetime) -> Manifest:
+    """The manifest of what was formatted, before it is a delivery."""
+    result, scope = content.result, content.scope
+    return Manifest(
+        delivery_id=content.content_id,
         kind=content.kind,
         staging=storage.url,
-        location=location,
-        destination=content.scope.destination,
+        location=content.folder,
+        destination=scope.destination,
         removes=content.removes,
-        series=content.scope.series,
-        window_start=content.scope.window_start,
-        window_end=content.scope.window_end,
+        series=scope.series,
+        window_start=scope.window_start,
+        window_end=scope.window_end,
         rows_read=result.rows_read,
         rows_written=result.rows_written,
         rows_set_aside=result.rows_set_aside,
@@ -184,24 +248,54 @@ def stage_content(
         created_at=now.isoformat(timespec="seconds"),
         parts=(),
     )
-    if result.parts:
-        staged = _staged_already(storage, path)
-        if staged is not None:
-            return _staged_again(storage, result, staged, manifest, is_shared=is_shared)
-        name = _reserved_name(content.name, storage, delivery_id, int(now.timestamp()))
-        manifest = replace(manifest, parts=named_parts(result, name))
-    if storage.create(path, _text(manifest)):
-        return manifest
-    # Another attempt with the same content was quicker by a moment.
-    staged = _staged_already(storage, path)
-    if staged is None:
-        raise TransientError(f"{storage.url}/{path}: there, and gone a moment later")
-    if staged == manifest:
-        # It was this one: an answer got lost, and the storage's client asked again.
-        return manifest
-    if manifest.parts:
-        storage.delete(f"{_NAMES}/{_reservation(manifest.file_name)}")
-    return _given_back(storage, result, staged, is_shared=is_shared)
+
+
+def _stage_command(
+    content: Content,
+    target: Target,
+    manifest: Manifest,
+    extract: NewExtract | None,
+    state: TargetState,
+) -> Stage:
+    subject, content_id = content.subject, content.content_id
+    if extract is not None:
+        # Each difference is a thing of its own: it supposes what those before it left behind.
+        subject = f"{extract.series}#{extract.follows + 1}"
+    versions, known = Versions(), None
+    if extract is None and all(one.subject != subject for one in state.entries.values()):
+        versions = target.versions(subject)
+        if versions.latest is None:
+            known = target.closed(content_id, state)
+    now = datetime.fromisoformat(manifest.created_at)
+    result = content.result
+    return Stage(
+        content_id=content_id,
+        folder=f"deliveries/{content.kind}",
+        name=stem(content.name),
+        now=int(now.timestamp()),
+        at=manifest.created_at,
+        mode=content.name.mode if isinstance(content.name, DataFileName) else None,
+        removes=content.removes,
+        series=content.scope.series,
+        subject=subject,
+        window_start=content.scope.window_start,
+        window_end=content.scope.window_end,
+        watermark=content.scope.watermark,
+        figures={
+            "created_at": manifest.created_at,
+            "rows_read": result.rows_read,
+            "rows_written": result.rows_written,
+            "rows_set_aside": result.rows_set_aside,
+            "set_aside_by_reason": result.set_aside_by_reason,
+            "lines": sum(part.lines for part in result.parts),
+            "files": len(result.parts),
+            "bytes": sum(part.compressed_bytes for part in result.parts),
+        },
+        latest=versions.latest,
+        latest_left=versions.latest_left,
+        known=known,
+        extract=extract,
+    )
 
 
 def _kind(name: DataFileName | IdSyncFileName) -> str:
@@ -227,49 +321,39 @@ def named_parts(result: FormattedParts, name: DataFileName | IdSyncFileName) -> 
     return tuple(parts)
 
 
-def _staged_already(storage: Storage, path: str) -> Manifest | None:
-    content = storage.read_bytes(path)
-    return None if content is None else Manifest.from_json(content)
+def _staged_already(storage: Storage, entry: DeliveryEntry) -> Manifest | None:
+    """The manifest of a delivery; None where who staged it was killed before it was written."""
+    content = storage.read_bytes(f"{entry.location}/{MANIFEST_FILE}")
+    return None if content is None else Manifest.from_json(content).named(entry.timestamp)
 
 
 def _staged_again(
-    storage: Storage,
-    result: FormattedParts,
-    staged: Manifest,
-    manifest: Manifest,
-    *,
-    is_shared: bool,
+    storage: Storage, manifest: Manifest, staged: Manifest, entry: DeliveryEntry, *, is_shared: bool
 ) -> Manifest:
     """Go on with the delivery that is staged already; the new parts stand in for lost ones.
 
-    :param manifest: what this attempt made, its parts without names.
+    :param manifest: what this attempt made.
     """
     try:
-        if _is_whole(storage, staged):
-            return _given_back(storage, result, staged, is_shared=is_shared)
-        record = read_sent(storage, staged, SendingFiles(location=staged.location))
-        if record is not None and record.sent_at is not None:
-            # All of it is there, under its names: nobody needs the parts any more.
-            return _given_back(storage, result, staged, is_shared=is_shared)
-        again = replace(manifest, parts=named_parts(result, staged.file_name))
-        if record is not None and record.parts and _files(again) != _files(staged):
+        was_sent = entry.sending is not None and entry.sending.sent_at is not None
+        if was_sent or _is_whole(storage, staged):
+            # Once all of it is there, under its names, nobody needs the parts any more.
+            return _given_back(storage, manifest, staged, is_shared=is_shared)
+        record = read_sent(storage, staged, entry.sending)
+        if record is not None and record.parts and _files(manifest) != _files(staged):
             raise _other_files(storage, staged, record)
     except DataError:
         if not is_shared:
-            _discard(storage, result, but=staged)
+            _discard(storage, manifest, but=staged)
         raise
     log.info(
         "Parts of delivery %s are gone from staging: staged again, under the same names",
         staged.delivery_id,
     )
-    storage.write_bytes(f"{staged.location}/{MANIFEST_FILE}", _text(again))
-    if is_shared:
-        return again
-    kept = {part.path for part in again.parts} | {again.rejects}
-    for path in [part.path for part in staged.parts] + [staged.rejects]:
-        if path is not None and path not in kept:
-            storage.delete(path)
-    return again
+    write_manifest(storage, manifest)
+    if not is_shared:
+        _discard(storage, staged, but=manifest)
+    return manifest
 
 
 def _is_whole(storage: Storage, staged: Manifest) -> bool:
@@ -292,12 +376,8 @@ def _other_files(storage: Storage, staged: Manifest, record: SentRecord) -> Data
     )
 
 
-def _text(manifest: Manifest) -> bytes:
-    return json.dumps(manifest.to_json(), indent=2).encode()
-
-
 def _given_back(
-    storage: Storage, result: FormattedParts, staged: Manifest, *, is_shared: bool
+    storage: Storage, manifest: Manifest, staged: Manifest, *, is_shared: bool
 ) -> Manifest:
     log.info(
         "The same content is staged already as delivery %s, since %s: going on with that one, "
@@ -306,31 +386,13 @@ def _given_back(
         staged.created_at,
     )
     if not is_shared:
-        _discard(storage, result, but=staged)
+        _discard(storage, manifest, but=staged)
     return staged
 
 
-def _discard(storage: Storage, result: FormattedParts, *, but: Manifest) -> None:
-    """Delete what was written, save what a delivery is made of."""
-    kept = {part.path for part in but.parts} | {but.rejects}
-    for path in [part.path for part in result.parts] + [result.rejects]:
-        if path is not None and path not in kept:
-            storage.delete(path)
-
-
-def _reserved_name(
-    name: DataFileName | IdSyncFileName, storage: Storage, delivery_id: str, timestamp: int
-) -> DataFileName | IdSyncFileName:
-    """A name that no other delivery has: two of one second get different seconds."""
-    for later in range(_MOST_SECONDS_AHEAD):
-        named = replace(name, timestamp=timestamp + later)
-        if storage.create(f"{_NAMES}/{_reservation(named)}", delivery_id.encode()):
-            return named
-    raise TransientError(
-        f"{storage.url}/{_NAMES}: the names of the next {_MOST_SECONDS_AHEAD} seconds are all taken"
-    )
-
-
-def _reservation(name: DataFileName | IdSyncFileName) -> DataFileName | IdSyncFileName:
-    """A delivery's name is taken in every encoding."""
-    return name.with_split(None).packed(Encoding.PLAIN)
+def _discard(storage: Storage, manifest: Manifest, *, but: Manifest) -> None:
+    """Delete parts that a delivery is not made of; the rejects stay, as they are of other rows."""
+    kept = {part.path for part in but.parts}
+    for part in manifest.parts:
+        if part.path not in kept:
+            storage.delete(part.path)

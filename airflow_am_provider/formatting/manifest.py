@@ -7,7 +7,7 @@ It is plain JSON, small enough for an XCom, and lies beside the parts as
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
@@ -118,6 +118,20 @@ class Manifest:
         name = parse_file_name(self.parts[0].file_name)
         assert not isinstance(name, OracleDataCloudFileName)  # checked when it was built
         return name
+
+    def named(self, timestamp: int) -> Manifest:
+        """The same with another timestamp in its names: a stranger's file may have had this one.
+
+        :raises DataError: when there is no part.
+        """
+        if self.file_name.timestamp == timestamp:
+            return self
+        parts = []
+        for part in self.parts:
+            name = parse_file_name(part.file_name)
+            assert not isinstance(name, OracleDataCloudFileName)  # checked when it was built
+            parts.append(replace(part, file_name=str(replace(name, timestamp=timestamp))))
+        return replace(self, parts=tuple(parts))
 
     @property
     def lines_by_file(self) -> dict[str, int]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.formatting.manifest import Manifest
     from airflow_am_provider.formatting.storage import Storage
 
@@ -115,18 +116,19 @@ class FormattedPartition:
 
 
 def combine(
-    partitions: Iterable[FormattedPartition], storage: Storage, *, now: datetime
+    partitions: Iterable[FormattedPartition], targets: Targets, *, now: datetime
 ) -> Manifest:
     """Make one delivery of all partitions.
 
     :param partitions: all of them, in any order.
-    :param storage: the staging location.
+    :param targets: of the staging location.
     :param now: the time, in UTC; the names' timestamp is taken from it.
     :return: the manifest; without parts when no partition has any.
     :raises ConfigurationError: when one is missing or there twice, or they do not belong together.
     :raises DataError: when more rows are set aside than allowed, or a part is gone; nothing is
         staged then.
     """
+    storage = targets.staging
     ordered = sorted(partitions, key=lambda one: one.partition.number)
     _check_complete(ordered)
     first = ordered[0]
@@ -162,7 +164,7 @@ def combine(
         lines_without_items=_sum(result.lines_without_items for result in results),
     )
     content = replace(first.content, folder=folder, result=together)
-    return stage_content(content, storage, now=now, is_shared=True)
+    return stage_content(content, targets, now=now, is_shared=True)
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:

@@ -45,13 +45,11 @@ class Sending:
     """One sending of a delivery of data.
 
     :param manifest: the delivery.
-    :param begun_at: when it began, ISO 8601 in UTC.
     :param is_whole: whether all of it was sent. Of one that was not, it is taken that traits were
         given, and that none was taken away.
     """
 
     manifest: Manifest
-    begun_at: str
     is_whole: bool
 
 

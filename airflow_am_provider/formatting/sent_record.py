@@ -1,29 +1,27 @@
-"""What of a delivery was sent, where, on which day: notes beside the manifest.
+"""What of a sending is at its destination: a note of each part, beside the manifest.
 
-    sending.json                       written once, when sending begins: it fixes the day
-    sending/ftp_dpm_478_….sync.1.json  a note of each part, written when the part is there
-    sent.json                          all of it, when all of it was sent
+    sending/FILE_NAME.begun-1b2c3d4e.json  an attempt is about to give the part its name
+    sending/FILE_NAME.json                 the part is there
+    sending/FILE_NAME.pieces.json          which pieces of it are there, while it goes to S3
 
 Each note is about one part and says the same whoever writes it. So an attempt that was thought dead
-and writes late takes nothing back from the one that came after it. The upload keeps the notes
-(:class:`~airflow_am_provider.stores.sent_book.SentBook`); formatting again reads them, so that what
-was sent is not staged as something else. The layout is public and documented in docs/manifest.md.
+and writes late takes nothing back from the one that came after it. When sending began, where to and
+on which day, is in the target's document. The layout is public and documented in docs/manifest.md.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.audience_manager.errors import DataError
 
 if TYPE_CHECKING:
+    from airflow_am_provider.deliveries.target.state import Sending
     from airflow_am_provider.formatting.manifest import Manifest, Part
     from airflow_am_provider.formatting.storage import Storage
-
-SENT_VERSION: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,25 +49,38 @@ class SentRecord:
     """What became of a delivery's parts.
 
     :param delivery_id: the manifest's.
-    :param destination: the folder they all go to.
-    :param day: the UTC day of the first attempt as ISO 8601; on S3 it is part of every key.
-    :param begun_at: when the first attempt began, ISO 8601 in UTC.
-    :param sent_at: when the last part had its name; None before.
+    :param sending: the sending, as the target's document has it.
     :param parts: by file name.
     """
 
     delivery_id: str
-    destination: str
-    day: str
-    begun_at: str
-    sent_at: str | None = None
+    sending: Sending
     parts: dict[str, SentPart] = field(default_factory=dict)
-    version: int = SENT_VERSION
+
+    @property
+    def destination(self) -> str:
+        """The folder that all parts go to."""
+        return self.sending.url
+
+    @property
+    def day(self) -> str:
+        """The UTC day of the first attempt as ISO 8601; on S3 it is part of every key."""
+        return self.sending.day
 
     @property
     def sent_on(self) -> date:
         """The UTC day of the first attempt."""
-        return date.fromisoformat(self.day)
+        return date.fromisoformat(self.sending.day)
+
+    @property
+    def begun_at(self) -> str:
+        """When the first attempt began, ISO 8601 in UTC."""
+        return self.sending.begun_at
+
+    @property
+    def sent_at(self) -> str | None:
+        """When the last part had its name; None before."""
+        return self.sending.sent_at
 
     def part(self, part: Part) -> SentPart | None:
         """What is recorded of a part, or None.
@@ -90,26 +101,8 @@ class SentRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON, its parts as a list."""
-        return {**asdict(self), "parts": [asdict(part) for part in self.parts.values()]}
-
-    @classmethod
-    def from_json(cls, content: bytes, where: str) -> SentRecord:
-        """Read a record.
-
-        :param content: what :meth:`to_json` gave, as JSON text.
-        :param where: the file, for the message.
-        :raises DataError: when it is none.
-        """
-        try:
-            document = json.loads(content)
-            if document["version"] != SENT_VERSION:
-                raise ValueError(f"version {document['version']!r} is not {SENT_VERSION}")
-            parts = [SentPart(**part) for part in document["parts"]]
-            record = cls(**{**document, "parts": {part.file_name: part for part in parts}})
-            date.fromisoformat(record.day)
-        except (KeyError, TypeError, ValueError) as error:
-            raise _unreadable(where, error) from None
-        return record
+        parts = [asdict(part) for part in self.parts.values()]
+        return {"delivery_id": self.delivery_id, **asdict(self.sending), "parts": parts}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,58 +110,52 @@ class SendingFiles:
     """Where the notes of one sending of a delivery lie.
 
     :param location: the delivery's folder, relative to the staging location.
-    :param suffix: tells sendings apart: empty for the first, ``-2`` for the next.
+    :param sending: the sending's number, from 1.
 
-    >>> files = SendingFiles(location="deliveries/data/0a1b")
-    >>> files.begun, files.part("x.sync"), files.sent  # doctest: +NORMALIZE_WHITESPACE
-    ('deliveries/data/0a1b/sending.json', 'deliveries/data/0a1b/sending/x.sync.json',
-     'deliveries/data/0a1b/sent.json')
+    >>> SendingFiles(location="deliveries/data/0a1b").part("x.sync")
+    'deliveries/data/0a1b/sending/x.sync.json'
+    >>> SendingFiles(location="deliveries/data/0a1b", sending=2).part("x.sync")
+    'deliveries/data/0a1b/sending-2/x.sync.json'
     """
 
     location: str
-    suffix: str = ""
-
-    @classmethod
-    def of(cls, location: str, sending: int) -> SendingFiles:
-        """The files of a sending by its number, from 1."""
-        return cls(location=location, suffix="" if sending == 1 else f"-{sending}")
+    sending: int = 1
 
     @property
-    def begun(self) -> str:
-        """Written once, before the first part goes."""
-        return f"{self.location}/sending{self.suffix}.json"
+    def folder(self) -> str:
+        """The folder of the notes."""
+        return f"{self.location}/sending{'' if self.sending == 1 else f'-{self.sending}'}"
 
-    @property
-    def sent(self) -> str:
-        """Written when all parts were sent."""
-        return f"{self.location}/sent{self.suffix}.json"
+    def begun(self, file_name: str, attempt: str = "") -> str:
+        """The note of an attempt that is about to give a part its name, or how all such begin."""
+        return f"{self.folder}/{file_name}.begun-{attempt}" + (".json" if attempt else "")
 
     def part(self, file_name: str) -> str:
         """The note of a part."""
-        return f"{self.location}/sending{self.suffix}/{file_name}.json"
+        return f"{self.folder}/{file_name}.json"
 
     def pieces(self, file_name: str) -> str:
         """The note of a part that is on its way in pieces."""
-        return f"{self.location}/sending{self.suffix}/{file_name}.pieces.json"
+        return f"{self.folder}/{file_name}.pieces.json"
 
 
-def read_sent(storage: Storage, manifest: Manifest, files: SendingFiles) -> SentRecord | None:
+def read_sent(storage: Storage, manifest: Manifest, sending: Sending | None) -> SentRecord | None:
     """What is known of a sending, or None when it was not begun.
 
     :param storage: the staging location.
     :param manifest: the delivery.
-    :param files: where the notes lie.
+    :param sending: the sending, as the target's document has it.
     :raises DataError: when a note cannot be read.
     """
-    content = storage.read_bytes(files.sent)
-    if content is not None:
-        return SentRecord.from_json(content, f"{storage.url}/{files.sent}")
-    content = storage.read_bytes(files.begun)
-    if content is None:
+    if sending is None:
         return None
-    begun = SentRecord.from_json(content, f"{storage.url}/{files.begun}")
+    files = SendingFiles(location=manifest.location, sending=sending.number)
     notes = [read_note(storage, files, part.file_name) for part in manifest.parts]
-    return replace(begun, parts={note.file_name: note for note in notes if note is not None})
+    return SentRecord(
+        delivery_id=manifest.delivery_id,
+        sending=sending,
+        parts={note.file_name: note for note in notes if note is not None},
+    )
 
 
 def read_note(storage: Storage, files: SendingFiles, file_name: str) -> SentPart | None:
@@ -183,12 +170,8 @@ def read_note(storage: Storage, files: SendingFiles, file_name: str) -> SentPart
     try:
         return SentPart(**json.loads(content))
     except (TypeError, ValueError) as error:
-        raise _unreadable(f"{storage.url}/{path}", error) from None
-
-
-def _unreadable(where: str, error: Exception) -> DataError:
-    return DataError(
-        f"{where}: not a record of sending: {error}; what was sent is not known, so nothing is "
-        f"sent. Look at the destination, then delete this file to send again, under the same "
-        f"names, what it stands for"
-    )
+        raise DataError(
+            f"{storage.url}/{path}: not a note of a part: {error}; what was sent is not known, so "
+            f"nothing is sent. Look at the destination, then delete this file to send again, under "
+            f"the same name, what it stands for"
+        ) from None

@@ -56,8 +56,8 @@ _RUN_BYTES: Final = 32 << 20
 class DiffOptions:
     """What bounds a comparison.
 
-    :param max_removed: how many traits of the newest snapshot the extract may lack, over all
-        users: a whole number is a count, a fraction from 0.0 to 1.0 a share of them.
+    :param max_removed: how many traits the extract may lack of any snapshot that may be in force,
+        over all users: a whole number is a count, a fraction from 0.0 to 1.0 a share of them.
     :param suppression: users of whom nothing is sent, and whose traits are removed.
     :param run_bytes: how much of the extract is sorted at a time, in bytes.
     :raises ConfigurationError: when ``max_removed`` is neither.
@@ -182,7 +182,7 @@ class _Run(SourcePass):
 
     def _compare(self, extract: Extract, bases: Sequence[Base]) -> None:
         """Write parts and snapshot; the snapshot appears when not too much is removed."""
-        snapshots, states = marked(bases)
+        snapshots, states, measures = marked(bases)
         with ExitStack() as stack:
             readers = []
             for path, marks in snapshots:
@@ -198,11 +198,13 @@ class _Run(SourcePass):
             stack.callback(behind.abandon)
             for bound, users in extract.shares(sum(reader.nbytes for reader in readers)):
                 everybody = merged([users, *(reader.below(bound) for reader in readers)])
-                change = compared(everybody, states)
+                change = compared(everybody, states, measures)
                 self._counts += change.counts
                 behind.put((everybody.ids, change))
             behind.close()
             self._parts.close()
-            check_removed(
-                self._counts.traits_lost, self._counts.traits_before, self._diff.max_removed
-            )
+            # Against each that may be in force: whichever loses more.
+            for lost, before in zip(
+                self._counts.traits_lost, self._counts.traits_before, strict=True
+            ):
+                check_removed(lost, before, self._diff.max_removed)

@@ -24,6 +24,8 @@ from airflow_am_provider.hooks.settings import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from airflow_am_provider.deliveries.target.homes import Home
+    from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.hooks.destinations import Destination
     from airflow_am_provider.hooks.mailbox import Mailbox, ReceiptFolder
     from airflow_am_provider.stores import Folder, FtpDrop, S3Folder
@@ -85,6 +87,12 @@ class AudienceManagerHook(BaseHook):
         return self.open_folder(
             self.settings.staging_location, extra_args=self.settings.staging_args
         )
+
+    def targets(self) -> Targets:
+        """The targets of the staging location, each with what was decided about it."""
+        from airflow_am_provider.deliveries.targets import Targets
+
+        return Targets(self.staging(), self._decisions_home())
 
     def is_staged_on_amazon(self) -> bool:
         """Whether staging lies on Amazon's own S3, and not on another server that speaks S3."""
@@ -185,6 +193,22 @@ class AudienceManagerHook(BaseHook):
         from airflow_am_provider.hooks.connection_test import prove_parts
 
         return prove_parts(self)
+
+    def _decisions_home(self) -> Home | None:
+        """The SQL database that keeps decisions, where the connection names one."""
+        from airflow_am_provider.deliveries.target.homes.sql_table import SqlTableHome
+
+        conn_id = self.settings.state_conn_id
+        if not conn_id:
+            return None
+        hook = get_connection(conn_id, asked_by="state_conn_id").get_hook()  # type: ignore[no-untyped-call]
+        engine_of = getattr(hook, "get_sqlalchemy_engine", None)
+        if engine_of is None:
+            raise ConfigurationError(
+                f"connection {self.audience_manager_conn_id!r}: state_conn_id: {conn_id!r} is a "
+                f"connection of the type {hook.conn_type!r}, and no SQL database"
+            )
+        return SqlTableHome(engine_of(), self.settings.staging_location)
 
     def _ftp_host(self) -> str:
         settings = self.settings

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
+from airflow_am_provider.deliveries.target.homes.probe import prove_conditions
 from airflow_am_provider.formatting.suppression import Suppression
 from airflow_am_provider.hooks.mailbox import Mailbox
 from airflow_am_provider.stores import S3Folder
@@ -45,6 +46,7 @@ def prove_parts(hook: AudienceManagerHook) -> tuple[bool, str]:
 def _checks(hook: AudienceManagerHook) -> Iterator[tuple[str, Callable[[], str]]]:
     settings = hook.settings
     yield "Staging", lambda: _staging(hook.staging(), settings.staging_encryption)
+    yield "Decisions", lambda: _decisions(hook)
     suppression = settings.suppression
     if suppression is not None:
         yield "Suppression", lambda: _suppression(hook, suppression)
@@ -73,6 +75,13 @@ def _staging(folder: Folder, encryption: str) -> str:
         )
     encrypted = f", and encrypts with {found}" if found else ""
     return f"{folder.url} can be written, read and deleted from{encrypted}"
+
+
+def _decisions(hook: AudienceManagerHook) -> str:
+    """Let two writers decide against each other: one of them must lose."""
+    home = hook.targets().home
+    prove_conditions(home)
+    return f"{home.url} lets one of two win that decide at once"
 
 
 def _suppression(hook: AudienceManagerHook, source: SuppressionSource) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import (
@@ -12,19 +13,33 @@ from airflow_am_provider.audience_manager.errors import (
     ConfigurationError,
     TransientError,
 )
-from airflow_am_provider.audience_manager.ordering import refusal
+from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.deliveries.target.commands import OnOlder, Rename, Resend
+from airflow_am_provider.deliveries.target.events import Refused, RefusedFor
+from airflow_am_provider.deliveries.target.state import DeliveryState
+from airflow_am_provider.formatting.delivery import write_manifest
 from airflow_am_provider.formatting.shares import evenly
 from airflow_am_provider.hooks.choices import choice
-from airflow_am_provider.hooks.order_gate import OnOlder, OrderGate
+from airflow_am_provider.hooks.destinations import NameTaken
+from airflow_am_provider.hooks.order_gate import OrderGate
 from airflow_am_provider.hooks.sent_delivery import read_deliveries
 from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords
+from airflow_am_provider.stores.sent_book import NotItsTurn, SentBook, begin_sending, timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_am_provider.deliveries.target.state import TargetState
     from airflow_am_provider.formatting.manifest import Manifest
-    from airflow_am_provider.formatting.sent_record import SentRecord
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
 _logger = logging.getLogger(__name__)
+_MOST_NAMES = 20
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
 
 
 def order_gate(
@@ -34,17 +49,29 @@ def order_gate(
     on_older: object = OnOlder.REFUSE,
     after: object = None,
     in_order: bool = True,
-    sending: int = 1,
 ) -> OrderGate:
     """What holds a delivery back until it is its turn.
 
     :param hook: leads to staging.
     :param manifest: the delivery; it has parts.
-    :param on_older: see :class:`~airflow_am_provider.hooks.order_gate.OnOlder`.
+    :param on_older: see :class:`~airflow_am_provider.deliveries.target.commands.OnOlder`.
     :param after: what uploads returned that must be acknowledged first.
     :param in_order: whether to wait for what was sent to the same target before it.
-    :param sending: 1, or the number of a repetition.
     :raises ConfigurationError: when the manifest is of another staging location or destination.
+    """
+    return OrderGate(
+        targets=hook.targets(),
+        manifest=checked_manifest(hook, manifest),
+        on_older=choice("on_older", on_older, OnOlder),
+        after=read_deliveries(after),
+        in_order=in_order,
+    )
+
+
+def checked_manifest(hook: AudienceManagerHook, manifest: Manifest) -> Manifest:
+    """A manifest that is of the connection's staging location and destination.
+
+    :raises ConfigurationError: when it is of others.
     """
     staging = hook.staging()
     if manifest.staging != staging.url:
@@ -61,34 +88,43 @@ def order_gate(
             f"connection {hook.audience_manager_conn_id!r} leads to {hook.destination_name!r}; "
             f"format and upload with the same connection"
         )
-    return OrderGate(
-        staging=staging,
-        manifest=manifest,
-        on_older=choice("on_older", on_older, OnOlder),
-        after=read_deliveries(after),
-        in_order=in_order,
-        sending=sending,
-    )
+    return manifest
 
 
-def send_delivery(hook: AudienceManagerHook, manifest: Manifest, sending: int = 1) -> SentRecord:
-    """Send what of a delivery was not sent yet.
+def send_delivery(
+    hook: AudienceManagerHook,
+    manifest: Manifest,
+    *,
+    in_order: bool = True,
+    clock: Callable[[], datetime] = utc_now,
+) -> SentBook:
+    """Send what of a delivery was not sent yet; it has its place in the queue.
 
     :param hook: leads to staging and destination.
     :param manifest: the delivery; it has parts.
-    :param sending: 1, or the number of a repetition: the same bytes under the same names.
-    :return: the record of sending, complete.
+    :param in_order: whether to wait for what is before it in the queue.
+    :param clock: the time; the day of the first attempt becomes part of the keys on S3.
+    :return: the journal of the sending, complete.
+    :raises NotItsTurn: when something has to be processed first.
+    :raises Superseded: when another version of the same window took its place.
     :raises ConfigurationError: when the destination refuses.
     :raises DataError: when a staged part is not what the manifest says.
     :raises TransientError: when the destination or the line fails.
     """
-    staging, destination = hook.staging(), hook.destination()
+    manifest = checked_manifest(hook, manifest)
     count = len(manifest.parts)
     size = sum(part.compressed_bytes for part in manifest.parts) / 1e6
     what = f"delivery {manifest.delivery_id}: {count} {'file' if count == 1 else 'files'}"
-    _logger.info("Sending %s, %.1f MB, to %s", what, size, destination.url)
     begun = time.monotonic()
-    record = destination.send(manifest, staging, sending=sending)
+    book = _sent(hook, manifest, None, clock, in_order=in_order)
+    if book.is_whole:
+        _logger.info(
+            "%s: all of it was sent already, at %s: nothing is sent now",
+            what.capitalize(),
+            book.record.sent_at,
+        )
+        return book
+    record = book.complete()
     _logger.info(
         "Sent %s, %s lines, %.1f MB, to %s at %s, in %.1f s now: %s rows read = %s written + %s "
         "set aside",
@@ -102,16 +138,19 @@ def send_delivery(hook: AudienceManagerHook, manifest: Manifest, sending: int = 
         f"{manifest.rows_written:,}",
         f"{manifest.rows_set_aside:,}",
     )
-    return record
+    return book
 
 
-def send_share(hook: AudienceManagerHook, manifest: Manifest, share: int, shares: int) -> list[str]:
+def send_share(
+    hook: AudienceManagerHook, manifest: Manifest, share: int, shares: int, *, in_order: bool = True
+) -> list[str]:
     """Send some of a delivery's parts, those that were not sent yet.
 
     :param hook: leads to staging and destination.
     :param manifest: the delivery; it has parts.
     :param share: which of the shares, counted from 0.
     :param shares: into how many all parts are divided, of about the same size each.
+    :param in_order: whether to wait for what is before it in the queue.
     :return: names of the share's files.
     :raises ConfigurationError: when there is no such share, or the destination refuses.
     :raises DataError: when any staged part is not what the manifest says; nothing is sent then.
@@ -122,15 +161,104 @@ def send_share(hook: AudienceManagerHook, manifest: Manifest, share: int, shares
             f"share: {share} is none of {shares}; they are counted from 0 to {shares - 1}"
         )
     of_each = evenly([part.compressed_bytes for part in manifest.parts], shares)
-    names = [
-        part.file_name
-        for part, number in zip(manifest.parts, of_each, strict=True)
-        if number == share
-    ]
-    _logger.info("Sending %d of %d files", len(names), len(manifest.parts))
-    if names:
-        hook.destination().send(manifest, hook.staging(), only=names)
-    return names
+    numbers = [place for place, number in enumerate(of_each) if number == share]
+    _logger.info("Sending %d of %d files", len(numbers), len(manifest.parts))
+    if not numbers:
+        return []
+    book = _sent(hook, checked_manifest(hook, manifest), numbers, utc_now, in_order=in_order)
+    return [book.manifest.parts[place].file_name for place in numbers]
+
+
+def _sent(
+    hook: AudienceManagerHook,
+    manifest: Manifest,
+    only: list[int] | None,
+    clock: Callable[[], datetime],
+    *,
+    in_order: bool = True,
+) -> SentBook:
+    """Begin, and send all parts or some; under another name where a stranger has this one.
+
+    :param only: which parts, by their place in the manifest; by default all.
+    """
+    targets, staging, destination = hook.targets(), hook.staging(), hook.destination()
+    target = targets.of(manifest)
+    for _ in range(_MOST_NAMES):
+        book = begin_sending(target, manifest, staging, destination.url, clock, in_order=in_order)
+        if book.is_whole:
+            return book
+        names = None if only is None else [book.manifest.parts[place].file_name for place in only]
+        if not book.is_new and book.record.parts:
+            _logger.info("Going on with what was begun at %s", book.record.begun_at)
+        _logger.info("Sending to %s", destination.url)
+        try:
+            destination.send(staging, book, only=names)
+        except NameTaken:
+            rename_delivery(hook, book.manifest, clock)
+            continue
+        return book
+    raise TransientError(
+        f"delivery {manifest.delivery_id}: {_MOST_NAMES} names were tried, and something at "
+        f"{destination.url} had each of them"
+    )
+
+
+def rename_delivery(
+    hook: AudienceManagerHook, manifest: Manifest, clock: Callable[[], datetime] = utc_now
+) -> Manifest:
+    """Give a delivery of which nothing was sent other names.
+
+    :param hook: leads to staging.
+    :param manifest: the delivery, with the names it has now.
+    :param clock: the time.
+    :return: the manifest with its new names.
+    :raises ConfigurationError: when it was sent before.
+    """
+    target = hook.targets().of(manifest)
+    command = Rename(
+        delivery_id=manifest.delivery_id,
+        timestamp=manifest.file_name.timestamp,
+        now=int(clock().timestamp()),
+    )
+    try:
+        event = target.decide(command)
+    except Refused as refusal:
+        raise ConfigurationError(str(refusal)) from None
+    assert event.entry is not None
+    renamed = manifest.named(event.entry.timestamp)
+    write_manifest(hook.staging(), renamed)
+    _logger.warning(
+        "Something at the destination has the name %s, and it is not this delivery's: it is sent "
+        "as %s",
+        manifest.file_name,
+        renamed.file_name,
+    )
+    return renamed
+
+
+def confirm_part(hook: AudienceManagerHook, delivery_id: str, file_name: str) -> DeliveryRecord:
+    """Note that a file at the destination is the delivery's own, as a person has seen.
+
+    :param hook: leads to staging and destination.
+    :param delivery_id: the delivery.
+    :param file_name: the file.
+    :return: its record.
+    :raises ConfigurationError: when there is no such delivery, or it has no such file, or nothing
+        of it was begun.
+    """
+    record = DeliveryRecords(hook.targets()).find(delivery_id)
+    if record.entry.sending is None:
+        raise ConfigurationError(f"delivery {delivery_id}: nothing of it was sent yet")
+    parts = {part.file_name: part for part in record.manifest.parts}
+    if file_name not in parts:
+        raise ConfigurationError(
+            f"delivery {delivery_id}: {printable(file_name)!r} is none of its files: "
+            f"{', '.join(parts)}"
+        )
+    book = SentBook(record.target, record.manifest, hook.staging(), record.entry, utc_now)
+    url = f"{record.entry.sending.url.rstrip('/')}/{file_name}"
+    book.uploaded(parts[file_name], url, is_sent=True)
+    return record
 
 
 def abandon_delivery(hook: AudienceManagerHook, delivery_id: str, reason: str) -> DeliveryRecord:
@@ -144,10 +272,15 @@ def abandon_delivery(hook: AudienceManagerHook, delivery_id: str, reason: str) -
     :return: its record, abandoned.
     :raises ConfigurationError: when there is none, or it is acknowledged.
     """
-    staging = hook.staging()
-    record = DeliveryRecords(staging).abandon(delivery_id, reason)
+    targets = hook.targets()
+    record = DeliveryRecords(targets).end(delivery_id, DeliveryState.ABANDONED, reason)
+    sending = record.entry.sending
+    if sending is None or sending.sent_at is not None:
+        return record
     try:
-        hook.destination().withdraw(record.manifest, staging, sending=record.sending)
+        staging = hook.staging()
+        book = SentBook(record.target, record.manifest, staging, record.entry, utc_now)
+        hook.destination().withdraw(staging, book)
     except AudienceManagerError as error:
         _logger.warning(
             "Delivery %s is abandoned, but what was begun of it stays: %s", delivery_id, error
@@ -169,22 +302,43 @@ def resend_delivery(
     :raises DataError: when its parts are no longer in staging.
     :raises TransientError: when it is not its turn, or the destination or the line fails.
     """
-    records = DeliveryRecords(hook.staging())
+    records = DeliveryRecords(hook.targets())
     record = records.find(delivery_id)
-    is_whole = record.sent is not None and record.sent.sent_at is not None
-    sending = record.sending + 1 if is_whole else record.sending
-    gate = order_gate(hook, record.manifest, on_older=OnOlder.SEND, sending=sending)
-    newer = gate.undone()
-    if newer and not force:
-        again = ", ".join(turn.delivery_id for turn in newer)
-        raise ConfigurationError(
-            f"delivery {delivery_id}: {refusal(gate.draft, newer[-1])}. "
-            f"Nothing was sent. To send it all the same: --force, and when it is acknowledged send "
-            f"the newer ones again, one by one, in the same way: {again}"
-        )
-    waits = gate.waits_for()
-    if waits:
-        raise TransientError(f"delivery {delivery_id}: not its turn yet: {'; '.join(waits)}")
-    records.reopen(record.manifest.location)
-    send_delivery(hook, record.manifest, sending)
+    try:
+        queue_again(record, force=force)
+        send_delivery(hook, record.manifest)
+    except Refused as refusal:
+        raise _not_sent_again(delivery_id, refusal) from None
+    except NotItsTurn as waits:
+        raise TransientError(f"delivery {delivery_id}: not its turn yet: {waits}") from None
     return records.find(delivery_id)
+
+
+def queue_again(record: DeliveryRecord, *, force: bool = False) -> None:
+    """Queue a delivery to be sent again.
+
+    :raises Refused: when newer data would be undone.
+    """
+    target, entry = record.target, record.entry
+
+    def command(known: TargetState) -> Resend:
+        return Resend(
+            delivery_id=entry.delivery_id,
+            at=timestamp(utc_now()),
+            force=force,
+            closed=target.closed(entry.delivery_id, known),
+            latest_left=target.versions(entry.subject).latest_left,
+        )
+
+    target.decide(command)
+
+
+def _not_sent_again(delivery_id: str, refusal: Refused) -> ConfigurationError:
+    if refusal.why is not RefusedFor.TOO_OLD:
+        return ConfigurationError(str(refusal))
+    again = ", ".join(other.delivery_id for other in refusal.others)
+    return ConfigurationError(
+        f"delivery {delivery_id}: {refusal}. Nothing was sent. To send it all the same: --force, "
+        f"and when it is acknowledged send the newer ones again, one by one, in the same way: "
+        f"{again}"
+    )

@@ -7,10 +7,10 @@ and looking whether a part arrived is tried only.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -20,22 +20,21 @@ from airflow_am_provider.audience_manager.errors import (
     DataError,
     TransientError,
 )
-from airflow_am_provider.formatting.sent_record import SendingFiles, read_sent
+from airflow_am_provider.deliveries.target.names import stem
+from airflow_am_provider.stores.ftp import UNFINISHED, Published
 from airflow_am_provider.stores.measured import Measured
 from airflow_am_provider.stores.s3 import S3Folder, checksum_args
 from airflow_am_provider.stores.s3_copy import Copy
 from airflow_am_provider.stores.s3_errors import AlreadyThere
 from airflow_am_provider.stores.s3_resume import ResumableObject
 from airflow_am_provider.stores.s3_unfinished import abort_uploads
-from airflow_am_provider.stores.sent_book import PiecesNote, SentBook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-    from datetime import date
+    from collections.abc import Callable, Collection
 
     from airflow_am_provider.formatting.manifest import Manifest, Part
-    from airflow_am_provider.formatting.sent_record import SentRecord
     from airflow_am_provider.stores import Folder, FtpDrop
+    from airflow_am_provider.stores.sent_book import PiecesNote, SentBook
 
 _logger = logging.getLogger(__name__)
 
@@ -44,9 +43,11 @@ OBJECT_ARGS: Final = {"ACL": "bucket-owner-full-control"}
 _BLOCK_BYTES: Final = 1 << 20
 
 
-def utc_now() -> datetime:
-    """The time."""
-    return datetime.now(UTC)
+class NameTaken(Exception):
+    """Something that no attempt of this delivery can have made has one of its names.
+
+    Nothing of the delivery was sent, so that it may have other names.
+    """
 
 
 class Destination(Protocol):
@@ -57,31 +58,22 @@ class Destination(Protocol):
         """Where they go: a bucket's folder or an FTP host's."""
         ...
 
-    def send(
-        self,
-        manifest: Manifest,
-        staging: Folder,
-        *,
-        sending: int = 1,
-        only: Collection[str] | None = None,
-        clock: Callable[[], datetime] = utc_now,
-    ) -> SentRecord:
-        """Send what of a delivery was not sent yet; its record says what was.
+    def send(self, staging: Folder, book: SentBook, *, only: Collection[str] | None = None) -> None:
+        """Send what of a delivery was not sent yet, and note it.
 
-        :param manifest: the delivery; it has parts.
-        :param staging: where they lie.
-        :param sending: 1, or the number of this repetition: the same bytes under the same names.
-        :param only: names of the parts that are sent now; the record is left to be completed, and
-            on FTP the names to be given, by a last sending without it. By default all.
-        :param clock: the time; the day of the first attempt becomes part of the keys on S3.
-        :return: the record, complete unless it is of some parts.
+        :param staging: where its parts lie.
+        :param book: the journal of this sending.
+        :param only: names of the parts that are sent now; on FTP the names are given by a last call
+            without it. By default all.
+        :raises NameTaken: when a stranger's file has one of the names, and nothing was sent.
         :raises DataError: when a staged part is not what the manifest says; it does not appear.
-        :raises ConfigurationError: when the destination refuses.
+        :raises ConfigurationError: when the destination refuses; when a person has to say whether
+            what is there is this delivery's.
         :raises TransientError: when the destination or the line fails.
         """
         ...
 
-    def withdraw(self, manifest: Manifest, staging: Folder, *, sending: int = 1) -> None:
+    def withdraw(self, staging: Folder, book: SentBook) -> None:
         """Delete what of a delivery that was given up is there and has no name of its own yet.
 
         What Audience Manager can see stays.
@@ -108,47 +100,40 @@ class S3Destination:
         """``s3://bucket/PARTNER``."""
         return f"{self.folder.url}/{self.partner_name}"
 
-    def send(
-        self,
-        manifest: Manifest,
-        staging: Folder,
-        *,
-        sending: int = 1,
-        only: Collection[str] | None = None,
-        clock: Callable[[], datetime] = utc_now,
-    ) -> SentRecord:
+    def send(self, staging: Folder, book: SentBook, *, only: Collection[str] | None = None) -> None:
         """Send; see :class:`Destination`."""
-        book = SentBook(staging, manifest, self.url, clock, sending)
+        if book.sending.number == 1 and self._is_taken(book) and not book.has_sent:
+            raise NameTaken
         if not book.is_new:
-            self._abort_beside(manifest, book)
-        if _is_sent(book.record):
-            return book.record
-        _check_staged(manifest, staging)
-        for part in _asked_for(manifest, only):
-            if book.known(part) is not None:
-                continue
-            key = object_key(self.partner_name, book.record.sent_on, part.file_name)
-            # What a sending before this one left there says nothing of this one.
-            if book.is_new or sending > 1 or not self._has_arrived(part, key):
-                with _Progress(part):
-                    self._upload_once(part, staging, key, book, is_first=sending == 1)
-            book.uploaded(part, f"{self.folder.url}/{key}", is_sent=True)
-        return book.complete() if only is None else book.record
+            self._abort_beside(book)
+        _check_staged(book.manifest, staging)
+        for part in _asked_for(book.manifest, only):
+            if book.known(part) is None:
+                self._send_part(part, staging, book)
 
-    def withdraw(self, manifest: Manifest, staging: Folder, *, sending: int = 1) -> None:
+    def withdraw(self, staging: Folder, book: SentBook) -> None:
         """Abort uploads in pieces; see :class:`Destination`."""
-        files = SendingFiles.of(manifest.location, sending)
-        for day, part in _unsent(manifest, staging, files, self.url):
-            key = object_key(self.partner_name, day, part.file_name)
-            self._target(part, key, PiecesNote(staging, files.pieces(part.file_name))).withdraw()
+        for part in book.manifest.parts:
+            if not book.has_its_name(part):
+                self._target(part, self._key(part, book), book.pieces(part)).withdraw()
 
-    def _abort_beside(self, manifest: Manifest, book: SentBook) -> None:
+    def _is_taken(self, book: SentBook) -> bool:
+        """Whether anything has one of the delivery's names, in whichever mode.
+
+        A ``.processed`` marker does not say which mode the file had. Who may not list learns it
+        from the first write.
+        """
+        name = book.manifest.file_name
+        prefix = f"{stem(name)}_{name.timestamp}."
+        try:
+            folder = object_key(self.partner_name, book.record.sent_on, prefix)
+            return next(iter(self.folder.list(folder)), None) is not None
+        except ConfigurationError:
+            return False
+
+    def _abort_beside(self, book: SentBook) -> None:
         """Abort what a killed worker began of parts that another one sent meanwhile."""
-        day = book.record.sent_on
-        parts = {
-            self.folder.key(object_key(self.partner_name, day, part.file_name)): part
-            for part in manifest.parts
-        }
+        parts = {self.folder.key(self._key(part, book)): part for part in book.manifest.parts}
         abort_uploads(
             self.folder.client,
             self.folder.bucket,
@@ -156,43 +141,58 @@ class S3Destination:
             lambda key, _: key in parts and book.known(parts[key]) is not None,
         )
 
-    def _has_arrived(self, part: Part, key: str) -> bool:
-        """Whether an attempt before this one sent a part and ended before it could record it.
+    def _send_part(self, part: Part, staging: Folder, book: SentBook) -> None:
+        key = self._key(part, book)
+        is_first = book.sending.number == 1
+        was_begun = book.begin(part)
+        if was_begun and is_first and self._is_ours(part, key, book):
+            _logger.info("%s: arrived by an attempt before", part.file_name)
+        else:
+            try:
+                with _Progress(part):
+                    self._upload(part, staging, key, book, only_new=is_first)
+            except AlreadyThere as there:
+                may_be_ours = was_begun or there.was_retried or book.was_begun(part)
+                if not self._is_ours(part, key, book, may_be_ours=may_be_ours, is_there=True):
+                    raise TransientError(
+                        f"{part.file_name}: there, and gone a moment later"
+                    ) from None
+        book.uploaded(part, f"{self.folder.url}/{key}", is_sent=True)
 
-        Adobe may have read it since; written anew, it would be read a second time.
+    def _is_ours(
+        self,
+        part: Part,
+        key: str,
+        book: SentBook,
+        *,
+        may_be_ours: bool = True,
+        is_there: bool = False,
+    ) -> bool:
+        """Whether what has a part's key is that part, by an attempt of this delivery.
+
+        :param may_be_ours: whether any attempt can have put it there.
+        :param is_there: whether it is known that something has the key.
+        :return: False when nothing has it, or nothing is known of it.
+        :raises NameTaken: when it is a stranger's, and nothing was sent.
+        :raises ConfigurationError: when it is a stranger's, and other parts were sent; or when a
+            person has to say whose it is.
         """
         try:
             stored = self.folder.stored(key)
         except ConfigurationError:
-            _logger.info(
-                "%s: whether it arrived cannot be seen; it is sent again, unless the bucket says "
-                "that it is there",
-                part.file_name,
-            )
+            if is_there and may_be_ours:
+                raise _in_doubt(part, f"{self.folder.url}/{key}", book) from None
+            if is_there:
+                raise _taken(part, f"{self.folder.url}/{key}", book) from None
             return False
-        if stored != (part.compressed_bytes, part.sha256):
+        if stored is None:
             return False
-        _logger.info("%s: arrived by an attempt before", part.file_name)
-        return True
+        if may_be_ours and stored == (part.compressed_bytes, part.sha256):
+            return True
+        raise _taken(part, f"{self.folder.url}/{key}", book)
 
-    def _upload_once(
-        self, part: Part, staging: Folder, key: str, book: SentBook, *, is_first: bool
-    ) -> None:
-        """Upload a part, unless another attempt, or an answer that got lost, was quicker."""
-        try:
-            self._upload(part, staging, key, book, only_new=is_first)
-        except AlreadyThere:
-            if self._is_other(part, key):
-                self._upload(part, staging, key, book, only_new=False)
-
-    def _is_other(self, part: Part, key: str) -> bool:
-        """Whether what has a part's key is something else, which no attempt wrote."""
-        try:
-            stored = self.folder.stored(key)
-        except ConfigurationError:
-            # Nobody else gives such a name.
-            return False
-        return stored != (part.compressed_bytes, part.sha256)
+    def _key(self, part: Part, book: SentBook) -> str:
+        return object_key(self.partner_name, book.record.sent_on, part.file_name)
 
     def _upload(
         self, part: Part, staging: Folder, key: str, book: SentBook, *, only_new: bool
@@ -243,27 +243,18 @@ class FtpDestination:
     open_drop: Callable[[], FtpDrop]
     url: str
 
-    def send(
-        self,
-        manifest: Manifest,
-        staging: Folder,
-        *,
-        sending: int = 1,
-        only: Collection[str] | None = None,
-        clock: Callable[[], datetime] = utc_now,
-    ) -> SentRecord:
+    def send(self, staging: Folder, book: SentBook, *, only: Collection[str] | None = None) -> None:
         """Send; see :class:`Destination`."""
-        book = SentBook(staging, manifest, self.url, clock, sending)
-        if _is_sent(book.record):
-            return book.record
-        _check_staged(manifest, staging)
         with self.open_drop() as drop:
-            for part in _asked_for(manifest, only):
+            if book.sending.number == 1 and self._is_taken(drop, book) and not book.has_sent:
+                raise NameTaken
+            _check_staged(book.manifest, staging)
+            for part in _asked_for(book.manifest, only):
                 if book.known(part) is not None:
                     continue
                 with _Progress(part), staging.open_read(part.path) as source:
                     drop.put(
-                        part.file_name,
+                        _temporary(part, staging, book),
                         source,
                         size=part.compressed_bytes,
                         sha256=part.sha256,
@@ -273,61 +264,84 @@ class FtpDestination:
                     )
                 book.uploaded(part, f"{self.url.rstrip('/')}/{part.file_name}", is_sent=False)
             if only is not None:
-                return book.record
-            for part in manifest.parts:
-                self._publish(drop, part, book, only_new=sending == 1)
-        return book.complete()
+                return
+            for part in book.manifest.parts:
+                self._publish(drop, part, staging, book)
 
-    def withdraw(self, manifest: Manifest, staging: Folder, *, sending: int = 1) -> None:
+    def withdraw(self, staging: Folder, book: SentBook) -> None:
         """Delete files that have their temporary name; see :class:`Destination`."""
-        files = SendingFiles.of(manifest.location, sending)
         with self.open_drop() as drop:
-            for _, part in _unsent(manifest, staging, files, self.url):
-                drop.discard(part.file_name)
-                # Should it be taken up again, it is uploaded anew.
-                staging.delete(files.part(part.file_name))
+            for part in book.manifest.parts:
+                if not book.has_its_name(part):
+                    drop.discard(_temporary(part, staging, book))
+                    # Should it be taken up again, it is uploaded anew.
+                    book.forget(part)
 
-    def _publish(self, drop: FtpDrop, part: Part, book: SentBook, *, only_new: bool) -> None:
-        if _has_its_name(book, part):
+    def _is_taken(self, drop: FtpDrop, book: SentBook) -> bool:
+        """Whether anything has, or had, one of the delivery's names, in whichever mode."""
+        name = book.manifest.file_name
+        prefix = f"{stem(name)}_{name.timestamp}."
+        return any(
+            other.startswith(prefix) and not other.endswith(UNFINISHED) for other in drop.names()
+        )
+
+    def _publish(self, drop: FtpDrop, part: Part, staging: Folder, book: SentBook) -> None:
+        if book.has_its_name(part):
             return
-        published = drop.publish(part.file_name, only_new=only_new)
-        if not published and not _has_its_name(book, part):
-            book.forget(part)
-            raise TransientError(
-                f"{part.file_name} was uploaded to {self.url} and is gone; the next attempt "
-                f"uploads it again under the same name"
-            )
+        was_begun = book.begin(part)
+        found = drop.publish(
+            _temporary(part, staging, book),
+            part.file_name,
+            only_new=book.sending.number == 1,
+        )
+        if found is not Published.NOW and not book.has_its_name(part):
+            url = f"{self.url.rstrip('/')}/{part.file_name}"
+            if found is Published.GONE:
+                book.forget(part)
+                raise TransientError(
+                    f"{part.file_name} was uploaded to {self.url} and is gone; the next attempt "
+                    f"uploads it again under the same name"
+                )
+            if found is Published.TAKEN and not (was_begun or book.was_begun(part)):
+                raise _taken(part, url, book)
+            if found is Published.TAKEN and drop.size(part.file_name) != part.compressed_bytes:
+                raise _in_doubt(part, url, book)
+        drop.discard(_temporary(part, staging, book))
         book.sent(part)
 
 
-def _unsent(
-    manifest: Manifest, staging: Folder, files: SendingFiles, url: str
-) -> Iterator[tuple[date, Part]]:
-    """The parts of a sending that have no name at its destination, with the day of their keys."""
-    record = read_sent(staging, manifest, files)
-    if record is None or record.destination != url:
-        return
-    for part in manifest.parts:
-        known = record.parts.get(part.file_name)
-        if known is None or known.sent_at is None:
-            yield record.sent_on, part
+def _temporary(part: Part, staging: Folder, book: SentBook) -> str:
+    """A temporary name that no other delivery has, nor one of another staging location."""
+    whose = hashlib.sha256(f"{staging.url} {book.entry.delivery_id}".encode()).hexdigest()[:12]
+    return f"{part.file_name}.{whose}{UNFINISHED}"
 
 
-def _has_its_name(book: SentBook, part: Part) -> bool:
-    known = book.known(part)
-    return known is not None and known.sent_at is not None
+def _taken(part: Part, url: str, book: SentBook) -> Exception:
+    """What to do about a stranger's file under a part's name."""
+    others = [other for other in book.manifest.parts if other.file_name != part.file_name]
+    if not any(map(book.was_begun, others)) and not any(map(book.has_its_name, others)):
+        return NameTaken()
+    return ConfigurationError(
+        f"{part.file_name}: {url} is there, and it is not this delivery's: somebody else sends "
+        f"files for the same data source under the same names. It was not touched. Other files of "
+        f"delivery {book.entry.delivery_id} were sent already, so it cannot have another name: "
+        f"format and send the rows again, or have that file taken away and clear this task"
+    )
+
+
+def _in_doubt(part: Part, url: str, book: SentBook) -> ConfigurationError:
+    """What a person is told who has to say whose file it is."""
+    return ConfigurationError(
+        f"{part.file_name}: {url} is there already, and this account cannot tell whether an "
+        f"attempt before this one put it there. Nothing was overwritten. If the file there is this "
+        f"delivery's ({part.compressed_bytes:,} bytes, SHA-256 {part.sha256}): airflow-am "
+        f"deliveries confirm {book.entry.delivery_id} {part.file_name}. If it is somebody else's: "
+        f"airflow-am deliveries rename {book.entry.delivery_id}. Then clear this task"
+    )
 
 
 def _asked_for(manifest: Manifest, only: Collection[str] | None) -> list[Part]:
     return [part for part in manifest.parts if only is None or part.file_name in only]
-
-
-def _is_sent(record: SentRecord) -> bool:
-    if record.sent_at is not None:
-        _logger.info("All of it was sent already, at %s: nothing is sent now", record.sent_at)
-    elif record.parts:
-        _logger.info("Going on with what was begun at %s", record.begun_at)
-    return record.sent_at is not None
 
 
 class _Progress:

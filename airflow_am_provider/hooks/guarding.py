@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.audience_manager.ordering import stem
+from airflow_am_provider.audience_manager.names import DataFileName
+from airflow_am_provider.deliveries.target.decide import KEPT_PREVIOUS
+from airflow_am_provider.deliveries.target.names import stem
+from airflow_am_provider.deliveries.target.state import DeliveryState
 from airflow_am_provider.formatting.guards import breaches, figures
-from airflow_am_provider.stores.comparable import comparable_deliveries
+from airflow_am_provider.stores.deliveries import DeliveryRecord
 
 if TYPE_CHECKING:
+    from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.formatting.guards import GuardLimits
     from airflow_am_provider.formatting.manifest import Manifest
-    from airflow_am_provider.stores import Folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,26 +73,55 @@ class GuardReport:
         )
 
 
-def compare(staging: Folder, manifest: Manifest, limits: GuardLimits, count: int) -> GuardReport:
+def compare(targets: Targets, manifest: Manifest, limits: GuardLimits, count: int) -> GuardReport:
     """Compare a delivery with the last comparable ones that were sent.
 
-    :param staging: the staging location.
+    :param targets: of the staging location.
     :param manifest: the delivery; it has parts.
     :param limits: how much it may differ.
     :param count: with how many, at most.
     :raises ConfigurationError: when the manifest is of another staging location, or ``count`` is
         below 1.
     """
-    if count < 1:
-        raise ConfigurationError(f"compared_with: {count}, but at least 1 is needed")
+    if not 1 <= count <= KEPT_PREVIOUS:
+        raise ConfigurationError(f"compared_with: {count} is none of 1 to {KEPT_PREVIOUS}")
+    staging = targets.staging
     if manifest.staging != staging.url:
         raise ConfigurationError(
             f"manifest {manifest.delivery_id} was staged at {manifest.staging}, but the connection "
             f"has the staging location {staging.url}; use the same connection for both"
         )
-    earlier = comparable_deliveries(staging, manifest, count)
+    earlier = previous_deliveries(targets, manifest, count)
     return GuardReport(
         manifest=manifest,
         breaches=tuple(breaches(manifest, earlier, limits)),
         figures=tuple(figures(manifest, earlier)),
     )
+
+
+def previous_deliveries(targets: Targets, manifest: Manifest, count: int) -> list[Manifest]:
+    """The last deliveries of a task to the same target, of the same data source and mode.
+
+    Those that were not sent whole, were abandoned or failed, or were cleaned away are left out.
+
+    :param targets: of the staging location.
+    :param manifest: the delivery that is compared with them.
+    :param count: how many at most.
+    :return: their manifests, the last one first.
+    """
+    name = manifest.file_name
+    mode = name.mode if isinstance(name, DataFileName) else None
+    target = targets.of(manifest)
+    state = target.state()
+    found: list[Manifest] = []
+    for delivery_id in reversed(state.previous.get(manifest.series, ())):
+        if len(found) == count:
+            break
+        entry = target.find(delivery_id, state)
+        if entry is None or entry.delivery_id == manifest.delivery_id:
+            continue
+        # What somebody gave up or found wrong is no measure.
+        is_measure = entry.state not in (DeliveryState.ABANDONED, DeliveryState.FAILED)
+        if is_measure and (entry.name, entry.mode) == (stem(name), mode):
+            found.append(DeliveryRecord(entry, target, targets.staging).manifest)
+    return found

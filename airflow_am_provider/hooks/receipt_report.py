@@ -114,17 +114,18 @@ def save_reports(hook: AudienceManagerHook, reports: Iterable[Report]) -> None:
 
     :raises ConfigurationError: when the connection has another staging location.
     """
-    staging = hook.staging()
-    records = DeliveryRecords(staging)
+    targets = hook.targets()
+    staging, records = targets.staging, DeliveryRecords(targets)
     for report in reports:
         delivery = report.standing.delivery
-        if delivery.staging != staging.url:
+        record = delivery.record(targets)
+        if record is None or delivery.staging != staging.url:
             raise ConfigurationError(
                 f"delivery {delivery.delivery_id} was staged at {delivery.staging}, but the "
                 f"connection {hook.audience_manager_conn_id!r} has the staging location "
                 f"{staging.url}; upload and wait with the same connection"
             )
-        records.conclude(delivery.location, delivery.sending, report.to_json())
+        records.conclude(record, delivery.sending, report.to_json())
 
 
 def table(reports: Iterable[Report]) -> str:

@@ -181,8 +181,10 @@ class ReceiptWatch:
         """Keep it in the record: markers go away, and receipts come later."""
         for delivery in self.deliveries:
             if delivery.delivery_id not in self._noted and self.marked.issuperset(delivery.files):
-                records = DeliveryRecords(self._hook.staging())
-                records.picked_up(delivery.location, delivery.sending)
+                targets = self._hook.targets()
+                record = delivery.record(targets)
+                if record is not None:
+                    DeliveryRecords(targets).picked_up(record, delivery.sending)
                 self._noted.add(delivery.delivery_id)
 
     def _check(self) -> None:

@@ -9,18 +9,30 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.companions import MANIFEST_FILE
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.stores.deliveries import DeliveryRecords
+from airflow_am_provider.deliveries.target.names import target_of
+from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.formatting.manifest import Manifest
     from airflow_am_provider.formatting.sent_record import SentRecord
-    from airflow_am_provider.stores import Folder
+    from airflow_am_provider.stores.sent_book import SentBook
 
 # Clocks of mail servers and workers differ.
 _MARGIN: Final = timedelta(hours=1)
-_TEXTS: Final = ("delivery_id", "destination", "day", "begun_at", "sent_at", "staging", "location")
+_TEXTS: Final = (
+    "delivery_id",
+    "destination",
+    "destination_name",
+    "target",
+    "day",
+    "begun_at",
+    "sent_at",
+    "staging",
+    "location",
+)
 _ROWS: Final = ("rows_read", "rows_written", "rows_set_aside")
 
 
@@ -34,6 +46,8 @@ class SentDelivery:
     :param rows_written: rows that are in the files.
     :param rows_set_aside: rows that are not.
     :param destination: the folder the files went to.
+    :param destination_name: what tells destinations apart, such as ``production/acme``.
+    :param target: whose traits are set there, or the ID pairs.
     :param day: the UTC day in their keys on S3.
     :param begun_at: when sending began; no receipt is older.
     :param sent_at: when it ended.
@@ -51,6 +65,8 @@ class SentDelivery:
     rows_written: int
     rows_set_aside: int
     destination: str
+    destination_name: str
+    target: str
     day: date
     begun_at: datetime
     sent_at: datetime
@@ -59,6 +75,12 @@ class SentDelivery:
     sending: int = 1
     counted: frozenset[str] = frozenset()
     document: dict[str, Any] = field(repr=False, compare=False)
+
+    def record(self, targets: Targets) -> DeliveryRecord | None:
+        """What is known of the delivery by now; None when its target does not know it."""
+        target = targets.named(self.destination_name, self.target)
+        entry = target.find(self.delivery_id)
+        return None if entry is None else DeliveryRecord(entry, target, targets.staging)
 
     @classmethod
     def from_json(cls, document: object) -> SentDelivery:
@@ -83,6 +105,8 @@ class SentDelivery:
             return cls(
                 delivery_id=str(document["delivery_id"]),
                 destination=str(document["destination"]),
+                destination_name=str(document["destination_name"]),
+                target=str(document["target"]),
                 staging=str(document["staging"]),
                 location=str(document["location"]),
                 rows_read=int(document["rows_read"]),
@@ -101,13 +125,12 @@ class SentDelivery:
 
 
 def delivery_json(
-    manifest: Manifest, record: SentRecord, *, sending: int = 1, counted: Sequence[str] = ()
+    manifest: Manifest, record: SentRecord, *, counted: Sequence[str] = ()
 ) -> dict[str, Any]:
     """What the sensor is told of a delivery, as plain JSON.
 
-    :param manifest: the delivery.
+    :param manifest: the delivery, with the names it was sent under.
     :param record: what became of it.
-    :param sending: which sending.
     :param counted: digests of receipts that say nothing of this sending.
     """
     return {
@@ -118,11 +141,13 @@ def delivery_json(
         "rows_written": manifest.rows_written,
         "rows_set_aside": manifest.rows_set_aside,
         "destination": record.destination,
+        "destination_name": manifest.destination,
+        "target": target_of(manifest.file_name),
         "day": record.day,
         # Of one that is still being sent: not before it was begun.
         "sent_at": record.sent_at or record.begun_at,
         "begun_at": record.begun_at,
-        "sending": sending,
+        "sending": record.sending.number,
         "counted": list(counted),
         "staging": manifest.staging,
         "location": manifest.location,
@@ -149,36 +174,36 @@ def read_deliveries(given: object) -> list[SentDelivery]:
     return found
 
 
-def last_sendings(staging: Folder, deliveries: Sequence[SentDelivery]) -> list[SentDelivery]:
+def last_sendings(targets: Targets, deliveries: Sequence[SentDelivery]) -> list[SentDelivery]:
     """Deliveries as they were sent last, where they were sent again after what is given.
 
-    :param staging: the staging location.
+    :param targets: of the staging location.
     :param deliveries: what uploads returned.
     """
-    records = DeliveryRecords(staging)
+    records = DeliveryRecords(targets)
     found = []
     for delivery in deliveries:
-        number = records.last_sending(delivery.location)
-        known = records.at(delivery.location) if number > delivery.sending else None
-        if known is None or known.sent is None:
+        record = delivery.record(targets)
+        is_newer = record is not None and record.sending > delivery.sending
+        if record is None or record.sent is None or not is_newer:
             found.append(delivery)
-            continue
-        found.append(sent_delivery(records, known.manifest, known.sent, number))
+        else:
+            found.append(_described(records, record.manifest, record.sent))
     return found
 
 
-def sent_delivery(
-    records: DeliveryRecords, manifest: Manifest, record: SentRecord, sending: int
-) -> SentDelivery:
+def sent_delivery(records: DeliveryRecords, book: SentBook) -> SentDelivery:
     """A sending of a delivery, as the sensor is told of it.
 
     :param records: say by which receipts earlier sendings were acknowledged.
-    :param manifest: the delivery.
-    :param record: what became of the sending.
-    :param sending: its number.
+    :param book: the journal of the sending.
     """
-    counted = records.counted(manifest.location, sending)
-    return SentDelivery.from_json(delivery_json(manifest, record, sending=sending, counted=counted))
+    return _described(records, book.manifest, book.record)
+
+
+def _described(records: DeliveryRecords, manifest: Manifest, record: SentRecord) -> SentDelivery:
+    counted = records.counted(manifest.location, record.sending.number)
+    return SentDelivery.from_json(delivery_json(manifest, record, counted=counted))
 
 
 def receipts_since(given: object, deliveries: Sequence[SentDelivery]) -> datetime:

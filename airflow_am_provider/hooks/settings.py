@@ -52,6 +52,8 @@ class ConnectionSettings:
         ``require``.
     :param staging_location: ``s3://bucket/prefix`` or a path.
     :param staging_aws_conn_id: connection for the staging bucket, if it is another.
+    :param state_conn_id: SQL database that keeps decisions, where the staging store has no
+        conditional writes.
     :param staging_encryption: ``none``, ``AES256`` or ``aws:kms``.
     :param staging_kms_key_id: the key for ``aws:kms``, if it is not the account's own.
     :param suppression_location: file or folder of the suppression list.
@@ -78,6 +80,7 @@ class ConnectionSettings:
     receipts_authserv_id: str | None = None
     staging_aws_conn_id: str | None = None
     staging_kms_key_id: str | None = None
+    state_conn_id: str | None = None
     suppression_location: str | None = None
     suppression_sql: str | None = None
     suppression_conn_id: str | None = None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_am_provider.stores.deliveries import DeliveryRecord
+    from airflow_am_provider.deliveries.target.state import DeliveryEntry
 
 
 class OutstandingDeliveriesNotifier(BaseNotifier):
@@ -59,15 +59,15 @@ class OutstandingDeliveriesNotifier(BaseNotifier):
 
     def _known(self, context: Mapping[str, Any]) -> str:
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.stores.deliveries import DeliveryRecords
 
         run = context.get("dag_run")
         dag_id, run_id = _fact(run, "dag_id"), _fact(run, "run_id", "dag_run_id")
-        records = DeliveryRecords(AudienceManagerHook(self.audience_manager_conn_id).staging())
+        targets = AudienceManagerHook(self.audience_manager_conn_id).targets()
         outstanding = [
-            _told(record)
-            for record in records.all()
-            if record.is_outstanding and record.manifest.series.startswith(f"{dag_id}/")
+            _told(entry)
+            for target in targets.all()
+            for entry in target.state().entries.values()
+            if entry.series.startswith(f"{dag_id}/")
         ]
         told = "; ".join([str(len(outstanding)), *outstanding])
         return (
@@ -77,14 +77,13 @@ class OutstandingDeliveriesNotifier(BaseNotifier):
         )
 
 
-def _told(record: DeliveryRecord) -> str:
-    manifest = record.manifest
+def _told(entry: DeliveryEntry) -> str:
     window = (
         "no window"
-        if manifest.window_start is None and manifest.window_end is None
-        else f"{manifest.window_start or '…'} to {manifest.window_end or '…'}"
+        if entry.window_start is None and entry.window_end is None
+        else f"{entry.window_start or '…'} to {entry.window_end or '…'}"
     )
-    return f"{manifest.delivery_id} ({window}) {record.state} since {record.since}"
+    return f"{entry.delivery_id} ({window}) {entry.state} since {entry.since}"
 
 
 def _fact(run: object, *names: str) -> str:

@@ -64,7 +64,7 @@ class CleanStagingOperator(BaseOperator):
         with airflow_errors():
             retention = retention_of("retention", self.retention)
             dry_run = flag("only_report", self.only_report)
-            staging = AudienceManagerHook(self.audience_manager_conn_id).staging()
-            cleaned = clean(staging, retention, now=datetime.now(UTC), dry_run=dry_run)
-        self.log.info("%s, kept for %s: %s", staging.url, retention, cleaned)
+            targets = AudienceManagerHook(self.audience_manager_conn_id).targets()
+            cleaned = clean(targets, retention, now=datetime.now(UTC), dry_run=dry_run)
+        self.log.info("%s, kept for %s: %s", targets.staging.url, retention, cleaned)
         return cleaned.to_json()

@@ -117,9 +117,9 @@ class GuardOperator(HITLOperator):
                     f"on_breach: {self.on_breach!r} is neither 'fail' nor 'ask'"
                 )
             manifest = Manifest.from_json(self.manifest)
-            staging = AudienceManagerHook(self.audience_manager_conn_id).staging()
+            targets = AudienceManagerHook(self.audience_manager_conn_id).targets()
             count = whole_number("compared_with", self.compared_with)
-            report = compare(staging, manifest, self._limits(), count)
+            report = compare(targets, manifest, self._limits(), count)
             for line in report.lines:
                 self.log.info("%s", line)
             if not self._stops(report):
@@ -131,23 +131,22 @@ class GuardOperator(HITLOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on with what a person answered."""
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.stores.deliveries import DeliveryRecords
+        from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
 
         answer = super().execute_complete(context, event)
         manifest = Manifest.from_json(self.manifest)
         who = (answer.get("responded_by_user") or {}).get("name") or "nobody, in time"
         reason = str((answer.get("params_input") or {}).get("reason") or "no reason given")
         with airflow_errors():
-            records = DeliveryRecords(AudienceManagerHook(self.audience_manager_conn_id).staging())
+            records = DeliveryRecords(AudienceManagerHook(self.audience_manager_conn_id).targets())
             if answer["chosen_options"] == [APPROVE]:
                 self.log.info("Approved by %s: %s", who, reason)
-                ended = records.ended(manifest.location)
                 # Whoever cleared this task to be asked again has changed their mind.
-                if ended is not None and str(ended["reason"]).startswith(_REJECTED):
-                    records.reopen(manifest.location)
+                if str(records.find(manifest.delivery_id).reason).startswith(_REJECTED):
+                    records.reopen(manifest.delivery_id)
                 return manifest.to_json()
             told = f"{_REJECTED} by {who}: {reason}"
-            records.abandon(manifest.delivery_id, told)
+            records.end(manifest.delivery_id, DeliveryState.ABANDONED, told)
         self.log.warning("%s. Delivery %s is abandoned", told, manifest.delivery_id)
         raise AirflowSkipException(f"Delivery {manifest.delivery_id} is abandoned. {told}")
 

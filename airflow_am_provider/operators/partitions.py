@@ -63,6 +63,7 @@ class CombinePartitionsOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Combine the partitions."""
+        from airflow_am_provider.deliveries.target.names import target_of
         from airflow_am_provider.formatting.partitions import FormattedPartition, combine
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
@@ -70,10 +71,12 @@ class CombinePartitionsOperator(BaseOperator):
             check_on_empty(self.on_empty)
             partitions = [FormattedPartition.from_json(one) for one in _listed(self.partitions)]
             hook = AudienceManagerHook(self.audience_manager_conn_id)
-            manifest = combine(partitions, hook.staging(), now=datetime.now(UTC))
+            targets = hook.targets()
+            manifest = combine(partitions, targets, now=datetime.now(UTC))
             self.log.info("%d partitions, %d parts", len(partitions), len(manifest.parts))
-            watermark = partitions[0].content.scope.watermark
-            note_outcome(hook, watermark, manifest, self.on_empty)
+            content = partitions[0].content
+            target = targets.named(content.scope.destination, target_of(content.name))
+            note_outcome(target, content.scope.watermark, manifest, self.on_empty)
             return told(self.log.info, manifest, self.on_empty)
 
 

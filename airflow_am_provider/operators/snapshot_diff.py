@@ -118,7 +118,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
         from airflow_am_provider.operators.source_rows import source_rows
         from airflow_am_provider.stores.snapshot_delivery import stage_difference
-        from airflow_am_provider.stores.snapshot_series import RecordedDeliveries, SnapshotSeries
+        from airflow_am_provider.stores.snapshot_series import SnapshotSeries
 
         with airflow_errors(), cancelled_in_time():
             if self.watermark_start not in (None, "", "None"):
@@ -139,20 +139,18 @@ class SnapshotDiffOperator(StageDeliveryOperator):
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             spec = self._spec()
             columns = (spec.id_column, *spec.item_columns)
-            staging, destination = hook.staging(), hook.destination_name
+            destination = hook.destination_name
             extract = some_text("snapshot", self.snapshot)
-            series = SnapshotSeries.of(staging, destination, spec, extract)
+            series = SnapshotSeries.of(hook.targets(), destination, spec, extract)
             staged = stage_difference(
                 lambda: source_rows(self, hook, columns, window, count, None, bounds).batches,
                 spec,
-                staging,
                 self._options(),
                 DiffOptions(
                     max_removed=limit("max_removed", self.max_removed, "traits"),
                     suppression=self.suppression(hook),
                 ),
                 series=series,
-                deliveries=RecordedDeliveries(staging),
                 # The rows are those of this moment, whatever window the run is of: what is
                 # extracted later is newer.
                 scope=Scope(

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_am_provider.deliveries.target.target import Target
     from airflow_am_provider.formatting.lines import LineWriter
     from airflow_am_provider.formatting.manifest import Manifest
     from airflow_am_provider.formatting.partition import Partition
     from airflow_am_provider.formatting.pipeline import FormatOptions
-    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.hooks.partition_bounds import Bounds
 
 
@@ -166,25 +166,33 @@ class StageDeliveryOperator(SuppressingOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Stage the delivery and return its manifest as plain JSON, or that of one partition."""
         # Arrow and the engine are heavy: they are loaded by the worker, never by the parser.
-        from airflow_am_provider.formatting.delivery import Scope, format_content, stage_content
+        from airflow_am_provider.deliveries.target.names import target_of
+        from airflow_am_provider.formatting.delivery import (
+            NO_TIMESTAMP,
+            Scope,
+            format_content,
+            stage_content,
+        )
         from airflow_am_provider.formatting.partitions import FormattedPartition
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
         from airflow_am_provider.operators.source_rows import source_rows
 
         with airflow_errors(), cancelled_in_time():
             hook = AudienceManagerHook(self.audience_manager_conn_id)
-            window = self._window(context, hook)
+            writer, options = self.line_writer(), self._options()
+            targets = hook.targets()
+            target = targets.named(hook.destination_name, target_of(writer.file_name(NO_TIMESTAMP)))
+            window = self._window(context, target)
             self.log.info("Window: %s", window)
             check_on_empty(self.on_empty)
             bounds = self._bounds()
             count, partition = self._partition(window, bounds)
-            writer, options = self.line_writer(), self._options()
             writer.suppression = self.suppression(hook)
             # What is allowed of all rows says nothing of a share of them.
             if partition is not None:
                 options = replace(options, max_set_aside=1.0, is_share=True)
             window_start, window_end = window.in_utc
-            staging, now = hook.staging(), datetime.now(UTC)
+            staging, now = targets.staging, datetime.now(UTC)
             rows = source_rows(self, hook, writer.columns, window, count, partition, bounds)
             content = format_content(
                 rows.batches,
@@ -197,13 +205,14 @@ class StageDeliveryOperator(SuppressingOperator):
                     window_end=window_end,
                     run=f"{context['dag_run'].dag_id}/{context['run_id']}",
                     series=f"{context['dag_run'].dag_id}/{self.task_id}",
+                    map_index=map_index_of(context),
                     watermark=window.watermark,
                 ),
                 now=now,
             )
             if partition is None:
-                manifest = stage_content(content, staging, now=now)
-                note_outcome(hook, window.watermark, manifest, self.on_empty)
+                manifest = stage_content(content, targets, now=now)
+                note_outcome(target, window.watermark, manifest, self.on_empty)
                 return told(self.log.info, manifest, self.on_empty)
         result = content.result
         self.log.info(
@@ -226,13 +235,13 @@ class StageDeliveryOperator(SuppressingOperator):
         """End the query as well when the task is ended from outside."""
         cancel_queries()
 
-    def _window(self, context: Context, hook: AudienceManagerHook) -> Window:
+    def _window(self, context: Context, target: Target) -> Window:
         """The run's window; where it has none of its own, from the watermark if there is one."""
         watermark = None
         if self.watermark_start not in (None, "", "None"):
             is_share = self.partition not in (None, "", "None")
             watermark = partial(
-                watermark_window, context, hook, self.watermark_start, is_share=is_share
+                watermark_window, context, target, self.watermark_start, is_share=is_share
             )
         try:
             return window_of(context, self.window_start, self.window_end, watermark=watermark)
@@ -299,6 +308,14 @@ class StageDeliveryOperator(SuppressingOperator):
             sizes=PartSizes(**sizes),
             max_set_aside=limit("max_set_aside", self.max_set_aside),
         )
+
+
+def map_index_of(context: Context) -> int:
+    """Which of its mapped tasks a task is; -1 where it is not mapped.
+
+    Partitions are shares of one delivery and are combined by a task that is not mapped.
+    """
+    return int(getattr(context.get("ti"), "map_index", -1) or 0)
 
 
 def told(log: Callable[..., object], manifest: Manifest, on_empty: str) -> dict[str, Any]:

@@ -105,8 +105,9 @@ class SuppressionRemovalOperator(SuppressingOperator):
     def _staged(
         self, hook: AudienceManagerHook, suppression: Suppression, scope: Scope
     ) -> Manifest:
+        from airflow_am_provider.audience_manager.names import DataFileName
         from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
-        from airflow_am_provider.formatting.delivery import stage_delivery
+        from airflow_am_provider.formatting.delivery import NO_TIMESTAMP, stage_delivery
         from airflow_am_provider.formatting.pipeline import FormatOptions
         from airflow_am_provider.formatting.removals import ID_COLUMN, TRAITS_COLUMN, removals
         from airflow_am_provider.stores.sendings import data_sendings, still_there
@@ -122,14 +123,14 @@ class SuppressionRemovalOperator(SuppressingOperator):
                 removed_traits_columns=(TRAITS_COLUMN,),
             )
         )
-        staging = hook.staging()
-        sent = data_sendings(
-            staging, destination=hook.destination_name, dpid=dpid, target_dpid=target_dpid
-        )
+        targets, name = hook.targets(), writer.file_name(NO_TIMESTAMP)
+        assert isinstance(name, DataFileName)
+        sent = data_sendings(targets, destination=hook.destination_name, name=name)
+        staging = targets.staging
         return stage_delivery(
             removals(staging, still_there(staging, sent), suppression),
             writer,
-            staging,
+            targets,
             # An ID that went through once is not held up by a rule that came later.
             FormatOptions(max_set_aside=1.0),
             scope=scope,

@@ -67,7 +67,8 @@ class UploadOperator(BaseOperator):
     :return: plain JSON for :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`:
         the delivery's ID and kind, lines by file name, rows, destination, times and the manifest's
         place.
-    :raises AirflowSkipException: when the manifest has no parts.
+    :raises AirflowSkipException: when the manifest has no parts, or another version of the same
+        window took its place.
     :raises AirflowFailException: when a staged part is not what the manifest says, the data is
         older than what was sent, its turn did not come in time, or the destination refuses; a
         person must look.
@@ -131,6 +132,7 @@ class UploadOperator(BaseOperator):
     def _send(self, deadline: datetime) -> dict[str, Any]:
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
         from airflow_am_provider.hooks.deliveries import order_gate
+        from airflow_am_provider.stores.sent_book import NotItsTurn, Superseded
 
         with airflow_errors():
             manifest = Manifest.from_json(self.manifest)
@@ -148,14 +150,29 @@ class UploadOperator(BaseOperator):
                 after=self.after,
                 in_order=flag("in_order", self.in_order),
             )
-            self._wait(gate, deadline)
-            return self._sent(hook, manifest)
+            try:
+                gate.enter()
+                while True:
+                    self._wait(gate, deadline)
+                    try:
+                        return self._sent(hook, manifest, in_order=gate.in_order)
+                    except NotItsTurn as wait:
+                        # Something came before it since it was looked.
+                        self.log.info("Not its turn yet: %s", wait)
+            except Superseded as reason:
+                raise AirflowSkipException(
+                    f"Nothing was sent: {reason}. That one is sent in its place"
+                ) from None
 
-    def _sent(self, hook: AudienceManagerHook, manifest: Manifest) -> dict[str, Any]:
+    def _sent(
+        self, hook: AudienceManagerHook, manifest: Manifest, *, in_order: bool
+    ) -> dict[str, Any]:
         from airflow_am_provider.hooks.deliveries import send_delivery
-        from airflow_am_provider.hooks.sent_delivery import delivery_json
+        from airflow_am_provider.hooks.sent_delivery import sent_delivery
+        from airflow_am_provider.stores.deliveries import DeliveryRecords
 
-        return delivery_json(manifest, send_delivery(hook, manifest))
+        book = send_delivery(hook, manifest, in_order=in_order)
+        return sent_delivery(DeliveryRecords(hook.targets()), book).document
 
     def _wait(self, gate: OrderGate, deadline: datetime) -> None:
         """Come back when it is the delivery's turn."""

@@ -48,11 +48,13 @@ class UploadPartsOperator(UploadOperator):
         self.share = share
         self.shares = shares
 
-    def _sent(self, hook: AudienceManagerHook, manifest: Manifest) -> dict[str, Any]:
+    def _sent(
+        self, hook: AudienceManagerHook, manifest: Manifest, *, in_order: bool
+    ) -> dict[str, Any]:
         from airflow_am_provider.hooks.deliveries import send_share
 
         share, shares = whole_number("share", self.share), whole_number("shares", self.shares)
         return {
             "delivery_id": manifest.delivery_id,
-            "files": send_share(hook, manifest, share, shares),
+            "files": send_share(hook, manifest, share, shares, in_order=in_order),
         }

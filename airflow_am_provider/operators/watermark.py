@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,8 +11,8 @@ from airflow_am_provider.operators.window import BACKFILL, Window, moment_of, ru
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_am_provider.deliveries.target.target import Target
     from airflow_am_provider.formatting.manifest import Manifest
-    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
 # Runs that come by themselves. What a person starts in between is extra, as is a backfill.
 _MOVING: Final = ("scheduled", "asset_triggered")
@@ -24,7 +23,7 @@ class NothingNew(Exception):
 
 
 def watermark_window(
-    context: Mapping[str, Any], hook: AudienceManagerHook, begin: object, *, is_share: bool
+    context: Mapping[str, Any], target: Target, begin: object, *, is_share: bool
 ) -> Window | None:
     """The window from the last delivered moment up to the run's ``run_after``.
 
@@ -32,15 +31,13 @@ def watermark_window(
     same one, also when other runs came meanwhile.
 
     :param context: the task's context.
-    :param hook: leads to the staging location, where the notes lie.
+    :param target: the delivery's, which knows up to where rows were delivered.
     :param begin: where the first window of all begins, ISO 8601.
     :param is_share: whether this task formats one partition of the delivery.
     :return: None in a backfill, unless the run claimed its window before.
     :raises ConfigurationError: in a mapped task that is no partition.
     :raises NothingNew: when all of it was delivered already.
     """
-    from airflow_am_provider.stores.watermark import Watermark
-
     start = moment_of("watermark_start", begin)
     map_index = getattr(context.get("ti"), "map_index", None)
     if not is_share and map_index is not None and map_index >= 0:
@@ -50,46 +47,42 @@ def watermark_window(
             "window_end"
         )
     run, kind = context["dag_run"], run_type(context)
-    destination = hashlib.sha256(hook.destination_name.encode()).hexdigest()[:12]
-    folder = f"watermarks/{run.dag_id}/{context['task'].task_id}/{destination}"
-    watermark, is_moving = Watermark(hook.staging(), folder), kind in _MOVING
-    claimed = watermark.claimed(context["run_id"])
-    if claimed is not None:
-        window, source = claimed, "this run's before, from the watermark"
-    elif kind == BACKFILL:
+    name, is_moving = f"{run.dag_id}/{context['task'].task_id}", kind in _MOVING
+    window = target.claimed_window(name, context["run_id"])
+    source = "this run's before, from the watermark"
+    if window is None and kind == BACKFILL:
         return None
-    else:
-        delivered = watermark.up_to()
-        begins, ends = delivered or start, run.run_after.astimezone(UTC)
-        if begins >= ends:
+    if window is None:
+        begins, ends = start.astimezone(UTC).isoformat(), run.run_after.astimezone(UTC).isoformat()
+        window = target.claim_window(name, context["run_id"], start=begins, end=ends)
+        if window is None:
             raise NothingNew(
-                f"All up to {begins.isoformat()} was delivered, and this run is due at "
-                f"{ends.isoformat()}: nothing is left for it"
+                f"All up to {target.state().watermarks.get(name, begins)} was delivered, and this "
+                f"run is due at {ends}: nothing is left for it"
             )
-        window = watermark.claim(context["run_id"], begins, ends)
         source = (
-            "from the watermark, up to when this run was due"
-            if delivered
-            else "from watermark_start, as nothing was delivered yet, up to when this run was due"
+            "from watermark_start, as nothing was delivered yet, up to when this run was due"
+            if window[0] == begins
+            else "from the watermark, up to when this run was due"
         )
     return Window(
-        start=window[0].isoformat(),
-        end=window[1].isoformat(),
+        start=window[0],
+        end=window[1],
         source=source if is_moving else f"{source}; a {kind} run moves no watermark",
-        watermark=folder if is_moving else None,
+        watermark=name if is_moving else None,
     )
 
 
-def note_outcome(
-    hook: AudienceManagerHook, folder: str | None, manifest: Manifest, on_empty: str
-) -> None:
-    """Note what a window's rows became, so that a later run can tell whether they were sent.
+def note_outcome(target: Target, watermark: str | None, manifest: Manifest, on_empty: str) -> None:
+    """Move the watermark when a window had nothing to send; a delivery moves it when it is sent.
 
-    :param hook: leads to the staging location.
-    :param folder: of the notes; None where the run moves no watermark.
+    :param target: the delivery's.
+    :param watermark: its name; None where the run moves no watermark.
+    :param manifest: what became of the window.
     :param on_empty: with ``fail`` a window without rows is not done with.
     """
-    if folder is not None and (manifest.parts or on_empty == "skip"):
-        from airflow_am_provider.stores.watermark import Watermark
+    if watermark is not None and not manifest.parts and on_empty == "skip":
+        from airflow_am_provider.deliveries.target.commands import NoteEmptyWindow
 
-        Watermark(hook.staging(), folder).note(manifest)
+        assert manifest.window_end is not None
+        target.decide(NoteEmptyWindow(watermark=watermark, end=manifest.window_end))

@@ -225,7 +225,7 @@ class DeliveryReceiptSensor(BaseSensorOperator):
             )
         acknowledged_by = choice("acknowledged_by", self.acknowledged_by, AcknowledgedBy)
         hook = AudienceManagerHook(self.audience_manager_conn_id)
-        deliveries = last_sendings(hook.staging(), self._deliveries())
+        deliveries = last_sendings(hook.targets(), self._deliveries())
         return ReceiptWatch(
             hook,
             deliveries,

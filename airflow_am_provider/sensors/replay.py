@@ -114,8 +114,8 @@ class ReplayNewerSensor(BaseSensorOperator):
         """Send and look until something has to be waited for."""
         from airflow_am_provider.hooks.receipt_report import conclude
         from airflow_am_provider.hooks.receipts import AcknowledgedBy, ReceiptWatch
-        from airflow_am_provider.hooks.replay import NotItsTurn
         from airflow_am_provider.hooks.sent_delivery import receipts_since
+        from airflow_am_provider.stores.sent_book import NotItsTurn
 
         try:
             while (sent := replay.step()) is not None:

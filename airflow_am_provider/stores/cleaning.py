@@ -22,6 +22,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.stores.deliveries import DELIVERIES, DeliveryRecords
 
 if TYPE_CHECKING:
+    from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.stores.deliveries import DeliveryRecord
     from airflow_am_provider.stores.entry import Entry, Folder
 
@@ -91,11 +92,11 @@ def retention_of(place: str, value: object) -> timedelta:
 
 
 def clean(
-    staging: Folder, retention: timedelta, *, now: datetime, dry_run: bool = False
+    targets: Targets, retention: timedelta, *, now: datetime, dry_run: bool = False
 ) -> Cleaned:
     """Delete what is older than the retention and not needed.
 
-    :param staging: the staging location.
+    :param targets: of the staging location.
     :param retention: how long deliveries are kept after they were acknowledged.
     :param now: the time, in UTC.
     :param dry_run: whether to count only.
@@ -103,10 +104,10 @@ def clean(
         it needs; nothing was deleted then.
     :raises DataError: when another record of a delivery cannot be read; likewise.
     """
-    before = now - retention
+    before, staging = now - retention, targets.staging
     # In this order: a delivery that was made of an old attempt in between is seen.
     attempts = _attempts(staging)
-    records = list(DeliveryRecords(staging).all())
+    records = list(DeliveryRecords(targets).all())
     done = [record for record in records if _is_done_before(record, before)]
     needed = {path for record in records if record not in done for path in _paths(record)}
     of_deliveries = {path for record in records for path in _paths(record)}

@@ -1,22 +1,23 @@
-"""The record of every delivery: what lies in its folder in staging says how far it came.
+"""The record of every delivery: what its target decided about it, and the files beside it.
 
-There is no state that could be wrong: each step leaves a file of its own, and the state is read off
-them. It outlives runs, workers and Airflow's database, and needs no server.
+How far a delivery came is decided by its target, see :mod:`airflow_am_provider.deliveries.target`.
+Beside it lie its manifest, the notes of what was sent, and what the receipts said. It outlives
+runs, workers and Airflow's database.
 
-=============== ====================================== ==================================
-state           what says so                           who writes it
-=============== ====================================== ==================================
-staged          ``manifest.json``                      the format task
-sending         ``sending.json``                       the upload, before the first part
-sent            ``sent.json``                          the upload, after the last part
-picked_up       ``picked_up.json``                     the sensor, of ``.processed`` markers
-acknowledged    ``reconciliation.json``                the sensor, of receipts or markers
-reconciled      likewise: as many records as lines     the sensor
-failed          likewise, over a limit; ``ended.json`` the sensor; a guard
-abandoned       ``ended.json``                         a person, or what supersedes it
-=============== ====================================== ==================================
-
-A delivery that is sent again writes ``sending-2.json`` and so on; the last sending counts.
+=============== =================================================================================
+state           what it means
+=============== =================================================================================
+staged          its files lie in staging
+queued          it has its place in the queue of its target, and nothing of it was sent
+sending         its files are on their way
+sent            all of them are at the destination
+picked_up       all of them have their ``.processed`` marker
+acknowledged    receipts or markers cover all of them
+reconciled      likewise, and as many records were received as lines were sent
+failed          likewise, over a limit; or a guard has stopped it
+superseded      another version of the same window took its place
+abandoned       a person gave it up
+=============== =================================================================================
 """
 
 from __future__ import annotations
@@ -24,133 +25,170 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.companions import (
-    ENDED_FILE,
     MANIFEST_FILE,
-    PICKED_UP_FILE,
     RECONCILIATION_FILE,
     numbered,
 )
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.audience_manager.reconciliation import Verdict
+from airflow_am_provider.deliveries.target.commands import Acknowledge, End, PickUp, Reopen
+from airflow_am_provider.deliveries.target.events import Refused
+from airflow_am_provider.deliveries.target.state import (
+    ON_ITS_WAY,
+    PROCESSED_WELL,
+    DeliveryEntry,
+    DeliveryState,
+)
 from airflow_am_provider.formatting.manifest import Manifest
-from airflow_am_provider.formatting.sent_record import SendingFiles, SentRecord, read_sent
+from airflow_am_provider.formatting.sent_record import SentRecord, read_sent
 from airflow_am_provider.stores.sent_book import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_am_provider.deliveries.target.state import TargetState
+    from airflow_am_provider.deliveries.target.target import Target
+    from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.stores.entry import Folder
+
+__all__ = ["DELIVERIES", "DeliveryRecord", "DeliveryRecords", "DeliveryState"]
 
 KINDS: Final = ("data", "id_sync")
 DELIVERIES: Final = "deliveries"
+_OUTSTANDING: Final = (DeliveryState.STAGED, DeliveryState.QUEUED, *ON_ITS_WAY)
 
 
-class DeliveryState(StrEnum):
-    """How far a delivery came."""
-
-    STAGED = "staged"
-    SENDING = "sending"
-    SENT = "sent"
-    PICKED_UP = "picked_up"
-    ACKNOWLEDGED = "acknowledged"
-    RECONCILED = "reconciled"
-    FAILED = "failed"
-    ABANDONED = "abandoned"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True)
 class DeliveryRecord:
-    """One delivery, and how far it came.
+    """One delivery, and how far it came. What lies in files is read when it is asked for.
 
-    :param manifest: what was staged.
-    :param state: how far it came.
-    :param since: when it came there, ISO 8601 in UTC.
-    :param reason: why it failed or was abandoned, in a sentence.
-    :param sending: the number of the last sending; 1 also when there was none yet.
-    :param sent: what was sent by it; None before it was begun.
-    :param reconciliation: what the sensor wrote of it; None before.
+    :param entry: what its target has decided.
+    :param target: its target.
+    :param staging: where its files lie.
     """
 
-    manifest: Manifest
-    state: DeliveryState
-    since: str
-    reason: str | None
-    sending: int
-    sent: SentRecord | None
-    reconciliation: dict[str, Any] | None
+    entry: DeliveryEntry
+    target: Target
+    staging: Folder
+
+    @property
+    def state(self) -> DeliveryState:
+        """How far it came."""
+        return self.entry.state
+
+    @property
+    def since(self) -> str:
+        """When it came there, ISO 8601 in UTC."""
+        return self.entry.since
+
+    @property
+    def reason(self) -> str | None:
+        """Why it failed, was abandoned or superseded, in a sentence."""
+        return self.entry.reason
+
+    @property
+    def sending(self) -> int:
+        """The number of the last sending; 1 also when there was none yet."""
+        return 1 if self.entry.sending is None else self.entry.sending.number
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What was staged, under the names it has now.
+
+        :raises DataError: when it is gone.
+        """
+        path = f"{self.entry.location}/{MANIFEST_FILE}"
+        content = self.staging.read_bytes(path)
+        if content is None:
+            raise DataError(f"{self.staging.url}/{path}: the manifest is gone from staging")
+        return Manifest.from_json(content).named(self.entry.timestamp)
+
+    @cached_property
+    def sent(self) -> SentRecord | None:
+        """What was sent by the last sending; None before it was begun."""
+        return read_sent(self.staging, self.manifest, self.entry.sending)
+
+    @cached_property
+    def reconciliation(self) -> dict[str, Any] | None:
+        """What receipts said of the last sending; None before."""
+        return _json(self.staging, self.entry.location, self.sending)
 
     @property
     def is_acknowledged(self) -> bool:
         """Whether Audience Manager has processed it, well or not."""
-        return is_acknowledgement(self.reconciliation)
+        return self.state in PROCESSED_WELL or (
+            self.state is DeliveryState.FAILED and self.entry.may_have_left
+        )
 
     @property
     def is_outstanding(self) -> bool:
         """Whether an acknowledgement is still to come."""
-        return self.state in (
-            DeliveryState.STAGED,
-            DeliveryState.SENDING,
-            DeliveryState.SENT,
-            DeliveryState.PICKED_UP,
-        )
+        return self.state in _OUTSTANDING
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, for the command line."""
-        manifest, found = self.manifest, self.reconciliation or {}
-        counts = found.get("counts") or {}
+        entry, figures = self.entry, self.entry.figures
+        sending = entry.sending
         return {
-            "delivery_id": manifest.delivery_id,
-            "kind": manifest.kind,
-            "destination": manifest.destination,
-            "state": str(self.state),
-            "since": self.since,
-            "reason": self.reason,
-            "window_start": manifest.window_start,
-            "window_end": manifest.window_end,
-            "created_at": manifest.created_at,
-            "begun_at": None if self.sent is None else self.sent.begun_at,
-            "sent_at": None if self.sent is None else self.sent.sent_at,
+            "delivery_id": entry.delivery_id,
+            "kind": "id_sync" if entry.mode is None else "data",
+            "destination": self.target.destination,
+            "target": self.target.name,
+            "state": str(entry.state),
+            "since": entry.since,
+            "reason": entry.reason,
+            "series": entry.series,
+            "version": entry.version,
+            "window_start": entry.window_start,
+            "window_end": entry.window_end,
+            "created_at": figures.get("created_at"),
+            "begun_at": None if sending is None else sending.begun_at,
+            "sent_at": None if sending is None else sending.sent_at,
             "sending": self.sending,
-            "rows_read": manifest.rows_read,
-            "rows_written": manifest.rows_written,
-            "rows_set_aside": manifest.rows_set_aside,
-            "records_received": counts.get("records_received"),
-            "stored_records": counts.get("stored_records"),
-            "verdict": found.get("verdict"),
-            "files": manifest.lines_by_file,
-            "location": manifest.location,
+            **{
+                name: figures.get(name)
+                for name in (
+                    "rows_read",
+                    "rows_written",
+                    "rows_set_aside",
+                    "lines",
+                    "records_received",
+                    "stored_records",
+                    "verdict",
+                )
+            },
+            "location": entry.location,
         }
 
 
 class DeliveryRecords:
-    """The records in a staging location.
+    """The records of a staging location.
 
-    :param staging: the staging location.
+    :param targets: its targets.
 
     Example::
 
-        records = DeliveryRecords(AudienceManagerHook().staging())
+        records = DeliveryRecords(AudienceManagerHook().targets())
         for record in records.all():
-            print(record.manifest.delivery_id, record.state)
+            print(record.entry.delivery_id, record.state)
     """
 
-    def __init__(self, staging: Folder) -> None:
-        self._staging = staging
+    def __init__(self, targets: Targets) -> None:
+        self._targets = targets
+        self._staging = targets.staging
 
     def all(self) -> Iterator[DeliveryRecord]:
-        """All of them, in the order of their folders."""
-        for kind in KINDS:
-            for entry in self._staging.list(f"{DELIVERIES}/{kind}/"):
-                folder, _, name = entry.path.rpartition("/")
-                # Attempts lie a level deeper, but for those that wrote no row.
-                if name == MANIFEST_FILE and "/attempts/" not in entry.path:
-                    record = self.at(folder)
-                    if record is not None:
-                        yield record
+        """All of them, target by target, in each the newest first."""
+        for target in self._targets.all():
+            yield from self.of_target(target)
+
+    def of_target(self, target: Target) -> Iterator[DeliveryRecord]:
+        """Those of one target, the newest first, read page by page."""
+        for entry in target.deliveries():
+            yield DeliveryRecord(entry, target, self._staging)
 
     def find(self, delivery_id: str) -> DeliveryRecord:
         """One of them.
@@ -170,138 +208,112 @@ class DeliveryRecords:
         if content is None:
             return None
         manifest = Manifest.from_json(content)
-        sending = self.last_sending(location)
-        sent = read_sent(self._staging, manifest, SendingFiles.of(location, sending))
-        found = self._json(location, RECONCILIATION_FILE, sending)
-        state, since, reason = self._state(manifest, sending, sent, found)
-        return DeliveryRecord(
-            manifest=manifest,
-            state=state,
-            since=since,
-            reason=reason,
-            sending=sending,
-            sent=sent,
-            reconciliation=found,
-        )
+        target = self._targets.of(manifest)
+        entry = target.find(manifest.delivery_id)
+        return None if entry is None else DeliveryRecord(entry, target, self._staging)
 
-    def is_settled(self, location: str, sending: int = 1) -> bool:
-        """Whether a delivery need not be waited for: acknowledged, or ended without that.
+    def end(self, delivery_id: str, state: DeliveryState, reason: str) -> DeliveryRecord:
+        """Decide that a delivery will not be sent, or not be waited for any more.
 
-        :param location: its folder.
-        :param sending: which sending; one after it says the same again, so its receipt will do.
-        """
-        if is_acknowledgement(self._json(location, RECONCILIATION_FILE, sending)):
-            return True
-        if self.ended(location) is not None:
-            return True
-        later = range(sending + 1, self.last_sending(location) + 1)
-        return any(
-            is_acknowledgement(self._json(location, RECONCILIATION_FILE, number))
-            for number in later
-        )
-
-    def ended(self, location: str) -> dict[str, Any] | None:
-        """Why a delivery was ended, or None: ``state``, ``reason`` and ``at``."""
-        return self._json(location, ENDED_FILE)
-
-    def end(
-        self, location: str, state: DeliveryState, reason: str, now: datetime | None = None
-    ) -> bool:
-        """Note that a delivery will not be sent, or not be waited for any more.
-
-        :param location: its folder.
         :param state: ``FAILED`` or ``ABANDONED``.
-        :param reason: why, in a sentence.
-        :return: whether it was noted now; False when it had been before.
-        """
-        at = timestamp(now or datetime.now(UTC))
-        note = {"state": str(state), "reason": reason, "at": at}
-        return self._staging.create(f"{location}/{ENDED_FILE}", json.dumps(note).encode())
-
-    def reopen(self, location: str) -> None:
-        """Take back that a delivery was ended."""
-        self._staging.delete(f"{location}/{ENDED_FILE}")
-
-    def abandon(self, delivery_id: str, reason: str) -> DeliveryRecord:
-        """Give a delivery up: it is not sent any more, and nothing waits for it.
-
         :param reason: why, in a sentence, for those who look later.
         :raises ConfigurationError: when there is none, or it is acknowledged.
         """
         record = self.find(delivery_id)
-        if record.is_acknowledged:
-            raise ConfigurationError(
-                f"delivery {delivery_id}: {record.state} since {record.since}, so there is nothing "
-                f"to abandon: Audience Manager has processed it"
+
+        def command(known: TargetState) -> End:
+            closed = record.target.closed(delivery_id, known)
+            return End(
+                delivery_id=delivery_id, at=_now(), state=state, reason=reason, closed=closed
             )
-        self.end(record.manifest.location, DeliveryState.ABANDONED, reason)
+
+        try:
+            record.target.decide(command)
+        except Refused as refusal:
+            raise ConfigurationError(str(refusal)) from None
         return self.find(delivery_id)
 
-    def picked_up(self, location: str, sending: int, now: datetime | None = None) -> None:
-        """Note that all files of a delivery have their ``.processed`` marker."""
-        note = {"at": timestamp(now or datetime.now(UTC))}
-        path = f"{location}/{numbered(PICKED_UP_FILE, sending)}"
-        self._staging.create(path, json.dumps(note).encode())
+    def reopen(self, delivery_id: str) -> DeliveryRecord:
+        """Take back that a delivery was given up, where nothing of it was sent.
 
-    def conclude(self, location: str, sending: int, reconciliation: dict[str, Any]) -> None:
-        """Write what receipts and markers said of a sending."""
-        content = json.dumps(reconciliation, indent=2).encode()
-        self._staging.write_bytes(f"{location}/{numbered(RECONCILIATION_FILE, sending)}", content)
+        :raises ConfigurationError: when it may have been sent, or another version took its place.
+        """
+        record = self.find(delivery_id)
 
-    def last_sending(self, location: str) -> int:
-        """The number of the last sending that was begun; 1 when none was."""
-        number = 1
-        while self._staging.exists(SendingFiles.of(location, number + 1).begun):
-            number += 1
-        return number
+        def command(known: TargetState) -> Reopen:
+            return Reopen(
+                delivery_id=delivery_id,
+                at=_now(),
+                closed=record.target.closed(delivery_id, known),
+                latest_left=record.target.versions(record.entry.subject).latest_left,
+            )
+
+        try:
+            record.target.decide(command)
+        except Refused as refusal:
+            raise ConfigurationError(str(refusal)) from None
+        return self.find(delivery_id)
+
+    def picked_up(self, record: DeliveryRecord, sending: int) -> None:
+        """Note that all files of a sending have their ``.processed`` marker."""
+        record.target.decide(
+            PickUp(delivery_id=record.entry.delivery_id, sending=sending, at=_now())
+        )
+
+    def conclude(self, record: DeliveryRecord, sending: int, found: dict[str, Any]) -> None:
+        """Write what receipts and markers said of a sending, and decide what it means.
+
+        :param found: the reconciliation with how it was judged.
+        """
+        path = f"{record.entry.location}/{numbered(RECONCILIATION_FILE, sending)}"
+        self._staging.write_bytes(path, json.dumps(found, indent=2).encode())
+        if not found.get("acknowledged"):
+            return
+        problems = [str(one) for one in found.get("problems") or ()]
+        counts = found.get("counts") or {}
+        state = DeliveryState.ACKNOWLEDGED
+        if problems:
+            state = DeliveryState.FAILED
+        elif found.get("verdict") == "reconciled":
+            state = DeliveryState.RECONCILED
+        delivery_id, target = record.entry.delivery_id, record.target
+
+        def command(known: TargetState) -> Acknowledge:
+            return Acknowledge(
+                delivery_id=delivery_id,
+                sending=sending,
+                at=str(found.get("concluded_at") or _now()),
+                state=state,
+                reason="; ".join(problems) or None,
+                figures={
+                    "records_received": counts.get("records_received"),
+                    "stored_records": counts.get("stored_records"),
+                    "verdict": found.get("verdict"),
+                },
+                closed=target.closed(delivery_id, known),
+            )
+
+        target.decide(command)
 
     def counted(self, location: str, sending: int) -> list[str]:
         """Digests of the receipts that acknowledged earlier sendings: they say nothing of this."""
-        found = [
-            self._json(location, RECONCILIATION_FILE, number) or {} for number in range(1, sending)
-        ]
+        found = [_json(self._staging, location, number) or {} for number in range(1, sending)]
         return sorted({str(one) for each in found for one in each.get("receipt_digests") or ()})
 
-    def _state(
-        self,
-        manifest: Manifest,
-        sending: int,
-        sent: SentRecord | None,
-        found: dict[str, Any] | None,
-    ) -> tuple[DeliveryState, str, str | None]:
-        if found is not None and is_acknowledgement(found):
-            at = str(found.get("concluded_at") or found.get("sent_at"))
-            problems = found.get("problems") or ()
-            if problems:
-                return DeliveryState.FAILED, at, "; ".join(map(str, problems))
-            exact = found.get("verdict") == str(Verdict.RECONCILED)
-            return (DeliveryState.RECONCILED if exact else DeliveryState.ACKNOWLEDGED), at, None
-        ended = self.ended(manifest.location)
-        if ended is not None:
-            return DeliveryState(ended["state"]), str(ended["at"]), str(ended["reason"])
-        if sent is None:
-            return DeliveryState.STAGED, manifest.created_at, None
-        if sent.sent_at is None:
-            return DeliveryState.SENDING, sent.begun_at, None
-        marked = self._json(manifest.location, PICKED_UP_FILE, sending)
-        if marked is not None:
-            return DeliveryState.PICKED_UP, str(marked["at"]), None
-        return DeliveryState.SENT, sent.sent_at, None
 
-    def _json(self, location: str, name: str, sending: int = 1) -> dict[str, Any] | None:
-        path = f"{location}/{numbered(name, sending)}"
-        content = self._staging.read_bytes(path)
-        if content is None:
-            return None
-        try:
-            document = json.loads(content)
-            if not isinstance(document, dict):
-                raise TypeError("an object was expected")
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{self._staging.url}/{path}: cannot be read: {error}") from None
-        return document
+def _json(staging: Folder, location: str, sending: int) -> dict[str, Any] | None:
+    path = f"{location}/{numbered(RECONCILIATION_FILE, sending)}"
+    content = staging.read_bytes(path)
+    if content is None:
+        return None
+    try:
+        document = json.loads(content)
+        if not isinstance(document, dict):
+            raise TypeError("an object was expected")
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{staging.url}/{path}: cannot be read: {error}") from None
+    return document
 
 
-def is_acknowledgement(reconciliation: dict[str, Any] | None) -> bool:
-    """Whether what the sensor wrote says that Audience Manager has processed the delivery."""
-    return reconciliation is not None and bool(reconciliation.get("acknowledged"))
+def _now() -> str:
+    return timestamp(datetime.now(UTC))

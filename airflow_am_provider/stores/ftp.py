@@ -10,6 +10,7 @@ import ftplib  # Adobe's older accounts have nothing else
 import logging
 import time
 from contextlib import suppress
+from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, Final, Self, TypeVar
 
 from airflow_am_provider.audience_manager.errors import (
@@ -34,6 +35,17 @@ _BLOCK_BYTES: Final = 1 << 16
 # Replies that say "no such command" or "not with these parameters" (RFC 959).
 _UNKNOWN_COMMAND: Final = ("500", "501", "502", "504")
 _DISK_FULL: Final = ("452", "552")
+
+
+class Published(StrEnum):
+    """What became of giving a file its name."""
+
+    NOW = "now"  # it has it since this moment
+    BEFORE = (
+        "before"  # it is uploaded no more, and something has the name, or was picked up under it
+    )
+    TAKEN = "taken"  # it is uploaded still, and something else has the name, or had it
+    GONE = "gone"  # there is no trace of it, so that it must be uploaded again
 
 
 class FtpDrop:
@@ -79,11 +91,14 @@ class FtpDrop:
         """
         self._try("enter", self._directory, lambda ftp: ftp.pwd())
 
-    def put(self, name: str, source: BinaryIO, *, size: int, sha256: str, resume: bool) -> None:
+    def put(
+        self, temporary: str, source: BinaryIO, *, size: int, sha256: str, resume: bool
+    ) -> None:
         """Upload a file under a temporary name; :meth:`publish` gives it its own.
 
         When the line breaks, sending goes on where the host's copy ends.
 
+        :param temporary: a name that ends in :data:`UNFINISHED` and that nobody else uses.
         :param source: what to send; it can seek.
         :param size: its length in bytes.
         :param sha256: its checksum, hexadecimal.
@@ -93,56 +108,66 @@ class FtpDrop:
         :raises ConfigurationError: when the host refuses.
         :raises TransientError: when the line or the host fails every time.
         """
-        temporary = checked_path(name) + UNFINISHED
+        path = checked_path(temporary)
         may_resume = resume
 
         def send(ftp: ftplib.FTP) -> None:
             nonlocal may_resume
-            offset = (_size(ftp, temporary) or 0) if may_resume else 0
+            offset = (_size(ftp, path) or 0) if may_resume else 0
             may_resume = True
-            self._send(ftp, temporary, source, offset if offset <= size else 0, size, sha256)
+            self._send(ftp, path, source, offset if offset <= size else 0, size, sha256)
 
-        self._try("upload", temporary, send)
+        self._try("upload", path, send)
 
-    def publish(self, name: str, *, only_new: bool = False) -> bool:
+    def publish(self, temporary: str, name: str, *, only_new: bool = True) -> Published:
         """Give an uploaded file its own name.
 
-        :param only_new: not when something has, or had, that name: another attempt was quicker.
-        :return: True when it has its name now, had it already, or was picked up; False when there
-            is no trace of it, so that it must be uploaded again.
+        :param temporary: the name it was uploaded under.
+        :param name: its own.
+        :param only_new: not when something has, or had, that name.
+        :raises ConfigurationError: when the host refuses.
+        :raises TransientError: when the line or the host fails every time.
         """
-        temporary = checked_path(name) + UNFINISHED
+        old, new = checked_path(temporary), checked_path(name)
 
-        def rename(ftp: ftplib.FTP) -> bool:
-            if only_new and _was_there(name, _names(ftp)):
-                with suppress(ftplib.error_perm):
-                    ftp.delete(temporary)
-                return True
+        def rename(ftp: ftplib.FTP) -> Published:
+            found = _published(old, new, _names(ftp)) if only_new else None
+            if found is not None:
+                return found
             try:
-                ftp.rename(temporary, name)
-            except ftplib.error_perm:
-                # Perhaps done before, by an attempt that did not live to hear of it.
-                names = _names(ftp)
-                if temporary in names:
-                    raise
-                return _was_there(name, names)
-            return True
+                ftp.rename(old, new)
+            except ftplib.error_perm as error:
+                # Perhaps done before, by an attempt that did not live to hear of it, or by one that
+                # is at it in this moment.
+                found = _published(old, new, _names(ftp))
+                if found is None:
+                    raise EOFError(f"not renamed: {_reply(error)}") from None
+                return found
+            return Published.NOW
 
-        return self._try("rename", temporary, rename)
+        return self._try("rename", old, rename)
 
-    def discard(self, name: str) -> None:
-        """Delete what was uploaded of a file and has not its own name.
+    def size(self, name: str) -> int | None:
+        """Size of a file in bytes; None when there is none, or the host does not tell.
 
         :raises TransientError: when the line or the host fails every time.
         """
-        temporary = checked_path(name) + UNFINISHED
+        path = checked_path(name)
+        return self._try("look for", path, lambda ftp: _size(ftp, path))
+
+    def discard(self, temporary: str) -> None:
+        """Delete what was uploaded under a temporary name.
+
+        :raises TransientError: when the line or the host fails every time.
+        """
+        path = checked_path(temporary)
 
         def delete(ftp: ftplib.FTP) -> None:
             # There is none, or this account may not; who gives a file up can do no more.
             with suppress(ftplib.error_perm):
-                ftp.delete(temporary)
+                ftp.delete(path)
 
-        self._try("delete", temporary, delete)
+        self._try("delete", path, delete)
 
     def names(self) -> frozenset[str]:
         """The names in the directory; those that are not safe are left out."""
@@ -164,7 +189,7 @@ class FtpDrop:
             _logger.info("The host cannot go on with a file, so %s starts over", path)
             return self._send(ftp, path, source, 0, size, sha256)
         try:
-            measured.check(path.removesuffix(UNFINISHED), size=size, sha256=sha256)
+            measured.check(path, size=size, sha256=sha256)
         except DataError:
             with suppress(*ftplib.all_errors):
                 ftp.delete(path)
@@ -223,9 +248,12 @@ class FtpDrop:
             self._ftp = None
 
 
-def _was_there(name: str, names: frozenset[str]) -> bool:
-    """Whether a file has its name, or was picked up under it."""
-    return name in names or bool(marked([name], names))
+def _published(temporary: str, name: str, names: frozenset[str]) -> Published | None:
+    """What a listing says of a file that is to get its name; None when nothing is in the way."""
+    is_uploaded = temporary in names
+    if name in names or marked([name], names):
+        return Published.TAKEN if is_uploaded else Published.BEFORE
+    return None if is_uploaded else Published.GONE
 
 
 def _size(ftp: ftplib.FTP, path: str) -> int | None:

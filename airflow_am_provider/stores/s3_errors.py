@@ -54,7 +54,16 @@ _ADVICE: Final = {
 
 
 class AlreadyThere(DataError):
-    """Something has the key that was to be written for the first time."""
+    """Something has the key that was to be written for the first time.
+
+    :param message: which key.
+    :param was_retried: whether the client had asked before, and got no answer: it may have been
+        written then.
+    """
+
+    def __init__(self, message: str, *, was_retried: bool = False) -> None:
+        super().__init__(message)
+        self.was_retried = was_retried
 
 
 def write_new(write: Callable[..., Any], *, only_new: bool, **arguments: Any) -> None:
@@ -76,7 +85,10 @@ def write_new(write: Callable[..., Any], *, only_new: bool, **arguments: Any) ->
         except ClientError as error:
             code = error_code(error.response)
             if code in {"PreconditionFailed", "412"}:
-                raise AlreadyThere(f"{printable(arguments['Key'])!r} is there already") from None
+                raise AlreadyThere(
+                    f"{printable(arguments['Key'])!r} is there already",
+                    was_retried=bool(error.response["ResponseMetadata"].get("RetryAttempts")),
+                ) from None
             if code not in {"NotImplemented", "501"}:
                 raise
         else:

@@ -1,68 +1,48 @@
-"""What was sent of a target's data, as staging tells it."""
+"""What was sent of a target's data, as its target tells it."""
 
 from __future__ import annotations
 
 import logging
-import re
-from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.companions import MANIFEST_FILE
-from airflow_am_provider.audience_manager.names import DataFileName
-from airflow_am_provider.formatting.manifest import Manifest
+from airflow_am_provider.deliveries.target.names import stem, target_of
 from airflow_am_provider.formatting.removals import Sending
-from airflow_am_provider.formatting.sent_record import SendingFiles, read_sent
+from airflow_am_provider.stores.deliveries import DeliveryRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from airflow_am_provider.audience_manager.names import DataFileName
+    from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.stores.entry import Folder
 
 _logger = logging.getLogger(__name__)
 
-_DATA: Final = "deliveries/data/"
-_SENDING = re.compile(r"sending(?P<suffix>(-[0-9a-f]+)*)\.json")
 
+def data_sendings(targets: Targets, *, destination: str, name: DataFileName) -> list[Sending]:
+    """The last sendings of all deliveries of data to one target, in the order in which they began.
 
-def data_sendings(
-    staging: Folder, *, destination: str, dpid: int, target_dpid: int | None
-) -> list[Sending]:
-    """All sendings of data to one target, in the order in which they began.
+    What a sending before the last one said, the last one has said again.
 
-    :param staging: the staging location.
+    :param targets: of the staging location.
     :param destination: where they went, such as ``production/acme``.
-    :param dpid: the data source of the user IDs.
-    :param target_dpid: the data source of the traits, if it is another one.
-    :raises DataError: when a manifest or a record of sending cannot be read.
+    :param name: a file name with data source and target.
+    :raises DataError: when a manifest cannot be read.
     """
-    suffixes: defaultdict[str, list[str]] = defaultdict(list)
-    for entry in staging.list(_DATA):
-        folder, _, file = entry.path.rpartition("/")
-        found = _SENDING.fullmatch(file)
-        if found is not None:
-            suffixes[folder].append(found["suffix"])
-    sendings: list[Sending] = []
-    for folder, of_it in suffixes.items():
-        content = staging.read_bytes(f"{folder}/{MANIFEST_FILE}")
-        manifest = None if content is None else Manifest.from_json(content)
-        if manifest is None or not manifest.parts or manifest.destination != destination:
-            continue
-        name = manifest.file_name
-        assert isinstance(name, DataFileName)
-        if (name.dpid, name.target_dpid or name.dpid) != (dpid, target_dpid or dpid):
-            continue
-        for suffix in of_it:
-            record = read_sent(staging, manifest, SendingFiles(location=folder, suffix=suffix))
-            if record is not None:
-                sendings.append(
-                    Sending(
-                        manifest=manifest,
-                        begun_at=record.begun_at,
-                        is_whole=record.sent_at is not None,
-                    )
-                )
-    # Names are given in the order of staging: they tell two apart that began in one second.
-    return sorted(sendings, key=lambda one: (one.begun_at, str(one.manifest.file_name)))
+    target = targets.named(destination, target_of(name))
+    sent = [
+        entry
+        for entry in target.deliveries()
+        if entry.sending is not None and entry.name == stem(name)
+    ]
+    sent.sort(key=lambda entry: entry.sending.begun if entry.sending is not None else 0)
+    return [
+        Sending(
+            manifest=DeliveryRecord(entry, target, targets.staging).manifest,
+            is_whole=entry.sending is not None and entry.sending.sent_at is not None,
+        )
+        for entry in sent
+    ]
 
 
 def still_there(staging: Folder, sendings: Iterable[Sending]) -> list[Sending]:

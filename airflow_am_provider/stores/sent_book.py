@@ -1,20 +1,21 @@
-"""Keeps the notes of what of a delivery was sent.
+"""The journal of a sending: what of it is at the destination, noted as it gets there.
 
-One before the first part goes, one of each part, and one when all is sent, so that a retry, a
-cleared task or another worker goes on where the last one stopped, under the same names, past
-midnight too.
+A note before each part goes, and one when it is there, so that a retry, a cleared task or another
+worker goes on where the last one stopped, under the same names, past midnight too. That sending
+began and that it is whole are decisions of the delivery's target.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import secrets
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.companions import ENDED_FILE
-from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.deliveries.target.commands import Begin, Complete
+from airflow_am_provider.deliveries.target.events import Outcome, Refused, RefusedFor
 from airflow_am_provider.formatting.sent_record import (
     SendingFiles,
     SentPart,
@@ -24,37 +25,139 @@ from airflow_am_provider.formatting.sent_record import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from airflow_am_provider.deliveries.target.state import DeliveryEntry, Sending, TargetState
+    from airflow_am_provider.deliveries.target.target import Target
     from airflow_am_provider.formatting.manifest import Manifest, Part
     from airflow_am_provider.formatting.storage import Storage
+    from airflow_am_provider.stores.entry import Folder
+
+
+class NotItsTurn(Exception):
+    """Something has to be processed first; the message says what."""
+
+
+class Superseded(Exception):
+    """Another version of the same window took the delivery's place; the message says which."""
+
+
+def begin_sending(
+    target: Target,
+    manifest: Manifest,
+    staging: Folder,
+    url: str,
+    clock: Callable[[], datetime],
+    *,
+    in_order: bool = True,
+) -> SentBook:
+    """Begin to send a delivery that has its place in the queue, or go on with it.
+
+    Of two attempts that begin at the same moment, on two sides of midnight perhaps, one decides the
+    day and both go by it.
+
+    :param target: the delivery's.
+    :param manifest: the delivery.
+    :param staging: the staging location.
+    :param url: where to.
+    :param clock: the time.
+    :param in_order: whether to wait for what is before it in the queue.
+    :raises NotItsTurn: when something has to be processed first.
+    :raises Superseded: when another version of the same window took its place.
+    :raises ConfigurationError: when it was given up, or sent elsewhere.
+    """
+    now = clock()
+
+    def command(state: TargetState) -> Begin:
+        return Begin(
+            delivery_id=manifest.delivery_id,
+            url=url,
+            day=now.astimezone(UTC).date().isoformat(),
+            at=timestamp(now),
+            in_order=in_order,
+            closed=target.closed(manifest.delivery_id, state),
+        )
+
+    try:
+        event = target.decide(command)
+    except Refused as refusal:
+        if refusal.why is RefusedFor.NOT_YET:
+            raise NotItsTurn(str(refusal)) from None
+        if refusal.why is RefusedFor.SUPERSEDED:
+            raise Superseded(str(refusal)) from None
+        raise ConfigurationError(str(refusal)) from None
+    assert event.entry is not None
+    return SentBook(
+        target, manifest, staging, event.entry, clock, is_new=event.outcome is Outcome.DONE
+    )
 
 
 class SentBook:
-    """Keeps the record of one delivery to one destination, in memory and in staging alike.
+    """The journal of one sending of one delivery.
 
+    :param target: the delivery's.
+    :param manifest: the delivery; its names are those that its target gave last.
     :param staging: the staging location.
-    :param manifest: the delivery.
-    :param destination: the folder that its parts go to.
+    :param entry: the delivery as its target knows it; sending has begun.
     :param clock: the time.
-    :param sending: which sending of the delivery, from 1.
+    :param is_new: whether no attempt before this one began it.
     """
 
     def __init__(
         self,
-        staging: Storage,
+        target: Target,
         manifest: Manifest,
-        destination: str,
+        staging: Folder,
+        entry: DeliveryEntry,
         clock: Callable[[], datetime],
-        sending: int = 1,
+        *,
+        is_new: bool = False,
     ) -> None:
+        assert entry.sending is not None
+        self._target = target
         self._staging = staging
-        self._manifest = manifest
-        self._destination = destination
         self._clock = clock
-        self._files = SendingFiles.of(manifest.location, sending)
-        self.is_new = True
-        self.record = self._begin()
+        self.entry = entry
+        self.is_new = is_new
+        # Each attempt has notes of its own, so that each of two at once sees the other.
+        self._attempt = secrets.token_hex(4)
+        self.manifest = manifest.named(entry.timestamp)
+        self._files = SendingFiles(location=manifest.location, sending=entry.sending.number)
+        record = read_sent(staging, self.manifest, entry.sending)
+        assert record is not None
+        self.record: SentRecord = record
+
+    @property
+    def sending(self) -> Sending:
+        """The sending."""
+        return self.record.sending
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it was sent before."""
+        return self.record.sent_at is not None or not self.entry.is_on_its_way
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether any part of it is at its destination, or may be."""
+        return bool(self.record.parts) or any(map(self.was_begun, self.manifest.parts))
+
+    def was_begun(self, part: Part) -> bool:
+        """Whether another attempt than this one may have put a part under its name."""
+        mine = self._files.begun(part.file_name, self._attempt)
+        begun = self._staging.list(self._files.begun(part.file_name))
+        return any(entry.path != mine for entry in begun)
+
+    def begin(self, part: Part) -> bool:
+        """Note that this attempt is about to give a part its name.
+
+        :return: whether an attempt before this one had noted that.
+        """
+        was_begun = not self.is_new and self.was_begun(part)
+        note = {"at": timestamp(self._clock())}
+        path = self._files.begun(part.file_name, self._attempt)
+        self._staging.write_bytes(path, _text(note))
+        return was_begun
 
     def uploaded(self, part: Part, url: str, *, is_sent: bool) -> None:
         """Note that a part is at its destination.
@@ -95,6 +198,11 @@ class SentBook:
                 self._keep(note)
         return self.record.part(part)
 
+    def has_its_name(self, part: Part) -> bool:
+        """Whether it is noted that a part has its own name at the destination."""
+        known = self.known(part)
+        return known is not None and known.sent_at is not None
+
     def forget(self, part: Part) -> None:
         """Take back that a part was uploaded."""
         self._staging.delete(self._files.part(part.file_name))
@@ -102,56 +210,20 @@ class SentBook:
         self.record = replace(self.record, parts=parts)
 
     def complete(self) -> SentRecord:
-        """Record that all of it was sent."""
-        record = replace(self.record, sent_at=timestamp(self._clock()))
-        self._staging.write_bytes(self._files.sent, _text(record.to_json()))
-        self.record = record
-        return record
-
-    def _begin(self) -> SentRecord:
-        """The record that is there, or a new one that fixes the day.
-
-        Of two attempts that begin at the same moment, on two sides of midnight perhaps, one
-        writes it and both go by it.
-        """
-        now = self._clock()
-        record = SentRecord(
-            delivery_id=self._manifest.delivery_id,
-            destination=self._destination,
-            day=now.astimezone(UTC).date().isoformat(),
-            begun_at=timestamp(now),
+        """Decide that all of it was sent."""
+        now = timestamp(self._clock())
+        event = self._target.decide(
+            Complete(delivery_id=self.entry.delivery_id, sending=self.sending.number, at=now)
         )
-        # For a delivery that went elsewhere before.
-        other = hashlib.sha256(self._destination.encode()).hexdigest()[:12]
-        for files in (
-            self._files,
-            replace(self._files, suffix=f"{self._files.suffix}-{other}"),
-        ):
-            self._files = files
-            known = read_sent(self._staging, self._manifest, files)
-            if known is None:
-                if self._staging.create(files.begun, _text(record.to_json())):
-                    self._check_not_ended()
-                    return record
-                known = read_sent(self._staging, self._manifest, files)
-            if known is not None and known.destination == self._destination:
-                self.is_new = False
-                if known.sent_at is None:
-                    self._check_not_ended()
-                return known
-        raise DataError(f"{self._staging.url}/{files.begun}: the record of another destination")
-
-    def _check_not_ended(self) -> None:
-        """Look after it was noted that sending begins: who ends it looks for that note in turn."""
-        path = f"{self._manifest.location}/{ENDED_FILE}"
-        content = self._staging.read_bytes(path)
-        if content is not None:
-            ended = json.loads(content)
-            raise ConfigurationError(
-                f"delivery {self._manifest.delivery_id}: {ended['state']} at {ended['at']}, so it "
-                f"is not sent: {ended['reason']}. To send it all the same: "
-                f"airflow-am deliveries resend {self._manifest.delivery_id}"
+        if event.entry is not None:
+            self.entry = event.entry
+        sending = self.entry.sending
+        if sending is not None and sending.number == self.sending.number:
+            # Where it was acknowledged or given up meanwhile, it was sent whole all the same.
+            self.record = replace(
+                self.record, sending=replace(sending, sent_at=sending.sent_at or now)
             )
+        return self.record
 
     def _note(self, note: SentPart) -> None:
         path = self._files.part(note.file_name)
@@ -191,5 +263,5 @@ def timestamp(now: datetime) -> str:
     return now.astimezone(UTC).isoformat(timespec="seconds")
 
 
-def _text(document: dict[str, object]) -> bytes:
+def _text(document: Mapping[str, object]) -> bytes:
     return json.dumps(document, indent=2).encode()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import TransientError
-from airflow_am_provider.audience_manager.ordering import target_of
-from airflow_am_provider.formatting.data_lines import DataLineWriter
-from airflow_am_provider.formatting.delivery import NO_TIMESTAMP, stage_content
+from airflow_am_provider.deliveries.target.commands import NewExtract
+from airflow_am_provider.formatting.delivery import stage_content
 from airflow_am_provider.formatting.snapshot_diff import difference
-from airflow_am_provider.stores.lanes import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,11 +24,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.pipeline import FormatOptions
     from airflow_am_provider.formatting.snapshot_diff import DiffOptions
     from airflow_am_provider.stores.entry import Folder
-    from airflow_am_provider.stores.snapshot_series import (
-        Acknowledgements,
-        SnapshotRecord,
-        SnapshotSeries,
-    )
+    from airflow_am_provider.stores.snapshot_series import SnapshotSeries
 
 log = logging.getLogger(__name__)
 
@@ -41,38 +35,35 @@ class StagedDifference:
 
     :param manifest: the delivery's; without parts when nothing has changed.
     :param counts: what the comparison found.
-    :param record: the record of the new snapshot; None when nothing has changed.
+    :param snapshot: the new snapshot, relative to the staging location; None when nothing has
+        changed, or the same lines were staged last time.
     """
 
     manifest: Manifest
     counts: Counts
-    record: SnapshotRecord | None
+    snapshot: str | None
 
 
 def stage_difference(
     read: Callable[[], Iterable[pa.RecordBatch]],
     spec: DataFileSpec,
-    staging: Folder,
     options: FormatOptions,
     diff: DiffOptions,
     *,
     series: SnapshotSeries,
-    deliveries: Acknowledgements,
     scope: Scope,
     now: datetime,
 ) -> StagedDifference:
-    """Compare an extract with the last acknowledged one and stage the difference.
+    """Compare an extract with what may be in force and stage the difference.
 
     A task that is tried again with the same rows stages the same delivery.
 
     :param read: begins to read the extract. What it is compared with is settled before, so that
         the rows are newer than those of every snapshot.
     :param spec: which columns hold what.
-    :param staging: the staging location.
     :param options: how to write the parts, and how many rows may be set aside.
     :param diff: how much may be removed.
     :param series: the snapshots of this extract.
-    :param deliveries: says which are acknowledged.
     :param scope: what the content is said of.
     :param now: the time, in UTC; the names' timestamp is taken from it.
     :raises ConfigurationError: when the columns hold something else than traits.
@@ -80,42 +71,45 @@ def stage_difference(
         snapshot cannot be read. Nothing is staged.
     :raises TransientError: when another task has made a snapshot meanwhile. Nothing is staged.
     """
-    target = target_of(DataLineWriter(spec).file_name(NO_TIMESTAMP))
-    basis = series.basis(deliveries, Lane(staging, scope.destination, target))
-    log.info("Compared with %s", basis)
+    targets = series.targets
+    basis = series.basis()
+    log.info("Compared with %s", series.describe(basis))
     path = series.new_path(now)
     found = difference(
         read(),
         spec,
-        staging,
+        targets.staging,
         options,
         diff,
-        bases=basis.bases,
+        bases=series.bases(basis),
         snapshot=path,
         scope=scope,
         now=now,
     )
-    content, record, counts = found.content, None, found.counts
+    content, counts = found.content, found.counts
     _tell(content, counts)
-    if content.result.parts:
-        newest = basis.newest
-        again = None if newest is None else replace(content, follows=newest.number - 1)
-        if newest is not None and again is not None and again.identity == newest.delivery_id:
-            # The same as last time: another attempt at the newest one.
-            content, record = again, newest
-            staging.delete(path)
-        else:
-            content = replace(content, follows=0 if newest is None else newest.number)
-            try:
-                record = series.add(basis, path, content.identity, asdict(counts), now)
-            except TransientError:
-                _discard(content, staging)
-                raise
-        log.info("Snapshot %d: %s", record.number, record.path)
-    # The record comes first: a snapshot without its delivery does no harm, the reverse would.
-    manifest = stage_content(content, staging, now=now)
-    series.tidy(basis)
-    return StagedDifference(manifest=manifest, counts=counts, record=record)
+    if not content.result.parts:
+        manifest = stage_content(content, targets, now=now)
+        return StagedDifference(manifest=manifest, counts=counts, snapshot=None)
+    extract = NewExtract(
+        series=series.location,
+        follows=basis.series.last_number,
+        path=path,
+        compared=basis.sequence,
+        counts={name: count for name, count in asdict(counts).items() if isinstance(count, int)},
+    )
+    try:
+        manifest = stage_content(content, targets, now=now, extract=extract)
+    except TransientError:
+        _discard(content, path, targets.staging)
+        raise
+    known = series.basis().series
+    is_kept = any(one.path == path for one in known.in_force)
+    if not is_kept:
+        # The same lines as last time: another attempt at the newest one.
+        targets.staging.delete(path)
+    series.tidy()
+    return StagedDifference(manifest=manifest, counts=counts, snapshot=path if is_kept else None)
 
 
 def _tell(content: Content, counts: Counts) -> None:
@@ -136,7 +130,8 @@ def _tell(content: Content, counts: Counts) -> None:
     )
 
 
-def _discard(content: Content, staging: Folder) -> None:
-    for path in (*(part.path for part in content.result.parts), content.result.rejects):
+def _discard(content: Content, snapshot: str, staging: Folder) -> None:
+    result = content.result
+    for path in (*(part.path for part in result.parts), result.rejects, snapshot):
         if path is not None:
             staging.delete(path)

@@ -59,13 +59,14 @@ class OrderTrigger(PatientTrigger):
 
     def look(self) -> Look:
         """Look once at the queue."""
+        from airflow_am_provider.deliveries.target.commands import OnOlder
         from airflow_am_provider.formatting.manifest import Manifest
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.hooks.order_gate import OnOlder, OrderGate
+        from airflow_am_provider.hooks.order_gate import OrderGate
         from airflow_am_provider.hooks.sent_delivery import read_deliveries
 
         gate = OrderGate(
-            staging=AudienceManagerHook(self.audience_manager_conn_id).staging(),
+            targets=AudienceManagerHook(self.audience_manager_conn_id).targets(),
             manifest=Manifest.from_json(self.manifest),
             on_older=OnOlder(self.on_older),
             after=read_deliveries(self.after),

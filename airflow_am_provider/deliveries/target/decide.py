@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 _PROCESSED: Final = (*PROCESSED_WELL, DeliveryState.FAILED)
 _GIVEN_UP: Final = (DeliveryState.ABANDONED, DeliveryState.FAILED, DeliveryState.SUPERSEDED)
-_KEPT_PREVIOUS: Final = 20
+#: So many deliveries of a series are remembered for guards.
+KEPT_PREVIOUS: Final = 20
 
 Decision = tuple[TargetState, Event]
 
@@ -243,7 +244,7 @@ def _(command: commands.Reopen, state: TargetState) -> Decision:
         )
     newer = newer_version(state, entry, command.latest_left)
     if newer is not None:
-        raise Refused(RefusedFor.ENDED, _superseded_by(entry, newer), [newer])
+        raise Refused(RefusedFor.SUPERSEDED, _superseded_by(entry, newer), [newer])
     entry = replace(entry, state=DeliveryState.STAGED, since=command.at, reason=None)
     return reopened(state, entry), Event(entry=entry)
 
@@ -292,8 +293,9 @@ def _check_not_given_up(entry: DeliveryEntry) -> None:
     if entry.state in _GIVEN_UP and not (
         entry.state is DeliveryState.FAILED and entry.may_have_left
     ):
+        is_superseded = entry.state is DeliveryState.SUPERSEDED
         raise Refused(
-            RefusedFor.ENDED,
+            RefusedFor.SUPERSEDED if is_superseded else RefusedFor.ENDED,
             f"delivery {entry.delivery_id}: {entry.state} at {entry.since}, so it is not sent: "
             f"{entry.reason}. To send it all the same: airflow-am deliveries resend "
             f"{entry.delivery_id}",
@@ -353,7 +355,7 @@ def _queued(state: TargetState, entry: DeliveryEntry, at: str) -> TargetState:
 def _sent_whole(state: TargetState, entry: DeliveryEntry) -> TargetState:
     """Remember that a delivery was sent whole: for guards, and for the next window."""
     known = [one for one in state.previous.get(entry.series, ()) if one != entry.delivery_id]
-    kept = (*known, entry.delivery_id)[-_KEPT_PREVIOUS:]
+    kept = (*known, entry.delivery_id)[-KEPT_PREVIOUS:]
     state = replace(state, previous={**state.previous, entry.series: kept})
     if entry.watermark is None or entry.window_end is None:
         return state

@@ -20,12 +20,18 @@ from airflow_am_provider.deliveries.target.state import (
 DOCUMENT_VERSION: Final = 1
 
 
-def to_text(state: TargetState, target: str) -> bytes:
+def to_text(state: TargetState, destination: str, target: str) -> bytes:
     """Write a state.
 
-    :param target: whose it is, for people.
+    :param destination: where the target's deliveries go.
+    :param target: its name.
     """
-    document = {"version": DOCUMENT_VERSION, "target": target, **asdict(state)}
+    document = {
+        "version": DOCUMENT_VERSION,
+        "destination": destination,
+        "target": target,
+        **asdict(state),
+    }
     document["entries"] = list(document["entries"].values())
     return json.dumps(document, indent=1).encode()
 
@@ -41,6 +47,7 @@ def from_text(content: bytes, where: str) -> TargetState:
         version = document.pop("version")
         if version != DOCUMENT_VERSION:
             raise ValueError(f"version {version!r} is not {DOCUMENT_VERSION}")
+        document.pop("destination")
         document.pop("target")
         entries = [entry_from_json(one) for one in document.pop("entries")]
         return TargetState(
@@ -57,6 +64,18 @@ def from_text(content: bytes, where: str) -> TargetState:
             f"{where}: not the state of a target: {error!r}; what is on its way is not known, so "
             f"nothing is sent. Restore the document, as from a version that the bucket keeps"
         ) from None
+
+
+def whose(content: bytes, where: str) -> tuple[str, str]:
+    """Destination and name of the target that a document is of.
+
+    :raises DataError: when it is none.
+    """
+    try:
+        document = json.loads(content)
+        return str(document["destination"]), str(document["target"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{where}: not the state of a target: {error!r}") from None
 
 
 def entry_from_json(document: dict[str, Any]) -> DeliveryEntry:

@@ -38,7 +38,8 @@ class RefusedFor(StrEnum):
     """Why a command is refused."""
 
     UNKNOWN = "unknown"  # there is no such delivery
-    ENDED = "ended"  # it was given up, or another version took its place
+    ENDED = "ended"  # it was given up
+    SUPERSEDED = "superseded"  # another version of the same window took its place
     TOO_OLD = "too_old"  # newer data is in force
     NOT_YET = "not_yet"  # something has to be processed first
     PROCESSED = "processed"  # Audience Manager has processed it

@@ -88,13 +88,13 @@ def newer_version(
     )
 
 
-def due_again(late: DeliveryEntry, others: Iterable[DeliveryEntry]) -> list[DeliveryEntry]:
-    """What has to be sent again after a delivery of older data, oldest data first.
+def to_follow(late: DeliveryEntry, others: Iterable[DeliveryEntry]) -> list[DeliveryEntry]:
+    """Newer data that has to be in force after a delivery of older data, oldest data first.
 
-    Of each subject the newest version that may have left; what was sent again after the late one
-    already is not due any more.
+    Of each subject the newest version that may have left. What of it was sent before the late one
+    (:func:`was_sent_before`) has to be sent again.
 
-    :param late: the delivery that came late; it was sent.
+    :param late: the delivery that came late.
     :param others: deliveries of the target, those that are done with among them.
     """
     newest: dict[str, DeliveryEntry] = {}
@@ -104,16 +104,20 @@ def due_again(late: DeliveryEntry, others: Iterable[DeliveryEntry]) -> list[Deli
         known = newest.get(other.subject)
         if known is None or other.version >= known.version:
             newest[other.subject] = other
-    assert late.sending is not None
     return _by_age(
         other
         for other in newest.values()
         if other.state is not DeliveryState.ABANDONED
         and conflicts(late, other)
         and (is_older(late, other) or would_undo(late, other))
-        and other.sending is not None
-        and other.sending.begun < late.sending.begun
     )
+
+
+def was_sent_before(one: DeliveryEntry, other: DeliveryEntry) -> bool:
+    """Whether the last sending of one delivery began before that of another."""
+    assert one.sending is not None
+    assert other.sending is not None
+    return one.sending.begun < other.sending.begun
 
 
 def is_settled(entry: DeliveryEntry | None) -> bool:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: Manager promises no order (faq/faq-inbound-data-ingestion.md), and removes S3 objects after 30
 #: days.
 STRAGGLERS_LAST: Final = 30
+#: So many extracts are kept while nothing is acknowledged: the newest knows all that is possible.
+MOST_IN_FORCE: Final = 12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +60,9 @@ def with_extract(state: TargetState, new: NewExtract, delivery_id: str) -> Targe
     return state.with_series(
         new.series,
         lambda series: replace(
-            series, in_force=(*series.in_force, extract), last_number=extract.number
+            series,
+            in_force=(*series.in_force, extract)[-MOST_IN_FORCE:],
+            last_number=extract.number,
         ),
     )
 
@@ -89,6 +93,7 @@ def acknowledged(state: TargetState, entry: DeliveryEntry) -> TargetState:
         return replace(
             series,
             acknowledged=extract,
+            before=None if series.acknowledged is None else series.acknowledged.path,
             in_force=tuple(one for one in series.in_force if one.number > extract.number),
             open_until=open_until,
         )

@@ -145,6 +145,8 @@ class SnapshotSeries:
     """The extracts of a series that a new one has to be compared with.
 
     :param acknowledged: the newest one whose delivery is acknowledged, or None.
+    :param before: the path of the one that was acknowledged before it: a task that began earlier
+        may be reading it.
     :param in_force: each that may be in force as well, oldest first: sent and not acknowledged,
         abandoned after it may have left, or staged and not sent yet.
     :param open_until: up to this number, what the acknowledged one said has to be said once more:
@@ -153,6 +155,7 @@ class SnapshotSeries:
     """
 
     acknowledged: Extract | None = None
+    before: str | None = None
     in_force: tuple[Extract, ...] = ()
     open_until: int = 0
     last_number: int = 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.deliveries.target.decide import decide
-from airflow_am_provider.deliveries.target.document import from_text, to_text
+from airflow_am_provider.deliveries.target.document import from_text, to_text, whose
 from airflow_am_provider.deliveries.target.history import newest_first, with_page
 from airflow_am_provider.deliveries.target.homes.probe import prove_conditions
 from airflow_am_provider.deliveries.target.order import moment
@@ -55,7 +55,8 @@ class Target:
 
     def __init__(self, home: Home, destination: str, name: str) -> None:
         self.home = home
-        self.title = f"{destination} {name}"
+        self.destination = destination
+        self.name = name
         self._key = f"{TARGETS}/{_folder_name(destination)}/{name}"
         self._details = f"{_DETAILS}/{_folder_name(destination)}/{name}"
 
@@ -88,7 +89,7 @@ class Target:
             self._write_down(state)
             decided = replace(decided, written_down=state.sequence)
             decided = with_page(self.home, self._details, decided)
-            if self.home.store(self._key, to_text(decided, self.title), if_version=version):
+            if self.home.store(self._key, self._text(decided), if_version=version):
                 return event
             # Others are at it: each has to come through once in a while.
             time.sleep(pause * random.random())  # noqa: S311
@@ -101,6 +102,12 @@ class Target:
         """A delivery, open or done with; None when the target has never had it."""
         state = self.state() if state is None else state
         return state.find(delivery_id) or record_of(self.home, self._details, delivery_id)
+
+    def closed(self, delivery_id: str, state: TargetState) -> DeliveryEntry | None:
+        """A delivery that is done with, where the state does not have it: for a command."""
+        if state.find(delivery_id) is not None:
+            return None
+        return record_of(self.home, self._details, delivery_id)
 
     def versions(self, subject: str) -> Versions:
         """The newest versions of a subject that are done with."""
@@ -162,11 +169,22 @@ class Target:
             return TargetState(), None
         return from_text(loaded.content, f"{self.home.url}/{self._key}"), loaded.version
 
+    def _text(self, state: TargetState) -> bytes:
+        return to_text(state, self.destination, self.name)
+
     def _write_down(self, state: TargetState) -> None:
         """Write down what was done with since somebody decided last."""
         for entry in state.done:
             if entry.decided > state.written_down:
                 write_down(self.home, self._details, entry)
+
+
+def all_targets(home: Home) -> Iterator[Target]:
+    """All targets that a home has documents of."""
+    for key in home.keys(f"{TARGETS}/"):
+        loaded = home.load(key)
+        if loaded is not None:
+            yield Target(home, *whose(loaded.content, f"{home.url}/{key}"))
 
 
 def _folder_name(destination: str) -> str:
