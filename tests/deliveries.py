@@ -5,6 +5,11 @@ import json
 import random
 from collections.abc import Mapping
 
+from airflow_am_provider.audience_manager.names import DataFileName
+from airflow_am_provider.deliveries.target.commands import Stage
+from airflow_am_provider.deliveries.target.names import stem
+from airflow_am_provider.deliveries.targets import Targets
+from airflow_am_provider.formatting.delivery import write_manifest
 from airflow_am_provider.formatting.manifest import Manifest, Part
 from airflow_am_provider.stores import Folder
 
@@ -17,7 +22,7 @@ def content_of(name: str, size: int = 200_000) -> bytes:
 
 
 def stage(
-    staging: Folder,
+    where: Folder | Targets,
     contents: Mapping[str, bytes] | None = None,
     *,
     delivery_id: str = "0123456789abcdef0123",
@@ -31,7 +36,9 @@ def stage(
     ),
     created_at: str = "2026-11-05T01:00:00+00:00",
 ) -> Manifest:
-    """Put parts and their manifest into staging."""
+    """Put parts and their manifest into staging, and tell their target."""
+    targets = where if isinstance(where, Targets) else Targets(where)
+    staging = targets.staging
     contents = {name: content_of(name) for name in NAMES} if contents is None else contents
     location = f"deliveries/data/{delivery_id}"
     parts = []
@@ -66,5 +73,30 @@ def stage(
         created_at=created_at,
         parts=tuple(parts),
     )
-    staging.write_bytes(f"{location}/manifest.json", json.dumps(manifest.to_json()).encode())
+    name = manifest.file_name
+    event = targets.of(manifest).decide(
+        Stage(
+            content_id=delivery_id,
+            folder="deliveries/data",
+            name=stem(name),
+            now=name.timestamp,
+            at=created_at,
+            mode=name.mode if isinstance(name, DataFileName) else None,
+            removes=removes,
+            series=series,
+            subject=json.dumps([series, stem(name), str(getattr(name, "mode", "")), *window]),
+            window_start=window[0],
+            window_end=window[1],
+            figures={
+                "created_at": created_at,
+                "rows_read": manifest.rows_read,
+                "rows_written": manifest.rows_written,
+                "rows_set_aside": manifest.rows_set_aside,
+            },
+        )
+    )
+    assert event.entry is not None
+    assert event.entry.delivery_id == delivery_id
+    manifest = manifest.named(event.entry.timestamp)
+    write_manifest(staging, manifest)
     return manifest

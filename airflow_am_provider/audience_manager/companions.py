@@ -15,12 +15,9 @@ from airflow_am_provider.audience_manager.markers import Marker
 
 MANIFEST_FILE: Final = "manifest.json"
 REJECTS_FILE: Final = "rejects.csv"
-SENT_FILE: Final = "sent.json"
 RECONCILIATION_FILE: Final = "reconciliation.json"
-PICKED_UP_FILE: Final = "picked_up.json"
-ENDED_FILE: Final = "ended.json"
 
-_KEPT: Final = (MANIFEST_FILE, REJECTS_FILE, SENT_FILE, RECONCILIATION_FILE)
+_KEPT: Final = (MANIFEST_FILE, REJECTS_FILE, RECONCILIATION_FILE)
 _KEPT_BEHIND_A_NAME: Final = (f".{MANIFEST_FILE}", f".{REJECTS_FILE}")
 
 
@@ -32,8 +29,8 @@ def is_companion(name: str) -> bool:
 def numbered(name: str, sending: int) -> str:
     """A file about one sending of a delivery; the first has the plain name.
 
-    >>> numbered("sent.json", 1), numbered("sent.json", 2)
-    ('sent.json', 'sent-2.json')
+    >>> numbered("reconciliation.json", 1), numbered("reconciliation.json", 2)
+    ('reconciliation.json', 'reconciliation-2.json')
     """
     base, dot, extension = name.rpartition(".")
     return name if sending == 1 else f"{base}-{sending}{dot}{extension}"

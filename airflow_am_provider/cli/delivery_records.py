@@ -217,7 +217,7 @@ def _rename(args: argparse.Namespace) -> str:
 
     hook = _hook(args)
     record = DeliveryRecords(hook.targets()).find(args.delivery_id)
-    renamed = rename_delivery(hook, record.manifest)
+    renamed = rename_delivery(hook.targets(), record.manifest)
     again = DeliveryRecords(hook.targets()).find(args.delivery_id)
     return _told(again, args, f"Clear the upload: it is sent as {renamed.file_name}.")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.sdk import Asset, AssetAlias
 
 from airflow_am_provider.audience_manager.names import OracleDataCloudFileName, parse_file_name
-from airflow_am_provider.audience_manager.ordering import target_of
+from airflow_am_provider.deliveries.target.names import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -20,16 +20,17 @@ from airflow_am_provider.deliveries.target.state import DeliveryState
 from airflow_am_provider.formatting.delivery import write_manifest
 from airflow_am_provider.formatting.shares import evenly
 from airflow_am_provider.hooks.choices import choice
-from airflow_am_provider.hooks.destinations import NameTaken
+from airflow_am_provider.hooks.destinations import Destination, NameTaken
 from airflow_am_provider.hooks.order_gate import OrderGate
 from airflow_am_provider.hooks.sent_delivery import read_deliveries
 from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords
 from airflow_am_provider.stores.sent_book import NotItsTurn, SentBook, begin_sending, timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from airflow_am_provider.deliveries.target.state import TargetState
+    from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.formatting.manifest import Manifest
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
@@ -116,7 +117,7 @@ def send_delivery(
     size = sum(part.compressed_bytes for part in manifest.parts) / 1e6
     what = f"delivery {manifest.delivery_id}: {count} {'file' if count == 1 else 'files'}"
     begun = time.monotonic()
-    book = _sent(hook, manifest, None, clock, in_order=in_order)
+    book = send_parts(hook.targets(), hook.destination(), manifest, in_order=in_order, clock=clock)
     if book.is_whole:
         _logger.info(
             "%s: all of it was sent already, at %s: nothing is sent now",
@@ -165,36 +166,48 @@ def send_share(
     _logger.info("Sending %d of %d files", len(numbers), len(manifest.parts))
     if not numbers:
         return []
-    book = _sent(hook, checked_manifest(hook, manifest), numbers, utc_now, in_order=in_order)
+    book = send_parts(
+        hook.targets(),
+        hook.destination(),
+        checked_manifest(hook, manifest),
+        places=numbers,
+        in_order=in_order,
+    )
     return [book.manifest.parts[place].file_name for place in numbers]
 
 
-def _sent(
-    hook: AudienceManagerHook,
+def send_parts(
+    targets: Targets,
+    destination: Destination,
     manifest: Manifest,
-    only: list[int] | None,
-    clock: Callable[[], datetime],
     *,
+    places: Sequence[int] | None = None,
     in_order: bool = True,
+    clock: Callable[[], datetime] = utc_now,
 ) -> SentBook:
     """Begin, and send all parts or some; under another name where a stranger has this one.
 
-    :param only: which parts, by their place in the manifest; by default all.
+    :param targets: of the staging location.
+    :param destination: where to.
+    :param manifest: the delivery; it has its place in the queue.
+    :param places: which parts, by their place in the manifest; by default all. On FTP the names are
+        given when all are sent.
+    :param in_order: whether to wait for what is before it in the queue.
+    :param clock: the time.
+    :return: the journal of the sending, not complete yet.
     """
-    targets, staging, destination = hook.targets(), hook.staging(), hook.destination()
-    target = targets.of(manifest)
+    target, staging = targets.of(manifest), targets.staging
     for _ in range(_MOST_NAMES):
         book = begin_sending(target, manifest, staging, destination.url, clock, in_order=in_order)
-        if book.is_whole:
-            return book
-        names = None if only is None else [book.manifest.parts[place].file_name for place in only]
-        if not book.is_new and book.record.parts:
-            _logger.info("Going on with what was begun at %s", book.record.begun_at)
-        _logger.info("Sending to %s", destination.url)
+        names = None if places is None else [book.manifest.parts[at].file_name for at in places]
+        if not book.is_whole:
+            if not book.is_new and book.record.parts:
+                _logger.info("Going on with what was begun at %s", book.record.begun_at)
+            _logger.info("Sending to %s", destination.url)
         try:
             destination.send(staging, book, only=names)
         except NameTaken:
-            rename_delivery(hook, book.manifest, clock)
+            rename_delivery(targets, book.manifest, clock)
             continue
         return book
     raise TransientError(
@@ -204,17 +217,17 @@ def _sent(
 
 
 def rename_delivery(
-    hook: AudienceManagerHook, manifest: Manifest, clock: Callable[[], datetime] = utc_now
+    targets: Targets, manifest: Manifest, clock: Callable[[], datetime] = utc_now
 ) -> Manifest:
     """Give a delivery of which nothing was sent other names.
 
-    :param hook: leads to staging.
+    :param targets: of the staging location.
     :param manifest: the delivery, with the names it has now.
     :param clock: the time.
     :return: the manifest with its new names.
     :raises ConfigurationError: when it was sent before.
     """
-    target = hook.targets().of(manifest)
+    target = targets.of(manifest)
     command = Rename(
         delivery_id=manifest.delivery_id,
         timestamp=manifest.file_name.timestamp,
@@ -226,7 +239,7 @@ def rename_delivery(
         raise ConfigurationError(str(refusal)) from None
     assert event.entry is not None
     renamed = manifest.named(event.entry.timestamp)
-    write_manifest(hook.staging(), renamed)
+    write_manifest(targets.staging, renamed)
     _logger.warning(
         "Something at the destination has the name %s, and it is not this delivery's: it is sent "
         "as %s",
@@ -247,6 +260,13 @@ def confirm_part(hook: AudienceManagerHook, delivery_id: str, file_name: str) ->
         of it was begun.
     """
     record = DeliveryRecords(hook.targets()).find(delivery_id)
+    confirm_file(record, file_name)
+    return record
+
+
+def confirm_file(record: DeliveryRecord, file_name: str) -> None:
+    """Note that a file at the destination is a delivery's own; see :func:`confirm_part`."""
+    delivery_id = record.entry.delivery_id
     if record.entry.sending is None:
         raise ConfigurationError(f"delivery {delivery_id}: nothing of it was sent yet")
     parts = {part.file_name: part for part in record.manifest.parts}
@@ -255,10 +275,9 @@ def confirm_part(hook: AudienceManagerHook, delivery_id: str, file_name: str) ->
             f"delivery {delivery_id}: {printable(file_name)!r} is none of its files: "
             f"{', '.join(parts)}"
         )
-    book = SentBook(record.target, record.manifest, hook.staging(), record.entry, utc_now)
+    book = SentBook(record.target, record.manifest, record.staging, record.entry, utc_now)
     url = f"{record.entry.sending.url.rstrip('/')}/{file_name}"
     book.uploaded(parts[file_name], url, is_sent=True)
-    return record
 
 
 def abandon_delivery(hook: AudienceManagerHook, delivery_id: str, reason: str) -> DeliveryRecord:

@@ -59,7 +59,7 @@ class Destination(Protocol):
         ...
 
     def send(self, staging: Folder, book: SentBook, *, only: Collection[str] | None = None) -> None:
-        """Send what of a delivery was not sent yet, and note it.
+        """Send what of a delivery was not sent yet, and note it; tidy up after other attempts.
 
         :param staging: where its parts lie.
         :param book: the journal of this sending.
@@ -102,10 +102,12 @@ class S3Destination:
 
     def send(self, staging: Folder, book: SentBook, *, only: Collection[str] | None = None) -> None:
         """Send; see :class:`Destination`."""
-        if book.sending.number == 1 and self._is_taken(book) and not book.has_sent:
-            raise NameTaken
         if not book.is_new:
             self._abort_beside(book)
+        if book.is_whole:
+            return
+        if book.sending.number == 1 and self._is_taken(book) and not book.has_sent:
+            raise NameTaken
         _check_staged(book.manifest, staging)
         for part in _asked_for(book.manifest, only):
             if book.known(part) is None:
@@ -245,6 +247,8 @@ class FtpDestination:
 
     def send(self, staging: Folder, book: SentBook, *, only: Collection[str] | None = None) -> None:
         """Send; see :class:`Destination`."""
+        if book.is_whole:
+            return
         with self.open_drop() as drop:
             if book.sending.number == 1 and self._is_taken(drop, book) and not book.has_sent:
                 raise NameTaken

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
+from airflow_am_provider.deliveries.target.homes import Loaded
+from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.stores.entry import Entry
 
 if TYPE_CHECKING:
@@ -63,3 +65,36 @@ class MemoryFolder:
         for path in sorted(self.files):
             if path.startswith(prefix):
                 yield Entry(path, len(self.files[path]), self._modified[path])
+
+
+class MemoryHome:
+    """Documents in memory, by key; a write counts only for the version that was read."""
+
+    url = "memory://home"
+
+    def __init__(self) -> None:
+        self.documents: dict[str, tuple[bytes, int]] = {}
+        self._lock = Lock()
+
+    def load(self, key: str) -> Loaded | None:
+        found = self.documents.get(key)
+        return None if found is None else Loaded(found[0], str(found[1]))
+
+    def store(self, key: str, content: bytes, *, if_version: str | None) -> bool:
+        with self._lock:
+            found = self.documents.get(key)
+            if (None if found is None else str(found[1])) != if_version:
+                return False
+            self.documents[key] = (content, 1 if found is None else found[1] + 1)
+            return True
+
+    def discard(self, key: str) -> None:
+        self.documents.pop(key, None)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        yield from sorted(key for key in self.documents if key.startswith(prefix))
+
+
+def memory_targets() -> Targets:
+    """Targets of a staging location in memory."""
+    return Targets(MemoryFolder(), MemoryHome())

@@ -3,13 +3,16 @@
 import hashlib
 import json
 import threading
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_am_provider.audience_manager.errors import DataError, TransientError
+from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.names import Encoding, Mode
+from airflow_am_provider.deliveries.target.commands import Enqueue
+from airflow_am_provider.deliveries.target.state import DeliveryState
+from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.formatting import delivery
 from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
 from airflow_am_provider.formatting.delivery import Scope, stage_delivery
@@ -17,8 +20,8 @@ from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyn
 from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.formatting.parts import PartSizes
 from airflow_am_provider.formatting.pipeline import FormatOptions
-from airflow_am_provider.formatting.sent_record import SendingFiles, SentPart, SentRecord
 from airflow_am_provider.stores import LocalFolder
+from airflow_am_provider.stores.sent_book import begin_sending
 from tests.formatting.running import TRAITS, in_pieces, table, users
 
 NOW = datetime(2026, 7, 30, 12, tzinfo=UTC)
@@ -34,12 +37,19 @@ def folder(tmp_path):
 
 def stage(folder, source, *, scope=DAY, now=NOW, spec=TRAITS, **options):
     return stage_delivery(
-        source, DataLineWriter(spec), folder, FormatOptions(**options), scope=scope, now=now
+        source,
+        DataLineWriter(spec),
+        Targets(folder),
+        FormatOptions(**options),
+        scope=scope,
+        now=now,
     )
 
 
 def paths(folder):
-    return sorted(entry.path for entry in folder.list())
+    """What lies in staging, but for what the target keeps."""
+    kept = ("targets/", "target-details/", ".decisions.lock")
+    return sorted(entry.path for entry in folder.list() if not entry.path.startswith(kept))
 
 
 def test_a_delivery_is_its_parts_rejects_manifest_and_name(folder):
@@ -51,10 +61,8 @@ def test_a_delivery_is_its_parts_rejects_manifest_and_name(folder):
             part.path,
             f"{attempt}/rejects.csv",
             f"deliveries/data/{manifest.delivery_id}/manifest.json",
-            f"names/ftp_dpm_478_{STAMP}.sync",
         ]
     )
-    assert (folder.root / f"names/ftp_dpm_478_{STAMP}.sync").read_text() == manifest.delivery_id
     assert Manifest.from_json(folder.read_bytes(f"{manifest.location}/manifest.json")) == manifest
     assert Manifest.from_json(json.loads(json.dumps(manifest.to_json()))) == manifest
     assert (manifest.rows_read, manifest.rows_written, manifest.rows_set_aside) == (100, 99, 1)
@@ -77,7 +85,7 @@ def test_id_syncs_are_kept_apart(folder):
     manifest = stage_delivery(
         [table([("1" * 38, "ann")], spec.columns)],
         IdSyncLineWriter(spec),
-        folder,
+        Targets(folder),
         FormatOptions(encoding=Encoding.PLAIN),
         scope=DAY,
         now=NOW,
@@ -122,7 +130,9 @@ def test_another_target_window_or_content_is_another_delivery(folder, other):
     first = stage(folder, [users(10)])
     second = stage(folder, **{"source": [users(10)], **other})
     assert second.delivery_id != first.delivery_id
-    assert second.parts[0].file_name != first.parts[0].file_name
+    # Each place that files go to has its own names.
+    if second.destination == first.destination:
+        assert second.parts[0].file_name != first.parts[0].file_name
 
 
 def test_runs_without_a_window_are_told_apart(folder):
@@ -137,30 +147,18 @@ def test_two_deliveries_of_one_second_get_different_names(folder):
     assert names == [f"ftp_dpm_478_{STAMP + later}.sync.gz" for later in range(3)]
 
 
-def test_names_do_not_run_away(folder, monkeypatch):
-    monkeypatch.setattr(delivery, "_MOST_SECONDS_AHEAD", 2)
-    stage(folder, [users(1)])
-    stage(folder, [users(2)])
-    with pytest.raises(TransientError) as caught:
-        stage(folder, [users(3)])
-    assert str(caught.value) == (
-        f"{folder.url}/names: the names of the next 2 seconds are all taken"
+def test_modes_share_a_name_space(folder):
+    # A .processed marker does not say which mode the file had.
+    overwrite = DataFileSpec(
+        dpid=478, id_column="id", traits_columns=("traits",), mode=Mode.OVERWRITE
     )
+    names = [
+        stage(folder, [users(10)], spec=spec).parts[0].file_name for spec in (TRAITS, overwrite)
+    ]
+    assert names == [f"ftp_dpm_478_{STAMP}.sync.gz", f"ftp_dpm_478_{STAMP + 1}.overwrite.gz"]
 
 
-def test_two_tasks_at_the_same_time_make_one_delivery(folder, monkeypatch):
-    together = threading.Barrier(2)
-    met: set[int] = set()
-    staged_already = delivery._staged_already
-
-    def both_find_nothing(storage, path):
-        found = staged_already(storage, path)
-        if threading.get_ident() not in met:
-            met.add(threading.get_ident())
-            together.wait(10)
-        return found
-
-    monkeypatch.setattr(delivery, "_staged_already", both_find_nothing)
+def test_two_tasks_at_the_same_time_make_one_delivery(folder):
     manifests = []
     tasks = [
         threading.Thread(target=lambda: manifests.append(stage(folder, [users(100)])))
@@ -171,26 +169,68 @@ def test_two_tasks_at_the_same_time_make_one_delivery(folder, monkeypatch):
     for task in tasks:
         task.join()
     first, second = manifests
-    assert first == second
-    (part,) = first.parts
-    name = part.file_name.removesuffix(".gz")
-    assert paths(folder) == sorted([part.path, f"{first.location}/manifest.json", f"names/{name}"])
+    assert (first.delivery_id, first.lines_by_file) == (second.delivery_id, second.lines_by_file)
+    again = stage(folder, [users(100)])
+    (part,) = again.parts
+    assert folder.size(part.path) == part.compressed_bytes
 
 
-def test_a_lost_answer_of_the_storage_loses_nothing(folder, monkeypatch):
-    create = folder.create
-
-    def without_answer(path, content):
-        assert create(path, content)
-        return not path.endswith("manifest.json")
-
-    monkeypatch.setattr(folder, "create", without_answer)
-    manifest = stage(folder, [table([("a:b", "1")]), users(200)])
+def test_a_task_that_was_killed_before_its_manifest_is_done_again(folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "write_manifest", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            stage(folder, [users(200)])
+    manifest = stage(folder, [users(200)])
     (part,) = manifest.parts
-    name = part.file_name.removesuffix(".gz")
-    assert paths(folder) == sorted(
-        [part.path, manifest.rejects, f"{manifest.location}/manifest.json", f"names/{name}"]
+    assert folder.size(part.path) == part.compressed_bytes
+    assert part.file_name == f"ftp_dpm_478_{STAMP}.sync.gz"
+
+
+def test_what_is_told_is_of_the_rows_that_were_read_now(folder):
+    first = stage(folder, [users(300)])
+    again = stage(folder, [users(300), table([("a:b", "1")] * 3)], max_set_aside=3)
+    assert again.delivery_id == first.delivery_id
+    assert (again.rows_read, again.rows_written, again.rows_set_aside) == (303, 300, 3)
+    assert again.set_aside_by_reason == {"id_colon": 3}
+    assert len(folder.read_bytes(again.rejects).splitlines()) == 4
+    assert again.parts == first.parts
+
+
+WINDOW = {"window_start": "2026-07-29T00:00:00+00:00", "window_end": "2026-07-30T00:00:00+00:00"}
+
+
+def version(folder, count, **scope):
+    scope = {"destination": "production/acme", "series": "daily/format", **WINDOW, **scope}
+    return stage(folder, [users(count)], scope=Scope(**scope))
+
+
+def test_content_that_comes_back_is_a_new_version_once_another_was_sent(folder):
+    first, second = version(folder, 1), version(folder, 2)
+    send(folder, first)
+    send(folder, second)
+    third = version(folder, 1)
+    assert third.delivery_id not in (first.delivery_id, second.delivery_id)
+    assert third.parts[0].file_name not in (first.parts[0].file_name, second.parts[0].file_name)
+    assert version(folder, 1) == third
+
+
+def test_content_that_comes_back_before_another_was_sent_is_the_same_delivery(folder):
+    first = version(folder, 1)
+    send(folder, first)
+    second = version(folder, 2)
+    assert version(folder, 1).delivery_id == first.delivery_id
+    entry = Targets(folder).of(second).find(second.delivery_id)
+    assert (entry.state, entry.reason) == (
+        DeliveryState.SUPERSEDED,
+        f"superseded: the rows are again those of delivery {first.delivery_id}",
     )
+
+
+@pytest.mark.parametrize("other", [{"series": "hourly/format"}, {"map_index": 1}])
+def test_versions_are_those_of_one_task(folder, other):
+    first, second = version(folder, 1), version(folder, 2, **other)
+    send(folder, second)
+    assert Targets(folder).of(first).find(first.delivery_id).state is DeliveryState.STAGED
 
 
 def test_without_rows_there_is_a_manifest_and_no_delivery(folder):
@@ -234,31 +274,15 @@ def lose_the_attempt(folder, manifest):
             folder.delete(path)
 
 
-def record_sent(folder, manifest, *parts, sent_at=None):
-    """Write what the upload writes."""
-    files = SendingFiles(location=manifest.location)
-    notes = {
-        part.file_name: SentPart(
-            file_name=part.file_name,
-            destination=f"s3://adobe/acme/{part.file_name}",
-            bytes=part.compressed_bytes,
-            sha256=part.sha256,
-            uploaded_at="2026-07-30T12:00:01+00:00",
-        )
-        for part in parts
-    }
-    record = SentRecord(
-        delivery_id=manifest.delivery_id,
-        destination="s3://adobe/acme",
-        day="2026-07-30",
-        begun_at="2026-07-30T12:00:00+00:00",
-    )
-    folder.create(files.begun, json.dumps(record.to_json()).encode())
-    for name, note in notes.items():
-        folder.write_bytes(files.part(name), json.dumps(asdict(note)).encode())
-    if sent_at is not None:
-        whole = replace(record, sent_at=sent_at, parts=notes)
-        folder.write_bytes(files.sent, json.dumps(whole.to_json()).encode())
+def send(folder, manifest, *parts, is_whole=True):
+    """Do what the upload does; without parts all of them are sent."""
+    target = Targets(folder).of(manifest)
+    target.decide(Enqueue(delivery_id=manifest.delivery_id, at=""))
+    book = begin_sending(target, manifest, folder, "s3://adobe/acme", lambda: NOW)
+    for part in parts or (manifest.parts if is_whole else ()):
+        book.uploaded(part, f"s3://adobe/acme/{part.file_name}", is_sent=True)
+    if is_whole:
+        book.complete()
 
 
 ROWS = [users(10_000), table([("a:b", "1")])]
@@ -268,7 +292,7 @@ OTHER_SIZES = PartSizes(part_bytes=150_000)
 @pytest.mark.parametrize("damage", [lose_a_part, cut_a_part, lose_the_attempt])
 def test_parts_gone_from_staging_are_put_back_under_their_names(folder, damage):
     first = stage(folder, ROWS, sizes=SMALL)
-    record_sent(folder, first, first.parts[0])
+    send(folder, first, first.parts[0], is_whole=False)
     damage(folder, first)
     again = stage(folder, ROWS, sizes=SMALL, now=NOW + timedelta(hours=3))
     assert again.delivery_id == first.delivery_id
@@ -281,18 +305,17 @@ def test_parts_gone_from_staging_are_put_back_under_their_names(folder, damage):
         [
             *(part.path for part in again.parts),
             again.rejects,
+            *({first.rejects} & set(paths(folder))),
             f"{again.location}/manifest.json",
-            f"{again.location}/sending.json",
             f"{again.location}/sending/{first.parts[0].file_name}.json",
-            f"names/ftp_dpm_478_{STAMP}.sync",
         ]
     )
-    assert stage(folder, ROWS, sizes=SMALL) == again
+    assert stage(folder, ROWS, sizes=SMALL).parts == again.parts
 
 
 def test_parts_put_back_may_be_others_while_nothing_was_sent(folder):
     first = stage(folder, ROWS, sizes=SMALL)
-    record_sent(folder, first)
+    send(folder, first, is_whole=False)
     lose_a_part(folder, first)
     again = stage(folder, ROWS, sizes=OTHER_SIZES)
     assert [part.file_name for part in again.parts] == [
@@ -302,7 +325,7 @@ def test_parts_put_back_may_be_others_while_nothing_was_sent(folder):
 
 def test_what_was_sent_in_part_is_never_sent_as_other_files(folder):
     first = stage(folder, ROWS, sizes=SMALL)
-    record_sent(folder, first, first.parts[0])
+    send(folder, first, first.parts[0], is_whole=False)
     lose_a_part(folder, first)
     before = paths(folder)
     with pytest.raises(DataError) as caught:
@@ -313,14 +336,17 @@ def test_what_was_sent_in_part_is_never_sent_as_other_files(folder):
         f"or the package has changed. Put that back to go on, or delete "
         f"{folder.url}/{first.location} to send all of it under new names"
     )
-    assert paths(folder) == before
+    assert [path for path in paths(folder) if not path.endswith("/rejects.csv")] == [
+        path for path in before if not path.endswith("/rejects.csv")
+    ]
     assert stage(folder, ROWS, sizes=SMALL).lines_by_file == first.lines_by_file
 
 
 def test_a_delivery_that_was_sent_needs_its_parts_no_more(folder):
     first = stage(folder, ROWS, sizes=SMALL)
-    record_sent(folder, first, *first.parts, sent_at="2026-07-30T12:00:02+00:00")
+    send(folder, first)
     lose_the_attempt(folder, first)
     before = paths(folder)
-    assert stage(folder, ROWS, sizes=OTHER_SIZES) == first
-    assert paths(folder) == before
+    again = stage(folder, ROWS, sizes=OTHER_SIZES)
+    assert again == replace(first, rejects=again.rejects)
+    assert paths(folder) == sorted([*before, again.rejects])

@@ -1,6 +1,5 @@
 """Sending, against real servers: names, days, records, and what a crash leaves."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,9 +15,20 @@ from airflow_am_provider.audience_manager.errors import (
     DataError,
     TransientError,
 )
-from airflow_am_provider.formatting.manifest import Part
-from airflow_am_provider.hooks.destinations import OBJECT_ARGS, FtpDestination, S3Destination
+from airflow_am_provider.deliveries.target.commands import Enqueue
+from airflow_am_provider.deliveries.targets import Targets
+from airflow_am_provider.formatting.manifest import Manifest, Part
+from airflow_am_provider.formatting.sent_record import SentRecord
+from airflow_am_provider.hooks.deliveries import confirm_file, queue_again, send_parts, utc_now
+from airflow_am_provider.hooks.destinations import (
+    OBJECT_ARGS,
+    Destination,
+    FtpDestination,
+    S3Destination,
+)
 from airflow_am_provider.stores import FtpDrop, LocalFolder, S3Folder
+from airflow_am_provider.stores.deliveries import DeliveryRecords
+from airflow_am_provider.stores.sent_book import SentBook
 from demo.local.ftp import FtpServer
 from demo.local.s3 import S3
 from tests.deliveries import NAMES, content_of, stage
@@ -84,20 +94,52 @@ def written(destination: S3Destination) -> dict[str, str]:
 
 
 def record(staging: LocalFolder) -> dict[str, Any]:
-    content = staging.read_bytes("deliveries/data/0123456789abcdef0123/sent.json")
-    found: dict[str, Any] = json.loads(content or b"{}")
-    return found
+    """What is known of the delivery's last sending."""
+    sent = DeliveryRecords(Targets(staging)).find("0123456789abcdef0123").sent
+    return {} if sent is None else sent.to_json()
+
+
+def send(
+    destination: Destination,
+    manifest: Manifest,
+    staging: LocalFolder,
+    *,
+    again: bool = False,
+    places: list[int] | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> SentRecord:
+    """What the upload does with a delivery."""
+    targets = Targets(staging)
+    if again:
+        queue_again(DeliveryRecords(targets).find(manifest.delivery_id))
+    else:
+        targets.of(manifest).decide(Enqueue(delivery_id=manifest.delivery_id, at=""))
+    book = send_parts(targets, destination, manifest, places=places, clock=clock)
+    return book.record if book.is_whole or places is not None else book.complete()
+
+
+def confirm(manifest: Manifest, staging: LocalFolder, name: str) -> None:
+    """What a person does who has seen that a file is the delivery's own."""
+    confirm_file(DeliveryRecords(Targets(staging)).find(manifest.delivery_id), name)
+
+
+def withdraw(destination: Destination, manifest: Manifest, staging: LocalFolder) -> None:
+    """What is done with a delivery that is given up."""
+    record = DeliveryRecords(Targets(staging)).find(manifest.delivery_id)
+    book = SentBook(record.target, manifest, staging, record.entry, utc_now)
+    destination.withdraw(staging, book)
 
 
 def fail_write(
     monkeypatch: pytest.MonkeyPatch, folder: LocalFolder, at: int, error: BaseException
 ) -> None:
-    """Let the ``at``-th note of what was sent fail."""
+    """Let the ``at``-th note of what was sent fail; the last one says that all of it was."""
     count, write = 0, folder.write_bytes
 
     def write_bytes(path: str, content: bytes) -> None:
         nonlocal count
-        if "/sending/" in path or path.endswith("/sent.json"):
+        is_note = "/sending/" in path and ".begun-" not in path
+        if is_note or (count and path.startswith("targets/")):
             count += 1
             if count == at:
                 raise error
@@ -110,7 +152,7 @@ class TestS3:
     def test_parts_go_under_partner_and_day_with_the_acl(
         self, staging: LocalFolder, to_s3: S3Destination, bucket: str, s3: S3
     ) -> None:
-        sent = to_s3.send(stage(staging), staging, clock=lambda: LATE)
+        sent = send(to_s3, stage(staging), staging, clock=lambda: LATE)
         assert objects(to_s3) == dict(zip(KEYS, map(content_of, NAMES), strict=True))
         for key in KEYS:
             acl = s3.client().get_object_acl(Bucket=bucket, Key=key)
@@ -127,8 +169,8 @@ class TestS3:
         manifest = stage(staging)
         fail_write(monkeypatch, staging, 2, TransientError("cut"))
         with pytest.raises(TransientError):
-            to_s3.send(manifest, staging, clock=lambda: LATE)
-        sent = to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
+            send(to_s3, manifest, staging, clock=lambda: LATE)
+        sent = send(to_s3, manifest, staging, clock=lambda: NEXT_DAY)
         assert list(objects(to_s3)) == KEYS
         assert (sent.day, sent.sent_at) == ("2026-11-05", "2026-11-06T00:03:00+00:00")
 
@@ -144,9 +186,9 @@ class TestS3:
         with monkeypatch.context() as patch:
             fail_write(patch, staging, killed_at, Crash())
             with pytest.raises(Crash):
-                to_s3.send(manifest, staging, clock=lambda: LATE)
+                send(to_s3, manifest, staging, clock=lambda: LATE)
         before = written(to_s3)
-        to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
+        send(to_s3, manifest, staging, clock=lambda: NEXT_DAY)
         assert objects(to_s3) == dict(zip(KEYS, map(content_of, NAMES), strict=True))
         assert len(record(staging)["parts"]) == 2
         # Adobe may have read what had arrived.
@@ -170,14 +212,21 @@ class TestS3:
         with monkeypatch.context() as patch:
             fail_write(patch, staging, 1, Crash())
             with pytest.raises(Crash):
-                to_s3.send(manifest, staging, clock=lambda: LATE)
+                send(to_s3, manifest, staging, clock=lambda: LATE)
         before = written(to_s3)
 
         def refuse(path: str) -> None:
             raise ConfigurationError(f"cannot look for {path}: S3 answered 403")
 
         monkeypatch.setattr(to_s3.folder, "stored", refuse)
-        to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
+        if knows_conditions:
+            # That it is there says nothing of who put it there: a person has to look.
+            with pytest.raises(ConfigurationError) as caught:
+                send(to_s3, manifest, staging, clock=lambda: NEXT_DAY)
+            assert f"deliveries confirm {manifest.delivery_id} {NAMES[0]}" in str(caught.value)
+            assert f"deliveries rename {manifest.delivery_id}" in str(caught.value)
+            confirm(manifest, staging, NAMES[0])
+        send(to_s3, manifest, staging, clock=lambda: NEXT_DAY)
         assert objects(to_s3) == dict(zip(KEYS, map(content_of, NAMES), strict=True))
         # A bucket that knows conditions says that it is there, to whoever may write.
         assert (written(to_s3)[KEYS[0]] == before[KEYS[0]]) is knows_conditions
@@ -187,12 +236,11 @@ class TestS3:
     ) -> None:
         caplog.set_level("INFO")
         manifest = stage(staging)
-        first = to_s3.send(manifest, staging, clock=lambda: LATE)
+        first = send(to_s3, manifest, staging, clock=lambda: LATE)
         for key in KEYS:
             to_s3.folder.delete(key)
-        assert to_s3.send(manifest, staging, clock=lambda: NEXT_DAY) == first
+        assert send(to_s3, manifest, staging, clock=lambda: NEXT_DAY) == first
         assert objects(to_s3) == {}
-        assert "All of it was sent already" in caplog.text
 
     def test_only_what_is_missing_is_sent(
         self, staging: LocalFolder, to_s3: S3Destination, monkeypatch: pytest.MonkeyPatch
@@ -201,9 +249,9 @@ class TestS3:
         with monkeypatch.context() as patch:
             fail_write(patch, staging, 2, TransientError("cut"))
             with pytest.raises(TransientError):
-                to_s3.send(manifest, staging, clock=lambda: LATE)
+                send(to_s3, manifest, staging, clock=lambda: LATE)
         to_s3.folder.delete(KEYS[0])
-        to_s3.send(manifest, staging, clock=lambda: LATE)
+        send(to_s3, manifest, staging, clock=lambda: LATE)
         assert list(objects(to_s3)) == KEYS[1:]
 
     def test_a_damaged_part_never_appears(self, staging: LocalFolder, to_s3: S3Destination) -> None:
@@ -211,7 +259,7 @@ class TestS3:
         damaged = content_of(NAMES[1])[:-1] + b"\x00"
         staging.write_bytes(manifest.parts[1].path, damaged)
         with pytest.raises(DataError) as caught:
-            to_s3.send(manifest, staging, clock=lambda: LATE)
+            send(to_s3, manifest, staging, clock=lambda: LATE)
         assert str(caught.value).startswith(f"{NAMES[1]}: staged are 200,000 bytes with SHA-256 ")
         assert str(caught.value).endswith("nothing of it was sent under its name")
         assert list(objects(to_s3)) == KEYS[:1]
@@ -242,7 +290,7 @@ class TestS3:
         manifest = stage(staging)
         break_it(staging, manifest.parts[1].path)
         with pytest.raises(DataError) as caught:
-            to_s3.send(manifest, staging, clock=lambda: LATE)
+            send(to_s3, manifest, staging, clock=lambda: LATE)
         where = f"{NAMES[1]}: {staging.url}/{manifest.parts[1].path} "
         assert str(caught.value) == where + message
         assert objects(to_s3) == {}
@@ -254,8 +302,10 @@ class TestS3:
         client = to_s3.folder.client  # type: ignore[attr-defined]
         client.meta.events.register("before-call.s3", lambda model, **_: asked.append(model.name))
         large = {NAMES[0]: content_of("large", 20 << 20), NAMES[1]: b"small"}
-        to_s3.send(stage(staging, large), staging, clock=lambda: LATE)
-        assert set(asked) == {
+        send(to_s3, stage(staging, large), staging, clock=lambda: LATE)
+        # Whether it may list is tried once; nothing depends on the answer.
+        assert asked.count("ListObjectsV2") == 1
+        assert set(asked) - {"ListObjectsV2"} == {
             "CreateMultipartUpload",
             "UploadPart",
             "CompleteMultipartUpload",
@@ -269,10 +319,10 @@ class TestS3:
         with monkeypatch.context() as patch:
             fail_write(patch, staging, 2, TransientError("cut"))
             with pytest.raises(TransientError):
-                to_s3.send(manifest, staging, clock=lambda: LATE)
+                send(to_s3, manifest, staging, clock=lambda: LATE)
         other = stage(staging, {name: content_of(name + "x") for name in NAMES})
         with pytest.raises(DataError, match="nothing is sent under a name twice"):
-            to_s3.send(other, staging, clock=lambda: LATE)
+            send(to_s3, other, staging, clock=lambda: LATE)
 
     def test_the_next_task_sends_the_pieces_that_are_missing(
         self, staging: LocalFolder, to_s3: S3Destination
@@ -289,10 +339,10 @@ class TestS3:
 
         client.meta.events.register("before-call.s3.UploadPart", cut)
         with pytest.raises(TransientError):
-            to_s3.send(manifest, staging, clock=lambda: LATE)
+            send(to_s3, manifest, staging, clock=lambda: LATE)
         assert (sorted(pieces), objects(to_s3)) == ([1, 2, 3], {})
         lost = pieces[2]
-        to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
+        send(to_s3, manifest, staging, clock=lambda: NEXT_DAY)
         assert objects(to_s3) == {KEYS[0]: large[NAMES[0]]}
         # What was on its way beside it may be sent twice.
         assert lost in pieces[3:]
@@ -312,16 +362,16 @@ class TestS3:
 
         client.meta.events.register("before-call.s3.UploadPart", cut, "cut")
         with pytest.raises(TransientError):
-            to_s3.send(manifest, staging, clock=lambda: LATE)
+            send(to_s3, manifest, staging, clock=lambda: LATE)
         client.meta.events.unregister("before-call.s3.UploadPart", unique_id="cut")
         bucket = to_s3.folder.bucket
         assert client.list_multipart_uploads(Bucket=bucket)["Uploads"]
-        to_s3.withdraw(manifest, staging)
+        withdraw(to_s3, manifest, staging)
         assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
         assert [entry.path for entry in staging.list() if "pieces" in entry.path] == []
         # Audience Manager may have read it.
         assert objects(to_s3) == {KEYS[0]: large[NAMES[0]]}
-        to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
+        send(to_s3, manifest, staging, clock=lambda: NEXT_DAY)
         assert objects(to_s3) == {
             key: large[name] for key, name in zip(KEYS, NAMES, strict=True) if name in large
         }
@@ -335,16 +385,16 @@ class TestS3:
 
         def overtaken(**_: object) -> None:
             if next(is_first, False):
-                to_s3.send(manifest, staging, clock=lambda: LATE)
+                send(to_s3, manifest, staging, clock=lambda: LATE)
                 begun = {"Bucket": to_s3.folder.bucket, "Key": KEYS[0]}
                 client.create_multipart_upload(**begun)
                 raise Crash
 
         client.meta.events.register("before-call.s3.CreateMultipartUpload", overtaken)
         with pytest.raises(Crash):
-            to_s3.send(manifest, staging, clock=lambda: LATE)
+            send(to_s3, manifest, staging, clock=lambda: LATE)
         assert client.list_multipart_uploads(Bucket=to_s3.folder.bucket)["Uploads"]
-        to_s3.send(manifest, staging, clock=lambda: NEXT_DAY)
+        send(to_s3, manifest, staging, clock=lambda: NEXT_DAY)
         assert "Uploads" not in client.list_multipart_uploads(Bucket=to_s3.folder.bucket)
 
     def test_an_attempt_thought_dead_takes_nothing_back(
@@ -356,23 +406,23 @@ class TestS3:
         def overtaken(self: S3Destination, part: Part, *args: Any, **kwargs: Any) -> None:
             upload(self, part, *args, **kwargs)
             monkeypatch.setattr(S3Destination, "_upload", upload)
-            to_s3.send(manifest, staging, clock=lambda: LATE)
+            send(to_s3, manifest, staging, clock=lambda: LATE)
             raise TransientError("cut, after the next attempt sent all of it")
 
         monkeypatch.setattr(S3Destination, "_upload", overtaken)
         with pytest.raises(TransientError):
-            to_s3.send(manifest, staging, clock=lambda: LATE)
+            send(to_s3, manifest, staging, clock=lambda: LATE)
         sent = written(to_s3)
-        assert to_s3.send(manifest, staging).sent_at == "2026-11-05T23:59:58+00:00"
+        assert send(to_s3, manifest, staging).sent_at == "2026-11-05T23:59:58+00:00"
         assert written(to_s3) == sent
 
     def test_a_repetition_writes_the_same_bytes_under_the_same_names(
         self, staging: LocalFolder, to_s3: S3Destination
     ) -> None:
         manifest = stage(staging)
-        to_s3.send(manifest, staging, clock=lambda: LATE)
+        send(to_s3, manifest, staging, clock=lambda: LATE)
         first = written(to_s3)
-        again = to_s3.send(manifest, staging, sending=2, clock=lambda: LATE)
+        again = send(to_s3, manifest, staging, again=True, clock=lambda: LATE)
         assert again.sent_at == "2026-11-05T23:59:58+00:00"
         assert objects(to_s3) == dict(zip(KEYS, map(content_of, NAMES), strict=True))
         assert not written(to_s3).items() & first.items()
@@ -382,25 +432,33 @@ class TestS3:
     ) -> None:
         manifest = stage(staging)
         elsewhere = replace(to_s3, partner_name="other")
-        to_s3.send(manifest, staging, clock=lambda: LATE)
+        send(to_s3, manifest, staging, clock=lambda: LATE)
         for _ in range(2):
-            sent = elsewhere.send(manifest, staging, clock=lambda: NEXT_DAY)
+            sent = send(elsewhere, manifest, staging, clock=lambda: NEXT_DAY)
             assert (sent.destination, sent.day) == (elsewhere.url, "2026-11-06")
-        assert record(staging)["destination"] == to_s3.url
+        assert (sent.sending.number, record(staging)["url"]) == (2, elsewhere.url)
         assert len(objects(to_s3)) == 4
 
     def test_a_record_that_cannot_be_read_stops_everything(
         self, staging: LocalFolder, to_s3: S3Destination
     ) -> None:
         manifest = stage(staging)
-        staging.write_bytes(f"{manifest.location}/sent.json", b'{"version": 9}')
+        note = f"{manifest.location}/sending/{NAMES[0]}.json"
+        staging.write_bytes(note, b"{")
         with pytest.raises(DataError) as caught:
-            to_s3.send(manifest, staging)
-        assert str(caught.value) == (
-            f"{staging.url}/{manifest.location}/sent.json: not a record of sending: version 9 is "
-            f"not 1; what was sent is not known, so nothing is sent. Look at the destination, then "
-            f"delete this file to send again, under the same names, what it stands for"
+            send(to_s3, manifest, staging)
+        assert str(caught.value).startswith(f"{staging.url}/{note}: not a note of a part: ")
+        assert str(caught.value).endswith(
+            "what was sent is not known, so nothing is sent. Look at the destination, then delete "
+            "this file to send again, under the same name, what it stands for"
         )
+        assert objects(to_s3) == {}
+
+
+def temporary(directory: Path, place: int) -> str:
+    """The temporary name of a part: its own, with something that no other delivery has."""
+    (found,) = directory.glob(f"{NAMES[place]}.*.part")
+    return found.name
 
 
 class TestFtp:
@@ -412,7 +470,7 @@ class TestFtp:
         ftp_server: FtpServer,
     ) -> None:
         ftp_server.cut_uploads(after_bytes=100_000, control_too=True)
-        sent = to_ftp.send(stage(staging), staging, clock=lambda: LATE)
+        sent = send(to_ftp, stage(staging), staging, clock=lambda: LATE)
         found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
         assert found == {name: content_of(name) for name in NAMES}
         assert [part.destination for part in sent.parts.values()] == [
@@ -429,8 +487,8 @@ class TestFtp:
         damaged = content_of(NAMES[1])[:-1] + b"\x00"
         staging.write_bytes(manifest.parts[1].path, damaged)
         with pytest.raises(DataError):
-            to_ftp.send(manifest, staging)
-        assert [path.name for path in ftp_directory.iterdir()] == [f"{NAMES[0]}.part"]
+            send(to_ftp, manifest, staging)
+        assert [path.name for path in ftp_directory.iterdir()] == [temporary(ftp_directory, 0)]
 
     def test_the_next_task_goes_on_where_the_last_one_gave_up(
         self,
@@ -442,10 +500,10 @@ class TestFtp:
         manifest = stage(staging)
         ftp_server.cut_uploads(after_bytes=10_000, times=3)
         with pytest.raises(TransientError):
-            to_ftp.send(manifest, staging)
-        begun = (ftp_directory / f"{NAMES[0]}.part").stat().st_size
+            send(to_ftp, manifest, staging)
+        begun = (ftp_directory / temporary(ftp_directory, 0)).stat().st_size
         assert 0 < begun < 200_000
-        to_ftp.send(manifest, staging)
+        send(to_ftp, manifest, staging)
         found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
         assert found == {name: content_of(name) for name in NAMES}
 
@@ -457,17 +515,16 @@ class TestFtp:
         ftp_server: FtpServer,
     ) -> None:
         manifest = stage(staging)
-        to_ftp.withdraw(manifest, staging)  # of what was never begun there is nothing
-        to_ftp.send(manifest, staging, only=NAMES[:1])
+        send(to_ftp, manifest, staging, places=[0])
         ftp_server.cut_uploads(after_bytes=10_000, times=3)
         with pytest.raises(TransientError):
-            to_ftp.send(manifest, staging)
+            send(to_ftp, manifest, staging)
         assert {path.name for path in ftp_directory.iterdir()} == {
-            f"{name}.part" for name in NAMES[:2]
+            temporary(ftp_directory, place) for place in (0, 1)
         }
-        to_ftp.withdraw(manifest, staging)
+        withdraw(to_ftp, manifest, staging)
         assert list(ftp_directory.iterdir()) == []
-        to_ftp.send(manifest, staging)
+        send(to_ftp, manifest, staging)
         found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
         assert found == {name: content_of(name) for name in NAMES}
 
@@ -484,8 +541,8 @@ class TestFtp:
         with monkeypatch.context() as patch:
             fail_write(patch, staging, killed_at, Crash())
             with pytest.raises(Crash):
-                to_ftp.send(manifest, staging)
-        to_ftp.send(manifest, staging)
+                send(to_ftp, manifest, staging)
+        send(to_ftp, manifest, staging)
         found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
         assert found == {name: content_of(name) for name in NAMES}
 
@@ -500,10 +557,10 @@ class TestFtp:
         with monkeypatch.context() as patch:
             fail_write(patch, staging, 3, Crash())
             with pytest.raises(Crash):
-                to_ftp.send(manifest, staging)
+                send(to_ftp, manifest, staging)
         picked_up = ftp_directory / NAMES[0].replace(".sync", ".processed")
         (ftp_directory / NAMES[0]).rename(picked_up)
-        to_ftp.send(manifest, staging)
+        send(to_ftp, manifest, staging)
         assert {path.name for path in ftp_directory.iterdir()} == {picked_up.name, NAMES[1]}
 
     def test_a_file_that_is_gone_without_a_trace_is_sent_by_the_next_attempt(
@@ -517,11 +574,11 @@ class TestFtp:
         with monkeypatch.context() as patch:
             fail_write(patch, staging, 3, Crash())
             with pytest.raises(Crash):
-                to_ftp.send(manifest, staging)
+                send(to_ftp, manifest, staging)
         (ftp_directory / NAMES[0]).unlink()
         with pytest.raises(TransientError, match="uploads it again under the same name"):
-            to_ftp.send(manifest, staging)
-        to_ftp.send(manifest, staging)
+            send(to_ftp, manifest, staging)
+        send(to_ftp, manifest, staging)
         assert {path.name for path in ftp_directory.iterdir()} == set(NAMES)
 
     def test_a_directory_that_is_not_there(
@@ -529,7 +586,7 @@ class TestFtp:
     ) -> None:
         ftp_directory.rmdir()
         with pytest.raises(ConfigurationError, match="the host refuses with reply 550"):
-            to_ftp.send(stage(staging), staging)
+            send(to_ftp, stage(staging), staging)
 
 
 def test_of_two_attempts_at_once_one_writes_each_part(
@@ -546,10 +603,10 @@ def test_of_two_attempts_at_once_one_writes_each_part(
 
         def open_read(self, path: str) -> Any:
             if next(is_late, False):
-                to_s3.send(manifest, staging)
+                send(to_s3, manifest, staging)
             return super().open_read(path)
 
-    to_s3.send(manifest, Overtaken(staging.root))
+    send(to_s3, manifest, Overtaken(staging.root))
     listed = s3.client().list_object_versions(Bucket=bucket)["Versions"]
     assert sorted(version["Key"] for version in listed) == sorted(
         f"acme/date={datetime.now(UTC).date()}/{name}" for name in NAMES
@@ -566,7 +623,7 @@ def test_a_part_whose_answer_got_lost_is_not_written_anew(
         client = replace(s3, endpoint_url=f"http://127.0.0.1:{line.port}").client()
         folder = S3Folder(client, bucket, extra_args=OBJECT_ARGS)
         line.arm((lost,))
-        S3Destination(folder=folder, partner_name="acme").send(stage(staging), staging)
+        send(S3Destination(folder=folder, partner_name="acme"), stage(staging), staging)
     assert line.happened == {"s3 SlowDown": 1}
     versions = s3.client().list_object_versions(Bucket=bucket)["Versions"]
     assert len(versions) == len(NAMES)

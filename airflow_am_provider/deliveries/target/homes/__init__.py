@@ -48,6 +48,10 @@ class Home(Protocol):
         """
         ...
 
+    def discard(self, key: str) -> None:
+        """Delete a document that decides nothing; that there is none is no error."""
+        ...
+
     def keys(self, prefix: str) -> Iterator[str]:
         """Names of documents that begin with ``prefix``, in their order."""
         ...

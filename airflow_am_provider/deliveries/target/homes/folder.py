@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.stores.local import LocalFolder
 
-_LOCK: Final = ".lock"
+_LOCK: Final = ".decisions.lock"
 _DOCUMENT: Final = ".json"
 
 
@@ -56,14 +57,21 @@ class FolderHome:
             if entry.path.endswith(_DOCUMENT):
                 yield entry.path.removesuffix(_DOCUMENT)
 
+    def discard(self, key: str) -> None:
+        """See :class:`~airflow_am_provider.deliveries.target.homes.Home`."""
+        self._folder.delete(key + _DOCUMENT)
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        lock = Path(self._folder.root, "targets", _LOCK)
-        if not lock.exists():
-            self._folder.write_bytes(f"targets/{_LOCK}", b"")
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        lock = Path(self._folder.root, _LOCK)
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        # Opened, never replaced: two that make it at once must lock the same file.
+        handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(handle)
 
 
 def _version(content: bytes) -> str:

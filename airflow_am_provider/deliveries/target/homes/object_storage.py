@@ -79,6 +79,10 @@ class ObjectStorageHome:
                 raise
         return True
 
+    def discard(self, key: str) -> None:
+        """See :class:`~airflow_am_provider.deliveries.target.homes.Home`."""
+        self._folder.delete(key + _DOCUMENT)
+
     def keys(self, prefix: str) -> Iterator[str]:
         """See :class:`~airflow_am_provider.deliveries.target.homes.Home`."""
         for entry in self._folder.list(prefix):

@@ -10,31 +10,35 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.deliveries.target.homes.object_storage import NO_CONDITIONS
 
 if TYPE_CHECKING:
-    from airflow_am_provider.deliveries.target.homes import Home
-
-_KEY = "probe/conditions"
+    from airflow_am_provider.deliveries.target.homes import Home, Loaded
 
 
 def prove_conditions(home: Home) -> None:
     """Let two writers write one document, from the same version, and see that one of them wins.
 
-    Costs a few requests; leaves one small document.
+    Costs a few requests and leaves nothing.
 
     :raises ConfigurationError: when both were told that they had won, or the place says that it
         knows no conditions.
     :raises TransientError: when the place does not answer.
     """
-    found = home.load(_KEY)
-    version = None if found is None else found.version
+    # Of its own, so that two that prove the same place do not disturb each other.
+    key = f"probe/{secrets.token_hex(8)}"
+    try:
+        if not (_one_wins(home, key, None) and _one_wins(home, key, home.load(key))):
+            raise ConfigurationError(f"{home.url} {NO_CONDITIONS}")
+    finally:
+        home.discard(key)
+
+
+def _one_wins(home: Home, key: str, known: Loaded | None) -> bool:
+    """Whether of two writes from the same version one is done, and a later one from it is not."""
+    version = None if known is None else known.version
     contents = [f'{{"writer": "{secrets.token_hex(16)}"}}'.encode() for _ in range(2)]
     with ThreadPoolExecutor(len(contents)) as pool:
-        won = list(pool.map(lambda one: home.store(_KEY, one, if_version=version), contents))
-    there = home.load(_KEY)
-    # Whoever lost tries once more with what it read: it must lose again.
-    lost_again = not home.store(_KEY, contents[0], if_version=version)
-    told_right = there is not None and (
-        sum(won) == 0 or (sum(won) == 1 and there.content == contents[won.index(True)])
-    )
-    created_twice = home.store(_KEY, contents[0], if_version=None)
-    if not (told_right and lost_again) or created_twice:
-        raise ConfigurationError(f"{home.url} {NO_CONDITIONS}")
+        won = list(pool.map(lambda one: home.store(key, one, if_version=version), contents))
+    there = home.load(key)
+    if there is None or home.store(key, contents[0], if_version=version):
+        return False
+    # An answer that got lost makes a winner that does not know.
+    return sum(won) == 0 or (sum(won) == 1 and there.content == contents[won.index(True)])

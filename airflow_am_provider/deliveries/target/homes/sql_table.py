@@ -72,6 +72,14 @@ class SqlTableHome:
                 return False
         return True
 
+    def discard(self, key: str) -> None:
+        """See :class:`~airflow_am_provider.deliveries.target.homes.Home`."""
+        from sqlalchemy import delete
+
+        table = self._table
+        with self._errors("write"), self._engine.begin() as connection:
+            connection.execute(delete(table).where(table.c.document_key == self._name(key)))
+
     def keys(self, prefix: str) -> Iterator[str]:
         """See :class:`~airflow_am_provider.deliveries.target.homes.Home`."""
         from sqlalchemy import select
