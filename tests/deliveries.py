@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 
 from airflow_am_provider.audience_manager.names import DataFileName
 from airflow_am_provider.deliveries.target.commands import Stage
@@ -84,7 +85,12 @@ def stage(
             mode=name.mode if isinstance(name, DataFileName) else None,
             removes=removes,
             series=series,
-            subject=json.dumps([series, stem(name), str(getattr(name, "mode", "")), *window]),
+            # Without a window each is of a run of its own.
+            subject=json.dumps(
+                [series, stem(name), str(getattr(name, "mode", "")), *window]
+                if any(window)
+                else [series, delivery_id]
+            ),
             window_start=window[0],
             window_end=window[1],
             figures={
@@ -95,8 +101,10 @@ def stage(
             },
         )
     )
-    assert event.entry is not None
-    assert event.entry.delivery_id == delivery_id
-    manifest = manifest.named(event.entry.timestamp)
+    entry = event.entry
+    assert entry is not None
+    manifest = replace(
+        manifest.named(entry.timestamp), delivery_id=entry.delivery_id, location=entry.location
+    )
     write_manifest(staging, manifest)
     return manifest

@@ -15,16 +15,17 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.deliveries.target.state import TargetState
+from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.hooks.deliveries import resend_delivery
-from airflow_am_provider.hooks.order_gate import lane_of
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sandbox import Profiles, Sandbox, SandboxConfig
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.sensors.replay import ReplayNewerSensor
 from airflow_am_provider.stores import LocalFolder
-from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
+from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords, DeliveryState
 from airflow_am_provider.triggers.order import OrderTrigger
 from demo.local.ftp import FtpServer
 from tests.connections import Connect
@@ -52,12 +53,8 @@ class World:
         removes: bool = True,
         series: str = "daily/format",
         has_window: bool = True,
-        staged_on: int | None = None,
     ) -> Manifest:
-        """A delivery for one day of March; without lines, it moves ann from trait to trait.
-
-        It was staged on the day after, or on another one.
-        """
+        """A delivery for one day of March; without lines, it moves ann from trait to trait."""
         text = "\n".join(lines or (f"ann\td_sid={day},d_unsid={day - 1}",)) + "\n"
         return stage(
             self.staging,
@@ -70,7 +67,6 @@ class World:
             window=(f"2026-03-{day:02}T00:00:00+00:00", f"2026-03-{day + 1:02}T00:00:00+00:00")
             if has_window
             else (None, None),
-            created_at=f"2026-03-{staged_on or day + 1:02}T06:00:00+00:00",
         )
 
     def resend(self, manifest: Manifest, *, force: bool = False) -> dict[str, Any]:
@@ -125,7 +121,17 @@ class World:
 
     @property
     def records(self) -> DeliveryRecords:
-        return DeliveryRecords(self.staging)
+        return DeliveryRecords(self.targets)
+
+    @property
+    def targets(self) -> Targets:
+        return Targets(self.staging)
+
+    def queue(self, manifest: Manifest) -> TargetState:
+        return self.targets.of(manifest).state()
+
+    def abandon(self, manifest: Manifest, reason: str) -> DeliveryRecord:
+        return self.records.end(manifest.delivery_id, DeliveryState.ABANDONED, reason)
 
     def traits(self, user: str = "ann") -> set[int]:
         self.process()
@@ -189,10 +195,10 @@ def test_days_that_run_backwards_end_with_the_newest_in_force(world: World) -> N
             newer = [manifests[later].delivery_id for later in range(day + 1, 6)]
             assert [one["delivery_id"] for one in replayed] == newer
         # A retry of the replay sends nothing once more.
-        turns = len(lane_of(world.staging, manifests[day]).turns()) if day < 5 else 0
         if day < 5:
+            before = world.queue(manifests[day])
             world.replay(sent)
-            assert len(lane_of(world.staging, manifests[day]).turns()) == turns
+            assert world.queue(manifests[day]) == before
     assert world.traits() == {5}
     assert {str(world.state(manifest)) for manifest in manifests.values()} == {"reconciled"}
 
@@ -224,7 +230,7 @@ def test_without_windows_what_was_staged_before_is_older(world: World) -> None:
     world.acknowledge(world.upload(second))
     with pytest.raises(AirflowFailException) as caught:
         world.upload(first)
-    assert "for no window, staged at 2026-03-04T06:00:00+00:00 (delivery day3" in str(caught.value)
+    assert "for no window (delivery day3" in str(caught.value)
     assert world.traits() == {4}
     sent = world.upload(first, on_older="replay")
     world.acknowledge(sent)
@@ -278,7 +284,7 @@ class TestSentAgainByHand:
         with pytest.raises(AirflowFailException, match="its turn did not come"):
             world.upload(old)  # has its place now
         world.acknowledge(sent)
-        world.records.abandon(old.delivery_id, "the CRM was wrong")
+        world.abandon(old, "the CRM was wrong")
         world.acknowledge(world.upload(new))
         with pytest.raises(ConfigurationError, match="is older than what was sent"):
             world.resend(old)
@@ -288,11 +294,11 @@ class TestSentAgainByHand:
     def test_an_overwrite_would_take_away_what_was_added_after_it_was_extracted(
         self, world: World
     ) -> None:
-        everything = world.stage(3, "ann\td_sid=3", mode="overwrite", staged_on=6)
-        world.acknowledge(world.upload(everything))
         of_then = world.stage(4, "ann\td_sid=4", removes=False)
+        everything = world.stage(3, "ann\td_sid=3", mode="overwrite")
+        world.acknowledge(world.upload(everything))
         world.acknowledge(world.upload(of_then))
-        world.acknowledge(world.resend(everything))  # extracted on the 6th: 4 is no more
+        world.acknowledge(world.resend(everything))  # extracted after it: 4 is no more
         assert world.traits() == {3}
         world.acknowledge(world.upload(world.stage(7, "ann\td_sid=7", removes=False)))
         with pytest.raises(ConfigurationError, match="is older than what was sent"):
@@ -307,8 +313,8 @@ def test_an_overwrite_and_a_sync_are_never_on_their_way_together(world: World) -
     with pytest.raises(AirflowFailException) as caught:
         world.upload(overwriting)
     assert "Nothing was sent: its turn did not come" in str(caught.value)
-    assert f"(delivery {adding.delivery_id}) has the place before it since " in str(caught.value)
-    assert world.state(overwriting) is DeliveryState.STAGED
+    assert f"(delivery {adding.delivery_id}) goes before it, sent since " in str(caught.value)
+    assert world.state(overwriting) is DeliveryState.QUEUED
     world.acknowledge(sent)
     world.acknowledge(world.upload(overwriting))
     assert world.traits() == {4}
@@ -370,11 +376,11 @@ def test_what_was_formatted_again_takes_the_place_of_what_was_not_begun(
         world.upload(first)
     world.acknowledge(world.upload(world.stage(2)))
     world.upload(second)
-    assert world.state(first) is DeliveryState.ABANDONED
+    assert world.state(first) is DeliveryState.SUPERSEDED
     assert world.records.find(first.delivery_id).reason == (
-        f"superseded by delivery {second.delivery_id}, formatted later for the same window"
+        f"superseded by delivery {second.delivery_id}, version 2 of what this is version 1 of"
     )
-    with pytest.raises(AirflowFailException, match=r"abandoned at .* so it is not sent: sup"):
+    with pytest.raises(AirflowSkipException, match=f"superseded by delivery {second.delivery_id}"):
         world.upload(first)
     assert world.traits() == {2, 33}
 
@@ -385,26 +391,26 @@ def test_a_delivery_given_up_is_not_waited_for(world: World) -> None:
     waiting = world.stage(4)
     with pytest.raises(AirflowFailException, match="airflow-am deliveries abandon day3sync0"):
         world.upload(waiting)
-    assert world.records.abandon(lost.delivery_id, "lost").state is DeliveryState.ABANDONED
+    assert world.abandon(lost, "lost").state is DeliveryState.ABANDONED
     world.upload(waiting)
 
 
 def test_a_receipt_that_comes_later_completes_what_was_given_up(world: World) -> None:
     manifest = world.stage(3)
     sent = world.upload(manifest)
-    world.records.abandon(manifest.delivery_id, "no receipt within two days")
+    world.abandon(manifest, "no receipt within two days")
     world.acknowledge(sent)
     assert world.state(manifest) is DeliveryState.RECONCILED
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b'{"mode": "sideways"}'])
-def test_a_queue_that_cannot_be_read_stops_everything(world: World, damage: bytes) -> None:
-    manifest = world.stage(3)
-    world.upload(manifest)
-    (place,) = [entry.path for entry in world.staging.list("lanes/") if "json" in entry.path]
-    world.staging.write_bytes(place, damage)
-    with pytest.raises(AirflowFailException, match="not a place in the queue"):
-        world.upload(world.stage(4))
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"version": 1}'])
+def test_a_state_that_cannot_be_read_stops_everything(world: World, damage: bytes) -> None:
+    manifests = world.stage(3), world.stage(4)
+    world.upload(manifests[0])
+    (document,) = [entry.path for entry in world.staging.list("targets/")]
+    world.staging.write_bytes(document, damage)
+    with pytest.raises(AirflowFailException, match="not the state of a target"):
+        world.upload(manifests[1])
 
 
 def test_of_many_at_once_each_gets_a_place_of_its_own(
@@ -412,6 +418,53 @@ def test_of_many_at_once_each_gets_a_place_of_its_own(
 ) -> None:
     manifests = [world.stage(day, f"ann\td_sid={day}", removes=False) for day in range(2, 12)]
     in_threads(world.upload, manifests)
-    turns = lane_of(world.staging, manifests[0]).turns()
-    assert [turn.number for turn in turns] == list(range(1, 11))
-    assert {turn.delivery_id for turn in turns} == {one.delivery_id for one in manifests}
+    queue = world.queue(manifests[0]).queue
+    assert len(queue) == 10
+    assert set(queue) == {one.delivery_id for one in manifests}
+
+
+def test_a_correction_is_never_followed_by_what_it_corrects(world: World) -> None:
+    first, second = world.stage(3), world.stage(3, "ann\td_sid=33")
+    world.acknowledge(world.upload(first))
+    world.acknowledge(world.upload(second))
+    with pytest.raises(ConfigurationError, match="is older than what was sent"):
+        world.resend(first)
+    assert world.upload(first)["delivery_id"] == first.delivery_id  # sends nothing
+    assert world.state(second) is DeliveryState.RECONCILED
+    assert 33 in world.traits()
+
+
+def test_a_replay_sends_the_last_version_of_a_window_only(world: World) -> None:
+    late = world.stage(2)
+    wrong, right = world.stage(3), world.stage(3, "ann\td_sid=33,d_unsid=3")
+    world.acknowledge(world.upload(wrong))
+    world.acknowledge(world.upload(right))
+    sent = world.upload(late, on_older="replay")
+    world.acknowledge(sent)
+    assert world.replay(sent) == [{"delivery_id": right.delivery_id, "sending": 2}]
+    assert world.traits() == {2, 33}
+
+
+def test_a_lost_receipt_has_a_way_out_while_others_wait(world: World) -> None:
+    lost, waiting = world.stage(3), world.stage(4)
+    world.upload(lost)
+    with pytest.raises(AirflowFailException, match="its turn did not come"):
+        world.upload(waiting)
+    # What waits was not begun, so nothing newer would be undone.
+    world.acknowledge(world.resend(lost))
+    world.acknowledge(world.upload(waiting))
+    assert world.traits() == {4}
+
+
+def test_an_older_day_goes_before_a_newer_one_that_still_waits(world: World) -> None:
+    first, late, waiting = world.stage(2), world.stage(3), world.stage(4)
+    sent = world.upload(first)
+    for manifest in (waiting, late):
+        with pytest.raises(AirflowFailException, match="its turn did not come"):
+            world.upload(manifest)
+    world.acknowledge(sent)
+    with pytest.raises(AirflowFailException, match=f"delivery {late.delivery_id}"):
+        world.upload(waiting)
+    world.acknowledge(world.upload(late))
+    world.acknowledge(world.upload(waiting))
+    assert world.traits() == {4}

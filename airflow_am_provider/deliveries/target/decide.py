@@ -34,6 +34,8 @@ from airflow_am_provider.deliveries.target.state import (
 if TYPE_CHECKING:
     from airflow_am_provider.deliveries.target.commands import Command
 
+#: So many deliveries of a task that only adds are waited for when nothing acknowledges them.
+KEPT_UNACKNOWLEDGED: Final = 200
 _PROCESSED: Final = (*PROCESSED_WELL, DeliveryState.FAILED)
 _GIVEN_UP: Final = (DeliveryState.ABANDONED, DeliveryState.FAILED, DeliveryState.SUPERSEDED)
 #: So many deliveries of a series are remembered for guards.
@@ -133,7 +135,12 @@ def _(command: commands.Begin, state: TargetState) -> Decision:
             else replace(new, number=sending.number + 1)
         )
     entry = replace(
-        entry, state=DeliveryState.SENDING, since=command.at, sending=new, may_have_left=True
+        entry,
+        state=DeliveryState.SENDING,
+        since=command.at,
+        sending=new,
+        may_have_left=True,
+        in_order=command.in_order,
     )
     if entry.mode is Mode.OVERWRITE:
         state = replace(state, last_overwrite=state.sequence)
@@ -174,6 +181,8 @@ def _(command: commands.Complete, state: TargetState) -> Decision:
         sending=replace(entry.sending, sent_at=command.at),
     )
     state = _sent_whole(state.with_entry(entry), entry)
+    for other in _not_waited_for(state, entry):
+        state = closed(state, other)
     return state, Event(entry=entry)
 
 
@@ -360,6 +369,26 @@ def _sent_whole(state: TargetState, entry: DeliveryEntry) -> TargetState:
     if entry.watermark is None or entry.window_end is None:
         return state
     return _moved(state, entry.watermark, entry.window_end)
+
+
+def _not_waited_for(state: TargetState, entry: DeliveryEntry) -> list[DeliveryEntry]:
+    """What was sent and is not waited for any more, now that a delivery was sent.
+
+    The delivery itself, where the account gets neither receipts nor markers. And of a task whose
+    deliveries only add, those that so many later ones have followed: they are processed by now, and
+    nobody has looked for their receipts.
+    """
+    if not entry.in_order:
+        return [entry]
+    adding = [
+        other
+        for other in state.entries.values()
+        if other.series == entry.series
+        and not other.removes
+        and other.state in (DeliveryState.SENT, DeliveryState.PICKED_UP)
+    ]
+    adding.sort(key=lambda other: other.staged)
+    return adding[:-KEPT_UNACKNOWLEDGED]
 
 
 def _moved(state: TargetState, watermark: str, end: str) -> TargetState:

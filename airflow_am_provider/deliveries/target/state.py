@@ -76,6 +76,7 @@ class DeliveryEntry:
     :param reason: why it failed, was abandoned or superseded, in a sentence.
     :param sending: its last sending; None before the first.
     :param may_have_left: whether a file of it may ever have been seen by Audience Manager.
+    :param in_order: whether its acknowledgement is waited for, so that others can follow it.
     :param decided: the target's sequence number when it was done with; 0 while it is open.
     :param watermark: the watermark that moves when it is sent, or None.
     :param figures: counts for people: rows, lines, bytes, records received and stored.
@@ -99,6 +100,7 @@ class DeliveryEntry:
     reason: str | None = None
     sending: Sending | None = None
     may_have_left: bool = False
+    in_order: bool = True
     decided: int = 0
     watermark: str | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
