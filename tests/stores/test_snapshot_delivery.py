@@ -16,18 +16,27 @@ from hypothesis import strategies as st
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.audience_manager.names import Mode
-from airflow_am_provider.audience_manager.ordering import Turn
+from airflow_am_provider.deliveries.target.commands import (
+    Acknowledge,
+    Begin,
+    Command,
+    Complete,
+    Enqueue,
+    OnOlder,
+    Stage,
+)
+from airflow_am_provider.deliveries.target.snapshots import STRAGGLERS_LAST
+from airflow_am_provider.deliveries.target.state import DeliveryState
+from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.formatting.comparison import MOST_STATES
 from airflow_am_provider.formatting.data_lines import DataFileSpec
 from airflow_am_provider.formatting.delivery import Scope
 from airflow_am_provider.formatting.pipeline import FormatOptions
 from airflow_am_provider.formatting.snapshot_diff import DiffOptions
 from airflow_am_provider.stores.deliveries import DeliveryRecords
-from airflow_am_provider.stores.lanes import Lane
 from airflow_am_provider.stores.snapshot_delivery import StagedDifference, stage_difference
-from airflow_am_provider.stores.snapshot_series import RecordedDeliveries, SnapshotSeries
-from tests.deliveries import stage
-from tests.formatting.memory_folder import MemoryFolder
+from airflow_am_provider.stores.snapshot_series import SnapshotSeries
+from tests.formatting.memory_folder import memory_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,18 +52,21 @@ State = dict[str, frozenset[int]]
 class World:
     """A staging location, and an Audience Manager that tests decide about."""
 
-    staging: Folder = field(default_factory=MemoryFolder)
-    known: set[str] = field(default_factory=set)
+    targets: Targets = field(default_factory=memory_targets)
     profiles: dict[str, set[int]] = field(default_factory=dict)
     sent: dict[str, bytes] = field(default_factory=dict)
     now: datetime = START
 
     @property
-    def series(self) -> SnapshotSeries:
-        return SnapshotSeries.of(self.staging, "beta/acme", SPEC, "customers")
+    def staging(self) -> Any:
+        return self.targets.staging
 
-    def is_acknowledged(self, delivery_id: str) -> bool:
-        return delivery_id in self.known
+    @property
+    def series(self) -> SnapshotSeries:
+        return SnapshotSeries.of(self.targets, "beta/acme", SPEC, "customers")
+
+    def decide(self, command: Command) -> None:
+        self.series.target.decide(command)
 
     def extract(
         self,
@@ -80,11 +92,9 @@ class World:
         return stage_difference(
             read,
             SPEC,
-            self.staging,
             FormatOptions(max_set_aside=1.0),
             DiffOptions(max_removed=options.pop("max_removed", 1.0)),
             series=self.series,
-            deliveries=self,
             scope=Scope(destination="beta/acme", run=f"daily/{day}"),
             now=self.now,
         )
@@ -98,8 +108,16 @@ class World:
             gzip.decompress(self.staging.read_bytes(part.path) or b"") for part in manifest.parts
         )
         self.sent[manifest.delivery_id] = text
+        self.begin(manifest.delivery_id)
+        self.decide(Complete(delivery_id=manifest.delivery_id, sending=1, at=""))
         if is_processed:
             self.process(text)
+
+    def begin(self, delivery_id: str) -> None:
+        self.decide(Enqueue(delivery_id=delivery_id, at="", on_older=OnOlder.SEND))
+        self.decide(
+            Begin(delivery_id=delivery_id, url="s3://beta", day="2026-03-01", at="", in_order=False)
+        )
 
     def process(self, text: bytes) -> None:
         """Read a file."""
@@ -112,7 +130,16 @@ class World:
 
     def acknowledge(self, staged: StagedDifference) -> None:
         if staged.manifest.parts:
-            self.known.add(staged.manifest.delivery_id)
+            target, delivery_id = self.series.target, staged.manifest.delivery_id
+            target.decide(
+                lambda state: Acknowledge(
+                    delivery_id=delivery_id,
+                    sending=1,
+                    at="",
+                    state=DeliveryState.RECONCILED,
+                    closed=target.closed(delivery_id, state),
+                )
+            )
 
     def deliver(self, state: State, day: int) -> StagedDifference:
         staged = self.extract(state, day)
@@ -124,21 +151,24 @@ class World:
         self.send(staged, is_processed=False)
         return sorted(self.sent[staged.manifest.delivery_id].decode().splitlines())
 
-    @property
-    def lane(self) -> Lane:
-        return Lane(self.staging, "beta/acme", "478")
-
     def overwrite(self, state: State) -> None:
         """Another task sends everybody's traits."""
-        turn = Turn(
-            number=0,
-            delivery_id=f"overwrite{len(self.lane.numbers()) + 1}",
-            location="",
-            name="ftp_dpm_478",
-            mode=Mode.OVERWRITE,
-            removes=True,
+        delivery_id = f"overwrite{len(self.sent)}"
+        self.decide(
+            Stage(
+                content_id=delivery_id,
+                folder="deliveries/data",
+                name="ftp_dpm_478",
+                now=int(self.now.timestamp()),
+                at="",
+                mode=Mode.OVERWRITE,
+                removes=True,
+                series="monthly/format",
+                subject=delivery_id,
+            )
         )
-        self.lane.take(turn, lambda _: None)
+        self.begin(delivery_id)
+        self.sent[delivery_id] = b""
         self.profiles = {user: set(traits) for user, traits in state.items()}
 
     @property
@@ -230,7 +260,8 @@ def test_whatever_became_of_deliveries_the_last_one_makes_it_right(
     world.deliver(state, len(fates))
     assert world.state == some(state)
     # What was never acknowledged may still come, so all may be said once more.
-    world.deliver(state, 98)
+    for day in range(90, 91 + STRAGGLERS_LAST):
+        world.deliver(state, day)
     assert world.extract(state, 99).manifest.parts == ()
     assert world.state == some(state)
 
@@ -274,10 +305,10 @@ def test_the_same_again_is_the_same_delivery_and_leaves_nothing_behind() -> None
     first = world.extract(TWO, 2)
     files = set(world.staging.files)
     again = world.extract(TWO, 2)
-    assert (again.manifest, again.record) == (first.manifest, first.record)
+    assert again.manifest == first.manifest
     assert set(world.staging.files) == files
-    assert first.record is not None
-    assert first.record.number == 2
+    assert first.snapshot in world.snapshots
+    assert world.series.basis().series.last_number == 2
     assert first.counts.removals == 1
 
 
@@ -306,7 +337,7 @@ def test_nothing_changed_makes_no_delivery_and_no_snapshot() -> None:
     world.deliver(ONE, 1)
     before = world.snapshots
     staged = world.extract(ONE, 2)
-    assert (staged.manifest.parts, staged.record) == ((), None)
+    assert (staged.manifest.parts, staged.snapshot) == ((), None)
     assert staged.counts.rows_unchanged == staged.manifest.rows_written == 1
     assert world.snapshots == before
     assert world.text(world.deliver(TWO, 3)) == ["ann\td_sid=2,d_unsid=1", "bob\td_sid=1"]
@@ -321,7 +352,7 @@ def test_of_two_at_once_the_slower_one_extracts_again() -> None:
         world.send(world.extract(TWO, 2))
         before.update(world.staging.files)
 
-    with pytest.raises(TransientError, match="another task has made a snapshot"):
+    with pytest.raises(TransientError, match="another task has compared the same extract"):
         world.extract({"cem": frozenset({3})}, 3, meanwhile=other_run)
     assert set(world.staging.files) == before
     world.send(world.extract({}, 3))
@@ -331,7 +362,7 @@ def test_of_two_at_once_the_slower_one_extracts_again() -> None:
 def test_a_name_of_its_own_is_a_series_of_its_own() -> None:
     world = World()
     series = [
-        SnapshotSeries.of(world.staging, *facts).location
+        SnapshotSeries.of(world.targets, *facts).location
         for facts in (
             ("beta/acme", SPEC, "customers"),
             ("beta/acme", SPEC, "apps"),
@@ -341,7 +372,7 @@ def test_a_name_of_its_own_is_a_series_of_its_own() -> None:
     ]
     assert max(Counter(series).values()) == 1
     other = DataFileSpec(dpid=478, id_column="key", traits_columns=("t",), trait_flags={"a": 1})
-    assert SnapshotSeries.of(world.staging, "beta/acme", other, "customers").location == series[0]
+    assert SnapshotSeries.of(world.targets, "beta/acme", other, "customers").location == series[0]
 
 
 class TestWhatIsKept:
@@ -350,11 +381,11 @@ class TestWhatIsKept:
         kept = []
         for day in range(6):
             staged = world.deliver({"ann": frozenset({day})}, day)
-            kept.append(staged.record.path)
+            kept.append(staged.snapshot)
         # The task that comes next sees the last acknowledgement.
         world.extract({"ann": frozenset({9})}, 9)
         assert set(kept) & set(world.snapshots) == set(kept[-2:])
-        assert len(list(world.staging.list(f"{world.series.location}/records/"))) == 7
+        assert world.series.basis().series.last_number == 7
 
     def test_no_more_than_a_few_when_nothing_is_ever_acknowledged(self) -> None:
         world = World()
@@ -382,7 +413,7 @@ class TestOverwrittenMeanwhile:
         with caplog.at_level("INFO"):
             staged = world.deliver(TWO, 2)
         assert world.text(staged) == ["ann\td_sid=2,d_unsid=1", "bob\td_sid=1"]
-        assert "may have taken everything away (delivery overwrite1)" in caplog.text
+        assert "may have taken everything away" in caplog.text
         assert world.extract(TWO, 3).manifest.parts == ()
 
     def test_also_while_the_extract_is_read(self) -> None:
@@ -400,7 +431,7 @@ class TestOverwrittenMeanwhile:
     def test_before_anything_was_acknowledged_it_is_no_matter(self) -> None:
         world = World()
         world.overwrite({})
-        assert world.extract(ONE, 1).record.bases == (None,)
+        assert world.text(world.extract(ONE, 1)) == ["ann\td_sid=1"]
 
 
 class TestWhatIsGoneOrDamaged:
@@ -412,36 +443,20 @@ class TestWhatIsGoneOrDamaged:
         return world
 
     def test_the_newest_snapshot(self, world: World) -> None:
-        world.staging.delete(world.series.basis(world, world.lane).newest.path)
+        world.staging.delete(world.series.basis().series.in_force[-1].path)
         with pytest.raises(DataError, match=r"snapshots/.*\.parquet: the newest snapshot is gone"):
             world.extract(ONE, 3)
 
     def test_an_older_one_is_stood_in_for_by_the_newest(self, world: World) -> None:
-        world.staging.delete(world.series.basis(world, world.lane).acknowledged.path)
+        known = world.series.basis().series.acknowledged
+        assert known is not None
+        world.staging.delete(known.path)
         staged = world.extract(ONE, 3)
         assert world.text(staged) == ["ann\td_sid=1,d_unsid=2", "bob\td_unsid=1"]
 
-    def test_a_record(self, world: World) -> None:
-        for content, said in (
-            (b"{", "not the record of a snapshot"),
-            (b'{"version": 2}', "version 2 is not 1"),
-            (b'{"version": 1}', "'bases'"),
-        ):
-            world.staging.write_bytes(f"{world.series.location}/records/00000002.json", content)
-            with pytest.raises(DataError, match=said):
-                world.extract(ONE, 3)
-
-    def test_a_record_under_another_number(self, world: World) -> None:
-        folder = f"{world.series.location}/records"
-        world.staging.write_bytes(
-            f"{folder}/00000003.json", world.staging.read_bytes(f"{folder}/00000002.json")
-        )
-        with pytest.raises(DataError, match=r"00000003\.json: the record of number 2"):
-            world.extract(ONE, 3)
-
 
 def test_on_a_real_folder_and_a_real_bucket(folder: Folder) -> None:
-    world = World(staging=folder)
+    world = World(targets=Targets(folder))
     world.deliver(ONE, 1)
     world.send(world.extract({}, 2), is_processed=False)
     assert world.extract(TWO, 3).manifest == world.extract(TWO, 3).manifest
@@ -451,8 +466,9 @@ def test_on_a_real_folder_and_a_real_bucket(folder: Folder) -> None:
     world.deliver(ONE, 4)
     world.deliver(TWO, 5)
     # A bucket tells times to the second, so old ones of the same second may stay a little longer.
-    basis = world.series.basis(world, world.lane)
-    assert {basis.acknowledged.path, basis.before.path} <= set(world.snapshots)
+    series = world.series.basis().series
+    assert series.acknowledged is not None
+    assert {series.acknowledged.path, series.before} <= set(world.snapshots)
     assert len(world.snapshots) <= 5
 
 
@@ -470,10 +486,61 @@ def test_on_a_real_folder_and_a_real_bucket(folder: Folder) -> None:
 def test_only_what_was_processed_well_is_a_base(
     found: dict[str, object] | None, is_acknowledged: bool
 ) -> None:
-    staging = MemoryFolder()
-    manifest = stage(staging)
+    world = World()
+    staged = world.extract(ONE, 1)
+    world.send(staged)
+    records = DeliveryRecords(world.targets)
     if found is not None:
-        DeliveryRecords(staging).conclude(manifest.location, 1, found)
-    deliveries = RecordedDeliveries(staging)
-    assert deliveries.is_acknowledged(manifest.delivery_id) is is_acknowledged
-    assert not deliveries.is_acknowledged("0000")
+        records.conclude(records.find(staged.manifest.delivery_id), 1, found)
+    series = world.series.basis().series
+    assert (series.acknowledged is not None) is is_acknowledged
+    assert len(series.in_force) == (not is_acknowledged)
+
+
+class TestTheLimitOnRemovals:
+    """It is held against each snapshot that may be in force, whichever loses more."""
+
+    def users(self, count: int) -> State:
+        return {f"u{n:03}": frozenset({1}) for n in range(count)}
+
+    def test_extracts_that_were_given_up_before_they_were_sent_do_not_lower_it(self) -> None:
+        world = World()
+        world.deliver(self.users(100), 0)
+        staged = world.extract(self.users(81), 1, max_removed=0.2)
+        self.abandon(world, staged)
+        with pytest.raises(DataError, match=r"34 of 100 traits .* max_removed allows 20.00%"):
+            world.extract(self.users(66), 2, max_removed=0.2)
+
+    def test_nor_do_those_that_are_not_sent_yet(self) -> None:
+        world = World()
+        world.deliver(self.users(100), 0)
+        world.extract(self.users(81), 1, max_removed=0.2)
+        with pytest.raises(DataError, match=r"34 of 100 traits"):
+            world.extract(self.users(66), 2, max_removed=0.2)
+
+    def test_what_may_have_left_counts_as_well(self) -> None:
+        world = World()
+        world.deliver(self.users(10), 0)
+        self.abandon(world, world.extract(self.users(100), 1), is_sent=True)
+        with pytest.raises(DataError, match=r"90 of 100 traits"):
+            world.extract(self.users(10), 2, max_removed=0.2)
+
+    def abandon(self, world: World, staged: StagedDifference, *, is_sent: bool = False) -> None:
+        if is_sent:
+            world.send(staged)
+        records = DeliveryRecords(world.targets)
+        delivery_id = staged.manifest.delivery_id
+        records.end(delivery_id, DeliveryState.ABANDONED, "the CRM was wrong")
+
+
+def test_what_was_given_up_and_is_processed_late_is_made_right() -> None:
+    world = World()
+    world.deliver({"ann": frozenset({1})}, 0)
+    late = world.extract(TWO, 1)
+    world.send(late, is_processed=False)
+    TestTheLimitOnRemovals().abandon(world, late)
+    for day in range(2, 5):
+        world.deliver(ONE, day)
+    world.process(world.sent[late.manifest.delivery_id])
+    world.deliver(ONE, 5)
+    assert world.state == ONE

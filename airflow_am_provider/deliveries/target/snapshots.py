@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.target.commands import NewExtract
     from airflow_am_provider.deliveries.target.state import DeliveryEntry, TargetState
 
-#: For how many extracts after it a file that nobody accounted for is reckoned with: Audience
-#: Manager promises no order (faq/faq-inbound-data-ingestion.md), and removes S3 objects after 30
-#: days.
-STRAGGLERS_LAST: Final = 30
+#: For how many extracts after an acknowledgement a file from before it is reckoned with that nobody
+#: accounted for: Audience Manager promises no order (faq/faq-inbound-data-ingestion.md), but reads
+#: files twice a day (reference/reporting-file-transfer-timeframe.md).
+STRAGGLERS_LAST: Final = 3
 #: So many extracts are kept while nothing is acknowledged: the newest knows all that is possible.
 MOST_IN_FORCE: Final = 12
 
