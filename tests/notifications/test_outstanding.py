@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.notifications.outstanding import OutstandingDeliveriesNotifier
 from airflow_am_provider.stores import LocalFolder
-from airflow_am_provider.stores.deliveries import DeliveryRecords
-from airflow_am_provider.stores.sent_book import SentBook
-from tests.deliveries import stage
+from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
+from tests.deliveries import send, stage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.connections import Connect
 
+WINDOW = ("2026-11-04T00:00:00+00:00", "2026-11-05T00:00:00+00:00")
 SENT_AT = datetime(2026, 11, 5, 2, tzinfo=UTC)
 
 
@@ -41,10 +40,8 @@ def conn_id(staging: LocalFolder, audience_manager: Connect) -> str:
 def delivery(staging: LocalFolder, delivery_id: str, series: str) -> None:
     """Stage a delivery of a task and note that it was sent."""
     names = {f"ftp_dpm_478_15{delivery_id[:8]}.sync": b"a\td_sid=1\n"}
-    manifest = replace(stage(staging, names, delivery_id=delivery_id), series=series)
-    content = json.dumps(manifest.to_json()).encode()
-    staging.write_bytes(f"{manifest.location}/manifest.json", content)
-    SentBook(staging, manifest, "s3://inbound/acme", lambda: SENT_AT).complete()
+    manifest = stage(staging, names, delivery_id=delivery_id, series=series, window=WINDOW)
+    send(staging, manifest, at=SENT_AT, in_order=True)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +64,7 @@ def test_it_tells_what_of_the_dag_is_not_acknowledged(
     delivery(staging, "00000001", "crm/format")
     delivery(staging, "00000002", "another/format")
     delivery(staging, "00000003", "crm/format")
-    DeliveryRecords(staging).abandon("00000003", "wrong")
+    DeliveryRecords(Targets(staging)).end("00000003", DeliveryState.ABANDONED, "wrong")
     context: Any = {"dag_run": run, "deadline": {"id": "1"}}
     notifier = Notifier(audience_manager_conn_id=conn_id, context=context)
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.operators.cleaning import CleanStagingOperator
 from airflow_am_provider.stores import LocalFolder
-from tests.deliveries import stage
+from airflow_am_provider.stores.deliveries import DeliveryRecords
+from tests.deliveries import send, stage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +35,9 @@ def clean(**arguments: Any) -> dict[str, Any]:
 
 def test_it_says_what_it_did_and_leaves_what_is_young(staging: LocalFolder) -> None:
     manifest = stage(staging)
-    report = f"{manifest.location}/reconciliation.json"
-    staging.write_bytes(report, b'{"acknowledged": true}')
+    send(staging, manifest)
+    records = DeliveryRecords(Targets(staging))
+    records.conclude(records.find(manifest.delivery_id), 1, {"acknowledged": True})
     nothing = {"deliveries": 0, "attempts": 0, "files": 0, "bytes": 0, "unacknowledged": 0}
     assert clean(retention="P1D") == {**nothing, "dry_run": False}
     assert clean(retention=timedelta(days=1), only_report="True") == {**nothing, "dry_run": True}

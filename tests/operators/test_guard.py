@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
+from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.formatting.manifest import Manifest, Part
-from airflow_am_provider.hooks.order_gate import lane_of, turn_of
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.stores import LocalFolder
 from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
-from airflow_am_provider.stores.sent_book import SentBook
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.connections import Connect
+from tests.deliveries import register, send
 
 # Operators warn when they are executed outside of a task; here they are, on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -76,15 +75,12 @@ class World:
             created_at=day.isoformat(),
             parts=(part,),
         )
-        content = json.dumps(manifest.to_json()).encode()
-        self.staging.write_bytes(f"{manifest.location}/manifest.json", content)
-        return manifest
+        return register(Targets(self.staging), manifest)
 
     def sent(self, rows: int, **more: Any) -> Manifest:
         """Stage a delivery, and note that it was sent, as the upload does."""
         manifest = self.staged(rows, **more)
-        lane_of(self.staging, manifest).take(turn_of(manifest), lambda _: None)
-        SentBook(self.staging, manifest, "s3://inbound/acme", lambda: NOW).complete()
+        send(self.staging, manifest, at=NOW)
         return manifest
 
     def guard(self, manifest: Manifest, **arguments: Any) -> GuardOperator:
@@ -156,8 +152,8 @@ def test_the_last_deliveries_of_the_same_kind_and_place_are_the_measure(world: W
 
 def test_what_was_never_sent_or_given_up_is_no_measure(world: World) -> None:
     world.staged(10)
-    records = DeliveryRecords(world.staging)
-    records.abandon(world.sent(10).delivery_id, "wrong")
+    records = DeliveryRecords(Targets(world.staging))
+    records.end(world.sent(10).delivery_id, DeliveryState.ABANDONED, "wrong")
     gone = world.sent(10)
     world.staging.delete(f"{gone.location}/manifest.json")
     manifest = world.staged(1000)
@@ -228,18 +224,18 @@ def test_what_is_approved_passes_all_limits(
 def test_an_approved_delivery_goes_on(world: World) -> None:
     manifest = world.staged(10)
     assert world.guard(manifest).execute_complete({}, answer("Approve")) == manifest.to_json()  # type: ignore[typeddict-item]
-    assert DeliveryRecords(world.staging).ended(manifest.location) is None
+    assert DeliveryRecords(Targets(world.staging)).find(manifest.delivery_id).reason is None
 
 
 def test_who_rejected_a_delivery_may_be_asked_again_and_approve(world: World) -> None:
-    manifest, records = world.staged(10), DeliveryRecords(world.staging)
+    manifest, records = world.staged(10), DeliveryRecords(Targets(world.staging))
     guard = world.guard(manifest)
     with pytest.raises(AirflowSkipException):
         guard.execute_complete({}, answer("Reject"))  # type: ignore[typeddict-item]
     guard.execute_complete({}, answer("Approve"))  # type: ignore[typeddict-item]
     assert records.find(manifest.delivery_id).state is DeliveryState.STAGED
     # What was given up for another reason stays so.
-    records.abandon(manifest.delivery_id, "superseded")
+    records.end(manifest.delivery_id, DeliveryState.ABANDONED, "superseded")
     guard.execute_complete({}, answer("Approve"))  # type: ignore[typeddict-item]
     assert records.find(manifest.delivery_id).state is DeliveryState.ABANDONED
 
@@ -251,7 +247,7 @@ def test_a_rejected_delivery_is_abandoned_and_says_by_whom_and_why(world: World)
     assert str(caught.value) == (
         f"Delivery {manifest.delivery_id} is abandoned. Rejected by admin: the CRM was empty"
     )
-    record = DeliveryRecords(world.staging).find(manifest.delivery_id)
+    record = DeliveryRecords(Targets(world.staging)).find(manifest.delivery_id)
     assert (record.state, record.reason) == (
         DeliveryState.ABANDONED,
         "Rejected by admin: the CRM was empty",

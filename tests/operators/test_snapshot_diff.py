@@ -19,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
 )
 
+from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.formatting.partition import PartitionRows
 from airflow_am_provider.operators import source_rows
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
@@ -26,7 +27,7 @@ from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sandbox import Profiles, Sandbox, SandboxConfig
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.stores import LocalFolder
-from airflow_am_provider.stores.deliveries import DeliveryRecords
+from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
 from demo.local.ftp import FtpServer
 from demo.local.postgres import Postgres
 from tests.connections import Connect
@@ -262,9 +263,9 @@ def test_a_delivery_that_came_back_from_nowhere_is_made_up_for(world: World) -> 
         path.unlink()
     world.write("UPDATE {table} SET traits = '78' WHERE id = 'user-2'")
     never_sent = world.compare(3)
-    records = DeliveryRecords(world.staging)
+    records = DeliveryRecords(Targets(world.staging))
     for delivery_id in (lost["delivery_id"], never_sent["delivery_id"]):
-        records.abandon(delivery_id, "tests")
+        records.end(delivery_id, DeliveryState.ABANDONED, "tests")
     world.write("UPDATE {table} SET traits = '79' WHERE id IN ('user-1', 'user-4')")
     world.deliver(4)
     assert world.known() == world.true()
@@ -274,7 +275,7 @@ def test_two_deliveries_are_never_under_way_at_once(world: World) -> None:
     first = world.upload(world.compare(1))
     world.write(MOVES)
     second = world.compare(2)
-    with pytest.raises(AirflowFailException, match="has the place before it"):
+    with pytest.raises(AirflowFailException, match="goes before it"):
         world.upload(second)
     world.process()
     world.acknowledge(first)
@@ -326,7 +327,9 @@ def test_another_run_in_between_makes_the_task_extract_again(
 
     monkeypatch.setattr(source_rows, "source_rows", with_another_run)
     world.write("UPDATE {table} SET traits = '79' WHERE id = 'user-9'")
-    with pytest.raises(AirflowException, match="another task has made a snapshot") as caught:
+    with pytest.raises(
+        AirflowException, match="another task has compared the same extract"
+    ) as caught:
         world.compare(3)
     assert not isinstance(caught.value, AirflowFailException)
     world.deliver(3)

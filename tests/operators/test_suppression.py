@@ -16,7 +16,7 @@ from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.suppression import SuppressionRemovalOperator
 from airflow_am_provider.stores import LocalFolder
-from airflow_am_provider.stores.sent_book import SentBook
+from tests.deliveries import send
 from tests.operators.test_format import context, text_of
 
 if TYPE_CHECKING:
@@ -56,11 +56,7 @@ class World:
         """Note a delivery as sent, as an upload does; or only its first parts."""
         manifest = Manifest.from_json(document)
         now = NOON + timedelta(hours=self.hours)
-        book = SentBook(LocalFolder(self.staging), manifest, "s3://bucket/acme", lambda: now)
-        for part in manifest.parts[:parts]:
-            book.uploaded(part, f"s3://bucket/acme/{part.file_name}", is_sent=True)
-        if parts is None:
-            book.complete()
+        send(LocalFolder(self.staging), manifest, at=now, is_whole=parts is None)
         return document
 
     def sent(self, *rows: tuple[str, str, str], **arguments: Any) -> dict[str, Any]:

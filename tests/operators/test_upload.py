@@ -35,7 +35,7 @@ def test_a_delivery_is_sent_and_described_for_the_sensor(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    manifest = stage(staging)
+    manifest = stage(staging, conn_id=conn_id)
     sent = upload(manifest.to_json(), conn_id)
     assert json.loads(json.dumps(sent)) == {
         "delivery_id": manifest.delivery_id,
@@ -45,6 +45,8 @@ def test_a_delivery_is_sent_and_described_for_the_sensor(
         "rows_written": 2000,
         "rows_set_aside": 5,
         "destination": f"s3://{bucket}/acme",
+        "destination_name": f"custom/s3://{bucket}/acme",
+        "target": "478",
         "day": sent["day"],
         "begun_at": sent["begun_at"],
         "sending": 1,
@@ -78,7 +80,7 @@ def test_a_cleared_task_gives_the_same_answer_and_sends_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    manifest = stage(staging)
+    manifest = stage(staging, conn_id=conn_id)
     first = upload(manifest.to_json(), conn_id)
     client = s3.client()
     for name in NAMES:
@@ -104,14 +106,14 @@ def test_ftp_when_the_connection_says_so(
         ftp_directory=f"/{directory.name}",
         staging_location=staging.url,
     )
-    sent = upload(stage(staging).to_json(), conn_id)
+    sent = upload(stage(staging, conn_id=conn_id).to_json(), conn_id)
     assert sent["destination"] == f"ftp://127.0.0.1/{directory.name}"
     found = {path.name: path.read_bytes() for path in directory.iterdir()}
     assert found == {name: content_of(name) for name in NAMES}
 
 
 def test_nothing_to_send_is_a_skip(staging: LocalFolder, conn_id: str) -> None:
-    manifest = stage(staging).to_json()
+    manifest = stage(staging, conn_id=conn_id).to_json()
     empty = manifest | {
         "parts": [],
         "rows_read": 5,
@@ -128,7 +130,7 @@ def test_nothing_to_send_is_a_skip(staging: LocalFolder, conn_id: str) -> None:
 def test_a_damaged_part_fails_without_a_retry(
     s3: S3, bucket: str, staging: LocalFolder, conn_id: str
 ) -> None:
-    manifest = stage(staging)
+    manifest = stage(staging, conn_id=conn_id)
     for part in manifest.parts:
         staging.write_bytes(part.path, b"\x00" * part.compressed_bytes)
     with pytest.raises(AirflowFailException, match="nothing of it was sent under its name"):
@@ -158,7 +160,7 @@ def test_a_silent_server_fails_with_a_retry(
         staging_location=staging.url,
     )
     with pytest.raises(AirflowException) as caught:
-        upload(stage(staging).to_json(), conn_id)
+        upload(stage(staging, conn_id=conn_id).to_json(), conn_id)
     assert not isinstance(caught.value, AirflowFailException)
     assert "the server did not answer, or the line broke" in str(caught.value)
     assert "planted" not in str(caught.value)

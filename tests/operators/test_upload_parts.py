@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.hooks.destinations import S3Destination
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.operators.upload_parts import UploadPartsOperator
@@ -29,8 +30,8 @@ NAMES = [f"ftp_dpm_478_1366545717.sync.{number}.gz" for number in range(1, 6)]
 
 
 @pytest.fixture
-def manifest(staging: LocalFolder) -> Manifest:
-    return stage(staging, {name: content_of(name) for name in NAMES})
+def manifest(staging: LocalFolder, conn_id: str) -> Manifest:
+    return stage(staging, {name: content_of(name) for name in NAMES}, conn_id=conn_id)
 
 
 def send_share(manifest: Manifest, conn_id: str, share: int) -> list[str]:
@@ -84,11 +85,11 @@ def test_shares_send_all_parts_at_the_same_time_each_once(
         files = list(pool.map(lambda share: send_share(manifest, conn_id, share), range(SHARES)))
     assert sorted(name for share in files for name in share) == NAMES
     assert {len(share) for share in files} == {1, 2}
-    assert DeliveryRecords(staging).find(manifest.delivery_id).state == "sending"
+    assert DeliveryRecords(Targets(staging)).find(manifest.delivery_id).state == "sending"
     delivery = complete(manifest, conn_id)
     assert sorted(sent) == NAMES
     assert list(delivery["files"]) == NAMES
-    record = DeliveryRecords(staging).find(manifest.delivery_id)
+    record = DeliveryRecords(Targets(staging)).find(manifest.delivery_id)
     assert record.state == "sent"
     assert record.sent is not None
     assert sorted(record.sent.parts) == NAMES
@@ -144,7 +145,9 @@ def test_over_ftp_parts_have_no_names_before_the_last_task(
     )
     for share in range(SHARES):
         send_share(manifest, conn_id, share)
-    assert sorted(path.name for path in folder.iterdir()) == [f"{name}.part" for name in NAMES]
+    temporary = sorted(path.name for path in folder.iterdir())
+    assert [name.rsplit(".", 2)[0] for name in temporary] == NAMES
+    assert all(name.endswith(".part") for name in temporary)
     complete(manifest, conn_id)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         name: content_of(name) for name in NAMES
@@ -161,6 +164,7 @@ def test_a_share_waits_for_the_turn_of_the_whole(
             delivery_id=second,
             removes=True,
             window=window,
+            conn_id=conn_id,
         )
         for second, window in (
             ("1366545718", ("2026-11-03T00:00:00+00:00", "2026-11-04T00:00:00+00:00")),

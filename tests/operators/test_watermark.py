@@ -20,7 +20,7 @@ from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.stores import LocalFolder
-from airflow_am_provider.stores.sent_book import SentBook
+from tests.deliveries import send
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ class Task:
         """Note of a delivery that all of it was sent, as the upload does."""
         delivery = Manifest.from_json(manifest)
         staging = LocalFolder(self.staging)
-        SentBook(staging, delivery, "s3://acme", lambda: datetime.now(UTC)).complete()
+        send(staging, delivery)
 
     def deliver(self, day: int, run_type: str = "scheduled", **arguments: Any) -> list[str]:
         """Format and send; gives the users in the files."""

@@ -21,6 +21,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_am_provider.audience_manager.receipts import Receipt
+from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.hooks.deliveries import resend_delivery
 from airflow_am_provider.operators.upload import UploadOperator
@@ -73,7 +74,7 @@ class World:
         return found
 
     def upload(self, **arguments: Any) -> dict[str, Any]:
-        manifest = stage(self.staging, **arguments)
+        manifest = stage(self.staging, conn_id=self.conn_id, **arguments)
         return UploadOperator(
             task_id="upload", manifest=manifest.to_json(), audience_manager_conn_id=self.conn_id
         ).execute(CONTEXT)
@@ -163,7 +164,7 @@ def test_of_a_delivery_that_was_sent_again_the_last_sending_is_acknowledged(
     # What the upload returned is all that the cleared task knows.
     result = world.sensor(deferrable=deferrable).execute(CONTEXT)
     assert (result["sending"], result["verdict"]) == (2, "reconciled")
-    records = DeliveryRecords(hook.staging())
+    records = DeliveryRecords(hook.targets())
     record = records.find(world.delivery["delivery_id"])
     assert (record.sending, record.state) == (2, DeliveryState.RECONCILED)
     # What waits for the first sending, as data for its ID sync, goes on.
@@ -304,7 +305,7 @@ def test_when_time_is_up_it_says_what_is_known(world: World, deferrable: bool) -
 def test_a_receipt_that_comes_after_the_sensor_gave_up_completes_the_record(
     world: World, deferrable: bool
 ) -> None:
-    records = DeliveryRecords(world.staging)
+    records = DeliveryRecords(Targets(world.staging))
     with pytest.raises(AirflowSensorTimeout):
         run(world.sensor(timeout=0.2, deferrable=deferrable))
     assert records.find(world.delivery["delivery_id"]).state is DeliveryState.SENT

@@ -97,7 +97,7 @@ def test_a_receipt_ends_the_wait_in_the_triggerer(
         "receipts_sender": sender,
     }
     add_connection(local_airflow, "am", {"conn_type": "audience_manager", "extra": extra})
-    manifest = stage(staging)
+    manifest = stage(staging, destination=f"custom/s3://{bucket}/acme")
 
     run_id = local_airflow.api.trigger("delivery", conf={"manifest": manifest.to_json()})
     wait_for_state(local_airflow, run_id, "deferred")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -10,10 +10,12 @@ from uuid import uuid4
 import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.deliveries.targets import Targets
+from airflow_am_provider.formatting.delivery import write_manifest
 from airflow_am_provider.stores import LocalFolder, S3Folder
 from airflow_am_provider.stores.cleaning import clean, retention_of
 from airflow_am_provider.stores.deliveries import DeliveryRecords
-from airflow_am_provider.stores.sent_book import SentBook
+from tests.deliveries import send as note_sent
 from tests.deliveries import stage
 
 if TYPE_CHECKING:
@@ -44,17 +46,17 @@ def bucket(s3: S3) -> str:
 def send(
     staging: Folder, manifest: Manifest, *, acknowledged: bool | None, sending: int = 1
 ) -> None:
-    book = SentBook(staging, manifest, "s3://bucket/acme", lambda: datetime.now(UTC), sending)
-    for part in manifest.parts:
-        book.uploaded(part, f"s3://bucket/acme/{part.file_name}", is_sent=True)
-    book.complete()
+    note_sent(staging, manifest, again=sending > 1)
     if acknowledged is not None:
         report = {"acknowledged": acknowledged, "concluded_at": datetime.now(UTC).isoformat()}
-        DeliveryRecords(staging).conclude(manifest.location, sending, report)
+        records = DeliveryRecords(Targets(staging))
+        records.conclude(records.find(manifest.delivery_id), sending, report)
 
 
 def paths(staging: Folder) -> set[str]:
-    return {entry.path for entry in staging.list()}
+    """What lies in staging, but for what the target keeps."""
+    kept = ("targets/", "target-details/", ".decisions.lock")
+    return {entry.path for entry in staging.list() if not entry.path.startswith(kept)}
 
 
 def later(days: int) -> datetime:
@@ -68,17 +70,17 @@ def test_parts_go_when_they_were_acknowledged_long_enough_ago_and_the_records_st
     send(staging, manifest, acknowledged=True)
     before = paths(staging)
     size = sum(part.compressed_bytes for part in manifest.parts)
-    assert clean(staging, MONTH, now=later(29)).files == 0
-    would = clean(staging, MONTH, now=later(31), dry_run=True)
+    assert clean(Targets(staging), MONTH, now=later(29)).files == 0
+    would = clean(Targets(staging), MONTH, now=later(31), dry_run=True)
     assert paths(staging) == before
-    cleaned = clean(staging, MONTH, now=later(31))
+    cleaned = clean(Targets(staging), MONTH, now=later(31))
     assert (cleaned.deliveries, cleaned.files, cleaned.bytes) == (1, 2, size)
     assert (would.deliveries, would.files, would.bytes) == (1, 2, size)
     assert paths(staging) == before - {part.path for part in manifest.parts}
-    assert {"manifest.json", "sending.json", "sent.json", "reconciliation.json"} <= {
+    assert {"manifest.json", "reconciliation.json"} <= {
         path.rpartition("/")[2] for path in paths(staging)
     }
-    assert clean(staging, MONTH, now=later(31)).files == 0
+    assert clean(Targets(staging), MONTH, now=later(31)).files == 0
 
 
 @pytest.mark.parametrize("acknowledged", [None, False])
@@ -89,7 +91,7 @@ def test_what_is_not_acknowledged_is_never_touched(
     send(staging, manifest, acknowledged=acknowledged)
     stage(staging, {"ftp_dpm_478_1366545718.sync.gz": b"x"}, delivery_id="b" * 20)  # not sent
     before = paths(staging)
-    cleaned = clean(staging, MONTH, now=later(1000))
+    cleaned = clean(Targets(staging), MONTH, now=later(1000))
     assert (cleaned.files, cleaned.unacknowledged) == (0, 2)
     assert paths(staging) == before
 
@@ -98,22 +100,19 @@ def test_what_was_sent_again_stays_until_that_is_acknowledged(staging: Folder) -
     manifest = stage(staging)
     send(staging, manifest, acknowledged=True)
     send(staging, manifest, acknowledged=None, sending=2)
-    assert clean(staging, MONTH, now=later(31)).files == 0
-    send(staging, manifest, acknowledged=True, sending=2)
-    assert clean(staging, MONTH, now=later(31)).files == 2
+    assert clean(Targets(staging), MONTH, now=later(31)).files == 0
+    records = DeliveryRecords(Targets(staging))
+    report = {"acknowledged": True, "concluded_at": datetime.now(UTC).isoformat()}
+    records.conclude(records.find(manifest.delivery_id), 2, report)
+    assert clean(Targets(staging), MONTH, now=later(31)).files == 2
 
 
 def test_files_that_another_delivery_needs_stay(staging: Folder) -> None:
     manifest = stage(staging)
     send(staging, manifest, acknowledged=True)
-    other = {
-        **manifest.to_json(),
-        "delivery_id": "c" * 20,
-        "location": f"deliveries/data/{'c' * 20}",
-    }
-    other["parts"] = other["parts"][:1]
-    staging.write_bytes(f"{other['location']}/manifest.json", json.dumps(other).encode())
-    cleaned = clean(staging, MONTH, now=later(31))
+    other = stage(staging, {NAMES[0]: b"x"}, delivery_id="c" * 20, window=(None, None))
+    write_manifest(staging, replace(other, parts=manifest.parts[:1]))
+    cleaned = clean(Targets(staging), MONTH, now=later(31))
     assert cleaned.files == 1
     assert staging.exists(manifest.parts[0].path)
     assert not staging.exists(manifest.parts[1].path)
@@ -124,11 +123,10 @@ def test_attempts_that_became_no_delivery_go_when_they_are_old(staging: Folder) 
     staging.write_bytes(f"{folder}/parts/00001.gz", b"part")
     staging.write_bytes(f"{folder}/rejects.csv", b"rejects")
     staging.write_bytes(f"{folder}/manifest.json", b"{}")  # of a run with nothing to send
-    staging.write_bytes("names/ftp_dpm_478_1366545717.sync", b"id")
-    assert clean(staging, MONTH, now=later(29)).files == 0
-    cleaned = clean(staging, MONTH, now=later(31))
+    assert clean(Targets(staging), MONTH, now=later(29)).files == 0
+    cleaned = clean(Targets(staging), MONTH, now=later(31))
     assert (cleaned.attempts, cleaned.files, cleaned.deliveries) == (1, 2, 0)
-    assert paths(staging) == {f"{folder}/manifest.json", "names/ftp_dpm_478_1366545717.sync"}
+    assert paths(staging) == {f"{folder}/manifest.json"}
 
 
 def test_writes_that_broke_off_go_when_they_are_old(staging: Folder, s3: S3, bucket: str) -> None:
@@ -140,9 +138,9 @@ def test_writes_that_broke_off_go_when_they_are_old(staging: Folder, s3: S3, buc
         s3.client().create_multipart_upload(Bucket=bucket, Key="staging/deliveries/a")
         s3.client().create_multipart_upload(Bucket=bucket, Key="elsewhere/a")
     if isinstance(staging, LocalFolder):  # to moto, each of them was begun in 2010
-        assert clean(staging, MONTH, now=later(29)).files == 0
-    assert clean(staging, MONTH, now=later(31)).files == 1
-    assert clean(staging, MONTH, now=later(31)).files == 0
+        assert clean(Targets(staging), MONTH, now=later(29)).files == 0
+    assert clean(Targets(staging), MONTH, now=later(31)).files == 1
+    assert clean(Targets(staging), MONTH, now=later(31)).files == 0
     if isinstance(staging, S3Folder):
         left_over = s3.client().list_multipart_uploads(Bucket=bucket)["Uploads"]
         assert [upload["Key"] for upload in left_over] == ["elsewhere/a"]
@@ -150,10 +148,11 @@ def test_writes_that_broke_off_go_when_they_are_old(staging: Folder, s3: S3, buc
 
 def test_a_manifest_that_cannot_be_read_stops_it(staging: Folder) -> None:
     send(staging, stage(staging), acknowledged=True)
-    staging.write_bytes(f"deliveries/data/{'d' * 20}/manifest.json", b"{")
+    other = stage(staging, {NAMES[0]: b"x"}, delivery_id="d" * 20, window=(None, None))
+    staging.write_bytes(f"{other.location}/manifest.json", b"{")
     before = paths(staging)
     with pytest.raises(ConfigurationError, match="manifest: not JSON"):
-        clean(staging, MONTH, now=later(31))
+        clean(Targets(staging), MONTH, now=later(31))
     assert paths(staging) == before
 
 
