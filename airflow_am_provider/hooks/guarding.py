@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.names import DataFileName
 from airflow_am_provider.deliveries.target.decide import KEPT_PREVIOUS
 from airflow_am_provider.deliveries.target.names import stem
@@ -122,6 +123,8 @@ def previous_deliveries(targets: Targets, manifest: Manifest, count: int) -> lis
             continue
         # What somebody gave up or found wrong is no measure.
         is_measure = entry.state not in (DeliveryState.ABANDONED, DeliveryState.FAILED)
-        if is_measure and (entry.name, entry.mode) == (stem(name), mode):
+        if not is_measure or (entry.name, entry.mode) != (stem(name), mode):
+            continue
+        with suppress(DataError):  # cleaned away
             found.append(DeliveryRecord(entry, target, targets.staging).manifest)
     return found

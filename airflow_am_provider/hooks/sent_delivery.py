@@ -185,10 +185,11 @@ def last_sendings(targets: Targets, deliveries: Sequence[SentDelivery]) -> list[
     for delivery in deliveries:
         record = delivery.record(targets)
         is_newer = record is not None and record.sending > delivery.sending
-        if record is None or record.sent is None or not is_newer:
+        sent = record.sent if record is not None and is_newer else None
+        if record is None or sent is None:
             found.append(delivery)
         else:
-            found.append(_described(records, record.manifest, record.sent))
+            found.append(_described(records, record.manifest, sent))
     return found
 
 

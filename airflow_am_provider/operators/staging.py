@@ -205,7 +205,8 @@ class StageDeliveryOperator(SuppressingOperator):
                     window_end=window_end,
                     run=f"{context['dag_run'].dag_id}/{context['run_id']}",
                     series=f"{context['dag_run'].dag_id}/{self.task_id}",
-                    map_index=map_index_of(context),
+                    # Partitions, mapped or not, are shares of one delivery.
+                    map_index=-1 if partition is not None else map_index_of(context),
                     watermark=window.watermark,
                 ),
                 now=now,
@@ -311,11 +312,9 @@ class StageDeliveryOperator(SuppressingOperator):
 
 
 def map_index_of(context: Context) -> int:
-    """Which of its mapped tasks a task is; -1 where it is not mapped.
-
-    Partitions are shares of one delivery and are combined by a task that is not mapped.
-    """
-    return int(getattr(context.get("ti"), "map_index", -1) or 0)
+    """Which of its mapped tasks a task is; -1 where it is not mapped."""
+    index = getattr(context.get("ti"), "map_index", None)
+    return index if isinstance(index, int) else -1
 
 
 def told(log: Callable[..., object], manifest: Manifest, on_empty: str) -> dict[str, Any]:

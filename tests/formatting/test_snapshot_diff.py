@@ -320,7 +320,7 @@ class TestTooMuchWouldBeRemoved:
         with pytest.raises(DataError) as caught:
             compare(storage, self.OLD[:39], Base(path="old"), max_removed=0.2)
         assert str(caught.value) == (
-            "22 of 100 traits that users had in the last snapshot are not in this extract "
+            "22 of 100 traits that users had in a snapshot before are not in this extract "
             "(22.00%), max_removed allows 20.00%. Nothing was staged: see that the extract is "
             "whole, and raise max_removed for this run if so many are to be removed"
         )
@@ -336,11 +336,14 @@ class TestTooMuchWouldBeRemoved:
         with pytest.raises(DataError, match=r"100 of 100 traits"):
             compare(storage, [], Base(path="old"), max_removed=0.99)
 
-    def test_what_was_taken_away_before_does_not_count_again(self, storage: MemoryFolder) -> None:
+    def test_it_is_held_against_each_that_may_be_in_force(self, storage: MemoryFolder) -> None:
         less = self.OLD[:40]
         compare(storage, less, Base(path="old"), snapshot="less", max_removed=0.2)
-        again = compare(storage, less, Base(path="old"), Base(path="less"), max_removed=0)
+        with pytest.raises(DataError, match=r"20 of 100 traits .* max_removed allows 0\."):
+            compare(storage, less, Base(path="old"), Base(path="less"), max_removed=0)
+        again = compare(storage, less, Base(path="old"), Base(path="less"), max_removed=0.2)
         assert again.counts.removals == 20
+        assert (again.counts.traits_before, again.counts.traits_lost) == ((100, 80), (20, 0))
 
     def test_rows_set_aside_take_nothing_away(self, storage: MemoryFolder) -> None:
         rows = [*self.OLD[:49], ("user-49", "1;2")]

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from tests.connections import Connect
 
-WINDOW = ("2026-11-04T00:00:00+00:00", "2026-11-05T00:00:00+00:00")
+WINDOWS = {
+    f"0000000{day}": (f"2026-11-0{day}T00:00:00+00:00", f"2026-11-0{day + 1}T00:00:00+00:00")
+    for day in (1, 2, 3)
+}
 SENT_AT = datetime(2026, 11, 5, 2, tzinfo=UTC)
 
 
@@ -40,7 +43,9 @@ def conn_id(staging: LocalFolder, audience_manager: Connect) -> str:
 def delivery(staging: LocalFolder, delivery_id: str, series: str) -> None:
     """Stage a delivery of a task and note that it was sent."""
     names = {f"ftp_dpm_478_15{delivery_id[:8]}.sync": b"a\td_sid=1\n"}
-    manifest = stage(staging, names, delivery_id=delivery_id, series=series, window=WINDOW)
+    manifest = stage(
+        staging, names, delivery_id=delivery_id, series=series, window=WINDOWS[delivery_id]
+    )
     send(staging, manifest, at=SENT_AT, in_order=True)
 
 
@@ -78,7 +83,7 @@ def test_it_tells_what_of_the_dag_is_not_acknowledged(
     (text,) = told
     assert text == (
         "Run scheduled__1 of crm is not done in time. Deliveries of this DAG that are not "
-        "acknowledged: 1; 00000001 (2026-11-04T00:00:00+00:00 to 2026-11-05T00:00:00+00:00) sent "
+        "acknowledged: 1; 00000001 (2026-11-01T00:00:00+00:00 to 2026-11-02T00:00:00+00:00) sent "
         "since 2026-11-05T02:00:00+00:00. A receipt that comes later still counts: the sensor "
         "finds it, or, when it has given up, does so once it is cleared"
     )

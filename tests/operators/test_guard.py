@@ -263,7 +263,7 @@ def test_a_rejected_delivery_is_abandoned_and_says_by_whom_and_why(world: World)
         ({"max_rows_share": 0.5}, "max_rows_share: 0.5 is below 1.0, so "),
         ({"max_removed_share": "20"}, "max_removed_share: 20.0 is not a share from 0.0 to 1.0"),
         ({"max_set_aside": "2.5"}, "max_set_aside: '2.5' is neither a number of rows nor a share"),
-        ({"compared_with": 0}, "compared_with: 0, but at least 1 is needed"),
+        ({"compared_with": 0}, "compared_with: 0 is none of 1 to 20"),
     ],
 )  # fmt: skip
 def test_wrong_parameters_fail_at_once(

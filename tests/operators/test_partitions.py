@@ -156,11 +156,16 @@ def test_partitions_without_tasks_of_their_own_are_read_one_after_the_other(
     ]
 
 
+def but_for_rejects(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Each run has a list of its own of the rows that it set aside."""
+    return {**manifest, "rejects": None}
+
+
 def test_the_same_again_is_the_same_delivery_and_nothing_of_it_is_deleted(staging: Path) -> None:
     partitions = formatted()
     first = combined(partitions)
-    assert combined(partitions) == first
-    assert combined(formatted()) == first
+    assert but_for_rejects(combined(partitions)) == but_for_rejects(first)
+    assert but_for_rejects(combined(formatted())) == but_for_rejects(first)
     assert len(lines_of(staging, first["parts"])) == first["rows_written"]
 
 
@@ -168,7 +173,7 @@ def test_what_another_delivery_counts_on_is_never_deleted(staging: Path) -> None
     one, two, three = formatted()
     first = combined([one, two, three])
     again = formatted()
-    assert combined(again) == first
+    assert but_for_rejects(combined(again)) == but_for_rejects(first)
     # The tasks that formatted again go on with what they wrote, whatever is cleared next.
     other = format_task(
         partitions=COUNT, partition=1, sql="SELECT id, '9' AS traits FROM partitioned"
@@ -205,7 +210,8 @@ def test_a_partition_formatted_again_alone_changes_nothing(staging: Path) -> Non
     partitions = formatted()
     first = combined(partitions)
     again = format_task(partitions=COUNT, partition=1).execute(CONTEXT)
-    assert combined([partitions[0], again, partitions[2]]) == first
+    combined_again = combined([partitions[0], again, partitions[2]])
+    assert but_for_rejects(combined_again) == but_for_rejects(first)
 
 
 class TestFiles:

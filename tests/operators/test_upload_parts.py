@@ -130,7 +130,6 @@ def test_over_ftp_parts_have_no_names_before_the_last_task(
     staging: LocalFolder,
     connect: Connect,
     audience_manager: Connect,
-    manifest: Manifest,
 ) -> None:
     folder = ftp_server.root / "shares"
     folder.mkdir()
@@ -143,6 +142,7 @@ def test_over_ftp_parts_have_no_names_before_the_last_task(
         ftp_directory="/shares",
         staging_location=staging.url,
     )
+    manifest = stage(staging, {name: content_of(name) for name in NAMES}, conn_id=conn_id)
     for share in range(SHARES):
         send_share(manifest, conn_id, share)
     temporary = sorted(path.name for path in folder.iterdir())

@@ -112,6 +112,7 @@ def test_files_that_another_delivery_needs_stay(staging: Folder) -> None:
     send(staging, manifest, acknowledged=True)
     other = stage(staging, {NAMES[0]: b"x"}, delivery_id="c" * 20, window=(None, None))
     write_manifest(staging, replace(other, parts=manifest.parts[:1]))
+    staging.delete(other.parts[0].path)
     cleaned = clean(Targets(staging), MONTH, now=later(31))
     assert cleaned.files == 1
     assert staging.exists(manifest.parts[0].path)

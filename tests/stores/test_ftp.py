@@ -17,11 +17,12 @@ from airflow_am_provider.audience_manager.errors import (
     DataError,
     TransientError,
 )
-from airflow_am_provider.stores.ftp import FtpDrop, _names
+from airflow_am_provider.stores.ftp import FtpDrop, Published, _names
 from demo.local.ftp import FtpServer
 
 NAME = "ftp_dpm_478_1366545717.sync.1.gz"
 CONTENT = random.Random(7).randbytes(3_000_000) + b"\r\n\n\x00\xff"
+TEMPORARY = f"{NAME}.0a1b.part"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -57,14 +58,14 @@ class Counting(io.BytesIO):
 
 def put(drop: FtpDrop, content: bytes = CONTENT, *, resume: bool = False) -> Counting:
     source = Counting(content)
-    drop.put(NAME, source, size=len(CONTENT), sha256=SHA256, resume=resume)
+    drop.put(TEMPORARY, source, size=len(CONTENT), sha256=SHA256, resume=resume)
     return source
 
 
 def test_a_file_has_its_name_only_when_whole(drop: FtpDrop, directory: Path) -> None:
     put(drop)
-    assert [path.name for path in directory.iterdir()] == [f"{NAME}.part"]
-    assert drop.publish(NAME)
+    assert [path.name for path in directory.iterdir()] == [TEMPORARY]
+    assert drop.publish(TEMPORARY, NAME) is Published.NOW
     assert [path.name for path in directory.iterdir()] == [NAME]
     assert (directory / NAME).read_bytes() == CONTENT
 
@@ -76,7 +77,7 @@ def test_a_cut_line_is_taken_up_where_it_broke(
     ftp_server.cut_uploads(after_bytes=1_000_000, times=2, control_too=control_too)
     source = put(drop)
     assert source.begun == 3
-    assert (directory / f"{NAME}.part").read_bytes() == CONTENT
+    assert (directory / TEMPORARY).read_bytes() == CONTENT
 
 
 def test_a_line_that_never_holds_is_an_error_for_later(
@@ -86,19 +87,19 @@ def test_a_line_that_never_holds_is_an_error_for_later(
     with pytest.raises(TransientError, match=r"^FTP: cannot upload 'ftp_dpm_.*part': .*, 5 times$"):
         put(drop)
     put(drop, resume=True)
-    assert (directory / f"{NAME}.part").read_bytes() == CONTENT
+    assert (directory / TEMPORARY).read_bytes() == CONTENT
 
 
 def test_what_is_there_is_not_trusted_unless_told(drop: FtpDrop, directory: Path) -> None:
-    (directory / f"{NAME}.part").write_bytes(b"of another file" * 1000)
+    (directory / TEMPORARY).write_bytes(b"of another file" * 1000)
     put(drop)
-    assert (directory / f"{NAME}.part").read_bytes() == CONTENT
+    assert (directory / TEMPORARY).read_bytes() == CONTENT
 
 
 def test_more_than_there_should_be_starts_over(drop: FtpDrop, directory: Path) -> None:
-    (directory / f"{NAME}.part").write_bytes(bytes(len(CONTENT) + 1))
+    (directory / TEMPORARY).write_bytes(bytes(len(CONTENT) + 1))
     put(drop, resume=True)
-    assert (directory / f"{NAME}.part").read_bytes() == CONTENT
+    assert (directory / TEMPORARY).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[:-1] + b"\x00", CONTENT + b"\n"])
@@ -112,13 +113,24 @@ def test_another_content_than_the_manifests_leaves_nothing(
 
 def test_publishing_twice_is_publishing_once(drop: FtpDrop, directory: Path) -> None:
     put(drop)
-    assert drop.publish(NAME)
-    assert drop.publish(NAME)
+    assert drop.publish(TEMPORARY, NAME) is Published.NOW
+    assert drop.publish(TEMPORARY, NAME) is Published.BEFORE
     picked_up = directory / NAME.replace(".sync", ".processed")
     (directory / NAME).rename(picked_up)
-    assert drop.publish(NAME)
+    assert drop.publish(TEMPORARY, NAME) is Published.BEFORE
     picked_up.unlink()
-    assert not drop.publish(NAME)
+    assert drop.publish(TEMPORARY, NAME) is Published.GONE
+
+
+@pytest.mark.parametrize("name", [NAME, NAME.replace(".sync", ".processed")])
+def test_a_name_that_something_else_has_or_had_is_left_alone(
+    drop: FtpDrop, directory: Path, name: str
+) -> None:
+    (directory / name).write_bytes(b"somebody else's")
+    put(drop)
+    assert drop.publish(TEMPORARY, NAME) is Published.TAKEN
+    assert (directory / name).read_bytes() == b"somebody else's"
+    assert (directory / TEMPORARY).exists()
 
 
 def test_a_refusal_is_not_tried_again(ftp_server: FtpServer) -> None:
@@ -147,7 +159,7 @@ def test_no_name_leaves_the_directory(drop: FtpDrop, name: str) -> None:
     with pytest.raises(ConfigurationError, match="names joined by '/' are expected"):
         drop.put(name, io.BytesIO(b""), size=0, sha256="", resume=False)
     with pytest.raises(ConfigurationError, match="names joined"):
-        drop.publish(name)
+        drop.publish(TEMPORARY, name)
 
 
 class Listing:

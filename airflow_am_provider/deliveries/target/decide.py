@@ -231,7 +231,7 @@ def _(command: commands.End, state: TargetState) -> Decision:
             f"delivery {entry.delivery_id}: {entry.state} since {entry.since}, so there is nothing "
             f"to abandon: Audience Manager has processed it",
         )
-    if entry.delivery_id not in state.entries:
+    if entry.delivery_id not in state.entries and entry.state in _GIVEN_UP:
         return state, Event(outcome=Outcome.ALREADY, entry=entry)
     entry = replace(entry, state=command.state, since=command.at, reason=command.reason)
     state = closed(state, entry)
