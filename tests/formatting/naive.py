@@ -99,6 +99,7 @@ def checked_id(raw: bytes | None, kind: IdKind) -> bytes:
     """The ID, when it is good."""
     text = decoded(raw or b"")
     good = text != "" and not (set(text) & CONTROLS or text[0] == "\ufeff" or personal(text))
+    good = good and not (all(map(unseen, text)) or stands_for_nothing(text) or rounded(text))
     if kind.name in {"gaid", "rida", "fire_tv", "lgudid"}:
         good = good and guid(text, LOWER)
     elif kind.name == "idfa":
@@ -112,6 +113,42 @@ def checked_id(raw: bytes | None, kind: IdKind) -> bytes:
     _judge(good, kind.problem(text))
     assert raw is not None
     return raw
+
+
+def unseen(character: str) -> bool:
+    return character.isspace() or 0x200B <= ord(character) <= 0x200D or ord(character) == 0x2060
+
+
+def stands_for_nothing(text: str) -> bool:
+    """Whether it is a word for a missing value, or a truth value."""
+    text = text.strip(" ")
+    bare = text.lower()
+    for pair in ("<>", "()", "[]", "{}"):
+        if bare[:1] == pair[0] and bare[-1:] == pair[1]:
+            return bare[1:-1] == "null" or bare == "<na>"
+    if bare.startswith("#"):
+        return bare[1:] in {"n/a", "null!", "ref!", "value!", "name?", "num!", "div/0!"}
+    words = {"null", "none", "nan", "nat", "n/a", "undefined", "true", "false", "\\n"}
+    return bare in words or text == "NA"
+
+
+def rounded(text: str) -> bool:
+    """Whether it is a number as spreadsheets show long ones."""
+    text = text.strip(" ")
+    mantissa, found, exponent = text.replace("e", "E").partition("E")
+    mantissa = mantissa[1:] if mantissa[:1] in {"+", "-"} else mantissa
+    if not found or not mantissa or mantissa[0] not in DIGITS:
+        return False
+    fraction = mantissa[1:]
+    if fraction:
+        if fraction[0] not in {".", ","} or not set(fraction[1:]) <= DIGITS:
+            return False
+        if not 1 <= len(fraction) - 1 <= 20:
+            return False
+    elif exponent[:1] != "+":
+        return False
+    power = exponent[1:] if exponent[:1] in {"+", "-"} else exponent
+    return 1 <= len(power) <= 3 and set(power) <= DIGITS
 
 
 def guid(text: str, digits: set[str]) -> bool:
@@ -316,7 +353,8 @@ def signal_items(raw: bytes | None, key: str) -> list[str]:
     if not raw:
         return []
     text = decoded(raw)
-    _judge(not (personal(text) or set(text) & (CONTROLS | set(',"'))), value_problem(text))
+    wrong = personal(text) or set(text) & (CONTROLS | set(',"'))
+    _judge(not wrong and text not in {"nan", "NaN", "inf", "-inf"}, value_problem(text))
     return [f'"{key}"="{text}"']
 
 
