@@ -105,7 +105,7 @@ def log_reports(reports: Sequence[Report]) -> None:
         delivery = report.standing.delivery.delivery_id
         for sentence in (*report.standing.reconciliation.findings, *report.open_questions):
             _logger.info("%s: %s", delivery, sentence)
-        for problem in report.problems:
+        for problem in (*report.standing.reconciliation.warnings, *report.problems):
             _logger.warning("%s: %s", delivery, problem)
 
 
