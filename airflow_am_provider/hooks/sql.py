@@ -49,13 +49,11 @@ def read_sql(
     :param parameters: values for its placeholders, as the driver wants them.
     :param rows_per_fetch: rows fetched at a time; this bounds the memory.
     :raises ConfigurationError: when the statement gives no rows at all, such as an UPDATE.
-    :raises DataError: when PostgreSQL stumbles over a value; other errors are the driver's own.
+    :raises DataError: when the database stumbles over a value.
+    :raises TransientError: for other errors of the database; none of them quotes a row.
     """
-    with (
-        closing(hook.get_conn()) as connection,
-        can_be_cancelled(connection),
-        without_values(),
-    ):
+    connection = hook.get_conn()
+    with without_values(sql), closing(connection), can_be_cancelled(connection):
         driver = _driver(connection)
         if driver in postgres_copy.DRIVERS:
             notice_lost_server(connection)
