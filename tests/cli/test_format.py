@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -256,6 +257,25 @@ def test_too_many_bad_rows_write_nothing_but_the_rejects(folder, capsys):
         "holds neither ':' nor '%3A'). Nothing was sent; mend the source, or raise max_set_aside "
         f"if these rows may be left out. Rows set aside are listed in {rejects}\n"
     )
+
+
+def test_only_who_runs_it_reads_the_files(folder, capsys):
+    before = os.umask(0o022)
+    try:
+        formatted(capsys, *DATA, "--traits-column", "traits", *ALL)
+    finally:
+        os.umask(before)
+    made = {path.suffix: path.stat().st_mode & 0o777 for path in (folder / "out").iterdir()}
+    assert made == {".gz": 0o600, ".csv": 0o600, ".json": 0o600}
+    assert (folder / "out").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_is_there_keeps_its_mode(folder, capsys):
+    (folder / "out").mkdir()
+    (folder / "out").chmod(0o755)
+    formatted(capsys, *DATA, "--traits-column", "traits", *ALL)
+    assert (folder / "out").stat().st_mode & 0o777 == 0o755
+    assert {path.stat().st_mode & 0o777 for path in (folder / "out").iterdir()} == {0o600}
 
 
 def test_all_rows_may_be_set_aside(folder, capsys):
