@@ -58,7 +58,8 @@ def connect(path: str | Path) -> sqlite3.Connection:
     """
     try:
         # It has IDs of customers in it. SQLite gives the files beside it the mode of this one.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        if path != ":memory:":
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise ConfigurationError(f"sandbox database {str(path)!r}: {error.strerror}") from error
     try:
