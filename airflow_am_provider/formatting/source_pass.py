@@ -12,7 +12,6 @@ import numpy as np
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
 from airflow_am_provider.formatting.acceptance import PersonalDataWatch
 from airflow_am_provider.formatting.arrow import to_arrow
-from airflow_am_provider.formatting.checks import rule_of
 from airflow_am_provider.formatting.rejects import Rejects
 
 if TYPE_CHECKING:
@@ -74,13 +73,9 @@ class SourcePass(ABC):
         bad = np.flatnonzero(codes)
         if bad.size:
             self._rejects.add(
-                (self._rows_read + row + 1, rule_of(code), user_id or b"")
-                for row, code, user_id in zip(
-                    bad.tolist(),
-                    codes[bad].tolist(),
-                    ids.take(to_arrow(bad)).to_pylist(),
-                    strict=True,
-                )
+                bad + self._rows_read + 1,
+                codes[bad],
+                lambda some: ids.take(to_arrow(bad[some])),
             )
         self._rows_read += len(codes)
         self._watch.add(personal_data)
