@@ -126,7 +126,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                     "watermark_start: what is compared is a full extract; one that begins where "
                     "the last one ended would remove everybody else"
                 )
-            window = window_of(context, self.window_start, self.window_end)
+            window = window_of(context, self.window_start, self.window_end, zone=self._zone())
             self.log.info("Window: %s", window)
             check_on_empty(self.on_empty)
             bounds = self._bounds()

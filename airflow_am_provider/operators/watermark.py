@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.formatting.manifest import Manifest
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.hooks.query_window import Zone
 
 # Runs that come by themselves. What a person starts in between is extra, as is a backfill.
 _MOVING: Final = ("scheduled", "asset_triggered")
@@ -24,7 +25,12 @@ class NothingNew(Exception):
 
 
 def watermark_window(
-    context: Mapping[str, Any], hook: AudienceManagerHook, begin: object, *, is_share: bool
+    context: Mapping[str, Any],
+    hook: AudienceManagerHook,
+    begin: object,
+    *,
+    zone: Zone,
+    is_share: bool,
 ) -> Window | None:
     """The window from the last delivered moment up to the run's ``run_after``.
 
@@ -34,6 +40,7 @@ def watermark_window(
     :param context: the task's context.
     :param hook: leads to the staging location, where the notes lie.
     :param begin: where the first window of all begins, ISO 8601.
+    :param zone: of ``begin``, where it names none.
     :param is_share: whether this task formats one partition of the delivery.
     :return: None in a backfill, unless the run claimed its window before.
     :raises ConfigurationError: in a mapped task that is no partition.
@@ -41,7 +48,7 @@ def watermark_window(
     """
     from airflow_am_provider.stores.watermark import Watermark
 
-    start = moment_of("watermark_start", begin)
+    start = moment_of("watermark_start", begin, zone)
     map_index = getattr(context.get("ti"), "map_index", None)
     if not is_share and map_index is not None and map_index >= 0:
         raise ConfigurationError(
@@ -73,8 +80,8 @@ def watermark_window(
             else "from watermark_start, as nothing was delivered yet, up to when this run was due"
         )
     return Window(
-        start=window[0].isoformat(),
-        end=window[1].isoformat(),
+        start=window[0],
+        end=window[1],
         source=source if is_moving else f"{source}; a {kind} run moves no watermark",
         watermark=folder if is_moving else None,
     )
