@@ -35,7 +35,6 @@ _WORDS: Final = (
     "no such table",
     "no such function",
     "syntax error",
-    "operator does not exist",
     "an explicit cast is required",
     "does not exist",
     "doesn't exist",
