@@ -80,6 +80,7 @@ def make_delivery(
         rejects=result.rejects,
         items=result.items,
         lines_without_items=result.lines_without_items,
+        remarks=result.remarks,
         created_at=now.isoformat(timespec="seconds"),
         parts=parts,
     )

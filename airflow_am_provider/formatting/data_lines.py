@@ -153,6 +153,11 @@ class DataLineWriter:
         """The columns that are needed, the user ID's first."""
         return tuple(dict.fromkeys((self.spec.id_column, *self.spec.item_columns)))
 
+    @property
+    def id_kinds(self) -> tuple[IdKind, ...]:
+        """The kind of the user ID."""
+        return (self.spec.kind,)
+
     def file_name(self, timestamp: int) -> DataFileName:
         """The name of the file."""
         return DataFileName(

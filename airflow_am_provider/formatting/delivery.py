@@ -181,6 +181,7 @@ def stage_content(
         rejects=result.rejects,
         items=result.items,
         lines_without_items=result.lines_without_items,
+        remarks=result.remarks,
         created_at=now.isoformat(timespec="seconds"),
         parts=(),
     )

@@ -91,6 +91,8 @@ class FormattedParts:
     :param rejects: path of the rejects file, or None.
     :param items: how many items all lines of an ``.overwrite`` have; None of other files.
     :param lines_without_items: how many of its lines have none, and so empty a user; likewise.
+    :param remarks: counts of what is worth a look and keeps no row out, by
+        :class:`~airflow_am_provider.formatting.remarks.Remark`.
     """
 
     rows_read: int
@@ -102,6 +104,7 @@ class FormattedParts:
     rejects: str | None
     items: int | None = None
     lines_without_items: int | None = None
+    remarks: dict[str, int] = field(default_factory=dict)
 
 
 def format_rows(
@@ -174,6 +177,7 @@ class _Run(SourcePass):
             rows_written=self._rows_read - self._rejects.total,
             rows_set_aside=self._rejects.total,
             set_aside_by_reason={rule.value: n for rule, n in sorted(self._rejects.counts.items())},
+            remarks=self._remarks(self._writer.suppression),
             parts=tuple(parts.parts),
             text_sha256=parts.text_sha256,
             rejects=rejects,

@@ -70,7 +70,7 @@ def perhaps_no_ids(view: ByteView) -> Marks:
     data, starts, lengths = view.data, view.offsets[:-1], view.lengths
     if (data == _SPACE).any():
         padded = (view.first_bytes == _SPACE) | (view.last_bytes == _SPACE)
-        starts, lengths = _without_spaces(view, padded)
+        starts, lengths = without_spaces(view, padded)
     marks: Marks = lengths == 0
     short = np.flatnonzero(lengths <= LONGEST_ROUNDED)
     if short.size and data.size:
@@ -93,7 +93,7 @@ def perhaps_no_numbers(view: ByteView) -> Marks:
     return marks
 
 
-def _without_spaces(view: ByteView, padded: Marks) -> tuple[Rows, Rows]:
+def without_spaces(view: ByteView, padded: Marks) -> tuple[Rows, Rows]:
     """Where each row starts and how long it is, without the spaces at its edges."""
     starts, ends = view.offsets[:-1].copy(), view.offsets[1:].copy()
     rows = np.flatnonzero(padded)

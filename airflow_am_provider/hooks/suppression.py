@@ -18,10 +18,11 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.hooks.connections import get_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Collection, Generator, Iterable
 
     import pyarrow as pa
 
+    from airflow_am_provider.audience_manager.identifiers import IdKind
     from airflow_am_provider.formatting.suppression import Suppression
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
@@ -111,12 +112,17 @@ class SuppressionSource:
 
 
 def read_suppression(
-    hook: AudienceManagerHook, sources: Iterable[SuppressionSource], *, allow_empty: bool = False
+    hook: AudienceManagerHook,
+    sources: Iterable[SuppressionSource],
+    *,
+    kinds: Collection[IdKind] = (),
+    allow_empty: bool = False,
 ) -> Suppression | None:
     """Read all lists that hold for a delivery: the connection's, and those given here.
 
     :param hook: the connection.
     :param sources: further lists.
+    :param kinds: the kinds of ID that are sent, to count the entries that can be none of them.
     :param allow_empty: whether a list without any ID means that nobody is on it.
     :return: the IDs; None when no list is named at all.
     :raises ConfigurationError: when a list cannot be read.
@@ -137,6 +143,16 @@ def read_suppression(
                 column=source.column,
                 hashed=source.hashed,
                 allow_empty=allow_empty,
+                kinds=kinds,
             )
         log.info("Suppression list of %s: %s IDs", source.place, f"{count:,}")
     return suppression
+
+
+def tell_lists(suppression: Suppression | None) -> None:
+    """Log of each list how many of its entries can be no ID, and how many were found.
+
+    :param suppression: the lists, after all rows were looked at.
+    """
+    for one in () if suppression is None else suppression.lists:
+        log.log(logging.INFO if one.found else logging.WARNING, "%s", one)

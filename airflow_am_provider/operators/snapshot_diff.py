@@ -116,6 +116,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         from airflow_am_provider.formatting.delivery import Scope
         from airflow_am_provider.formatting.snapshot_diff import DiffOptions
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.hooks.suppression import tell_lists
         from airflow_am_provider.operators.source_rows import source_rows
         from airflow_am_provider.stores.snapshot_delivery import stage_difference
         from airflow_am_provider.stores.snapshot_series import RecordedDeliveries, SnapshotSeries
@@ -140,6 +141,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
             spec = self._spec()
             columns = (spec.id_column, *spec.item_columns)
             staging, destination = hook.staging(), hook.destination_name
+            suppression = self.suppression(hook, (spec.kind,))
             extract = some_text("snapshot", self.snapshot)
             series = SnapshotSeries.of(staging, destination, spec, extract)
             staged = stage_difference(
@@ -149,7 +151,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                 self._options(),
                 DiffOptions(
                     max_removed=limit("max_removed", self.max_removed, "traits"),
-                    suppression=self.suppression(hook),
+                    suppression=suppression,
                 ),
                 series=series,
                 deliveries=RecordedDeliveries(staging),
@@ -162,6 +164,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                 ),
                 now=datetime.now(UTC),
             )
+            tell_lists(suppression)
             return told(self.log.info, staged.manifest, self.on_empty)
 
     def _spec(self) -> DataFileSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -11,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.formatting.acceptance import ON_EMPTY, limit, nothing_to_send
+from airflow_am_provider.formatting.remarks import warnings_of
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.placeholders import asks_for
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.pipeline import FormatOptions
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.hooks.partition_bounds import Bounds
+
+_logger = logging.getLogger(__name__)
 
 
 class StageDeliveryOperator(SuppressingOperator):
@@ -179,6 +183,7 @@ class StageDeliveryOperator(SuppressingOperator):
         from airflow_am_provider.formatting.delivery import Scope, format_content, stage_content
         from airflow_am_provider.formatting.partitions import FormattedPartition
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.hooks.suppression import tell_lists
         from airflow_am_provider.operators.source_rows import source_rows
 
         with airflow_errors(), cancelled_in_time():
@@ -189,7 +194,7 @@ class StageDeliveryOperator(SuppressingOperator):
             bounds = self._bounds()
             count, partition = self._partition(window, bounds)
             writer, options = self.line_writer(), self._options()
-            writer.suppression = self.suppression(hook)
+            writer.suppression = self.suppression(hook, writer.id_kinds)
             # What is allowed of all rows says nothing of a share of them.
             if partition is not None:
                 options = replace(options, max_set_aside=1.0, is_share=True)
@@ -212,6 +217,7 @@ class StageDeliveryOperator(SuppressingOperator):
                 now=now,
             )
             if partition is None:
+                tell_lists(writer.suppression)
                 manifest = stage_content(content, staging, now=now)
                 note_outcome(hook, window.watermark, manifest, self.on_empty)
                 return told(self.log.info, manifest, self.on_empty)
@@ -335,6 +341,8 @@ def told(log: Callable[..., object], manifest: Manifest, on_empty: str) -> dict[
     )
     for reason, count in manifest.set_aside_by_reason.items():
         log("  set aside: %s %s", f"{count:,}", reason)
+    for warning in warnings_of(manifest.remarks):
+        _logger.warning("  %s", warning)
     if manifest.rejects:
         log("  which rows: %s/%s", manifest.staging, manifest.rejects)
     for part in manifest.parts:

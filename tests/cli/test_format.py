@@ -383,6 +383,19 @@ def test_users_on_the_suppression_list_are_left_out(folder, capsys):
     assert manifest["set_aside_by_reason"] == {"id_colon": 1, "suppressed": 1}
 
 
+def test_what_is_sent_and_may_be_wrong_is_a_warning(folder, capsys):
+    (folder / "in.csv").write_text("id,traits\nann ,1\nAnn,1\n1001.0,1\n")
+    (folder / "optouts.csv").write_text("customer\nBOB\n")
+    assert main([*DATA, "--traits-column", "traits", "--suppress", "optouts.csv", *OUT]) == 0
+    warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert [" ".join(warning.split()[1:6]) for warning in warned] == [
+        "1 row has a user",
+        "1 row has a user",
+        "about 2 user IDs differ",
+        "none of 1 entries of",
+    ]
+
+
 def test_a_suppression_list_that_is_empty_or_not_named_is_an_error(folder, capsys):
     (folder / "optouts.csv").write_text("customer\n")
     data = [*DATA, "--traits-column", "traits"]
