@@ -96,6 +96,7 @@ def _data_writer(args: argparse.Namespace) -> LineWriter:
             id_column=args.id_column,
             id_kind=ID_KINDS[args.id_kind] if args.id_kind else None,
             traits_columns=args.traits_column,
+            traits_separator=args.traits_separator,
             removed_traits_columns=args.removed_traits_column,
             ic_columns=args.ic_column,
             trait_flags=args.trait_flags,

@@ -49,6 +49,8 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         when ``dpid`` is a global device data source.
     :param traits_column: column or columns with IDs of traits the user has: one, several behind
         commas, or a list. A row without any says that its user has none.
+    :param traits_separator: what stands between the trait IDs of a text, such as ``;`` or ``|``;
+        ``json`` for text such as ``[1, 2]``.
     :param trait_flags: boolean columns, and the trait that each stands for.
     :param max_removed: how many traits of the last extract may be missing, over all users: a whole
         number is a count, a fraction a share. Over it the task fails before anything is staged.
@@ -84,6 +86,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         "id_kind",
         "target_dpid",
         "traits_column",
+        "traits_separator",
         "trait_flags",
         "max_removed",
     )
@@ -97,6 +100,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         id_kind: str | None = None,
         target_dpid: int | str | None = None,
         traits_column: str | Sequence[str] | None = None,
+        traits_separator: str = ",",
         trait_flags: Mapping[str, int | str] | None = None,
         max_removed: float | str = 0.2,
         **kwargs: Any,
@@ -108,6 +112,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         self.id_kind = id_kind
         self.target_dpid = target_dpid
         self.traits_column = traits_column
+        self.traits_separator = traits_separator
         self.trait_flags = trait_flags
         self.max_removed = max_removed
 
@@ -176,6 +181,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
             id_column=name("id_column", self.id_column),
             id_kind=id_kind(self.id_kind) if self.id_kind else None,
             traits_columns=names("traits_column", self.traits_column),
+            traits_separator=str(self.traits_separator),
             trait_flags={
                 column: whole_number(f"trait_flags[{column!r}]", trait)
                 for column, trait in (self.trait_flags or {}).items()

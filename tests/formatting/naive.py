@@ -7,6 +7,7 @@ agree on whether there is one.
 
 from __future__ import annotations
 
+import json
 import re
 import string
 from collections import Counter
@@ -309,9 +310,33 @@ def assigned(digits: str) -> bool:
     return digits[:2] in two | three
 
 
-def trait_items(raw: bytes | None, prefix: str) -> list[str]:
-    """Items of a column with traits behind commas."""
-    return _prefixed(_split(raw), prefix, lambda item: set(item) <= DIGITS, trait_problem)
+def trait_items(raw: bytes | None, prefix: str, separator: str = ",") -> list[str]:
+    """Items of a column with traits that something stands between."""
+    items = _split(raw, separator)
+    return _prefixed(items, prefix, lambda item: set(item) <= DIGITS, trait_problem)
+
+
+def json_traits(raw: bytes | None, prefix: str) -> list[str]:
+    """Items of a column with JSON."""
+    text = decoded(raw or b"")
+    if not text.strip(" \t\r\n"):
+        return []
+    plain = text.removeprefix("[").removesuffix("]").replace(", ", ",").split(",")
+    if text[0] == "[" and text[-1:] == "]" and all(item and set(item) <= DIGITS for item in plain):
+        # Zeros at the start are no JSON, and no harm.
+        return [prefix + item for item in plain]
+    try:
+        value = json.loads(text, parse_int=lambda digits: digits)
+    except (ValueError, RecursionError):
+        raise Aside(Rule.TRAIT_NOT_NUMERIC) from None
+    found: list[str] = []
+    for item in value if isinstance(value, list) else [value]:
+        if item is None or (isinstance(item, str) and not item.strip(" ")):
+            continue
+        if not isinstance(item, str) or not set(item.strip(" ")) <= DIGITS:
+            raise Aside(Rule.TRAIT_NOT_NUMERIC)
+        found.append(prefix + item.strip(" "))
+    return found
 
 
 def ic_items(raw: bytes | None) -> list[str]:
@@ -327,10 +352,10 @@ def listed_items(
     return _prefixed([text for text in texts if text], prefix, good, problem)
 
 
-def _split(raw: bytes | None) -> list[str]:
+def _split(raw: bytes | None, separator: str = ",") -> list[str]:
     text = decoded(raw or b"")
     braced = len(text) >= 2 and text[0] == "{" and text[-1] == "}"
-    items = [item.strip(" ") for item in (text[1:-1] if braced else text).split(",")]
+    items = [item.strip(" ") for item in (text[1:-1] if braced else text).split(separator)]
     return [item for item in items if item and not (braced and item.upper() == "NULL")]
 
 
