@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     _Kept = tuple[Hashes, Hashes, Bytes]
 
 # 16 bytes each. So many IDs are counted exactly.
-_MOST_KEPT: Final = 1 << 18
+_MOST_KEPT: Final = 1 << 17
 _CASE_BIT: Final = np.uint8(0x20)
 _CASE_BITS: Final = np.uint64(0x2020202020202020)
 _WORD: Final = 8

@@ -231,7 +231,8 @@ def test_too_many_rows_set_aside_fail_the_task_before_anything_is_staged(
         data_file().execute(context())
     assert str(caught.value).startswith(
         "1 of 3 rows break a rule, max_set_aside allows 1.00%: 1 trait_not_numeric (trait IDs are "
-        "digits only). Nothing was sent; mend the source, or raise max_set_aside if these rows may "
+        "digits only). Traits that are JSON, or separated by ';' or '|', need traits_separator. "
+        "Nothing was sent; mend the source, or raise max_set_aside if these rows may "
         f"be left out. Rows set aside are listed in {staging}/"
     )
     assert not list(staging.rglob("*.gz"))
