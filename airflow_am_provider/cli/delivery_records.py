@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.audience_manager.ordering import target_of
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.text import Colour, as_json, coloured, counted, number, table
@@ -15,7 +17,7 @@ from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecord
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.stores import Folder
@@ -38,6 +40,8 @@ _COLOURS: Final = {
     DeliveryState.FAILED: Colour.BAD,
     DeliveryState.ABANDONED: Colour.BAD,
 }
+# airflow.sdk.execution_time.supervisor.ensure_secrets_backend_loaded
+_CONTEXT: Final = "_AIRFLOW_PROCESS_CONTEXT"
 _OUTSTANDING: Final = (DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.PICKED_UP)
 
 
@@ -75,10 +79,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what was asked for, and print what came of it."""
     # Airflow logs to standard output, which is for the answer.
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), _connections_of_the_database():
         printed = _answer(args)
     print(printed)
     return 0
+
+
+@contextmanager
+def _connections_of_the_database() -> Iterator[None]:
+    """Let Airflow look for connections in its database too, as its own commands do.
+
+    Outside of tasks it does so only where this variable says that it may. Within one, the worker
+    has set it already, and must not read the database.
+    """
+    if _CONTEXT in os.environ:
+        yield
+        return
+    os.environ[_CONTEXT] = "server"
+    try:
+        yield
+    finally:
+        del os.environ[_CONTEXT]
 
 
 def _answer(args: argparse.Namespace) -> str:
@@ -121,12 +142,14 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(args: argparse.Namespace) -> str:
-    records = [record for record in _records(args).all() if _is_wanted(record, args)]
+    staging = _staging(args)
+    _check_used(staging)
+    records = [record for record in DeliveryRecords(staging).all() if _is_wanted(record, args)]
     records.sort(key=lambda record: (record.manifest.created_at, record.manifest.delivery_id))
     if args.json:
         return as_json({"deliveries": [record.to_json() for record in records]})
     if not records:
-        return "No deliveries."
+        return "No such delivery."
     outstanding = sum(record.state in _OUTSTANDING for record in records)
     total = f"{number(len(records))} in all, {number(outstanding)} outstanding"
     return "\n".join([*_table(records), total])
@@ -181,7 +204,9 @@ def _clean(args: argparse.Namespace) -> str:
     from airflow_am_provider.stores.cleaning import clean, retention_of
 
     retention = retention_of("--retention", args.retention)
-    cleaned = clean(_staging(args), retention, now=datetime.now(UTC), dry_run=args.dry_run)
+    staging = _staging(args)
+    _check_used(staging)
+    cleaned = clean(staging, retention, now=datetime.now(UTC), dry_run=args.dry_run)
     return as_json(cleaned.to_json()) if args.json else str(cleaned)
 
 
@@ -263,7 +288,7 @@ def _records(args: argparse.Namespace) -> DeliveryRecords:
 def _staging(args: argparse.Namespace) -> Folder:
     if args.conn_id:
         return _hook(args).staging()
-    from airflow_am_provider.cli.sources import S3
+    from airflow_am_provider.cli.sources import S3, s3_client
     from airflow_am_provider.stores import LocalFolder, S3Folder
 
     if not args.staging.startswith(S3):
@@ -273,13 +298,32 @@ def _staging(args: argparse.Namespace) -> Folder:
         if not folder.is_dir():
             raise ConfigurationError(f"--staging: {args.staging!r}: there is no such folder")
         return LocalFolder(folder)
-    import boto3
-
     bucket, _, prefix = args.staging.removeprefix(S3).partition("/")
-    return S3Folder(boto3.client("s3"), bucket, prefix)
+    if not bucket:
+        raise ConfigurationError(f"--staging: {args.staging!r}: s3://bucket/prefix is expected")
+    return S3Folder(s3_client(bucket), bucket, prefix)
+
+
+def _check_used(staging: Folder) -> None:
+    """Tell a mistyped location from one where no delivery is left."""
+    if next(iter(staging.list("deliveries/")), None) is None:
+        raise ConfigurationError(
+            f"{printable(staging.url)!r}: no delivery was ever staged there; the staging location "
+            f"is the folder in which deliveries/ lies"
+        )
 
 
 def _hook(args: argparse.Namespace) -> AudienceManagerHook:
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.hooks.connections import get_connection
 
+    try:
+        get_connection(args.conn_id, asked_by="--conn-id")
+    except ConfigurationError as error:
+        from airflow.configuration import AIRFLOW_HOME
+
+        raise ConfigurationError(
+            f"{error}. AIRFLOW_HOME is {AIRFLOW_HOME}: is that your Airflow, and is its database "
+            f"to be reached from here?"
+        ) from None
     return AudienceManagerHook(args.conn_id)

@@ -135,7 +135,9 @@ def combine(
     if first.staging != storage.url:
         raise ConfigurationError(
             f"partitions: staged at {first.staging}, but the connection's staging location is "
-            f"{storage.url}; format and combine with the same connection"
+            f"{storage.url}. Where it was changed on purpose, clear the tasks that formatted them, "
+            f"with all that is after them. Otherwise change it back, or give each of the tasks the "
+            f"same connection"
         )
     folder = attempt_folder(first.content.kind, now)
     _check_there(ordered, storage)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.ordering import stem
 from airflow_am_provider.formatting.guards import breaches, figures
+from airflow_am_provider.hooks.connections import MAKE_ANEW
 from airflow_am_provider.stores.comparable import comparable_deliveries
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def compare(staging: Folder, manifest: Manifest, limits: GuardLimits, count: int
     if manifest.staging != staging.url:
         raise ConfigurationError(
             f"manifest {manifest.delivery_id} was staged at {manifest.staging}, but the connection "
-            f"has the staging location {staging.url}; use the same connection for both"
+            f"has the staging location {staging.url}. {MAKE_ANEW}"
         )
     earlier = comparable_deliveries(staging, manifest, count)
     return GuardReport(

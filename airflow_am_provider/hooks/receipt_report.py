@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.reconciliation import Verdict
 from airflow_am_provider.audience_manager.thresholds import breaches, check_limits, unjudged
+from airflow_am_provider.hooks.connections import MAKE_ANEW
 from airflow_am_provider.stores.deliveries import DeliveryRecords
 from airflow_am_provider.stores.sent_book import timestamp
 
@@ -122,7 +123,7 @@ def save_reports(hook: AudienceManagerHook, reports: Iterable[Report]) -> None:
             raise ConfigurationError(
                 f"delivery {delivery.delivery_id} was staged at {delivery.staging}, but the "
                 f"connection {hook.audience_manager_conn_id!r} has the staging location "
-                f"{staging.url}; upload and wait with the same connection"
+                f"{staging.url}. {MAKE_ANEW}"
             )
         records.conclude(delivery.location, delivery.sending, report.to_json())
 

@@ -103,7 +103,13 @@ class SuppressionSource:
 
         if self.source:
             columns = None if self.column is None else [self.column]
-            return read_sources(hook, [self.source], columns, aws_conn_id=self.conn_id)
+            return read_sources(
+                hook,
+                [self.source],
+                columns,
+                aws_conn_id=self.conn_id,
+                asked_by="suppression_conn_id",
+            )
         get_connection(self.conn_id or "", asked_by=self.place)
         sql = self.sql or ""
         if _TABLE.fullmatch(sql.strip()):

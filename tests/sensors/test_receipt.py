@@ -744,7 +744,7 @@ def test_a_connection_without_receipts(make_world: Callable[..., World]) -> None
 
 def test_a_delivery_of_another_destination(world: World) -> None:
     elsewhere = {**world.delivery, "destination": "s3://demdex-s2s-clients/acme"}
-    with pytest.raises(AirflowFailException, match="upload and wait with the same connection"):
+    with pytest.raises(AirflowFailException, match="each of the tasks the same connection"):
         world.sensor(delivery=elsewhere).execute(CONTEXT)
 
 
