@@ -37,6 +37,7 @@ _SHARED = (
     "audience_manager_conn_id",
     "window_start",
     "window_end",
+    "window_timezone",
     "watermark_start",
     *SuppressingOperator.template_fields,
 )

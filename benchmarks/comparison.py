@@ -98,7 +98,7 @@ def times_faster(title: str, product: str, other: str, target: float | None = No
     )
 
 
-def times_its_time(title: str, product: str, other: str, target: float) -> Figure:
+def times_its_time(title: str, product: str, other: str, target: float | None = None) -> Figure:
     """How many times the product's time is the other's."""
     return Figure(
         title=title,

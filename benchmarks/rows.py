@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.repeated_rows import SHAPES, repeated
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,8 +40,11 @@ COLUMNS: Final = {"traits": ("id", "traits"), "attrs": ("id", *ATTRIBUTES)}
 def batches(kind: str, count: int) -> Iterator[pa.RecordBatch]:
     """So many rows.
 
-    :param kind: ``traits`` or ``attrs``.
+    :param kind: ``traits``, ``attrs``, or one of the shapes of :mod:`benchmarks.repeated_rows`.
     """
+    if kind in SHAPES:
+        yield from repeated(kind, count)
+        return
     make = {"traits": traits, "attrs": _attributes}[kind]
     for start in range(0, count, ROWS_AT_A_TIME):
         rng = np.random.default_rng([_SEED, start])

@@ -20,6 +20,7 @@ from benchmarks.comparison import (
     times_its_time,
 )
 from benchmarks.databases import NO_PANDAS, databases
+from benchmarks.repeated_rows import SHAPES
 from benchmarks.rows import ATTRIBUTES, COLUMNS
 from benchmarks.running import run_side
 from benchmarks.workers import workers, workers_postgres
@@ -178,6 +179,38 @@ def growth(world: World, rows: int) -> Comparison:
     )
 
 
+def duplicates(world: World, rows: int) -> Comparison:
+    """Rows that are set aside, beside rows that are not."""
+    clean, *others = SHAPES
+    sides = {
+        shape: Side(place="product:set_rows_aside", arguments={"url": world.parquet(shape, rows)})
+        for shape in SHAPES
+    }
+    figures: list[Figure] = []
+    for shape in others:
+        target = None if "bad" in shape else 2
+        figures += [
+            times_its_time(f"{shape}: time over that without", shape, clean, target),
+            processor_time(f"{shape}: processor over its", shape, clean),
+        ]
+    figures += [
+        Figure(
+            title=f"{shape}: peak memory",
+            sides=(shape,),
+            compute=lambda reading: reading.peak_mb,
+            unit="MB",
+            at_most=512,
+        )
+        for shape in SHAPES
+    ]
+    return Comparison(
+        name="duplicates",
+        title="Parquet in S3 to parts in S3, with rows that are set aside",
+        sides=sides,
+        figures=figures,
+    )
+
+
 def check(world: World, rows: int) -> Comparison:
     """The command that looks at files."""
     sides: dict[str, Side] = {}
@@ -271,6 +304,7 @@ COMPARISONS: Final[dict[str, Callable[[World, int], Comparison]]] = {
     "check": check,
     "start": start,
     "growth": growth,
+    "duplicates": duplicates,
     "workers": workers,
     "workers_postgres": workers_postgres,
 }

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from demo import crm
 from demo.deliveries import deliveries, keep, table
-from demo.local.processes import accepts_connections
+from demo.local.postgres import check_startable
+from demo.local.processes import ServerError, accepts_connections
 from demo.world import ADOBE_BUCKET, STAGING_BUCKET, World, world
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ def main() -> int:
         )
     if not _is_alone():
         return _refused("Another make demo or make serve runs in this folder: end that one first.")
+    try:
+        check_startable()
+    except ServerError as error:
+        return _refused(str(error))
     # Ended from outside, the servers are stopped just as on Ctrl-C; and Ctrl-C is heard even
     # where a shell that started this in the background turned it off.
     for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -81,6 +86,8 @@ def main() -> int:
     except KeyboardInterrupt:
         _say("stopped")
         return 0 if arguments.serve else 130
+    except ServerError as error:
+        return _refused(str(error))
     return 0 if good else 1
 
 

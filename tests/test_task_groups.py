@@ -87,11 +87,13 @@ def test_the_id_sync_shares_connections_and_window_unless_it_has_its_own() -> No
     dag = made(
         audience_manager_conn_id="am",
         window_start="2026-03-01",
+        window_timezone="Europe/Berlin",
         id_sync={**ID_SYNC, "conn_id": "x"},
     )
     extract_ids = dag.get_task("deliver.extract_ids")
     assert extract_ids.conn_id == "x"
     assert extract_ids.window_start == "2026-03-01"
+    assert extract_ids.window_timezone == "Europe/Berlin"
     assert {
         task.audience_manager_conn_id for task in dag.tasks if task.task_id != "deliver.start"
     } == {"am"}

@@ -13,6 +13,7 @@ from typing import Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.personal_data import is_personal_data, mask
+from airflow_am_provider.audience_manager.placeholders import is_blank, is_placeholder, is_rounded
 from airflow_am_provider.audience_manager.rules import RULES, Rule
 
 UPPER_GUID_PATTERN: Final = r"[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{12}"
@@ -69,6 +70,12 @@ class IdKind:
             return Rule.ID_CONTROL_CHARACTER
         if value.startswith(BYTE_ORDER_MARK):
             return Rule.BYTE_ORDER_MARK
+        if is_blank(value):
+            return Rule.EMPTY_ID
+        if is_placeholder(value):
+            return Rule.ID_PLACEHOLDER
+        if is_rounded(value):
+            return Rule.ID_ROUNDED
         if is_personal_data(value):
             return Rule.PERSONAL_DATA
         if self.pattern is not None:

@@ -15,6 +15,7 @@ from typing import Final
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.identifiers import CONTROL_PATTERN
 from airflow_am_provider.audience_manager.personal_data import is_personal_data
+from airflow_am_provider.audience_manager.placeholders import NOT_A_NUMBER
 from airflow_am_provider.audience_manager.rules import RULES, Rule
 
 TRAIT_PATTERN: Final = r"[0-9]+"
@@ -103,6 +104,8 @@ def value_problem(value: str) -> Rule | None:
         return Rule.VALUE_CONTROL_CHARACTER
     if is_personal_data(value):
         return Rule.PERSONAL_DATA
+    if value in NOT_A_NUMBER:
+        return Rule.VALUE_NOT_A_NUMBER
     return Rule.VALUE_COMMA_OR_QUOTE if _UNQUOTABLE.search(value) else None
 
 
@@ -205,7 +208,9 @@ def _item_of(key: str, value: str) -> tuple[Item | None, Rule | None]:
         problem = ic_problem(value)
         return (None, problem) if problem is not None else (IcItem(code=value), None)
     problem = value_problem(value)
-    return (None, problem) if problem is not None else (SignalItem(key=key, value=value), None)
+    # What is no number is taken by Adobe as text, and all the same worth a finding.
+    is_taken = problem in {None, Rule.VALUE_NOT_A_NUMBER}
+    return SignalItem(key=key, value=value) if is_taken else None, problem
 
 
 def _partition_outside_quotes(text: str) -> tuple[str, str, str]:

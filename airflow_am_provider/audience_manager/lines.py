@@ -51,6 +51,9 @@ WARNINGS = frozenset(
         Rule.PARTNER_FORM,
         Rule.ID_SYNC_MASTER,
         Rule.ID_OPTED_OUT,
+        Rule.ID_PLACEHOLDER,
+        Rule.ID_ROUNDED,
+        Rule.VALUE_NOT_A_NUMBER,
     }
 )
 

@@ -33,14 +33,27 @@ from airflow_am_provider.audience_manager.names import (
     IdSyncPrefix,
     Mode,
 )
+from airflow_am_provider.audience_manager.placeholders import (
+    NOT_A_NUMBER,
+    PLACEHOLDERS,
+    R_PLACEHOLDER,
+)
 
 # No control character; no colon and percent sign (encoded colons, escapes); no at sign
 # (e-mail addresses), and no plus sign that a phone number may begin with. No space at the
-# start, nor anything beyond ASCII there: byte order marks and the odd white space.
-_OPAQUE_ID: Final = r"(?![^\t\n]*\+[1-9( ])[^\x00-\x20\x7f-\xff:%@][^\x00-\x1f\x7f:%@]*+"
+# start, nor anything beyond ASCII there: byte order marks and the odd white space. No word for a
+# missing value, and nothing that begins like a number in scientific notation.
+_WORDS: Final = "|".join(map(re.escape, (*PLACEHOLDERS, R_PLACEHOLDER)))
+_NO_WORD: Final = rf"(?!(?i:{_WORDS}) *[\t\n])"
+_NO_ROUNDED: Final = r"(?![-+]?[0-9](?:[.,][0-9]*)?[Ee])"
+_OPAQUE_ID: Final = (
+    rf"{_NO_WORD}{_NO_ROUNDED}(?![^\t\n]*\+[1-9( ])"
+    r"[^\x00-\x20\x7f-\xff:%@][^\x00-\x1f\x7f:%@]*+"
+)
 _RESERVED: Final = "|".join(RESERVED_KEYS)
 _KEY: Final = rf"(?!(?:{_RESERVED})\")[^\x00-\x1f\x7f\",=-][^\x00-\x1f\x7f\",=]*+"
-_VALUE: Final = r"[^\x00-\x1f\x7f\",+%@]*+"
+_NOT_A_NUMBER: Final = "|".join(NOT_A_NUMBER)
+_VALUE: Final = rf"(?!(?:{_NOT_A_NUMBER})\")[^\x00-\x1f\x7f\",+%@]*+"
 _SIGNAL: Final = rf'"{_KEY}"="{_VALUE}"'
 _IC: Final = rf"{IC_PREFIX}[0-9A-Za-z_.-]++"
 
@@ -89,4 +102,4 @@ def _plain_id(dpid: int) -> str:
     pattern = kind_of_data_source(dpid).pattern
     if pattern is None:
         return _OPAQUE_ID
-    return rf"(?!{OPTED_OUT_GUID})(?:{pattern})"
+    return rf"{_NO_WORD}(?!{OPTED_OUT_GUID})(?:{pattern})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.audience_manager.names import IdSyncPrefix, printable
 from airflow_am_provider.audience_manager.receipt_text import COUNT_LABELS, RECEIPT_PAGE
 
 if TYPE_CHECKING:
@@ -24,6 +24,16 @@ LOSSES: Final = (
     "total_traits_failed_validation",
     "total_users_failed_validation",
 )
+_ID_SYNCS: Final = tuple(f"{prefix}_" for prefix in IdSyncPrefix)
+# Those that count records; others count traits. And why all records may end so.
+_CAUSES: Final = {
+    "format_errors": "look at a file with airflow-am check",
+    "invalid_aam_id": "the IDs are no AAM UUIDs of 38 digits",
+    "invalid_device_id": "the IDs are of another platform than the file name says",
+    "no_matching_aam_id": "was the ID sync of this data source sent, and are these its IDs?",
+    "no_trait_realized": "are the traits of this data source, and is there a rule for the signals?",
+    "total_users_failed_validation": "the traits are of another data source than the file name",
+}
 # A sentence or a JSON document names so many files and then says how many more there are.
 MAX_NAMED_FILES: Final = 20
 
@@ -48,6 +58,27 @@ def findings_of(
             yield f"{COUNT_LABELS[name]}: {totals[name]:,}{of}{shared_note(found)}"
     for warning in sorted({warning for receipt in receipts for warning in receipt.warnings}):
         yield f"receipt: {warning}"
+
+
+def warnings_of(found: Reconciliation) -> Iterator[str]:
+    """Say that a whole delivery came to nothing, which no limit need be set for.
+
+    Receipts have no count for ID syncs, so that theirs say nothing of this kind. What matched no
+    AAM ID may be stored all the same, as mobile IDs are (reporting/onboarding-status-report.md).
+    """
+    totals = found.counts if found.exact else found.shared_counts
+    received, stored = totals.get("records_received"), totals.get("stored_records")
+    id_syncs = [name for name in found.files if name.startswith(_ID_SYNCS)]
+    if found.missing or not received or len(id_syncs) == len(found.files):
+        return
+    if stored == 0:
+        yield f"nothing was stored: 0 of {received:,} records received{shared_note(found)}"
+    for name, cause in _CAUSES.items():
+        if totals.get(name, 0) >= received and not (name == "no_matching_aam_id" and stored):
+            yield (
+                f"{COUNT_LABELS[name]}: all {received:,} records received{shared_note(found)}; "
+                f"{cause}"
+            )
 
 
 def shared_note(found: Reconciliation) -> str:

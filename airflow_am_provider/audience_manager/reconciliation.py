@@ -15,7 +15,11 @@ from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.listed_names import ListedNames, SentNames
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.audience_manager.receipt_copies import without_copies
-from airflow_am_provider.audience_manager.receipt_findings import MAX_NAMED_FILES, findings_of
+from airflow_am_provider.audience_manager.receipt_findings import (
+    MAX_NAMED_FILES,
+    findings_of,
+    warnings_of,
+)
 from airflow_am_provider.audience_manager.receipts import COUNT_LABELS, Receipt
 
 if TYPE_CHECKING:
@@ -52,6 +56,7 @@ class Reconciliation:
     :param rows_written: rows that are in the files, if known.
     :param rows_set_aside: rows that are not, if known.
     :param findings: the same in sentences with figures.
+    :param warnings: that all of it came to nothing, though it arrived, in sentences.
     """
 
     verdict: Verdict
@@ -69,6 +74,7 @@ class Reconciliation:
     rows_written: int | None = None
     rows_set_aside: int | None = None
     findings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -98,6 +104,7 @@ class Reconciliation:
             "rows_written": self.rows_written,
             "rows_set_aside": self.rows_set_aside,
             "findings": list(self.findings),
+            "warnings": list(self.warnings),
         }
 
 
@@ -157,7 +164,11 @@ def reconcile(
         rows_set_aside=rows_set_aside,
         findings=(),
     )
-    return replace(result, findings=tuple(findings_of(result, listed, relevant)))
+    return replace(
+        result,
+        findings=tuple(findings_of(result, listed, relevant)),
+        warnings=tuple(warnings_of(result)),
+    )
 
 
 def _verdict(is_missing: bool, *, exact: bool, received: int | None, lines: int) -> Verdict:

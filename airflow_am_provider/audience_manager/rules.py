@@ -29,6 +29,8 @@ class Rule(StrEnum):
     ID_URL_ENCODED = "id_url_encoded"
     ID_FORM = "id_form"
     ID_OPTED_OUT = "id_opted_out"
+    ID_PLACEHOLDER = "id_placeholder"
+    ID_ROUNDED = "id_rounded"
     PERSONAL_DATA = "personal_data"
     SUPPRESSED = "suppressed"
     # Items
@@ -43,6 +45,7 @@ class Rule(StrEnum):
     KEY_DASH = "key_dash"
     VALUE_CONTROL_CHARACTER = "value_control_character"
     VALUE_COMMA_OR_QUOTE = "value_comma_or_quote"
+    VALUE_NOT_A_NUMBER = "value_not_a_number"
     UNSID_IN_OVERWRITE = "unsid_in_overwrite"
     # Lines
     INVALID_UTF8 = "invalid_utf8"
@@ -89,7 +92,9 @@ class RuleText:
 
 
 RULES: dict[Rule, RuleText] = {
-    Rule.EMPTY_ID: RuleText(sentence="a user ID is never empty", page=CONTENTS),
+    Rule.EMPTY_ID: RuleText(
+        sentence="a user ID is never empty, nor made of blanks alone", page=CONTENTS
+    ),
     Rule.ID_CONTROL_CHARACTER: RuleText(
         sentence="a user ID holds no tab, newline or other control character", page=CONTENTS
     ),
@@ -100,6 +105,12 @@ RULES: dict[Rule, RuleText] = {
     Rule.ID_FORM: RuleText(sentence="a device ID has the form of its platform", page=IDS),
     Rule.ID_OPTED_OUT: RuleText(
         sentence="an all-zero advertising ID stands for a device that opted out", page=PROJECT
+    ),
+    Rule.ID_PLACEHOLDER: RuleText(
+        sentence=r"NULL, \N, None, NaN, true and the like are no user ID", page=PROJECT
+    ),
+    Rule.ID_ROUNDED: RuleText(
+        sentence="a number such as 1.23457E+12 has lost digits and is no user ID", page=PROJECT
     ),
     Rule.PERSONAL_DATA: RuleText(
         sentence="no e-mail address or phone number is sent in the clear", page=OVERVIEW
@@ -140,6 +151,7 @@ RULES: dict[Rule, RuleText] = {
     Rule.VALUE_COMMA_OR_QUOTE: RuleText(
         sentence="a comma or quote inside a value has no documented meaning", page=PROJECT
     ),
+    Rule.VALUE_NOT_A_NUMBER: RuleText(sentence="a value is not NaN or an infinity", page=PROJECT),
     Rule.UNSID_IN_OVERWRITE: RuleText(
         sentence="d_unsid is ignored in an .overwrite file", page=CONTENTS
     ),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.text import Colour, as_json, coloured, counted, number, table
 from airflow_am_provider.deliveries.target.state import ON_ITS_WAY
@@ -43,6 +45,8 @@ _COLOURS: Final = {
 }
 # What these do depends on the destination, which a staging location alone does not tell.
 _AT_THE_DESTINATION: Final = ("resend", "confirm", "rename")
+# airflow.sdk.execution_time.supervisor.ensure_secrets_backend_loaded
+_CONTEXT: Final = "_AIRFLOW_PROCESS_CONTEXT"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,10 +85,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what was asked for, and print what came of it."""
     # Airflow logs to standard output, which is for the answer.
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), _connections_of_the_database():
         printed = _answer(args)
     print(printed)
     return 0
+
+
+@contextmanager
+def _connections_of_the_database() -> Iterator[None]:
+    """Let Airflow look for connections in its database too, as its own commands do.
+
+    Outside of tasks it does so only where this variable says that it may. Within one, the worker
+    has set it already, and must not read the database.
+    """
+    if _CONTEXT in os.environ:
+        yield
+        return
+    os.environ[_CONTEXT] = "server"
+    try:
+        yield
+    finally:
+        del os.environ[_CONTEXT]
 
 
 def _answer(args: argparse.Namespace) -> str:
@@ -135,9 +156,11 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(args: argparse.Namespace) -> str:
+    targets = _targets(args)
+    _check_used(targets.staging)
     records = [
         record
-        for target in _targets(args).all()
+        for target in targets.all()
         if args.target in (None, target.name)
         for record in islice(_wanted(args, target), args.limit)
     ]
@@ -145,7 +168,7 @@ def _list(args: argparse.Namespace) -> str:
     if args.json:
         return as_json({"deliveries": [record.to_json() for record in records]})
     if not records:
-        return "No deliveries."
+        return "No such delivery."
     outstanding = sum(record.state in ON_ITS_WAY for record in records)
     total = f"{number(len(records))} in all, {number(outstanding)} outstanding"
     return "\n".join([*_table(records), total])
@@ -236,7 +259,9 @@ def _clean(args: argparse.Namespace) -> str:
     from airflow_am_provider.stores.cleaning import clean, retention_of
 
     retention = retention_of("--retention", args.retention)
-    cleaned = clean(_targets(args), retention, now=datetime.now(UTC), dry_run=args.dry_run)
+    targets = _targets(args)
+    _check_used(targets.staging)
+    cleaned = clean(targets, retention, now=datetime.now(UTC), dry_run=args.dry_run)
     return as_json(cleaned.to_json()) if args.json else str(cleaned)
 
 
@@ -298,7 +323,7 @@ def _targets(args: argparse.Namespace) -> Targets:
 
 
 def _staging(args: argparse.Namespace) -> Folder:
-    from airflow_am_provider.cli.sources import S3
+    from airflow_am_provider.cli.sources import S3, s3_client
     from airflow_am_provider.stores import LocalFolder, S3Folder
 
     if not args.staging.startswith(S3):
@@ -308,13 +333,32 @@ def _staging(args: argparse.Namespace) -> Folder:
         if not folder.is_dir():
             raise ConfigurationError(f"--staging: {args.staging!r}: there is no such folder")
         return LocalFolder(folder)
-    import boto3
-
     bucket, _, prefix = args.staging.removeprefix(S3).partition("/")
-    return S3Folder(boto3.client("s3"), bucket, prefix)
+    if not bucket:
+        raise ConfigurationError(f"--staging: {args.staging!r}: s3://bucket/prefix is expected")
+    return S3Folder(s3_client(bucket), bucket, prefix)
+
+
+def _check_used(staging: Folder) -> None:
+    """Tell a mistyped location from one where no delivery is left."""
+    if next(iter(staging.list("deliveries/")), None) is None:
+        raise ConfigurationError(
+            f"{printable(staging.url)!r}: no delivery was ever staged there; the staging location "
+            f"is the folder in which deliveries/ lies"
+        )
 
 
 def _hook(args: argparse.Namespace) -> AudienceManagerHook:
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.hooks.connections import get_connection
 
+    try:
+        get_connection(args.conn_id, asked_by="--conn-id")
+    except ConfigurationError as error:
+        from airflow.configuration import AIRFLOW_HOME
+
+        raise ConfigurationError(
+            f"{error}. AIRFLOW_HOME is {AIRFLOW_HOME}: is that your Airflow, and is its database "
+            f"to be reached from here?"
+        ) from None
     return AudienceManagerHook(args.conn_id)

@@ -11,12 +11,13 @@ from airflow_am_provider.audience_manager.identifiers import ID_KINDS
 from airflow_am_provider.audience_manager.names import IdSyncPrefix, Mode
 from airflow_am_provider.cli.format_arguments import ENCODINGS, add_arguments
 from airflow_am_provider.cli.sources import place_of
-from airflow_am_provider.cli.text import counted, number, print_json, table
+from airflow_am_provider.cli.text import Colour, coloured, counted, number, print_json, table
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
+    from airflow_am_provider.audience_manager.identifiers import IdKind
     from airflow_am_provider.formatting.lines import LineWriter
     from airflow_am_provider.formatting.manifest import Manifest
     from airflow_am_provider.formatting.suppression import Suppression
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         max_set_aside=limit("--max-set-aside", args.max_set_aside),
     )
     writer = _data_writer(args) if args.kind == "data" else _id_sync_writer(args)
-    writer.suppression = _suppression(args)
+    writer.suppression = _suppression(args, writer.id_kinds)
     directory = args.out.absolute()
     source = place_of(args.input).at(args.input)
     with source.open() as file:
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _suppression(args: argparse.Namespace) -> Suppression | None:
+def _suppression(args: argparse.Namespace, kinds: Collection[IdKind]) -> Suppression | None:
     from airflow_am_provider.formatting.suppression import Suppression
     from airflow_am_provider.formatting.tables import read_table
 
@@ -79,6 +80,7 @@ def _suppression(args: argparse.Namespace) -> Suppression | None:
             column=args.suppress_column,
             hashed=args.suppress_hashed,
             allow_empty=args.suppress_allow_empty,
+            kinds=kinds,
         )
     return suppression
 
@@ -94,6 +96,7 @@ def _data_writer(args: argparse.Namespace) -> LineWriter:
             id_column=args.id_column,
             id_kind=ID_KINDS[args.id_kind] if args.id_kind else None,
             traits_columns=args.traits_column,
+            traits_separator=args.traits_separator,
             removed_traits_columns=args.removed_traits_column,
             ic_columns=args.ic_column,
             trait_flags=args.trait_flags,
@@ -120,12 +123,16 @@ def _id_sync_writer(args: argparse.Namespace) -> LineWriter:
 
 
 def _report(manifest: Manifest) -> Iterator[str]:
+    from airflow_am_provider.formatting.remarks import warnings_of
+
     yield (
         f"{counted(manifest.rows_read, 'row')} read, {number(manifest.rows_written)} written, "
         f"{number(manifest.rows_set_aside)} set aside"
     )
     for reason, count in manifest.set_aside_by_reason.items():
         yield f"  {number(count)} {reason}"
+    for warning in warnings_of(manifest.remarks):
+        yield f"{coloured('warning', Colour.DOUBTFUL)} {warning}"
     if manifest.rejects is not None:
         yield f"Set aside: {manifest.staging}/{manifest.rejects}"
     if not manifest.parts:

@@ -55,6 +55,12 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     add("--id-kind", choices=list(ID_KINDS), help="kind of ID; follows from the data source")
     add("--traits-column", type=_names, default=(), metavar="C,…", help="columns with trait IDs")
     add(
+        "--traits-separator",
+        default=",",
+        metavar="S",
+        help="what stands between trait IDs, or json for arrays (default: %(default)s)",
+    )
+    add(
         "--removed-traits-column",
         type=_names,
         default=(),

@@ -7,6 +7,8 @@ Here a person wants files to look at and to send: each run makes its own, side b
     ftp_dpm_478_1366545717.sync.2.gz
     ftp_dpm_478_1366545717.sync.rejects.csv
     ftp_dpm_478_1366545717.sync.manifest.json
+
+Only the user who runs the command may read them.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from airflow_am_provider.audience_manager.names import MIN_TIMESTAMP, IdSyncFile
 from airflow_am_provider.formatting.delivery import named_parts
 from airflow_am_provider.formatting.manifest import Manifest, Part
 from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
-from airflow_am_provider.stores.local import LocalFolder
+from airflow_am_provider.stores.local import LocalFolder, make_private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,6 +80,7 @@ def make_delivery(
         rejects=result.rejects,
         items=result.items,
         lines_without_items=result.lines_without_items,
+        remarks=result.remarks,
         created_at=now.isoformat(timespec="seconds"),
         parts=parts,
     )
@@ -99,7 +102,8 @@ def _reserved_name(
         name = writer.file_name(timestamp)
         work = f"unfinished-{name}"
         with suppress(FileExistsError):
-            (directory / work).mkdir(parents=True)
+            make_private_folder(directory)
+            (directory / work).mkdir(0o700)
             # In this order, or a run that ends in between would be missed.
             if not any(directory.glob(f"{name}*")):
                 return name, work

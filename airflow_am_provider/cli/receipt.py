@@ -108,6 +108,8 @@ def _report(receipts: list[Receipt], result: Reconciliation | None) -> Iterator[
             f"Delivery of {counted(len(result.files), 'file')}, "
             f"{counted(result.lines_sent, 'line')}: {verdict}"
         )
+        for warning in result.warnings:
+            yield f"  {coloured('warning', Colour.DOUBTFUL)} {warning}"
         yield from (f"  {finding}" for finding in result.findings)
 
 

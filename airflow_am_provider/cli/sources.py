@@ -96,15 +96,10 @@ class Bucket:
     def __init__(self, name: str) -> None:
         # Neither is needed for local files, and both take their time to import. Credentials,
         # region and AWS_ENDPOINT_URL are found as in every program that uses boto3.
-        import boto3
-
         from airflow_am_provider.stores.s3 import S3Folder
-        from airflow_am_provider.stores.s3_errors import s3_errors
 
-        with s3_errors("reach", f"{S3}{name}"):
-            client: Any = boto3.session.Session().client("s3")
         self._url = f"{S3}{name}/"
-        self._folder = S3Folder(client, name)
+        self._folder = S3Folder(s3_client(name), name)
 
     def at(self, path: str) -> Source:
         """The object of exactly that key."""
@@ -132,6 +127,27 @@ class Bucket:
             size=size,
             open=partial(self._folder.open_read, key),
         )
+
+
+def s3_client(bucket: str) -> Any:
+    """A client by boto3's usual settings.
+
+    :raises ConfigurationError: when they are wrong.
+    """
+    import boto3
+
+    from airflow_am_provider.stores.s3_access import COMMAND_LINE, remember
+    from airflow_am_provider.stores.s3_errors import s3_errors
+
+    with s3_errors("reach", f"{S3}{bucket}", COMMAND_LINE):
+        try:
+            return remember(boto3.session.Session().client("s3"), COMMAND_LINE)
+        except ValueError:
+            # botocore's word for a URL that is none.
+            raise ConfigurationError(
+                f"cannot reach '{S3}{printable(bucket)}': {COMMAND_LINE.endpoint} is no URL; "
+                f"http://host:port or https://host is expected"
+            ) from None
 
 
 def _open(path: str) -> BinaryIO:

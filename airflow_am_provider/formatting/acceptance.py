@@ -8,12 +8,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.audience_manager.rules import RULES
+from airflow_am_provider.audience_manager.rules import RULES, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_am_provider.audience_manager.rules import Rule
     from airflow_am_provider.formatting.lines import PersonalData
     from airflow_am_provider.formatting.manifest import Manifest
 
@@ -21,6 +20,11 @@ if TYPE_CHECKING:
 ON_EMPTY: Final = ("skip", "fail")
 #: Before so many values were seen, a few strange ones at the start say nothing of a column.
 ENOUGH_VALUES: Final = 1000
+# What a source often gives, and takes a setting only.
+_HINTS: Final = {
+    Rule.TRAIT_NOT_NUMERIC: "Traits that are JSON, or separated by ';' or '|', need "
+    "traits_separator",
+}
 
 
 class PersonalDataWatch:
@@ -117,10 +121,11 @@ def set_aside_problem(counts: Mapping[Rule, int], rows_read: int, allowed: float
     reasons = ", ".join(
         f"{count:,} {rule.value} ({RULES[rule].sentence})" for rule, count in lost.most_common()
     )
+    hints = "".join(f". {hint}" for rule, hint in _HINTS.items() if rule in lost)
     most = f"{allowed:,}" if isinstance(allowed, int) else f"{allowed:.2%}"
     return (
         f"{lost.total():,} of {rows_read:,} rows break a rule, max_set_aside allows {most}: "
-        f"{reasons}"
+        f"{reasons}{hints}"
     )
 
 

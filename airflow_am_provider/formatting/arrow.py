@@ -8,11 +8,14 @@ does; the memory is shared.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _TYPES: Final = {
     np.dtype(np.int8): pa.int8(),
@@ -63,10 +66,19 @@ def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
     return np.frombuffer(data, _DTYPES[array.type])[start:end]
 
 
+def texts_array(texts: Sequence[bytes]) -> pa.Array:
+    """Texts as a ``binary`` array.
+
+    >>> texts_array([b"a", b""]).to_pylist()
+    [b'a', b'']
+    """
+    offsets = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum([len(text) for text in texts], out=offsets[1:])
+    data = pa.py_buffer(b"".join(texts))
+    return pa.Array.from_buffers(pa.binary(), len(texts), [None, pa.py_buffer(offsets), data])
+
+
 @lru_cache(maxsize=1024)
 def text_scalar(text: bytes) -> pa.Scalar:
     """A constant for Arrow's functions on ``binary`` arrays."""
-    offsets = np.array([0, len(text)], np.int32)
-    return pa.Array.from_buffers(pa.binary(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(text)])[
-        0
-    ]
+    return texts_array([text])[0]

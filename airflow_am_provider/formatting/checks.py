@@ -22,9 +22,11 @@ from airflow_am_provider.audience_manager.identifiers import (
     UPPER_GUID_PATTERN,
     IdKind,
 )
+from airflow_am_provider.audience_manager.items import value_problem
 from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.columns import ByteView, Marks, without_nulls
+from airflow_am_provider.formatting.placeholder_rows import perhaps_no_ids, perhaps_no_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +64,7 @@ def id_codes(ids: pa.Array, kind: IdKind) -> Codes:
     filled = without_nulls(ids)
     view = ByteView.of(filled)
     if kind is DPUUID:
-        doubtful = _doubtful_text(view, b":") | (view.lengths == 0)
+        doubtful = _doubtful_text(view, b":") | perhaps_no_ids(view)
     else:
         doubtful = _PLAINLY_GOOD[kind.pattern](view)
     return ask(filled, doubtful, kind.problem)
@@ -78,7 +80,10 @@ def value_codes(
     :param forbidden: bytes that a plainly good value does not hold.
     :param problem: the contract's verdict on one value.
     """
-    return ask(values, _doubtful_text(view, forbidden), problem)
+    doubtful = _doubtful_text(view, forbidden)
+    if problem is value_problem:
+        doubtful |= perhaps_no_numbers(view)
+    return ask(values, doubtful, problem)
 
 
 def ask(values: pa.Array, doubtful: Marks, problem: Callable[[str], Rule | None]) -> Codes:
@@ -194,9 +199,7 @@ def shaped_like(length: int, places: dict[bytes, tuple[int, ...]]) -> Callable[[
 
 
 def _alphanumeric(view: ByteView) -> Marks:
-    doubtful = rows_not_made_of(view, _ALPHANUMERIC)
-    doubtful |= view.lengths == 0
-    return doubtful
+    return rows_not_made_of(view, _ALPHANUMERIC) | perhaps_no_ids(view)
 
 
 def _guid(hexadecimal: bytes) -> Callable[[ByteView], Marks]:

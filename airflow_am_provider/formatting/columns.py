@@ -2,7 +2,8 @@
 
 Text columns are not decoded, trimmed or normalised. Numbers, dates and the like become
 their plain text. A floating-point column is refused as an ID: it would turn ``1001`` into
-``1001.0`` or ``1.2e+17``, and the wrong person would be written.
+``1001.0`` or ``1.2e+17``, and the wrong person would be written. So is a decimal column with digits
+behind the point, which would be sent as ``1001.00``, and what holds no IDs at all.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def as_bytes(array: pa.Array, name: str, *, is_id: bool = False) -> pa.Array:
 
     :param array: the column, of any scalar type.
     :param name: its name, for messages.
-    :param is_id: whether it holds IDs, which must not come as floating-point numbers.
+    :param is_id: whether it holds IDs, which must not come as floating-point numbers, decimals with
+        digits behind the point or truth values.
     :raises ConfigurationError: when the type has no plain text.
     """
     if isinstance(array, pa.ExtensionArray):
@@ -54,11 +56,7 @@ def as_bytes(array: pa.Array, name: str, *, is_id: bool = False) -> pa.Array:
     if pa.types.is_run_end_encoded(array.type):
         array = pc.run_end_decode(array)
     kind = array.type
-    if pa.types.is_floating(kind) and is_id:
-        raise ConfigurationError(
-            f"column {name!r}: IDs come as floating-point numbers ({kind}), which changes them; "
-            f"cast the column to text or to an integer in the source"
-        )
+    _check_type(kind, name, is_id=is_id)
     if is_text(kind):
         return array if kind == pa.binary() else array.cast(pa.binary())
     if pa.types.is_null(kind):
@@ -74,6 +72,31 @@ def as_bytes(array: pa.Array, name: str, *, is_id: bool = False) -> pa.Array:
         raise ConfigurationError(
             f"column {name!r}: {kind} has no plain text; cast the column to text in the source"
         ) from None
+
+
+def _check_type(kind: pa.DataType, name: str, *, is_id: bool) -> None:
+    if pa.types.is_duration(kind):
+        raise ConfigurationError(
+            f"column {name!r}: a length of time ({kind}) would be sent as a number without its "
+            f"unit; make a number or text of it in the source"
+        )
+    if not is_id:
+        return
+    if pa.types.is_floating(kind):
+        raise ConfigurationError(
+            f"column {name!r}: IDs come as floating-point numbers ({kind}), which changes them; "
+            f"cast the column to text or to an integer in the source"
+        )
+    if pa.types.is_decimal(kind) and kind.scale:
+        raise ConfigurationError(
+            f"column {name!r}: IDs come as decimals ({kind}), which changes them, as 1001 to "
+            f"1001.00; cast the column to an integer in the source"
+        )
+    if pa.types.is_boolean(kind):
+        raise ConfigurationError(
+            f"column {name!r}: IDs come as truth values ({kind}), which are none; name another "
+            f"column"
+        )
 
 
 def is_list(array: pa.Array) -> bool:

@@ -41,6 +41,7 @@ from airflow_am_provider.formatting.lines import (
 )
 from airflow_am_provider.formatting.lookups import looked_up, once_per_value
 from airflow_am_provider.formatting.pieces import Piece, put_together
+from airflow_am_provider.formatting.traits_text import COMMA, check_separator
 
 if TYPE_CHECKING:
     from airflow_am_provider.formatting.suppression import Suppression
@@ -60,6 +61,7 @@ class DataFileSpec:
     :param id_kind: the kind of ID; follows from ``dpid`` when not given.
     :param traits_columns: columns with IDs of traits the user has: one ID, several behind
         commas, or a list.
+    :param traits_separator: what stands between the trait IDs of a text, or ``json``.
     :param removed_traits_columns: columns with IDs of traits the user no longer has.
     :param ic_columns: columns with codes of the key ``ic``.
     :param trait_flags: boolean columns and the trait that each stands for: true means the
@@ -77,6 +79,7 @@ class DataFileSpec:
     mode: Mode = Mode.SYNC
     id_kind: IdKind | None = None
     traits_columns: tuple[str, ...] = ()
+    traits_separator: str = COMMA
     removed_traits_columns: tuple[str, ...] = ()
     ic_columns: tuple[str, ...] = ()
     trait_flags: dict[str, int] = field(default_factory=dict)
@@ -86,6 +89,7 @@ class DataFileSpec:
     def __post_init__(self) -> None:
         # The name knows the rules about data sources.
         DataFileName(dpid=self.dpid, target_dpid=self.target_dpid, timestamp=1_000_000_000)
+        check_separator(self.traits_separator)
         if not self.item_columns:
             raise ConfigurationError(
                 f"no items: name at least one column of traits, ic codes or signals ({_CONTENTS})"
@@ -153,6 +157,11 @@ class DataLineWriter:
         """The columns that are needed, the user ID's first."""
         return tuple(dict.fromkeys((self.spec.id_column, *self.spec.item_columns)))
 
+    @property
+    def id_kinds(self) -> tuple[IdKind, ...]:
+        """The kind of the user ID."""
+        return (self.spec.kind,)
+
     def file_name(self, timestamp: int) -> DataFileName:
         """The name of the file."""
         return DataFileName(
@@ -169,15 +178,21 @@ class DataLineWriter:
         codes = id_codes(ids, spec.kind)
         personal_data = {spec.id_column: PersonalData.among(ids, codes)}
         pieces: list[Piece] = []
-        for prefix, columns, problem in (
-            (ADD_PREFIX, spec.traits_columns, trait_problem),
-            (REMOVE_PREFIX, spec.removed_traits_columns, trait_problem),
-            (IC_PREFIX, spec.ic_columns, ic_problem),
+        for prefix, columns, problem, separator in (
+            (ADD_PREFIX, spec.traits_columns, trait_problem, spec.traits_separator),
+            (REMOVE_PREFIX, spec.removed_traits_columns, trait_problem, spec.traits_separator),
+            (IC_PREFIX, spec.ic_columns, ic_problem, COMMA),
         ):
             for column in columns:
                 joined, broken = once_per_value(
                     column_of(batch, column),
-                    partial(joined_items, name=column, prefix=prefix, problem=problem),
+                    partial(
+                        joined_items,
+                        name=column,
+                        prefix=prefix,
+                        problem=problem,
+                        separator=separator,
+                    ),
                 )
                 personal_data[column] = PersonalData.among_said(joined, broken)
                 codes = first_codes(codes, broken)

@@ -245,6 +245,7 @@ def _manifest(content: Content, storage: Storage, now: datetime) -> Manifest:
         rejects=result.rejects,
         items=result.items,
         lines_without_items=result.lines_without_items,
+        remarks=result.remarks,
         created_at=now.isoformat(timespec="seconds"),
         parts=(),
     )

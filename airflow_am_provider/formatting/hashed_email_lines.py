@@ -29,6 +29,7 @@ from airflow_am_provider.formatting.id_sync_lines import hashed, hashed_email_co
 from airflow_am_provider.formatting.lines import FormattedBatch, PersonalData, first_codes
 
 if TYPE_CHECKING:
+    from airflow_am_provider.audience_manager.identifiers import IdKind
     from airflow_am_provider.audience_manager.names import IdSyncFileName
     from airflow_am_provider.formatting.columns import Rows
     from airflow_am_provider.formatting.id_sync_lines import IdSyncSpec
@@ -71,6 +72,11 @@ class HashedEmailLineWriter:
     def columns(self) -> tuple[str, ...]:
         """The columns that are needed, the CRM ID's first."""
         return self.spec.columns
+
+    @property
+    def id_kinds(self) -> tuple[IdKind, ...]:
+        """The kinds of the IDs, that of the CRM where hashed e-mails are among them."""
+        return self.spec.id_kinds
 
     def file_name(self, timestamp: int) -> IdSyncFileName:
         """The name of the file."""

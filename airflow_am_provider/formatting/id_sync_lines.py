@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from airflow_am_provider.audience_manager.hashing import hash_email, is_hashed_e
 from airflow_am_provider.audience_manager.identifiers import (
     DPUUID,
     URL_ENCODED_PATTERN,
+    IdKind,
     is_global_device_data_source,
     kind_of_data_source,
 )
@@ -103,6 +105,14 @@ class IdSyncSpec:
                     f"hash_columns: {column!r} is not among the columns {list(self.columns)}"
                 )
 
+    @property
+    def id_kinds(self) -> tuple[IdKind, ...]:
+        """The kinds of the IDs; hashed e-mails are IDs of one's own, as those of a CRM are."""
+        kinds = {kind_of_data_source(dpid) for dpid in (self.master_dpid, *self.dpids)}
+        if self.hash_columns:
+            kinds.add(DPUUID)
+        return tuple(sorted(kinds, key=attrgetter("name")))
+
     def file_name(self, timestamp: int) -> IdSyncFileName:
         """The name of the file, without split number and encoding."""
         return IdSyncFileName(
@@ -132,6 +142,11 @@ class IdSyncLineWriter:
     def columns(self) -> tuple[str, ...]:
         """The columns that are needed, the master's first."""
         return self.spec.columns
+
+    @property
+    def id_kinds(self) -> tuple[IdKind, ...]:
+        """The kinds of the IDs, that of the CRM where hashed e-mails are among them."""
+        return self.spec.id_kinds
 
     def file_name(self, timestamp: int) -> IdSyncFileName:
         """The name of the file."""

@@ -21,6 +21,7 @@ from airflow_am_provider.formatting.columns import (
     with_rows,
     without_nulls,
 )
+from airflow_am_provider.formatting.traits_text import COMMA, JSON, from_json, with_commas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,11 @@ _NINE: Final = np.uint8(9)
 
 
 def joined_items(
-    array: pa.Array, name: str, prefix: str, problem: Callable[[str], Rule | None]
+    array: pa.Array,
+    name: str,
+    prefix: str,
+    problem: Callable[[str], Rule | None],
+    separator: str = COMMA,
 ) -> tuple[pa.Array, Codes]:
     """Put the prefix before every item but the first of each row.
 
@@ -41,19 +46,23 @@ def joined_items(
     :param name: the column's name, for messages.
     :param prefix: what stands before each item, such as ``d_sid=``.
     :param problem: the contract's verdict on one item.
+    :param separator: what stands between the items of a text, or ``json``; see
+        :func:`~airflow_am_provider.formatting.traits_text.check_separator`.
     :return: a ``binary`` array, null where a row has no items; and which rule each row breaks.
 
     Spaces around items are syntax, not content. So are, in text, the braces that PostgreSQL
     puts around an array, and a NULL within them.
     """
-    separator = f",{prefix}".encode()
+    with_prefix = f",{prefix}".encode()
     if is_list(array):
         texts = _from_lists(array, name)
         tidy, codes = _tidied(texts, ByteView.of(texts), None, problem)
+    elif separator == JSON:
+        tidy, codes = from_json(without_nulls(as_bytes(array, name, is_id=True)))
     else:
-        texts = as_bytes(array, name, is_id=True)
-        tidy, codes = _tidied(*_without_braces(without_nulls(texts)), problem)
-    return empty_to_null(pc.replace_substring(tidy, b",", separator)), codes
+        texts = with_commas(without_nulls(as_bytes(array, name, is_id=True)), separator)
+        tidy, codes = _tidied(*_without_braces(texts), problem)
+    return empty_to_null(pc.replace_substring(tidy, b",", with_prefix)), codes
 
 
 def _from_lists(array: pa.Array, name: str) -> pa.Array:

@@ -16,6 +16,7 @@ from airflow_am_provider.formatting.columns import ByteView, empty_to_null
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from airflow_am_provider.audience_manager.identifiers import IdKind
     from airflow_am_provider.audience_manager.names import DataFileName, IdSyncFileName
     from airflow_am_provider.formatting.columns import Rows
     from airflow_am_provider.formatting.suppression import Suppression
@@ -91,6 +92,11 @@ class LineWriter(Protocol):
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of the source that are needed; the first one is the user ID."""
+        ...
+
+    @property
+    def id_kinds(self) -> tuple[IdKind, ...]:
+        """The kinds of ID that stand in its lines."""
         ...
 
     @property

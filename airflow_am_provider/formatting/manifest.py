@@ -64,6 +64,8 @@ class Manifest:
     :param rejects: the rejects file, relative to the staging location, or None.
     :param items: how many items all lines of an ``.overwrite`` have; None of other files.
     :param lines_without_items: how many of its lines have none, and so empty a user; likewise.
+    :param remarks: counts of what is worth a look and keeps no row out, by
+        :class:`~airflow_am_provider.formatting.remarks.Remark`.
     :param created_at: when it was staged, as ISO 8601 in UTC.
     :param parts: the staged files, in the order of their split numbers.
     """
@@ -85,6 +87,7 @@ class Manifest:
     rejects: str | None = None
     items: int | None = None
     lines_without_items: int | None = None
+    remarks: dict[str, int] = field(default_factory=dict)
     created_at: str
     parts: tuple[Part, ...]
     version: int = MANIFEST_VERSION

@@ -27,6 +27,7 @@ from airflow_am_provider.formatting.partition import Partition
 from airflow_am_provider.formatting.parts import WrittenPart
 from airflow_am_provider.formatting.pipeline import FormattedParts
 from airflow_am_provider.formatting.rejects import HEADER
+from airflow_am_provider.formatting.remarks import together
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -94,7 +95,8 @@ class FormattedPartition:
             name = parse_file_name(document["name"])
             assert not isinstance(name, OracleDataCloudFileName)  # never written
             facts = ("rows_read", "rows_written", "rows_set_aside", "set_aside_by_reason",
-                     "text_sha256", "rejects", "items", "lines_without_items")  # fmt: skip
+                     "text_sha256", "rejects", "items", "lines_without_items",
+                     "remarks")  # fmt: skip
             return cls(
                 partition=Partition(number=document["partition"], count=document["partitions"]),
                 division=document["division"],
@@ -135,7 +137,9 @@ def combine(
     if first.staging != storage.url:
         raise ConfigurationError(
             f"partitions: staged at {first.staging}, but the connection's staging location is "
-            f"{storage.url}; format and combine with the same connection"
+            f"{storage.url}. Where it was changed on purpose, clear the tasks that formatted them, "
+            f"with all that is after them. Otherwise change it back, or give each of the tasks the "
+            f"same connection"
         )
     folder = attempt_folder(first.content.kind, now)
     _check_there(ordered, storage)
@@ -150,7 +154,7 @@ def combine(
         check_set_aside(counts, rows_read, first.max_set_aside)
     except DataError as error:
         raise DataError(f"{error}. Rows set aside are listed in {storage.url}/{rejects}") from None
-    together = FormattedParts(
+    whole = FormattedParts(
         rows_read=rows_read,
         rows_written=sum(result.rows_written for result in results),
         rows_set_aside=sum(result.rows_set_aside for result in results),
@@ -162,8 +166,9 @@ def combine(
         rejects=rejects,
         items=_sum(result.items for result in results),
         lines_without_items=_sum(result.lines_without_items for result in results),
+        remarks=together(result.remarks for result in results),
     )
-    content = replace(first.content, folder=folder, result=together)
+    content = replace(first.content, folder=folder, result=whole)
     return stage_content(content, targets, now=now, is_shared=True)
 
 

@@ -10,8 +10,6 @@ import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,6 +17,7 @@ import numpy as np
 from airflow_am_provider.audience_manager.companions import REJECTS_FILE
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.names import DataFileName, Encoding, Mode
+from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.formatting.acceptance import (
     ENOUGH_VALUES,
     check_set_aside,
@@ -27,27 +26,33 @@ from airflow_am_provider.formatting.acceptance import (
 from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.batches import bounded
 from airflow_am_provider.formatting.bits import Bits
+from airflow_am_provider.formatting.checks import CODE_OF
+from airflow_am_provider.formatting.exact_repeats import user_ids
 from airflow_am_provider.formatting.item_counts import ItemCounts
 from airflow_am_provider.formatting.line_origins import LineOrigins
 from airflow_am_provider.formatting.overlap import Behind, prefetched
 from airflow_am_provider.formatting.parts import PartSizes, PartWriter, WrittenPart
-from airflow_am_provider.formatting.reading_back import read_lines
-from airflow_am_provider.formatting.repeats import Repeat, RepeatFinder
+from airflow_am_provider.formatting.repeats import RepeatFinder
 from airflow_am_provider.formatting.source_pass import SourcePass
+from airflow_am_provider.formatting.waiting_lines import WaitingLines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     import pyarrow as pa
 
+    from airflow_am_provider.formatting.checks import Codes
+    from airflow_am_provider.formatting.columns import Rows
     from airflow_am_provider.formatting.lines import FormattedBatch, LineWriter
+    from airflow_am_provider.formatting.row_hash import Hashes
     from airflow_am_provider.formatting.storage import Storage
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MAX_SET_ASIDE: Final = 0.01
 _PROGRESS_EVERY_S: Final = 10.0
-_REPEATS_AT_A_TIME: Final = 50_000
+_DUPLICATE: Final = np.uint8(CODE_OF[Rule.DUPLICATE_LINE])
+_TOO_MANY: Final = np.uint8(CODE_OF[Rule.TOO_MANY_LINES_PER_USER])
 _ANY_TIMESTAMP: Final = 1_000_000_000
 
 
@@ -86,6 +91,8 @@ class FormattedParts:
     :param rejects: path of the rejects file, or None.
     :param items: how many items all lines of an ``.overwrite`` have; None of other files.
     :param lines_without_items: how many of its lines have none, and so empty a user; likewise.
+    :param remarks: counts of what is worth a look and keeps no row out, by
+        :class:`~airflow_am_provider.formatting.remarks.Remark`.
     """
 
     rows_read: int
@@ -97,6 +104,7 @@ class FormattedParts:
     rejects: str | None
     items: int | None = None
     lines_without_items: int | None = None
+    remarks: dict[str, int] = field(default_factory=dict)
 
 
 def format_rows(
@@ -140,9 +148,10 @@ class _Run(SourcePass):
         super().__init__(storage, folder, rejects)
         self._writer = writer
         self._options = options
-        # The second one is there when repeated lines have to be taken out.
-        self._writers = [self._part_writer("parts")]
-        self._behind: Behind[pa.Array] = Behind(self._writers[0].write)
+        self._lines = WaitingLines(partial(self._part_writer, "parts"), storage, options.encoding)
+        # There when repeated lines have to be taken out.
+        self._without_repeats: PartWriter | None = None
+        self._behind: Behind[tuple[pa.Array, Hashes, bool]] = Behind(self._write)
         self._repeats = RepeatFinder(1 if writer.one_line_per_user else writer.max_lines_per_user)
         self._origins = LineOrigins()
         self._started = self._reported = time.monotonic()
@@ -156,23 +165,26 @@ class _Run(SourcePass):
             self._take(last)
         self._watch.check(at_least=ENOUGH_VALUES if self._options.is_share else 1)
         self._behind.close()
-        self._writers[0].close()
+        self._lines.end()
         self._take_out_repeats()
         self._repeats.close()
         check_set_aside(self._rejects.counts, self._rows_read, self._options.max_set_aside)
         rejects = self._rejects.close()
         self._report_progress("formatted")
-        counts = self._writers[-1].counts
+        parts = self._parts
         return FormattedParts(
             rows_read=self._rows_read,
             rows_written=self._rows_read - self._rejects.total,
             rows_set_aside=self._rejects.total,
             set_aside_by_reason={rule.value: n for rule, n in sorted(self._rejects.counts.items())},
-            parts=tuple(self._writers[-1].parts),
-            text_sha256=self._writers[-1].text_sha256,
+            remarks=self._remarks(self._writer.suppression),
+            parts=tuple(parts.parts),
+            text_sha256=parts.text_sha256,
             rejects=rejects,
-            items=None if counts is None else counts.items,
-            lines_without_items=None if counts is None else counts.lines_without_items,
+            items=None if parts.counts is None else parts.counts.items,
+            lines_without_items=(
+                None if parts.counts is None else parts.counts.lines_without_items
+            ),
         )
 
     def _clean_up(self, end_rejects: Callable[[], object]) -> None:
@@ -180,9 +192,18 @@ class _Run(SourcePass):
         with ExitStack() as stack:
             stack.callback(self._repeats.close)
             stack.callback(self._put_away, end_rejects)
-            for writer in self._writers:
-                stack.callback(self._put_away, writer.discard)
+            stack.callback(self._put_away, self._lines.discard)
+            if self._without_repeats is not None:
+                stack.callback(self._put_away, self._without_repeats.discard)
             stack.callback(self._behind.abandon)
+
+    @property
+    def _parts(self) -> PartWriter:
+        return self._without_repeats or self._lines.parts
+
+    def _write(self, some: tuple[pa.Array, Hashes, bool]) -> None:
+        lines, hashes, repeat = some
+        self._lines.write(lines, hashes, repeat=repeat)
 
     def _part_writer(self, folder: str) -> PartWriter:
         name = self._writer.file_name(_ANY_TIMESTAMP)
@@ -199,40 +220,52 @@ class _Run(SourcePass):
         self._origins.add(batch.line_rows + self._rows_read)
         self._count(batch.codes, batch.ids, batch.personal_data)
         if len(batch.lines):
-            self._repeats.observe(batch.lines, batch.line_ids)
-            self._behind.put(batch.lines)
+            hashes = self._repeats.observe(batch.lines, batch.line_ids)
+            self._behind.put((batch.lines, hashes, self._repeats.found_some))
         if time.monotonic() - self._reported >= _PROGRESS_EVERY_S:
             self._report_progress("so far")
 
     def _take_out_repeats(self) -> None:
-        """Set repeated lines aside, and write the parts once more without them."""
-        first = self._writers[0]
-        read = partial(read_lines, self._storage, first.parts, self._options.encoding)
-        dropped = Bits(len(self._repeats))
-        for some in _chunks(self._repeats.repeats(read)):
-            if self._writer.one_line_per_user:
-                raise self._not_in_order(some[0])
-            lines = np.array([repeat.line for repeat in some], np.int64)
-            dropped.add(lines)
-            self._rejects.add(
-                (row, repeat.rule, repeat.user_id)
-                for row, repeat in zip(self._origins.rows_of(lines).tolist(), some, strict=True)
-            )
-        if not dropped:
+        """Set repeated lines aside, and write the parts without them."""
+        duplicates, too_many = Bits(len(self._repeats)), Bits(len(self._repeats))
+        for found in self._lines.repeats(self._repeats):
+            if self._writer.one_line_per_user and len(found.too_many):
+                raise self._not_in_order(int(found.first_lines[0]), int(found.too_many[0]))
+            duplicates.add(found.duplicates)
+            too_many.add(found.too_many)
+        if self._lines.are_parts and not duplicates and not too_many:
             return
         log.info("Taking repeated lines out of the parts")
-        second = self._part_writer("parts-without-repeats")
-        self._writers.append(second)
+        second = self._without_repeats = self._part_writer("parts-without-repeats")
         number = 0
-        for lines in read():
-            out = dropped.holds(np.arange(number, number + len(lines)))
-            second.write(lines.filter(to_arrow(~out)) if out.any() else lines)
-            number += len(lines)
+        with closing(prefetched(self._lines.read())) as read:
+            for lines, order in read:
+                numbers = np.arange(number, number + len(lines))
+                number += len(lines)
+                codes = np.where(duplicates.holds(numbers), _DUPLICATE, np.uint8(0))
+                codes[too_many.holds(numbers)] = _TOO_MANY
+                out = codes != 0
+                if out.any():
+                    self._set_aside(lines, order[out], numbers[out], codes[out])
+                second.write(lines.take(to_arrow(order[~out])))
         second.close()
-        first.discard()
+        self._lines.discard()
 
-    def _not_in_order(self, repeat: Repeat) -> DataError:
-        lines = np.array(sorted([repeat.other_line, repeat.line]), np.int64)
+    def _set_aside(self, lines: pa.Array, places: Rows, numbers: Rows, codes: Codes) -> None:
+        """Set lines aside.
+
+        :param lines: these and others.
+        :param places: where they are among them.
+        :param numbers: their numbers in the delivery.
+        """
+        self._rejects.add(
+            self._origins.rows_of(numbers),
+            codes,
+            lambda some: user_ids(lines.take(to_arrow(places[some]))),
+        )
+
+    def _not_in_order(self, *some: int) -> DataError:
+        lines = np.array(sorted(some), np.int64)
         first, second = self._origins.rows_of(lines).tolist()
         return DataError(
             f"rows {first:,} and {second:,}: the same CRM ID, with others between them. All hashed "
@@ -248,13 +281,7 @@ class _Run(SourcePass):
             what.capitalize(),
             f"{self._rows_read:,}",
             f"{self._rejects.total:,}",
-            len(self._writers[-1].parts),
+            len(self._parts.parts),
             seconds,
             f"{self._rows_read / max(seconds, 0.001):,.0f}",
         )
-
-
-def _chunks(repeats: Iterator[Repeat]) -> Iterator[list[Repeat]]:
-    """Some at a time, in the order of their lines."""
-    while some := list(islice(repeats, _REPEATS_AT_A_TIME)):
-        yield sorted(some, key=attrgetter("line"))

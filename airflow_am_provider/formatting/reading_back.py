@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.parts import WrittenPart
     from airflow_am_provider.formatting.storage import Storage
 
-_READ_BYTES: Final = 4 << 20
+_READ_BYTES: Final = 2 << 20
 
 
 def read_lines(

@@ -7,62 +7,55 @@ always nothing must: a table of customers has each ID once.
 2. At the end the hashes are compared, a bounded number of them at a time. None occurs twice:
    done.
 3. Otherwise the parts are read again, and whole lines are hashed for the IDs that occur
-   more than once. No line occurs twice, and no ID too often: done.
-4. The lines still in doubt go into small files, those of an ID into the same one, and are
-   looked at exactly. Of equal lines the last one stays: whatever stands between them, such as
+   more than once. No line occurs twice, and no ID too often: done. Where such lines are few,
+   this step is left out.
+4. The lines still in doubt go into a file on the local disk, and are looked at exactly, those of
+   an ID together. Of equal lines the last one stays: whatever stands between them, such as
    the removal of the same trait, does not have the last word.
 5. Lines to be taken out are handed back; their parts are written anew without them.
+
+Where a sample shows early that lines come again, all of them wait on the local disk instead
+(:mod:`~airflow_am_provider.formatting.waiting_lines`), and are looked at there.
 
 Memory depends on the number of lines looked at in one go, never on the number of rows.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from airflow_am_provider.audience_manager.rules import Rule
-from airflow_am_provider.formatting.arrow import to_arrow, to_numpy
+from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.bits import RoughHashes
 from airflow_am_provider.formatting.columns import ByteView
-from airflow_am_provider.formatting.hash_file import HASHES_AT_A_TIME, HashFile, temporary_file
+from airflow_am_provider.formatting.early_repeats import EarlyRepeats
+from airflow_am_provider.formatting.exact_repeats import (
+    Repeats,
+    exact_repeats,
+    id_hashes,
+    whole_hashes,
+)
+from airflow_am_provider.formatting.hash_file import HASHES_AT_A_TIME, HashFile
+from airflow_am_provider.formatting.line_file import LineFile, Piece
 from airflow_am_provider.formatting.row_hash import Hashes, hash_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    import pyarrow as pa
+
     from airflow_am_provider.formatting.columns import Rows
 
 log = logging.getLogger(__name__)
 
-# A line that is looked at exactly takes some 200 bytes of memory.
-_LINES_AT_A_TIME: Final = 200_000
-_MOST_BUCKETS: Final = 256
-# Equal digests of this length mean equal lines: no two others were ever found.
-_DIGEST_BYTES: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """A line that must not stay.
-
-    :param line: its number in the delivery, from 0.
-    :param rule: the rule that it breaks.
-    :param other_line: another line of the same user ID.
-    :param user_id: that user ID.
-    """
-
-    line: int
-    rule: Rule
-    other_line: int
-    user_id: bytes
+_THREADS: Final = 2
+# One line in so many: where those of users with several lines are no more, all of them are looked
+# at, without reading all lines once more to see which need not be.
+_FEW: Final = 16
 
 
 class RepeatFinder:
@@ -78,19 +71,29 @@ class RepeatFinder:
         self._max_lines_per_user = max_lines_per_user
         self._hashes_at_a_time = hashes_at_a_time
         self._ids = HashFile(hashes_at_a_time)
+        self._early = EarlyRepeats()
 
     def __len__(self) -> int:
         """How many lines were observed."""
         return len(self._ids)
 
-    def observe(self, lines: pa.Array, ids: pa.Array | None = None) -> None:
+    @property
+    def found_some(self) -> bool:
+        """Whether lines come again, as far as a sample of them tells."""
+        return self._early.found > 0
+
+    def observe(self, lines: pa.Array, ids: pa.Array | None = None) -> Hashes:
         """Remember the user IDs of lines.
 
         :param ids: those; looked for when not given.
+        :return: their hashes.
         """
-        self._ids.add(_id_hashes(lines) if ids is None else _hashes(ids))
+        hashes = id_hashes(lines) if ids is None else whole_hashes(ids)
+        self._ids.add(hashes)
+        self._early.look(lines, hashes)
+        return hashes
 
-    def repeats(self, read: Callable[[], Iterable[pa.Array]]) -> Iterator[Repeat]:
+    def repeats(self, read: Callable[[], Iterable[pa.Array]]) -> Iterator[Repeats]:
         """The lines that must not stay.
 
         :param read: reads all lines of the delivery once more, in the same order.
@@ -101,7 +104,9 @@ class RepeatFinder:
         if not doubt.several:
             return
         log.info("Some user IDs stand on several lines: looking for repeated lines")
-        if self._max_lines_per_user != 1:
+        if self._max_lines_per_user == 1 or doubt.of_several < len(self) // _FEW:
+            doubt.add_all()
+        else:
             lines = HashFile(self._hashes_at_a_time)
             try:
                 for batch in read():
@@ -113,33 +118,35 @@ class RepeatFinder:
         if not doubt.count:
             return
         log.info("Comparing up to %s lines", f"{doubt.count:,}")
-        with _Buckets(doubt.count) as buckets:
+        file = LineFile()
+        try:
             number = 0
             for batch in read():
                 hashes, rows = doubt.rows(batch)
                 if rows.size:
-                    buckets.add(hashes[rows], rows + number, batch.take(to_arrow(rows)))
+                    file.add(batch.take(to_arrow(rows)), hashes[rows], rows + number)
                 number += len(batch)
-            for bucket in buckets.each():
-                yield from self._exactly(bucket)
+            yield from self.repeats_in(file)
+        finally:
+            file.close()
+
+    def repeats_in(self, file: LineFile) -> Iterator[Repeats]:
+        """The lines of a file that must not stay.
+
+        :param file: all lines in doubt, those of a user with one hash.
+        """
+        shares = file.shares()
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="compare") as pool:
+            while some := list(islice(shares, _THREADS)):
+                for found in pool.map(self._exactly, some):
+                    yield from found
 
     def close(self) -> None:
         """Delete the temporary file."""
         self._ids.close()
 
-    def _exactly(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[Repeat]:
-        lines_of: dict[bytes, dict[bytes, int]] = {}
-        for number, text in lines:
-            user_id = text[: text.index(b"\t")]
-            seen = lines_of.setdefault(_digest(user_id), {})
-            digest = _digest(text)
-            if digest in seen:
-                yield Repeat(seen[digest], Rule.DUPLICATE_LINE, number, user_id)
-            elif self._max_lines_per_user is not None and len(seen) >= self._max_lines_per_user:
-                other = next(iter(seen.values()))
-                yield Repeat(number, Rule.TOO_MANY_LINES_PER_USER, other, user_id)
-                continue
-            seen[digest] = number
+    def _exactly(self, share: Iterator[Piece]) -> list[Repeats]:
+        return list(exact_repeats(share, self._max_lines_per_user))
 
 
 class _Doubt:
@@ -151,12 +158,14 @@ class _Doubt:
     def __init__(self, max_lines_per_user: int | None) -> None:
         self.count = 0
         self.several = RoughHashes()
+        self.of_several = 0
         self._too_many = RoughHashes()
         self._same = RoughHashes()
         self._max_lines_per_user = max_lines_per_user
 
     def add_ids(self, hashes: Hashes, counts: Hashes) -> None:
         self.several.add(hashes)
+        self.of_several += int(counts.sum())
         if self._max_lines_per_user is not None:
             over = counts > np.uint64(self._max_lines_per_user)
             self._too_many.add(hashes[over])
@@ -166,14 +175,18 @@ class _Doubt:
         self._same.add(hashes)
         self.count += int(counts.sum())
 
+    def add_all(self) -> None:
+        """Look at all lines of users with several."""
+        self._too_many, self.count = self.several, self.of_several
+
     def line_hashes(self, lines: pa.Array) -> Hashes:
         """Hashes of the whole lines of users with several, but not too many."""
-        ids = _id_hashes(lines)
+        ids = id_hashes(lines)
         return _line_hashes(lines, np.flatnonzero(self._not_too_many(ids)))
 
     def rows(self, lines: pa.Array) -> tuple[Hashes, Rows]:
         """The hashes of all user IDs, and the lines in doubt."""
-        ids = _id_hashes(lines)
+        ids = id_hashes(lines)
         doubtful = self._too_many.holds(ids)
         if self._same:
             rows = np.flatnonzero(self._not_too_many(ids))
@@ -182,58 +195,6 @@ class _Doubt:
 
     def _not_too_many(self, ids: Hashes) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         return self.several.holds(ids) & ~self._too_many.holds(ids)
-
-
-class _Buckets:
-    """Lines in doubt on disk, those with the same hash together.
-
-    :param count: about how many there will be.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._number = min(_MOST_BUCKETS, 1 + count // _LINES_AT_A_TIME)
-        self._stack = ExitStack()
-        self._files: list[BinaryIO] = []
-
-    def __enter__(self) -> _Buckets:
-        self._files = [self._stack.enter_context(temporary_file()) for _ in range(self._number)]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def add(self, hashes: Hashes, numbers: Rows, lines: pa.Array) -> None:
-        buckets = (hashes % np.uint64(self._number)).tolist()
-        for bucket, number, text in zip(buckets, numbers.tolist(), lines.to_pylist(), strict=True):
-            self._files[bucket].write(b"%d " % number + text)
-
-    def each(self) -> Iterator[Iterator[tuple[int, bytes]]]:
-        for file in self._files:
-            file.seek(0)
-            yield _entries(file)
-
-
-def _entries(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    for entry in file:
-        number, _, text = entry.partition(b" ")
-        yield int(number), text
-
-
-def _digest(text: bytes) -> bytes:
-    return hashlib.blake2b(text, digest_size=_DIGEST_BYTES).digest()
-
-
-def _id_hashes(lines: pa.Array) -> Hashes:
-    """Hash what stands before the first tab of each line."""
-    view = ByteView.of(lines)
-    lengths = to_numpy(pc.find_substring(lines, b"\t")).astype(np.int64)
-    return hash_rows(view.data, view.offsets[:-1], lengths)
-
-
-def _hashes(texts: pa.Array) -> Hashes:
-    """Hash whole texts."""
-    view = ByteView.of(texts)
-    return hash_rows(view.data, view.offsets[:-1], view.lengths)
 
 
 def _line_hashes(lines: pa.Array, rows: Rows) -> Hashes:

@@ -163,6 +163,7 @@ class _Run(SourcePass):
             rows_written=self._rows_read - self._rejects.total,
             rows_set_aside=self._rejects.total,
             set_aside_by_reason={rule.value: n for rule, n in sorted(self._rejects.counts.items())},
+            remarks=self._remarks(self._diff.suppression),
             parts=tuple(self._parts.parts),
             text_sha256=self._parts.text_sha256,
             rejects=self._rejects.close(),

@@ -12,7 +12,7 @@ import numpy as np
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
 from airflow_am_provider.formatting.acceptance import PersonalDataWatch
 from airflow_am_provider.formatting.arrow import to_arrow
-from airflow_am_provider.formatting.checks import rule_of
+from airflow_am_provider.formatting.id_watch import IdWatch
 from airflow_am_provider.formatting.rejects import Rejects
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.checks import Codes
     from airflow_am_provider.formatting.lines import PersonalData
     from airflow_am_provider.formatting.storage import Storage
+    from airflow_am_provider.formatting.suppression import Suppression
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class SourcePass(ABC):
         self._folder = folder
         self._rows_read = 0
         self._watch = PersonalDataWatch()
+        self._ids = IdWatch()
         self._rejects = Rejects(storage, rejects)
         self._rejects_left: str | None = None
 
@@ -74,16 +76,18 @@ class SourcePass(ABC):
         bad = np.flatnonzero(codes)
         if bad.size:
             self._rejects.add(
-                (self._rows_read + row + 1, rule_of(code), user_id or b"")
-                for row, code, user_id in zip(
-                    bad.tolist(),
-                    codes[bad].tolist(),
-                    ids.take(to_arrow(bad)).to_pylist(),
-                    strict=True,
-                )
+                bad + self._rows_read + 1,
+                codes[bad],
+                lambda some: ids.take(to_arrow(bad[some])),
             )
         self._rows_read += len(codes)
+        self._ids.add(ids, codes)
         self._watch.add(personal_data)
+
+    def _remarks(self, suppression: Suppression | None) -> dict[str, int]:
+        """What is worth a look, in counts."""
+        lists = {} if suppression is None else suppression.remarks
+        return dict(sorted({**self._ids.remarks, **lists}.items()))
 
     def _put_away(self, step: Callable[[], object]) -> None:
         # The error that ended the pass says more than what it leads to, such as a full disk that

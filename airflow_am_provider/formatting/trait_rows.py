@@ -93,7 +93,9 @@ class TraitReader:
         ids_broken[too_long & (ids_broken == 0)] = CODE_OF[Rule.LINE_TOO_LONG]
         codes, columns = ids_broken, []
         for column in spec.traits_columns:
-            text, broken = joined_items(column_of(batch, column), column, "", trait_problem)
+            text, broken = joined_items(
+                column_of(batch, column), column, "", trait_problem, spec.traits_separator
+            )
             personal_data[column] = PersonalData.among(text, broken)
             items = _Items.of(text, broken == 0)
             codes = first_codes(codes, broken, items.too_large(len(text)))

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from airflow_am_provider.formatting.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.columns import ByteView, Marks
 from airflow_am_provider.formatting.row_hash import Hashes, hash_rows
+from airflow_am_provider.formatting.same_texts import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,7 +161,7 @@ def merged(several: Sequence[UserTraits]) -> UserTraits:
     hashes = np.concatenate([one.hashes for one in several])
     if not len(hashes):
         return NOBODY
-    order, is_first = _in_order(hashes, ids)
+    order, is_first = in_order(hashes, ids)
     starts = np.flatnonzero(is_first)
     places = np.empty(len(order), np.int64)
     places[order] = np.cumsum(is_first) - 1
@@ -193,33 +193,3 @@ def _each_once(pairs: Pairs) -> Pairs:
     # Above the marks the bits are the same anyway.
     together: Pairs = np.bitwise_or.reduceat(pairs, starts)
     return together
-
-
-def _in_order(hashes: Hashes, ids: pa.Array) -> tuple[Rows, Marks]:
-    """The order of users, and which in this order is the first of its ID."""
-    order = np.argsort(hashes, kind="stable")
-    is_same, same_hash = _same_as_before(order, hashes, ids)
-    if not np.array_equal(is_same, same_hash):
-        # Different IDs with one hash: their rows are put in the order of the IDs.
-        ordered = hashes[order]
-        shared = np.unique(ordered[1:][same_hash & ~is_same])
-        lows = np.searchsorted(ordered, shared, side="left").tolist()
-        highs = np.searchsorted(ordered, shared, side="right").tolist()
-        for low, high in zip(lows, highs, strict=True):
-            rows = order[low:high].tolist()
-            texts = ids.take(pa.array(rows)).to_pylist()
-            order[low:high] = [row for _, row in sorted(zip(texts, rows, strict=True))]
-        is_same, _ = _same_as_before(order, hashes, ids)
-    return order, np.concatenate(([True], ~is_same))
-
-
-def _same_as_before(order: Rows, hashes: Hashes, ids: pa.Array) -> tuple[Marks, Marks]:
-    """Which users but the first have the ID, and which the hash, of the one before them."""
-    ordered = hashes[order]
-    same_hash: Marks = ordered[1:] == ordered[:-1]
-    is_same = same_hash.copy()
-    if same_hash.any():
-        before = ids.take(to_arrow(order[:-1][same_hash]))
-        after = ids.take(to_arrow(order[1:][same_hash]))
-        is_same[same_hash] = to_numpy(pc.equal(before, after))
-    return is_same, same_hash

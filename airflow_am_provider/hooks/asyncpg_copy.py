@@ -40,10 +40,12 @@ _OTHERWISE_THERE: Final = ("0A", "3F", "42")
 
 
 # Something when a session is not what it was when it began, or encrypted by Kerberos, of which
-# drivers do not tell.
+# drivers do not tell. Its time zone is told, and so taken over.
 _OF_ITS_OWN: Final = """
     SELECT 1 WHERE current_user <> %s
-        OR EXISTS (SELECT FROM pg_catalog.pg_settings WHERE source = 'session')
+        OR EXISTS (
+            SELECT FROM pg_catalog.pg_settings WHERE source = 'session' AND name <> 'TimeZone'
+        )
         OR EXISTS (
             SELECT FROM pg_catalog.pg_stat_gssapi
             WHERE pid = pg_catalog.pg_backend_pid() AND encrypted

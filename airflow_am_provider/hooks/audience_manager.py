@@ -99,7 +99,7 @@ class AudienceManagerHook(BaseHook):
         settings = self.settings
         if split_location(settings.staging_location)[0] is None:
             return False
-        client = self.s3_client(settings.staging_aws_conn_id or settings.aws_conn_id)
+        client = self.s3_client(*self._staging_aws())
         host = urlsplit(client.meta.endpoint_url).hostname or ""
         return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
@@ -108,12 +108,14 @@ class AudienceManagerHook(BaseHook):
         url: str,
         *,
         aws_conn_id: str | None = None,
+        asked_by: str = "aws_conn_id",
         extra_args: Mapping[str, str] | None = None,
     ) -> Folder:
         """Open any folder, to read sources from for instance.
 
         :param url: ``s3://bucket/prefix``, ``file:///path`` or an absolute path.
         :param aws_conn_id: connection for S3; by default the one for staging.
+        :param asked_by: the parameter that names it, for messages.
         :param extra_args: what objects on S3 are written with.
         :raises ConfigurationError: when the URL is none of them.
         """
@@ -122,8 +124,8 @@ class AudienceManagerHook(BaseHook):
         bucket, path = split_location(url)
         if bucket is None:
             return LocalFolder(path)
-        aws_conn_id = aws_conn_id or self.settings.staging_aws_conn_id or self.settings.aws_conn_id
-        return S3Folder(self.s3_client(aws_conn_id), bucket, path, extra_args=extra_args)
+        access = (aws_conn_id, asked_by) if aws_conn_id else self._staging_aws()
+        return S3Folder(self.s3_client(*access), bucket, path, extra_args=extra_args)
 
     def destination(self) -> Destination:
         """Where deliveries are sent.
@@ -177,16 +179,19 @@ class AudienceManagerHook(BaseHook):
             sources.append(ReceiptFolder(folder=self.open_folder(settings.receipts_location)))
         return sources
 
-    def s3_client(self, aws_conn_id: str) -> Any:
+    def s3_client(self, aws_conn_id: str, asked_by: str = "aws_conn_id") -> Any:
         """A boto3 client for S3, by Airflow's AWS connection.
 
-        :raises ConfigurationError: when there is no such connection.
+        :param aws_conn_id: that connection.
+        :param asked_by: the field or parameter that names it, for messages.
+        :raises ConfigurationError: when there is no such connection, or it makes no client.
+        :raises TransientError: when the service that gives the keys of its role does not answer.
         """
-        from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+        from airflow_am_provider.hooks.s3_clients import s3_client
 
-        # The AWS hook falls back to the worker's own keys when there is no such connection.
-        get_connection(aws_conn_id, asked_by="aws_conn_id")
-        return AwsBaseHook(aws_conn_id=aws_conn_id, client_type="s3").get_conn()
+        is_field = asked_by in CONNECTION_FIELDS
+        of = f" of {self.audience_manager_conn_id!r}" if is_field else ""
+        return s3_client(aws_conn_id, f"{asked_by}{of}")
 
     def test_connection(self) -> tuple[bool, str]:
         """Prove each part without sending data; one sentence per part."""
@@ -209,6 +214,13 @@ class AudienceManagerHook(BaseHook):
                 f"connection of the type {hook.conn_type!r}, and no SQL database"
             )
         return SqlTableHome(engine_of(), self.settings.staging_location)
+
+    def _staging_aws(self) -> tuple[str, str]:
+        """The AWS connection for staging, and the field that names it."""
+        settings = self.settings
+        if settings.staging_aws_conn_id:
+            return settings.staging_aws_conn_id, "staging_aws_conn_id"
+        return settings.aws_conn_id, "aws_conn_id"
 
     def _ftp_host(self) -> str:
         settings = self.settings

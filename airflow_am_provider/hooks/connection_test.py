@@ -12,6 +12,7 @@ from airflow_am_provider.deliveries.target.homes.probe import prove_conditions
 from airflow_am_provider.formatting.suppression import Suppression
 from airflow_am_provider.hooks.mailbox import Mailbox
 from airflow_am_provider.stores import S3Folder
+from airflow_am_provider.stores.s3_access import access_of
 from airflow_am_provider.stores.s3_errors import error_code, s3_errors
 
 if TYPE_CHECKING:
@@ -36,11 +37,15 @@ def prove_parts(hook: AudienceManagerHook) -> tuple[bool, str]:
     holds, sentences = True, []
     for part, check in checks:
         try:
-            sentences.append(f"{part}: {check()}.")
+            sentences.append(_sentence(part, check()))
         except AudienceManagerError as error:
             holds = False
-            sentences.append(f"{part}: {error}.")
+            sentences.append(_sentence(part, str(error)))
     return holds, " ".join(sentences)
+
+
+def _sentence(part: str, said: str) -> str:
+    return f"{part}: {said}" if said.endswith(("?", ".")) else f"{part}: {said}."
 
 
 def _checks(hook: AudienceManagerHook) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -98,9 +103,10 @@ def _bucket(hook: AudienceManagerHook) -> str:
     from botocore.exceptions import ClientError
 
     bucket = hook.settings.destination_bucket
-    with s3_errors("reach", f"s3://{bucket}"):
+    client = hook.s3_client(hook.settings.aws_conn_id)
+    with s3_errors("reach", f"s3://{bucket}", access_of(client)):
         try:
-            hook.s3_client(hook.settings.aws_conn_id).head_bucket(Bucket=bucket)
+            client.head_bucket(Bucket=bucket)
         except ClientError as error:
             # What an account gets that may write only: a HEAD of a bucket asks for listing.
             if error_code(error.response) in {"403", "AccessDenied"}:

@@ -20,6 +20,7 @@ from airflow_am_provider.deliveries.target.state import DeliveryState
 from airflow_am_provider.formatting.delivery import write_manifest
 from airflow_am_provider.formatting.shares import evenly
 from airflow_am_provider.hooks.choices import choice
+from airflow_am_provider.hooks.connections import MAKE_ANEW
 from airflow_am_provider.hooks.destinations import Destination, NameTaken
 from airflow_am_provider.hooks.order_gate import OrderGate
 from airflow_am_provider.hooks.sent_delivery import read_deliveries
@@ -78,16 +79,15 @@ def checked_manifest(hook: AudienceManagerHook, manifest: Manifest) -> Manifest:
     if manifest.staging != staging.url:
         raise ConfigurationError(
             f"manifest {manifest.delivery_id} was staged at {manifest.staging}, but the connection "
-            f"{hook.audience_manager_conn_id!r} has the staging location {staging.url}; format and "
-            f"upload with the same connection"
+            f"{hook.audience_manager_conn_id!r} has the staging location {staging.url}. {MAKE_ANEW}"
         )
     # Where nothing is said, the connection alone does.
     manifest = replace(manifest, destination=manifest.destination or hook.destination_name)
     if manifest.destination != hook.destination_name:
         raise ConfigurationError(
             f"manifest {manifest.delivery_id} was made for {manifest.destination!r}, but the "
-            f"connection {hook.audience_manager_conn_id!r} leads to {hook.destination_name!r}; "
-            f"format and upload with the same connection"
+            f"connection {hook.audience_manager_conn_id!r} leads to {hook.destination_name!r} now. "
+            f"{MAKE_ANEW}"
         )
     return manifest
 

@@ -29,7 +29,8 @@ def airflow_errors() -> Iterator[None]:
     """Turn this package's errors into the exceptions that Airflow decides by.
 
     :raises AirflowFailException: for a wrong configuration or wrong data; trying again cannot help.
-    :raises AirflowException: for what may go better next time.
+    :raises AirflowException: for what may go better next time, and for errors of Arrow, whose words
+        quote values.
 
     >>> with airflow_errors():  # doctest: +IGNORE_EXCEPTION_DETAIL
     ...     raise ConfigurationError("bucket: missing")
@@ -43,3 +44,15 @@ def airflow_errors() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
     except TransientError as error:
         raise AirflowException(str(error)) from error
+    except Exception as error:
+        if not _is_arrows(error):
+            raise
+        raise AirflowException(
+            f"Arrow could not do something with the rows: {type(error).__name__}. Its words are "
+            f"left out, as they may quote values"
+        ) from None
+
+
+def _is_arrows(error: Exception) -> bool:
+    # By name: what a DAG file imports does not load Arrow.
+    return any(kind.__name__ == "ArrowException" for kind in type(error).__mro__)

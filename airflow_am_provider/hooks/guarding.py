@@ -12,6 +12,7 @@ from airflow_am_provider.deliveries.target.decide import KEPT_PREVIOUS
 from airflow_am_provider.deliveries.target.names import stem
 from airflow_am_provider.deliveries.target.state import DeliveryState
 from airflow_am_provider.formatting.guards import breaches, figures
+from airflow_am_provider.hooks.connections import MAKE_ANEW
 from airflow_am_provider.stores.deliveries import DeliveryRecord
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def compare(targets: Targets, manifest: Manifest, limits: GuardLimits, count: in
     if manifest.staging != staging.url:
         raise ConfigurationError(
             f"manifest {manifest.delivery_id} was staged at {manifest.staging}, but the connection "
-            f"has the staging location {staging.url}; use the same connection for both"
+            f"has the staging location {staging.url}. {MAKE_ANEW}"
         )
     earlier = previous_deliveries(targets, manifest, count)
     return GuardReport(

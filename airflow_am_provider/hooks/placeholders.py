@@ -13,7 +13,7 @@ def asks_for(sql: str, name: str) -> bool:
     >>> asks_for("SELECT id FROM t WHERE at < :window_end", "window")
     False
     """
-    return _placeholder(name).search(sql) is not None
+    return placeholder(name).search(sql) is not None
 
 
 def filled(sql: str, name: str, text: str) -> str:
@@ -22,7 +22,7 @@ def filled(sql: str, name: str, text: str) -> str:
     >>> filled("SELECT id FROM t WHERE :in_partition", "in_partition", "1 = 1")
     'SELECT id FROM t WHERE 1 = 1'
     """
-    return _placeholder(name).sub(lambda _: text, sql)
+    return placeholder(name).sub(lambda _: text, sql)
 
 
 def without_end(sql: str) -> str:
@@ -34,6 +34,11 @@ def without_end(sql: str) -> str:
     return re.sub(r"\s*;\s*(--[^\n]*\s*)*\Z", "", sql)
 
 
-def _placeholder(name: str) -> re.Pattern[str]:
+def placeholder(name: str) -> re.Pattern[str]:
+    """What a placeholder of that name looks like, in the way of any driver.
+
+    >>> placeholder("window_end").findall("at < $window_end AND day < $window_end_date")
+    ['$window_end']
+    """
     # Not PostgreSQL's casts: `value::name`.
-    return re.compile(rf"%\({name}\)s|(?<!:)[:@]{name}\b")
+    return re.compile(rf"%\({name}\)s|(?<!:)[:@$]{name}\b")

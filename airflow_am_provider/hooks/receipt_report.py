@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.reconciliation import Verdict
 from airflow_am_provider.audience_manager.thresholds import breaches, check_limits, unjudged
+from airflow_am_provider.hooks.connections import MAKE_ANEW
 from airflow_am_provider.stores.deliveries import DeliveryRecords
 from airflow_am_provider.stores.sent_book import timestamp
 
@@ -105,7 +106,7 @@ def log_reports(reports: Sequence[Report]) -> None:
         delivery = report.standing.delivery.delivery_id
         for sentence in (*report.standing.reconciliation.findings, *report.open_questions):
             _logger.info("%s: %s", delivery, sentence)
-        for problem in report.problems:
+        for problem in (*report.standing.reconciliation.warnings, *report.problems):
             _logger.warning("%s: %s", delivery, problem)
 
 
@@ -123,7 +124,7 @@ def save_reports(hook: AudienceManagerHook, reports: Iterable[Report]) -> None:
             raise ConfigurationError(
                 f"delivery {delivery.delivery_id} was staged at {delivery.staging}, but the "
                 f"connection {hook.audience_manager_conn_id!r} has the staging location "
-                f"{staging.url}; upload and wait with the same connection"
+                f"{staging.url}. {MAKE_ANEW}"
             )
         records.conclude(record, delivery.sending, report.to_json())
 

@@ -15,6 +15,7 @@ from airflow_am_provider.audience_manager.receipt_mail import (
     read_receipt_mail,
 )
 from airflow_am_provider.audience_manager.reconciliation import Reconciliation, reconcile
+from airflow_am_provider.hooks.connections import MAKE_ANEW
 from airflow_am_provider.hooks.markers import MarkerWatch
 from airflow_am_provider.stores.deliveries import DeliveryRecords
 
@@ -198,8 +199,8 @@ class ReceiptWatch:
             if delivery.destination != self._hook.destination_url:
                 raise ConfigurationError(
                     f"delivery {delivery.delivery_id} was sent to {delivery.destination}, but the "
-                    f"connection {conn_id!r} leads to {self._hook.destination_url}; upload and "
-                    f"wait with the same connection"
+                    f"connection {conn_id!r} leads to {self._hook.destination_url}. "
+                    f"{MAKE_ANEW}"
                 )
 
 

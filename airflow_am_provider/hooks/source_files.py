@@ -52,11 +52,17 @@ class Sources:
     :param hook: opens the folders.
     :param urls: files, or folders ending in ``/``.
     :param aws_conn_id: AWS connection for ``s3://``; that of the staging location by default.
+    :param asked_by: the parameter that names it, for messages.
     :raises ConfigurationError: when a URL is wrong.
     """
 
     def __init__(
-        self, hook: AudienceManagerHook, urls: Sequence[str], *, aws_conn_id: str | None = None
+        self,
+        hook: AudienceManagerHook,
+        urls: Sequence[str],
+        *,
+        aws_conn_id: str | None = None,
+        asked_by: str = "source_conn_id",
     ) -> None:
         self._places: list[tuple[str, Folder, str]] = []
         for url in urls:
@@ -65,7 +71,7 @@ class Sources:
                 raise ConfigurationError(
                     f"source {url!r}: neither s3://bucket/key nor an absolute path"
                 )
-            folder = hook.open_folder(parent or "/", aws_conn_id=aws_conn_id)
+            folder = hook.open_folder(parent or "/", aws_conn_id=aws_conn_id, asked_by=asked_by)
             self._places.append((url, folder, name))
 
     def files(self) -> list[SourceFile]:

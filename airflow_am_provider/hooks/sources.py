@@ -21,6 +21,7 @@ def read_sources(
     columns: Sequence[str] | None,
     *,
     aws_conn_id: str | None = None,
+    asked_by: str = "source_conn_id",
     delimiter: str = ",",
 ) -> Generator[pa.RecordBatch]:
     """Read files one after the other, only the columns that are needed.
@@ -30,10 +31,11 @@ def read_sources(
         names.
     :param columns: the columns that are needed; None for the only one there is.
     :param aws_conn_id: AWS connection for ``s3://``; that of the staging location by default.
+    :param asked_by: the parameter that names it, for messages.
     :param delimiter: what separates the fields of CSV files.
     :raises ConfigurationError: when a file, a column or the format is not there.
     :raises DataError: when a file is damaged.
     """
-    for file in Sources(hook, urls, aws_conn_id=aws_conn_id).files():
+    for file in Sources(hook, urls, aws_conn_id=aws_conn_id, asked_by=asked_by).files():
         with file.open() as opened:
             yield from read_table(opened, file.path, columns, delimiter=delimiter)

@@ -11,7 +11,7 @@ import logging
 import uuid
 from contextlib import closing
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
@@ -19,7 +19,9 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting.partition import Partition, PartitionRows, rows_of
 from airflow_am_provider.hooks import duckdb_arrow, postgres_copy
 from airflow_am_provider.hooks.partition_query import partition_query
+from airflow_am_provider.hooks.query_window import MYSQL, SQLITE
 from airflow_am_provider.hooks.running_queries import can_be_cancelled, notice_lost_server
+from airflow_am_provider.hooks.session_zone import run_in_zone
 from airflow_am_provider.hooks.sql_errors import without_values
 
 if TYPE_CHECKING:
@@ -28,8 +30,12 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
     from airflow_am_provider.hooks.partition_bounds import Bounds
+    from airflow_am_provider.hooks.query_window import QueryWindow
 
 _logger = logging.getLogger(__name__)
+
+# Those that something is done for.
+_DRIVERS: Final = frozenset({*postgres_copy.DRIVERS, *MYSQL, *duckdb_arrow.PACKAGES, SQLITE})
 
 #: Rows fetched at a time. Ten thousand keep the driver's own buffers small.
 ROWS_PER_FETCH = 10_000
@@ -40,6 +46,7 @@ def read_sql(
     sql: str,
     parameters: Mapping[str, Any] | Iterable[Any] | None = None,
     *,
+    window: QueryWindow | None = None,
     rows_per_fetch: int = ROWS_PER_FETCH,
 ) -> Generator[pa.RecordBatch]:
     """Run a query and stream its rows.
@@ -47,18 +54,22 @@ def read_sql(
     :param hook: a hook of any common-sql connection.
     :param sql: one SELECT.
     :param parameters: values for its placeholders, as the driver wants them.
+    :param window: what more is bound, and the time zone that the session is put in; without it
+        the session is left as it is.
     :param rows_per_fetch: rows fetched at a time; this bounds the memory.
-    :raises ConfigurationError: when the statement gives no rows at all, such as an UPDATE.
-    :raises DataError: when PostgreSQL stumbles over a value; other errors are the driver's own.
+    :raises ConfigurationError: when the statement gives no rows at all, such as an UPDATE; when
+        the window cannot be compared rightly, or the database does not know its zone.
+    :raises DataError: when the database stumbles over a value.
+    :raises TransientError: for other errors of the database; none of them quotes a row.
     """
-    with (
-        closing(hook.get_conn()) as connection,
-        can_be_cancelled(connection),
-        without_values(),
-    ):
+    connection = hook.get_conn()
+    with without_values(sql), closing(connection), can_be_cancelled(connection):
         driver = _driver(connection)
         if driver in postgres_copy.DRIVERS:
             notice_lost_server(connection)
+        if window is not None:
+            parameters = window.added_to(sql, parameters, driver)
+            run_in_zone(connection, driver, window.zone)
         names = _copied_columns(connection, driver, sql, parameters)
         if names:
             try:
@@ -83,6 +94,7 @@ def read_partitions(
     *,
     id_column: str,
     bounds: Bounds | None = None,
+    window: QueryWindow | None = None,
 ) -> PartitionRows:
     """Run a query once for each of some partitions of its rows and stream them.
 
@@ -92,6 +104,7 @@ def read_partitions(
     :param expression: what they are told apart by; the ID's column when there is none.
     :param id_column: the column of the user ID.
     :param bounds: of ranges, where they are told apart by those.
+    :param window: as for :func:`read_sql`.
     :raises ConfigurationError: when the query cannot be divided in the way it asks for.
     """
     queries = [
@@ -101,7 +114,7 @@ def read_partitions(
             partition,
             expression,
             id_column=id_column,
-            has_values=parameters is not None,
+            has_values=parameters is not None or bool(window and window.values),
             bounds=bounds,
         )
         for partition in partitions
@@ -112,15 +125,18 @@ def read_partitions(
         division = f"a hash of {id_column!r}"
         if len(queries) == partitions[0].count:
             # One after the other they are all rows.
-            return PartitionRows(batches=read_sql(hook, sql, parameters), division=division)
+            return PartitionRows(
+                batches=read_sql(hook, sql, parameters, window=window), division=division
+            )
         _logger.info("The database does not divide the rows: each partition reads all of them")
 
     def batches() -> Iterator[pa.RecordBatch]:
         for partition, query in zip(partitions, queries, strict=True):
             if query is None:
-                yield from rows_of(partition, read_sql(hook, sql, parameters), id_column)
+                rows = read_sql(hook, sql, parameters, window=window)
+                yield from rows_of(partition, rows, id_column)
             else:
-                yield from read_sql(hook, query, parameters)
+                yield from read_sql(hook, query, parameters, window=window)
 
     return PartitionRows(batches=batches(), division=division)
 
@@ -202,7 +218,7 @@ def _driver(connection: Any) -> str:
     """The package that a DB-API connection comes from, looking through hooks' own wrappers."""
     for kind in type(connection).__mro__:
         package = kind.__module__.partition(".")[0]
-        if package in {"psycopg2", "psycopg", "MySQLdb", "pymysql", *duckdb_arrow.PACKAGES}:
+        if package in _DRIVERS:
             return package
     return ""
 

@@ -1,33 +1,148 @@
-"""What a database says of a value quotes the value, which may be personal data."""
+"""What a database says of an error may quote rows, so it is not passed on.
+
+Which errors do is not to be told: besides failed casts and constraints there are a function's own
+``RAISE``, ``ASSERT``, texts that a query gives to ``error()``, and names that dynamic SQL makes of
+values. So it is the other way round: shown are the error's type and code, words from a list, and
+names that stand in the user's own query.
+"""
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.errors import (
+    AudienceManagerError,
+    ConfigurationError,
+    DataError,
+    TransientError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# SQLSTATE classes of data exceptions and of constraints: their texts hold values of rows.
+# Of SQLSTATE: data exceptions and constraints; syntax and access.
 _OF_VALUES: Final = ("22", "23")
+_OF_THE_QUERY: Final = "42"
+# A table that is not there: another job may be making it anew.
+_MISSING_TABLE: Final = "42P01"
+# For drivers without SQLSTATE (PEP 249).
+_DATA_ERRORS: Final = frozenset({"DataError", "IntegrityError"})
+# Each of them is shown where it stands in a message, and nothing around it.
+_WORDS: Final = (
+    "no such column",
+    "no such table",
+    "no such function",
+    "syntax error",
+    "an explicit cast is required",
+    "does not exist",
+    "doesn't exist",
+    "not found in FROM clause",
+    "Unknown column",
+    "ambiguous",
+    "permission denied",
+    "must appear in the GROUP BY clause",
+    "is locked",
+    "deadlock detected",
+    "could not serialize access",
+    "conflict with recovery",
+    "canceling statement due to user request",
+    "canceling statement due to statement timeout",
+    "canceling statement due to lock timeout",
+    "query was cancelled",
+    "terminating connection",
+    "server closed the connection unexpectedly",
+    "SSL connection has been closed unexpectedly",
+    "connection is closed",
+    "connection already closed",
+    "Lost connection",
+    "server has gone away",
+    "Connection refused",
+    "timeout expired",
+    "out of memory",
+    "No space left on device",
+    "disk I/O error",
+    "unable to open database file",
+    "file is not a database",
+    "malformed JSON",
+    "Could not decode to UTF-8",
+    "Incorrect number of bindings",
+    "placeholders but",
+    "not all arguments converted",
+)
+_MOST_NAMES: Final = 3
+_QUOTED = re.compile(r"""["'`]([^"'`]{1,200})["'`]|: ([\w.$]{1,200})(?=\s|$)""")
+_NAME = re.compile(r"[^\W\d]\w*")
+# What is no name in a query: texts, comments.
+_NO_NAMES = re.compile(r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 @contextmanager
-def without_values() -> Iterator[None]:
-    """Turn a PostgreSQL driver's error about a value into one that does not quote it.
+def without_values(sql: str) -> Iterator[None]:
+    """Turn whatever reading a query's rows raises into an error that quotes no row.
 
-    :raises DataError: for such an error; all others go on as they are.
+    Errors of this package go on as they are, and those of the operating system, such as a
+    connection that was reset.
+
+    :param sql: the query; names in it may be shown.
+    :raises DataError: for a value that a cast or a constraint does not take.
+    :raises ConfigurationError: for a query that the database does not understand or allow.
+    :raises TransientError: for anything else.
     """
     try:
         yield
+    except AudienceManagerError:
+        raise
     except Exception as error:
-        # psycopg and psycopg2 each have a name of their own for it.
-        state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-        if not isinstance(state, str) or not state.startswith(_OF_VALUES):
+        if isinstance(error, InterruptedError):
             raise
-        raise DataError(
-            f"sql: the database stumbled over a value: {type(error).__name__} (SQLSTATE {state}). "
-            f"Its words are left out, as they quote the value; run the query by hand to see them"
-        ) from None
+        # Arrow raises its own with the words of whoever filled it, and without a number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise _told(error, sql) from None
+
+
+def _told(error: Exception, sql: str) -> AudienceManagerError:
+    # psycopg and psycopg2 each have a name of their own for it.
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    state = state if isinstance(state, str) else ""
+    bases = {kind.__name__ for kind in type(error).__mro__}
+    kind: type[AudienceManagerError]
+    if state.startswith(_OF_VALUES) or (not state and bases & _DATA_ERRORS):
+        kind, what = DataError, "sql: the database stumbled over a value"
+    elif state.startswith(_OF_THE_QUERY) and state != _MISSING_TABLE:
+        kind, what = ConfigurationError, "sql: the database refuses the query"
+    else:
+        kind, what = TransientError, "sql: the database did not give all rows"
+    shown = f"{type(error).__name__}{_code(error, state)}{_shown(str(error), sql)}"
+    return kind(
+        f"{what}: {shown}. The rest of its words is left out, as it may quote rows; run the "
+        f"query by hand to see it"
+    )
+
+
+def _code(error: Exception, state: str) -> str:
+    if state:
+        return f" (SQLSTATE {state})"
+    name = getattr(error, "sqlite_errorname", None)
+    if isinstance(name, str):
+        return f" ({name})"
+    # MySQL's drivers give a number first.
+    first = error.args[0] if error.args else None
+    is_number = isinstance(first, int) and not isinstance(first, bool) and len(error.args) > 1
+    return f" ({first})" if is_number else ""
+
+
+def _shown(message: str, sql: str) -> str:
+    """What of a message is known to hold no value."""
+    words = [words for words in _WORDS if words in message]
+    there = set(_NAME.findall(_NO_NAMES.sub(" ", sql)))
+    quoted = (first or second for first, second in _QUOTED.findall(message))
+    names = dict.fromkeys(
+        name
+        for name in quoted
+        if all(_NAME.fullmatch(piece) and piece in there for piece in name.split("."))
+    )
+    told = [*words, *(repr(name) for name in list(names)[:_MOST_NAMES])]
+    return f": {', '.join(told)}" if told else ""

@@ -18,10 +18,11 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.hooks.connections import get_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Collection, Generator, Iterable
 
     import pyarrow as pa
 
+    from airflow_am_provider.audience_manager.identifiers import IdKind
     from airflow_am_provider.formatting.suppression import Suppression
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
@@ -102,7 +103,13 @@ class SuppressionSource:
 
         if self.source:
             columns = None if self.column is None else [self.column]
-            return read_sources(hook, [self.source], columns, aws_conn_id=self.conn_id)
+            return read_sources(
+                hook,
+                [self.source],
+                columns,
+                aws_conn_id=self.conn_id,
+                asked_by="suppression_conn_id",
+            )
         get_connection(self.conn_id or "", asked_by=self.place)
         sql = self.sql or ""
         if _TABLE.fullmatch(sql.strip()):
@@ -111,12 +118,17 @@ class SuppressionSource:
 
 
 def read_suppression(
-    hook: AudienceManagerHook, sources: Iterable[SuppressionSource], *, allow_empty: bool = False
+    hook: AudienceManagerHook,
+    sources: Iterable[SuppressionSource],
+    *,
+    kinds: Collection[IdKind] = (),
+    allow_empty: bool = False,
 ) -> Suppression | None:
     """Read all lists that hold for a delivery: the connection's, and those given here.
 
     :param hook: the connection.
     :param sources: further lists.
+    :param kinds: the kinds of ID that are sent, to count the entries that can be none of them.
     :param allow_empty: whether a list without any ID means that nobody is on it.
     :return: the IDs; None when no list is named at all.
     :raises ConfigurationError: when a list cannot be read.
@@ -137,6 +149,16 @@ def read_suppression(
                 column=source.column,
                 hashed=source.hashed,
                 allow_empty=allow_empty,
+                kinds=kinds,
             )
         log.info("Suppression list of %s: %s IDs", source.place, f"{count:,}")
     return suppression
+
+
+def tell_lists(suppression: Suppression | None) -> None:
+    """Log of each list how many of its entries can be no ID, and how many were found.
+
+    :param suppression: the lists, after all rows were looked at.
+    """
+    for one in () if suppression is None else suppression.lists:
+        log.log(logging.INFO if one.found else logging.WARNING, "%s", one)

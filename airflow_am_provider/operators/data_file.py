@@ -40,6 +40,8 @@ class FormatDataFileOperator(StageDeliveryOperator):
         file, all traits of the target data source.
     :param traits_column: column or columns with IDs of traits the user has: one, several behind
         commas, or a list.
+    :param traits_separator: what stands between the trait IDs of a text, such as ``;`` or ``|``;
+        ``json`` for text such as ``[1, 2]``.
     :param removed_traits_column: likewise, of traits the user no longer has.
     :param ic_column: likewise, of codes of the key ``ic``.
     :param trait_flags: boolean columns, and the trait that each stands for.
@@ -76,6 +78,7 @@ class FormatDataFileOperator(StageDeliveryOperator):
         "target_dpid",
         "mode",
         "traits_column",
+        "traits_separator",
         "removed_traits_column",
         "ic_column",
         "trait_flags",
@@ -92,6 +95,7 @@ class FormatDataFileOperator(StageDeliveryOperator):
         target_dpid: int | str | None = None,
         mode: str = "sync",
         traits_column: str | Sequence[str] | None = None,
+        traits_separator: str = ",",
         removed_traits_column: str | Sequence[str] | None = None,
         ic_column: str | Sequence[str] | None = None,
         trait_flags: Mapping[str, int | str] | None = None,
@@ -106,6 +110,7 @@ class FormatDataFileOperator(StageDeliveryOperator):
         self.target_dpid = target_dpid
         self.mode = mode
         self.traits_column = traits_column
+        self.traits_separator = traits_separator
         self.removed_traits_column = removed_traits_column
         self.ic_column = ic_column
         self.trait_flags = trait_flags
@@ -124,6 +129,7 @@ class FormatDataFileOperator(StageDeliveryOperator):
                 id_column=name("id_column", self.id_column),
                 id_kind=id_kind(self.id_kind) if self.id_kind else None,
                 traits_columns=names("traits_column", self.traits_column),
+                traits_separator=str(self.traits_separator),
                 removed_traits_columns=names("removed_traits_column", self.removed_traits_column),
                 ic_columns=names("ic_column", self.ic_column),
                 trait_flags={

@@ -49,6 +49,8 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         when ``dpid`` is a global device data source.
     :param traits_column: column or columns with IDs of traits the user has: one, several behind
         commas, or a list. A row without any says that its user has none.
+    :param traits_separator: what stands between the trait IDs of a text, such as ``;`` or ``|``;
+        ``json`` for text such as ``[1, 2]``.
     :param trait_flags: boolean columns, and the trait that each stands for.
     :param max_removed: how many traits of the last extract may be missing, over all users: a whole
         number is a count, a fraction a share. Over it the task fails before anything is staged.
@@ -84,6 +86,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         "id_kind",
         "target_dpid",
         "traits_column",
+        "traits_separator",
         "trait_flags",
         "max_removed",
     )
@@ -97,6 +100,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         id_kind: str | None = None,
         target_dpid: int | str | None = None,
         traits_column: str | Sequence[str] | None = None,
+        traits_separator: str = ",",
         trait_flags: Mapping[str, int | str] | None = None,
         max_removed: float | str = 0.2,
         **kwargs: Any,
@@ -108,6 +112,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         self.id_kind = id_kind
         self.target_dpid = target_dpid
         self.traits_column = traits_column
+        self.traits_separator = traits_separator
         self.trait_flags = trait_flags
         self.max_removed = max_removed
 
@@ -116,6 +121,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         from airflow_am_provider.formatting.delivery import Scope
         from airflow_am_provider.formatting.snapshot_diff import DiffOptions
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.hooks.suppression import tell_lists
         from airflow_am_provider.operators.source_rows import source_rows
         from airflow_am_provider.stores.snapshot_delivery import stage_difference
         from airflow_am_provider.stores.snapshot_series import SnapshotSeries
@@ -126,7 +132,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                     "watermark_start: what is compared is a full extract; one that begins where "
                     "the last one ended would remove everybody else"
                 )
-            window = window_of(context, self.window_start, self.window_end)
+            window = window_of(context, self.window_start, self.window_end, zone=self._zone())
             self.log.info("Window: %s", window)
             check_on_empty(self.on_empty)
             bounds = self._bounds()
@@ -140,6 +146,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
             spec = self._spec()
             columns = (spec.id_column, *spec.item_columns)
             destination = hook.destination_name
+            suppression = self.suppression(hook, (spec.kind,))
             extract = some_text("snapshot", self.snapshot)
             series = SnapshotSeries.of(hook.targets(), destination, spec, extract)
             staged = stage_difference(
@@ -148,7 +155,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                 self._options(),
                 DiffOptions(
                     max_removed=limit("max_removed", self.max_removed, "traits"),
-                    suppression=self.suppression(hook),
+                    suppression=suppression,
                 ),
                 series=series,
                 # The rows are those of this moment, whatever window the run is of: what is
@@ -160,6 +167,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                 ),
                 now=datetime.now(UTC),
             )
+            tell_lists(suppression)
             return told(self.log.info, staged.manifest, self.on_empty)
 
     def _spec(self) -> DataFileSpec:
@@ -171,6 +179,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
             id_column=name("id_column", self.id_column),
             id_kind=id_kind(self.id_kind) if self.id_kind else None,
             traits_columns=names("traits_column", self.traits_column),
+            traits_separator=str(self.traits_separator),
             trait_flags={
                 column: whole_number(f"trait_flags[{column!r}]", trait)
                 for column, trait in (self.trait_flags or {}).items()

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.hooks.connections import get_connection
 from airflow_am_provider.hooks.placeholders import asks_for
-from airflow_am_provider.operators.window import Window, with_window
+from airflow_am_provider.operators.asked_window import query_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.hooks.partition_bounds import Bounds
     from airflow_am_provider.operators.staging import StageDeliveryOperator
+    from airflow_am_provider.operators.window import Window
 
 
 def source_rows(
@@ -90,11 +91,12 @@ def _rows_of_query(
         raise ConfigurationError("conn_id: missing; name the connection that sql runs on")
     get_connection(task.conn_id, asked_by="conn_id")
     hook = BaseHook.get_hook(task.conn_id)
-    parameters = with_window(sql, task.parameters, window)
+    parameters, asked = task.parameters, query_window(sql, task.parameters, window)
     if count is None:
         if asks_for(sql, IN_PARTITION):
             raise ConfigurationError(f"partitions: missing, and sql asks for {IN_PARTITION}")
-        return PartitionRows(batches=read_sql(hook, sql, parameters), division="")
+        rows = read_sql(hook, sql, parameters, window=asked)
+        return PartitionRows(batches=rows, division="")
     partitions = [Partition(number=number, count=count) for number in range(count)]
     return read_partitions(
         hook,
@@ -104,4 +106,5 @@ def _rows_of_query(
         task.partition_by,
         id_column=id_column,
         bounds=bounds,
+        window=asked,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -11,9 +12,11 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.formatting.acceptance import ON_EMPTY, limit, nothing_to_send
+from airflow_am_provider.formatting.remarks import warnings_of
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.placeholders import asks_for
+from airflow_am_provider.hooks.query_window import Zone
 from airflow_am_provider.hooks.running_queries import cancel_queries, cancelled_in_time
 from airflow_am_provider.links import StagingLink
 from airflow_am_provider.operators.suppressing import SuppressingOperator
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.pipeline import FormatOptions
     from airflow_am_provider.hooks.partition_bounds import Bounds
 
+_logger = logging.getLogger(__name__)
+
 
 class StageDeliveryOperator(SuppressingOperator):
     """Reads rows, formats them and stages the delivery; subclasses say what the lines are.
@@ -42,7 +47,9 @@ class StageDeliveryOperator(SuppressingOperator):
 
     :param sql: one SELECT, for any common-sql connection. It may use the placeholders
         ``window_start`` and ``window_end`` in the way of the database's driver, such as
-        ``%(window_start)s`` for PostgreSQL: they get the window of the run.
+        ``%(window_start)s`` for PostgreSQL: they get the window of the run, as moments. Where the
+        window is made of whole days, ``window_start_date`` and ``window_end_date`` get dates.
+        ``docs/windows.md`` says what each driver gets.
     :param conn_id: the connection it runs on.
     :param parameters: values for placeholders in ``sql``, as the database's driver wants them.
     :param source: URL of a CSV or Parquet file, ``s3://bucket/key`` or an absolute path; of a
@@ -52,9 +59,13 @@ class StageDeliveryOperator(SuppressingOperator):
     :param delimiter: what separates the fields of CSV files.
     :param audience_manager_conn_id: connection of the type ``audience_manager``, which knows
         the staging location and where deliveries go.
-    :param window_start: first moment of the data, ISO 8601, UTC where it names no zone; by default
-        the run's partition, its data interval, or what ``watermark_start`` says.
-    :param window_end: first moment after the data, likewise.
+    :param window_start: first moment of the data, ISO 8601, in ``window_timezone`` where it names
+        no zone; by default the run's partition, its data interval, or what ``watermark_start``
+        says.
+    :param window_end: first moment after the data, ISO 8601 as well.
+    :param window_timezone: name of the time zone in which days begin and ``sql`` runs, such as
+        ``Europe/Berlin``; UTC when not given. In it a session of PostgreSQL, MySQL or DuckDB reads
+        times and dates that name no zone, whatever its server or connection says.
     :param watermark_start: where the first window of all begins, ISO 8601, for runs that have
         neither partition nor interval. Once something was delivered, the window is from the end of
         the last window whose delivery was sent up to when the run was due (``run_after``). Runs
@@ -97,6 +108,7 @@ class StageDeliveryOperator(SuppressingOperator):
         "audience_manager_conn_id",
         "window_start",
         "window_end",
+        "window_timezone",
         "watermark_start",
         "max_set_aside",
         "on_empty",
@@ -126,6 +138,7 @@ class StageDeliveryOperator(SuppressingOperator):
         audience_manager_conn_id: str = DEFAULT_CONN_ID,
         window_start: str | None = None,
         window_end: str | None = None,
+        window_timezone: str | None = None,
         watermark_start: str | None = None,
         max_set_aside: float | str = 0.01,
         on_empty: str = "skip",
@@ -148,6 +161,7 @@ class StageDeliveryOperator(SuppressingOperator):
         self.audience_manager_conn_id = audience_manager_conn_id
         self.window_start = window_start
         self.window_end = window_end
+        self.window_timezone = window_timezone
         self.watermark_start = watermark_start
         self.max_set_aside = max_set_aside
         self.on_empty = on_empty
@@ -175,6 +189,7 @@ class StageDeliveryOperator(SuppressingOperator):
         )
         from airflow_am_provider.formatting.partitions import FormattedPartition
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.hooks.suppression import tell_lists
         from airflow_am_provider.operators.source_rows import source_rows
 
         with airflow_errors(), cancelled_in_time():
@@ -187,7 +202,7 @@ class StageDeliveryOperator(SuppressingOperator):
             check_on_empty(self.on_empty)
             bounds = self._bounds()
             count, partition = self._partition(window, bounds)
-            writer.suppression = self.suppression(hook)
+            writer.suppression = self.suppression(hook, writer.id_kinds)
             # What is allowed of all rows says nothing of a share of them.
             if partition is not None:
                 options = replace(options, max_set_aside=1.0, is_share=True)
@@ -212,6 +227,7 @@ class StageDeliveryOperator(SuppressingOperator):
                 now=now,
             )
             if partition is None:
+                tell_lists(writer.suppression)
                 manifest = stage_content(content, targets, now=now)
                 note_outcome(target, window.watermark, manifest, self.on_empty)
                 return told(self.log.info, manifest, self.on_empty)
@@ -238,18 +254,28 @@ class StageDeliveryOperator(SuppressingOperator):
 
     def _window(self, context: Context, target: Target) -> Window:
         """The run's window; where it has none of its own, from the watermark if there is one."""
-        watermark = None
+        zone, watermark = self._zone(), None
         if self.watermark_start not in (None, "", "None"):
             is_share = self.partition not in (None, "", "None")
             watermark = partial(
-                watermark_window, context, target, self.watermark_start, is_share=is_share
+                watermark_window,
+                context,
+                target,
+                self.watermark_start,
+                zone=zone,
+                is_share=is_share,
             )
         try:
-            return window_of(context, self.window_start, self.window_end, watermark=watermark)
+            return window_of(
+                context, self.window_start, self.window_end, zone=zone, watermark=watermark
+            )
         except NothingNew as reason:
             if self.on_empty == "fail":
                 raise DataError(f"{reason}; on_empty='fail'") from None
             raise AirflowSkipException(str(reason)) from None
+
+    def _zone(self) -> Zone:
+        return Zone.parse("window_timezone", self.window_timezone)
 
     def _bounds(self) -> Bounds | None:
         """Of ranges, where the rows are divided by those."""
@@ -281,8 +307,9 @@ class StageDeliveryOperator(SuppressingOperator):
         """What partitions that are read at different moments have in common."""
         if self.source:
             return "All of them read the same files: one that changes meanwhile is an error"
-        if window.end is not None and asks_for(self.sql or "", "window_end"):
-            return f"All of them end with the window, at {window.end}"
+        asks = any(asks_for(self.sql or "", name) for name in ("window_end", "window_end_date"))
+        if window.end is not None and asks:
+            return f"All of them end with the window, at {window.end.isoformat()}"
         return (
             "Each reads the rows as they are at its own moment: sql asks for no window_end. A row "
             "is in one partition and no other all the same"
@@ -335,6 +362,8 @@ def told(log: Callable[..., object], manifest: Manifest, on_empty: str) -> dict[
     )
     for reason, count in manifest.set_aside_by_reason.items():
         log("  set aside: %s %s", f"{count:,}", reason)
+    for warning in warnings_of(manifest.remarks):
+        _logger.warning("  %s", warning)
     if manifest.rejects:
         log("  which rows: %s/%s", manifest.staging, manifest.rejects)
     for part in manifest.parts:

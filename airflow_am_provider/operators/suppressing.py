@@ -9,8 +9,9 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_am_provider.operators.values import flag
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from airflow_am_provider.audience_manager.identifiers import IdKind
     from airflow_am_provider.formatting.suppression import Suppression
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
@@ -61,10 +62,13 @@ class SuppressingOperator(BaseOperator):
         self.suppress_hashed = suppress_hashed
         self.suppress_allow_empty = suppress_allow_empty
 
-    def suppression(self, hook: AudienceManagerHook) -> Suppression | None:
+    def suppression(
+        self, hook: AudienceManagerHook, kinds: Collection[IdKind]
+    ) -> Suppression | None:
         """Read the lists; None when none is named.
 
         :param hook: the connection.
+        :param kinds: the kinds of ID that are sent.
         """
         from airflow_am_provider.hooks.suppression import SuppressionSource, read_suppression
 
@@ -79,5 +83,6 @@ class SuppressingOperator(BaseOperator):
         return read_suppression(
             hook,
             [] if source is None else [source],
+            kinds=kinds,
             allow_empty=flag("suppress_allow_empty", self.suppress_allow_empty),
         )

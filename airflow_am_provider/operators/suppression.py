@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_am_provider.formatting.data_lines import DataLineWriter
     from airflow_am_provider.formatting.delivery import Scope
     from airflow_am_provider.formatting.manifest import Manifest
     from airflow_am_provider.formatting.suppression import Suppression
@@ -85,10 +86,12 @@ class SuppressionRemovalOperator(SuppressingOperator):
         """Stage the removals."""
         from airflow_am_provider.formatting.delivery import Scope
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.hooks.suppression import tell_lists
 
         with airflow_errors():
             hook = AudienceManagerHook(self.audience_manager_conn_id)
-            suppression = self.suppression(hook)
+            writer = self._writer()
+            suppression = self.suppression(hook, writer.id_kinds)
             if suppression is None:
                 raise ConfigurationError(
                     "suppress_sql, suppress_source: no suppression list is named, here or in the "
@@ -100,29 +103,37 @@ class SuppressionRemovalOperator(SuppressingOperator):
                 run=f"{dag_id}/{run_id}",
                 series=f"{dag_id}/{self.task_id}",
             )
-            return told(self.log.info, self._staged(hook, suppression, scope), "skip")
+            manifest = self._staged(hook, writer, suppression, scope)
+            tell_lists(suppression)
+            return told(self.log.info, manifest, "skip")
 
-    def _staged(
-        self, hook: AudienceManagerHook, suppression: Suppression, scope: Scope
-    ) -> Manifest:
-        from airflow_am_provider.audience_manager.names import DataFileName
+    def _writer(self) -> DataLineWriter:
         from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
-        from airflow_am_provider.formatting.delivery import NO_TIMESTAMP, stage_delivery
-        from airflow_am_provider.formatting.pipeline import FormatOptions
-        from airflow_am_provider.formatting.removals import ID_COLUMN, TRAITS_COLUMN, removals
-        from airflow_am_provider.stores.sendings import data_sendings, still_there
+        from airflow_am_provider.formatting.removals import ID_COLUMN, TRAITS_COLUMN
 
-        dpid = whole_number("dpid", self.dpid)
-        target_dpid = optional_whole_number("target_dpid", self.target_dpid)
-        writer = DataLineWriter(
+        return DataLineWriter(
             DataFileSpec(
-                dpid=dpid,
-                target_dpid=target_dpid,
+                dpid=whole_number("dpid", self.dpid),
+                target_dpid=optional_whole_number("target_dpid", self.target_dpid),
                 id_column=ID_COLUMN,
                 id_kind=id_kind(self.id_kind) if self.id_kind else None,
                 removed_traits_columns=(TRAITS_COLUMN,),
             )
         )
+
+    def _staged(
+        self,
+        hook: AudienceManagerHook,
+        writer: DataLineWriter,
+        suppression: Suppression,
+        scope: Scope,
+    ) -> Manifest:
+        from airflow_am_provider.audience_manager.names import DataFileName
+        from airflow_am_provider.formatting.delivery import NO_TIMESTAMP, stage_delivery
+        from airflow_am_provider.formatting.pipeline import FormatOptions
+        from airflow_am_provider.formatting.removals import removals
+        from airflow_am_provider.stores.sendings import data_sendings, still_there
+
         targets, name = hook.targets(), writer.file_name(NO_TIMESTAMP)
         assert isinstance(name, DataFileName)
         sent = data_sendings(targets, destination=hook.destination_name, name=name)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.deliveries.target.target import Target
     from airflow_am_provider.formatting.manifest import Manifest
+    from airflow_am_provider.hooks.query_window import Zone
 
 # Runs that come by themselves. What a person starts in between is extra, as is a backfill.
 _MOVING: Final = ("scheduled", "asset_triggered")
@@ -23,7 +24,12 @@ class NothingNew(Exception):
 
 
 def watermark_window(
-    context: Mapping[str, Any], target: Target, begin: object, *, is_share: bool
+    context: Mapping[str, Any],
+    target: Target,
+    begin: object,
+    *,
+    zone: Zone,
+    is_share: bool,
 ) -> Window | None:
     """The window from the last delivered moment up to the run's ``run_after``.
 
@@ -33,12 +39,15 @@ def watermark_window(
     :param context: the task's context.
     :param target: the delivery's, which knows up to where rows were delivered.
     :param begin: where the first window of all begins, ISO 8601.
+    :param zone: of ``begin``, where it names none.
     :param is_share: whether this task formats one partition of the delivery.
     :return: None in a backfill, unless the run claimed its window before.
     :raises ConfigurationError: in a mapped task that is no partition.
     :raises NothingNew: when all of it was delivered already.
     """
-    start = moment_of("watermark_start", begin)
+    from airflow_am_provider.deliveries.target.order import moment
+
+    start = moment_of("watermark_start", begin, zone)
     map_index = getattr(context.get("ti"), "map_index", None)
     if not is_share and map_index is not None and map_index >= 0:
         raise ConfigurationError(
@@ -66,8 +75,8 @@ def watermark_window(
             else "from the watermark, up to when this run was due"
         )
     return Window(
-        start=window[0],
-        end=window[1],
+        start=moment(window[0]),
+        end=moment(window[1]),
         source=source if is_moving else f"{source}; a {kind} run moves no watermark",
         watermark=name if is_moving else None,
     )

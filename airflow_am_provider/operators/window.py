@@ -7,17 +7,17 @@ its end. Last comes the watermark, where the task keeps one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.hooks.placeholders import asks_for
+from airflow_am_provider.hooks.query_window import IN_UTC, Zone
 from airflow_am_provider.operators.partition_window import partition_key, partition_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping
+    from datetime import tzinfo
     from typing import Any
 
 BACKFILL: Final = "backfill"
@@ -25,32 +25,34 @@ BACKFILL: Final = "backfill"
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """First moment of the data, and first moment after it, as ISO 8601; None when open.
+    """First moment of the data, and first moment after it, each with a zone; None when open.
 
-    The text is what queries get, as the user wrote it.
-
+    :param zone: of its days.
     :param source: where it was learnt, for the log.
     :param watermark: the folder in staging where it is noted what became of it, if it is to be.
     """
 
-    start: str | None
-    end: str | None
+    start: datetime | None
+    end: datetime | None
     source: str
+    zone: Zone = IN_UTC
     watermark: str | None = None
 
     @property
     def in_utc(self) -> tuple[str | None, str | None]:
         """Start and end, one text for one moment: what a delivery is known by.
 
-        >>> Window(start="2026-03-01", end="2026-03-02T01:00:00+01:00", source="").in_utc
-        ('2026-03-01T00:00:00+00:00', '2026-03-02T00:00:00+00:00')
+        >>> Window(start=datetime(2026, 3, 1, tzinfo=UTC), end=None, source="").in_utc
+        ('2026-03-01T00:00:00+00:00', None)
         """
-        return _utc(self.start), _utc(self.end)
+        return _text(self.start, UTC), _text(self.end, UTC)
 
     def __str__(self) -> str:
         if self.start is None and self.end is None:
             return f"none ({self.source})"
-        return f"{self.start or '…'} to {self.end or '…'} ({self.source})"
+        start, end = (_text(moment, self.zone.tzinfo) or "…" for moment in (self.start, self.end))
+        zone = "" if self.zone.is_utc else f" in {self.zone.name}"
+        return f"{start} to {end}{zone} ({self.source})"
 
 
 def window_of(
@@ -58,6 +60,7 @@ def window_of(
     start: str | datetime | None = None,
     end: str | datetime | None = None,
     *,
+    zone: Zone = IN_UTC,
     watermark: Callable[[], Window | None] | None = None,
     now: datetime | None = None,
 ) -> Window:
@@ -66,18 +69,31 @@ def window_of(
     :param context: the task's context.
     :param start: what the user set, if anything.
     :param end: what the user set, if anything.
+    :param zone: of its days, and of what the user set without a zone.
     :param watermark: gives the window that is left when the run has none of its own.
     :param now: the time; by default it is taken from the clock.
     :raises ConfigurationError: when the end does not come after the start; when the run's
         partition is not over yet; in a backfill whose runs have no window of their own.
     """
+    return replace(_window_of(context, start, end, zone, watermark, now), zone=zone)
+
+
+def _window_of(
+    context: Mapping[str, Any],
+    start: str | datetime | None,
+    end: str | datetime | None,
+    zone: Zone,
+    watermark: Callable[[], Window | None] | None,
+    now: datetime | None,
+) -> Window:
     if _given(start) or _given(end):
-        window = Window(start=_iso("window_start", start), end=_iso("window_end", end),
-                        source="from the task's parameters")  # fmt: skip
-        if window.start and window.end and _moment(window.end) <= _moment(window.start):
-            raise ConfigurationError(
-                f"window_end: {window.end} does not come after window_start {window.start}"
-            )
+        window = Window(
+            start=_moment("window_start", start, zone),
+            end=_moment("window_end", end, zone),
+            source="from the task's parameters",
+        )
+        if window.start and window.end and window.end <= window.start:
+            raise ConfigurationError(f"window_end: {end} does not come after window_start {start}")
         return window
     # A run triggered without a date has no interval at all: the keys are absent.
     interval = context.get("data_interval_start"), context.get("data_interval_end")
@@ -88,8 +104,8 @@ def window_of(
         source = f"the run's partition {key!r} does not say from when to when"
     elif interval[0] is not None and interval[1] is not None and interval[1] > interval[0]:
         return Window(
-            start=interval[0].isoformat(),
-            end=interval[1].isoformat(),
+            start=_plain(interval[0]),
+            end=_plain(interval[1]),
             source="from the run's data interval",
         )
     if watermark is not None and (left := watermark()) is not None:
@@ -114,15 +130,17 @@ def run_type(context: Mapping[str, Any]) -> str:
     return str(getattr(found, "value", found))
 
 
-def moment_of(place: str, value: object) -> datetime:
-    """A moment in UTC; text without a zone is UTC.
+def moment_of(place: str, value: object, zone: Zone = IN_UTC) -> datetime:
+    """A moment in UTC.
 
+    :param place: the parameter's name, for the message.
+    :param zone: of text without a zone.
     :raises ConfigurationError: when it is none.
     """
-    text = _iso(place, value)
-    if text is None:
+    moment = _moment(place, value, zone)
+    if moment is None:
         raise ConfigurationError(f"{place}: missing; a date and time in ISO 8601 is expected")
-    return _moment(text).astimezone(UTC)
+    return moment.astimezone(UTC)
 
 
 def _of_partition(context: Mapping[str, Any], key: str, now: datetime) -> Window | None:
@@ -137,67 +155,38 @@ def _of_partition(context: Mapping[str, Any], key: str, now: datetime) -> Window
             f"it is {now.isoformat(timespec='seconds')}: rows are still to come. Let the DAG run "
             f"when it is over, as CronPartitionTimetable does with run_offset=-1, or set both"
         )
-    return Window(
-        start=start.isoformat(), end=end.isoformat(), source=f"from the run's partition {key}"
-    )
-
-
-def with_window(
-    sql: str, parameters: Mapping[str, Any] | Iterable[Any] | None, window: Window
-) -> Mapping[str, Any] | Iterable[Any] | None:
-    """The query's parameters, with the window's where the query asks for them.
-
-    :param sql: the query; it asks by the placeholders ``window_start`` and ``window_end``.
-    :param parameters: what the user set. Given as a list, they are left alone.
-    :raises ConfigurationError: when the query asks for a window and the run has none, or for the
-        end of it that is open.
-    """
-    if not isinstance(parameters, Mapping | list | tuple | None):
-        raise ConfigurationError(
-            f"parameters: a dict or a list was expected, not {type(parameters).__name__}"
-        )
-    asked = [name for name in ("window_start", "window_end") if asks_for(sql, name)]
-    if not asked or not isinstance(parameters, Mapping | None):
-        return parameters
-    found: dict[str, Any] = {"window_start": window.start, "window_end": window.end}
-    missing = [name for name in asked if found[name] is None and name not in (parameters or {})]
-    if missing:
-        asks = f"sql: asks for {' and '.join(missing)}, but"
-        if window.start is not None or window.end is not None:
-            (other,) = {"window_start", "window_end"}.difference(missing)
-            raise ConfigurationError(
-                f"{asks} the task's parameters set {other} alone. Set both, or neither: then the "
-                f"run's data interval counts"
-            )
-        raise ConfigurationError(
-            f"{asks} {window.source}. Trigger the run with a logical date, give the DAG a schedule "
-            f"with real intervals such as CronDataIntervalTimetable, set watermark_start to go on "
-            f"where the last delivery ended, or set window_start and window_end"
-        )
-    return {**{name: found[name] for name in asked}, **(parameters or {})}
+    return Window(start=start, end=end, source=f"from the run's partition {key}")
 
 
 def _given(moment: object) -> bool:
     return moment not in (None, "", "None")
 
 
-def _iso(place: str, moment: object) -> str | None:
-    if not _given(moment):
+def _moment(place: str, value: object, zone: Zone) -> datetime | None:
+    if not _given(value):
         return None
-    if isinstance(moment, datetime):
-        return moment.isoformat()
-    text = str(moment).strip()
+    if not isinstance(value, datetime):
+        text = str(value).strip()
+        try:
+            value = datetime.fromisoformat(text)
+        except ValueError:
+            raise ConfigurationError(
+                f"{place}: {text!r} is not a date and time in ISO 8601"
+            ) from None
+    moment = value if value.tzinfo is not None else value.replace(tzinfo=zone.tzinfo)
     try:
-        _moment(text)
-    except ValueError:
-        raise ConfigurationError(f"{place}: {text!r} is not a date and time in ISO 8601") from None
-    return text
+        moment.astimezone(UTC)
+    except OverflowError:
+        raise ConfigurationError(
+            f"{place}: {value} is before or after all years there are"
+        ) from None
+    return moment
 
 
-def _utc(text: str | None) -> str | None:
-    return None if text is None else _moment(text).astimezone(UTC).isoformat()
+def _plain(moment: datetime) -> datetime:
+    # Airflow's are pendulum's, which not every driver takes for a datetime.
+    return datetime.fromisoformat(moment.isoformat()).astimezone(UTC)
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+def _text(moment: datetime | None, zone: tzinfo) -> str | None:
+    return None if moment is None else moment.astimezone(zone).isoformat()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -52,9 +53,15 @@ def connect(path: str | Path) -> sqlite3.Connection:
     Two connections may use it at the same time, also from two processes; one connection is for
     one thread at a time.
 
-    :param path: the file; its folder must exist.
+    :param path: the file; its folder must exist. Made for its owner alone.
     :raises ConfigurationError: when it is no such database or cannot be opened.
     """
+    try:
+        # It has IDs of customers in it. SQLite gives the files beside it the mode of this one.
+        if path != ":memory:":
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise ConfigurationError(f"sandbox database {str(path)!r}: {error.strerror}") from error
     try:
         connection = sqlite3.connect(
             path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False

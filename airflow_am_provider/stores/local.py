@@ -1,4 +1,4 @@
-"""A directory as a folder. Files appear whole or not at all."""
+"""A directory as a folder. Files appear whole or not at all, and only their owner may read them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _BUFFER_BYTES: Final = 1 << 20
 _UNFINISHED: Final = ".unfinished"
+# Parts and lists of what was set aside are data of customers, whatever the umask allows.
+_FOLDER_MODE: Final = 0o700
+_FILE_MODE: Final = 0o600
 # What a person has to mend; anything else may be better in a minute (a full disk, a lost mount).
 _WRONG: Final = (
     FileExistsError,
@@ -41,6 +44,9 @@ _WRONG: Final = (
 
 class LocalFolder:
     """A directory on this machine, or one that all workers share.
+
+    Directories that are made are their owner's alone (0700), and so are files (0600). A directory
+    that was there keeps its mode.
 
     :param root: its absolute path; made when the first file is written.
     :raises ConfigurationError: when the path is not absolute.
@@ -73,8 +79,8 @@ class LocalFolder:
         target = self._target(path)
         temporary = target.with_name(f".{secrets.token_hex(8)}{_UNFINISHED}")
         with _os_errors("write", target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            raw = _File(temporary, "xb")
+            make_private_folder(target.parent)
+            raw = _File(temporary, "xb", opener=_open_private)
         try:
             with io.BufferedWriter(raw, _BUFFER_BYTES) as file:
                 yield file
@@ -200,6 +206,24 @@ class LocalFolder:
                 f"path {printable(path)!r}: a link on its way leads out of {self.root}"
             )
         return target
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a directory, and those above it, for their owner alone; those that are there stay."""
+    if path.is_dir():
+        return
+    if path != path.parent:
+        make_private_folder(path.parent)
+    try:
+        path.mkdir(_FOLDER_MODE)
+    except FileExistsError:
+        # Another writer was quicker, or it is a file.
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, _FILE_MODE)
 
 
 class _File(io.FileIO):

@@ -17,6 +17,7 @@ from airflow_am_provider.audience_manager.errors import (
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.stores.entry import Entry, Unfinished
 from airflow_am_provider.stores.paths import checked_path, is_safe_path
+from airflow_am_provider.stores.s3_access import access_of
 from airflow_am_provider.stores.s3_errors import NO_SUCH_REQUEST, error_code, s3_errors
 from airflow_am_provider.stores.s3_pipe import Pipe, ReadEnd
 from airflow_am_provider.stores.s3_read import BLOCK_BYTES, RangeReader
@@ -126,7 +127,7 @@ class S3Folder:
         from botocore.exceptions import ClientError
 
         key = self.key(path)
-        with s3_errors("read", self._url(key)):
+        with s3_errors("read", self._url(key), access_of(self.client)):
             try:
                 answer = self.client.get_object(Bucket=self.bucket, Key=key)
                 return cast("bytes", answer["Body"].read())
@@ -138,7 +139,7 @@ class S3Folder:
     def write_bytes(self, path: str, content: bytes) -> None:
         """Write a small object, replacing the one that is there."""
         key = self.key(path)
-        with s3_errors("write", self._url(key)):
+        with s3_errors("write", self._url(key), access_of(self.client)):
             self.client.put_object(Bucket=self.bucket, Key=key, Body=content, **self.extra_args)
 
     def create(self, path: str, content: bytes) -> bool:
@@ -153,7 +154,7 @@ class S3Folder:
             return False
         key = self.key(path)
         put = {"Bucket": self.bucket, "Key": key, "Body": content, **self.extra_args}
-        with s3_errors("write", self._url(key)):
+        with s3_errors("write", self._url(key), access_of(self.client)):
             try:
                 self.client.put_object(**put, IfNoneMatch="*")
             except ClientError as error:
@@ -168,7 +169,7 @@ class S3Folder:
     def delete(self, path: str) -> None:
         """Delete an object; that there is none is no error."""
         key = self.key(path)
-        with s3_errors("delete", self._url(key)):
+        with s3_errors("delete", self._url(key), access_of(self.client)):
             self.client.delete_object(Bucket=self.bucket, Key=key)
 
     def exists(self, path: str) -> bool:
@@ -204,7 +205,7 @@ class S3Folder:
         :raises ConfigurationError: when there is no such object, or the account may not look.
         """
         key = self.key(path)
-        with s3_errors("look for", self._url(key)):
+        with s3_errors("look for", self._url(key), access_of(self.client)):
             answer = self.client.head_object(Bucket=self.bucket, Key=key)
         return cast("str | None", answer.get("ServerSideEncryption"))
 
@@ -215,7 +216,7 @@ class S3Folder:
         """
         folder = f"{self.prefix}/" if self.prefix else ""
         url = self._url(folder + prefix)
-        with s3_errors("list", url):
+        with s3_errors("list", url, access_of(self.client)):
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=folder + prefix
             )
@@ -234,7 +235,7 @@ class S3Folder:
         from botocore.exceptions import ClientError
 
         prefix = f"{self.prefix}/" if self.prefix else ""
-        with s3_errors("list", self.url):
+        with s3_errors("list", self.url, access_of(self.client)):
             pages = self.client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self.bucket, Prefix=prefix
             )
@@ -257,7 +258,7 @@ class S3Folder:
         """Abort such an upload, so that its pieces are deleted."""
         from botocore.exceptions import ClientError
 
-        with s3_errors("delete", self._url(write.place)):
+        with s3_errors("delete", self._url(write.place), access_of(self.client)):
             try:
                 self.client.abort_multipart_upload(
                     Bucket=self.bucket, Key=write.place, UploadId=write.key
@@ -270,7 +271,7 @@ class S3Folder:
         from botocore.exceptions import ClientError
 
         key = self.key(path)
-        with s3_errors("look for", self._url(key)):
+        with s3_errors("look for", self._url(key), access_of(self.client)):
             try:
                 return cast("dict[str, Any]", self.client.head_object(Bucket=self.bucket, Key=key))
             except ClientError as error:
@@ -308,8 +309,9 @@ class _Upload(threading.Thread):
         )
         # Ten pieces by default, and boto3 gives this setting of s3transfer no name of its own.
         config.max_in_memory_upload_chunks = _PIECES_AT_ONCE
+        url = f"s3://{self._folder.bucket}/{self._key}"
         try:
-            with s3_errors("write", f"s3://{self._folder.bucket}/{self._key}"):
+            with s3_errors("write", url, access_of(self._folder.client)):
                 source = ReadEnd(self._pipe)
                 # What upload_fileobj does, save that the future stays at hand.
                 with create_transfer_manager(self._folder.client, config) as manager:

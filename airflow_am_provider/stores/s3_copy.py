@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.stores.s3 import checksum_args
+from airflow_am_provider.stores.s3_access import access_of
 from airflow_am_provider.stores.s3_errors import NO_SUCH_REQUEST, error_code, s3_errors, write_new
 from airflow_am_provider.stores.s3_unfinished import abort_upload, begin_upload
 
@@ -74,7 +75,7 @@ class Copy:
                 done = [next(pieces)]
                 check()
                 done += pieces
-            with s3_errors("write", self._url):
+            with s3_errors("write", self._url, access_of(self.target.client)):
                 write_new(
                     self.target.client.complete_multipart_upload,
                     only_new=self.only_new,
@@ -105,9 +106,9 @@ class Copy:
     def _begin(self) -> tuple[str, str]:
         """Look at the source with the account that is to read it, and begin the copy."""
         client = self.target.client
-        with s3_errors("read", f"{self.source.url}/{self.path}"):
+        with s3_errors("read", f"{self.source.url}/{self.path}", access_of(client)):
             head = client.head_object(**self._origin)
-        with s3_errors("write", self._url):
+        with s3_errors("write", self._url, access_of(self.target.client)):
             args = {**self.target.extra_args, **checksum_args(self.sha256)}
             upload = begin_upload(client, self.target.bucket, self.target.key(self.key), args)
         return upload, head["ETag"]
@@ -115,7 +116,7 @@ class Copy:
     def _piece(self, upload: str, etag: str, start: int) -> dict[str, Any]:
         number = start // _PIECE_BYTES + 1
         end = min(start + _PIECE_BYTES, self.size)
-        with s3_errors("write", self._url), _unknown_is_refused():
+        with s3_errors("write", self._url, access_of(self.target.client)), _unknown_is_refused():
             answer = self.target.client.upload_part_copy(
                 **self._place,
                 UploadId=upload,

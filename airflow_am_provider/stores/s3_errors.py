@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from airflow_am_provider.audience_manager.errors import (
     ConfigurationError,
@@ -11,6 +12,7 @@ from airflow_am_provider.audience_manager.errors import (
     TransientError,
 )
 from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.stores.s3_access import UNKNOWN, Access
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,8 +37,8 @@ _LATER: Final = frozenset(
     }
 )
 _NO_RIGHT: Final = (
-    "the AWS connection's keys or role lack the right to do this, or, where they may not list "
-    "the bucket, there is no such object"
+    "these keys or this role lack the right to do this, or, where they may not list the bucket, "
+    "there is no such object"
 )
 _ADVICE: Final = {
     "AccessDenied": _NO_RIGHT,
@@ -47,10 +49,22 @@ _ADVICE: Final = {
     "NoSuchBucket": "there is no such bucket; check its name and the environment",
     "NoSuchKey": "there is no such object",
     "404": "there is no such bucket or object",
-    "PermanentRedirect": "the bucket is in another region; set region_name in its extra",
-    "AuthorizationHeaderMalformed": "the region is wrong; set region_name in its extra",
+    "PermanentRedirect": "the bucket is in another region; set {region}",
+    "AuthorizationHeaderMalformed": "the region is wrong; set {region}",
     "AccessControlListNotSupported": "the bucket takes no ACLs; Adobe's buckets do",
 }
+# Requests by which boto asks STS for keys, before it asks S3 for anything.
+_FOR_KEYS: Final = frozenset(
+    {
+        "AssumeRole",
+        "AssumeRoleWithSAML",
+        "AssumeRoleWithWebIdentity",
+        "GetFederationToken",
+        "GetSessionToken",
+    }
+)
+# Settings that boto names in an error. Its other texts may repeat values, tokens among them.
+_SETTINGS: Final = ("profile", "region_name", "service_name")
 
 
 class AlreadyThere(DataError):
@@ -97,11 +111,12 @@ def write_new(write: Callable[..., Any], *, only_new: bool, **arguments: Any) ->
 
 
 @contextmanager
-def s3_errors(action: str, url: str) -> Iterator[None]:
+def s3_errors(action: str, url: str, access: Access = UNKNOWN) -> Iterator[None]:
     """Turn boto's errors into this package's.
 
     :param action: what was tried, as in ``cannot write``.
-    :param url: the object or bucket it was tried on.
+    :param url: the object or bucket it was tried on; empty for the settings themselves.
+    :param access: whose settings it was tried with.
     :raises ConfigurationError: when a person must change keys, rights, names or region.
     :raises TransientError: when the server or the way to it failed.
     """
@@ -111,9 +126,16 @@ def s3_errors(action: str, url: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise _from_answer(action, url, error.response) from None
+        raise _from_answer(_where(action, url, access), error, access) from None
     except (BotoCoreError, Boto3Error, OSError) as error:
-        raise _from_local(action, url, error) from None
+        raise _from_local(_where(action, url, access), error, access) from None
+
+
+def _where(action: str, url: str, access: Access) -> str:
+    if not url:
+        return f"cannot {action} {access.who}"
+    said = f"cannot {action} {printable(url)!r}"
+    return said if access.who == UNKNOWN.who else f"{said} with {access.who}"
 
 
 def error_code(response: dict[str, Any]) -> str:
@@ -125,27 +147,32 @@ def _status(response: dict[str, Any]) -> int:
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _from_answer(action: str, url: str, response: dict[str, Any]) -> Exception:
-    code = error_code(response)
+def _from_answer(where: str, error: Any, access: Access) -> Exception:
+    code = error_code(error.response)
+    asked = error.operation_name
     # The answer's own text is left out: a server may repeat the request in it, keys and all.
-    said = f"cannot {action} {printable(url)!r}: S3 answered {printable(code)}"
-    if code in _LATER or _status(response) >= 500 or _status(response) == 429:
+    said = f"{where}: S3 answered {printable(code)}"
+    if asked in _FOR_KEYS:
+        said = f"{where}: STS, asked for keys by {asked}, answered {printable(code)}"
+    if code in _LATER or _status(error.response) >= 500 or _status(error.response) == 429:
         return TransientError(said)
-    advice = _ADVICE.get(code, "check the AWS connection, the bucket and the rights")
-    return ConfigurationError(f"{said}: {advice}")
+    if asked in _FOR_KEYS:
+        return ConfigurationError(
+            f"{said}: check the keys and the role_arn of {access.who}, and whether these keys may "
+            f"take that role"
+        )
+    advice = _ADVICE.get(code, f"check {access.who}, the bucket and the rights")
+    return ConfigurationError(f"{said}: {advice.format(region=access.region)}")
 
 
-def _from_local(action: str, url: str, error: Exception) -> Exception:
+def _from_local(where: str, error: Exception, access: Access) -> Exception:
     from botocore import exceptions as boto
 
-    where = f"cannot {action} {printable(url)!r}"
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
-        return ConfigurationError(
-            f"{where}: the AWS connection gives no keys and no role; fill in its login and "
-            f"password or its role_arn"
-        )
+        return ConfigurationError(f"{where}: there are no keys and no role; {access.keys}")
     wrong = (
         boto.DataNotFoundError,
+        boto.EndpointProviderError,
         boto.InvalidEndpointConfigurationError,
         boto.InvalidRegionError,
         boto.NoRegionError,
@@ -156,7 +183,42 @@ def _from_local(action: str, url: str, error: Exception) -> Exception:
     )
     name = type(error).__name__
     if isinstance(error, wrong):
-        return ConfigurationError(
-            f"{where}: {name}; check the AWS connection and the bucket's name"
+        known = [f"{key} {error.kwargs[key]!r}" for key in _SETTINGS if key in error.kwargs]
+        said = printable(", ".join([name, *known]))
+        return ConfigurationError(f"{where}: {said}; check {access.who} and the bucket's name")
+    return TransientError(f"{where}: {_no_answer(error, access)}")
+
+
+def _no_answer(error: Exception, access: Access) -> str:
+    """Who did not answer, and what may be the cause: S3, Amazon's or not, STS, or a proxy."""
+    name, urls = type(error).__name__, getattr(error, "kwargs", {})
+    if "proxy_url" in urls:
+        return (
+            f"the proxy {_host(urls['proxy_url'])} does not answer or lets nothing through "
+            f"({name}); check HTTPS_PROXY and NO_PROXY"
         )
-    return TransientError(f"{where}: {name}; the server did not answer, or the line broke")
+    host = _host(urls.get("endpoint_url"))
+    if not host:
+        return f"{name}; the server did not answer, or the line broke"
+    said = f"no answer from {host} ({name})"
+    server = urlsplit(access.server)
+    own = urlsplit(host)
+    if (
+        access is not UNKNOWN
+        and (own.hostname, own.port) != (server.hostname, server.port)
+        and (not (own.hostname or "").endswith(f".{server.hostname}"))
+    ):
+        return f"{said}, which is asked for the keys of a role first (STS); is there a way to it?"
+    if (own.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
+        return f"{said}; is there a way to it from here (network, name server, proxy, firewall)?"
+    return f"{said}; is {access.endpoint} right, and does the server there run?"
+
+
+def _host(url: object) -> str:
+    """A URL without path and query, which name objects, and without a user's name and password.
+
+    >>> _host("http://user:secret@127.0.0.1:9000/bucket/key?x=1")
+    'http://127.0.0.1:9000'
+    """
+    parts = urlsplit(str(url or ""))
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}") if parts.netloc else ""

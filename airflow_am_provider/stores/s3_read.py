@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import TransientError
 from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.stores.s3_access import access_of
 from airflow_am_provider.stores.s3_errors import error_code, s3_errors
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class RangeReader(io.RawIOBase):
         self._where = {"Bucket": bucket, "Key": key}
         self._url = f"s3://{bucket}/{key}"
         self._position = 0
-        with s3_errors("read", self._url):
+        with s3_errors("read", self._url, access_of(self._client)):
             head = client.head_object(**self._where)
         self.size: int = head["ContentLength"]
         self._etag: str = head["ETag"]
@@ -81,7 +82,7 @@ class RangeReader(io.RawIOBase):
         from botocore.exceptions import BotoCoreError, ClientError
 
         for attempt in range(1, _ATTEMPTS + 1):
-            with s3_errors("read", self._url):
+            with s3_errors("read", self._url, access_of(self._client)):
                 try:
                     answer = self._client.get_object(
                         **self._where,

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, TransientError
+from airflow_am_provider.stores.s3_access import access_of
 from airflow_am_provider.stores.s3_errors import AlreadyThere, error_code, s3_errors, write_new
 from airflow_am_provider.stores.s3_unfinished import abort_upload, abort_uploads, begin_upload
 
@@ -233,7 +234,7 @@ class ResumableObject:
         """Errors in this package's words."""
         from botocore.exceptions import ClientError
 
-        with s3_errors("write", f"s3://{self.bucket}/{self.key}"):
+        with s3_errors("write", f"s3://{self.bucket}/{self.key}", access_of(self.client)):
             try:
                 yield
             except ClientError as error:

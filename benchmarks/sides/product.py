@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 def format_files(stopwatch: Stopwatch, *, kind: str, url: str) -> Outcome:
     """Files to parts."""
     return _format(stopwatch, kind, source=url)
+
+
+def set_rows_aside(stopwatch: Stopwatch, *, url: str) -> Outcome:
+    """Files to parts, however many rows are set aside; all of them count."""
+    load_what_execute_imports("aws_default")
+    operator = formatting("traits", source=url, max_set_aside=1.0)
+    with stopwatch:
+        manifest = operator.execute(run_context(new_run_id()))
+    return replace(outcome_of(manifest), rows=manifest["rows_read"])
 
 
 def format_query(stopwatch: Stopwatch, *, kind: str, query: str, conn_id: str = "crm") -> Outcome:

@@ -117,6 +117,27 @@ def _binaries() -> Path:
     return Path(package.submodule_search_locations[0], "pginstall18", "bin")
 
 
+def check_startable() -> None:
+    """See to it that PostgreSQL's programs can be run here, before any server is started.
+
+    :raises ServerError: with one sentence that says why not and what to do
+    """
+    # initdb looks for its other programs with access(2): so does `test -x`.
+    program = _binaries() / "initdb"
+    as_user = _as_ordinary_user()
+    result = subprocess.run(
+        [*as_user, "test", "-x", str(program)], capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        if not as_user:
+            raise ServerError(f"PostgreSQL cannot be started: {program} cannot be run.")
+        said = result.stderr.strip().partition("\n")[0] or f"nobody cannot run {program}"
+        raise ServerError(
+            f"PostgreSQL does not run as root, and root cannot become another user here ({said}): "
+            "start this as an ordinary user, in a folder of that user."
+        )
+
+
 def _as_ordinary_user() -> list[str]:
     """A prefix for PostgreSQL's programs, which refuse to run as root.
 
@@ -132,6 +153,9 @@ def _as_ordinary_user() -> list[str]:
     nobody = pwd.getpwnam("nobody")
     user = [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
     right = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    # Without this, access(2) goes by the rights that a user who is not root has by himself, and
+    # initdb does not find the programs that lie beside it.
+    right += ["--securebits=+no_setuid_fixup"]
     return [setpriv, *user, *right, "--"]
 
 

@@ -60,6 +60,7 @@ def test_one_receipt_for_all_files():
         "rows_written": 1000,
         "rows_set_aside": 10,
         "findings": [],
+        "warnings": [],
     }
     json.dumps(found.to_json())
 
@@ -449,3 +450,58 @@ def test_wrong_limits(limits, message):
         with pytest.raises(ConfigurationError) as caught:
             judge(limits)
         assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("counts", "warnings"),
+    [
+        ({"stored_records": 900, "no_matching_aam_id": 100}, []),
+        (
+            {"stored_records": 0, "no_matching_aam_id": 1000},
+            [
+                "nothing was stored: 0 of 1,000 records received",
+                (
+                    "No Matching AAM ID: all 1,000 records received; was the ID sync of this data "
+                    "source sent, and are these its IDs?"
+                ),
+            ],
+        ),
+        (
+            {"stored_records": 0, "no_matching_aam_id": 600, "no_trait_realized": 400},
+            ["nothing was stored: 0 of 1,000 records received"],
+        ),
+        # Mobile IDs that match nothing are kept (reporting/onboarding-status-report.md).
+        ({"stored_records": 1000, "no_matching_aam_id": 1000}, []),
+        (
+            {"no_trait_realized": 1000},
+            [
+                (
+                    "No Trait Realized: all 1,000 records received; are the traits of this data "
+                    "source, and is there a rule for the signals?"
+                )
+            ],
+        ),
+        ({}, []),
+        # Counted in traits, of which there may be any number.
+        ({"total_traits_failed_validation": 5000}, []),
+    ],
+)
+def test_a_delivery_that_came_to_nothing_is_a_warning(counts, warnings):
+    name = "ftp_dpm_7_901_1368806402.sync"
+    found = reconcile({name: 1000}, [receipt(name, received=1000, **counts)])
+    assert list(found.warnings) == warnings == found.to_json()["warnings"]
+    sync = "c2c_id_7_901_1368806402.sync"
+    assert reconcile({sync: 1000}, [receipt(sync, received=1000, **counts)]).warnings == ()
+
+
+def test_a_shared_total_of_nothing_is_one_too_and_what_is_awaited_is_none():
+    names = {f"ftp_dpm_7_901_136880640{number}.sync": 500 for number in (1, 2)}
+    some = receipt(*names, "ftp_dpm_7_1368806499.sync", received=1500, stored_records=0)
+    assert reconcile(names, [some]).warnings == (
+        (
+            "nothing was stored: 0 of 1,500 records received (a total shared with 1 file of other "
+            "deliveries)"
+        ),
+    )
+    first = receipt(next(iter(names)), received=500, stored_records=0)
+    assert reconcile(names, [first]).warnings == ()

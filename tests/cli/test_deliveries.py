@@ -1,6 +1,9 @@
 """``airflow-am deliveries``: the record, as a person and as a machine reads it."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +81,79 @@ def test_a_list_can_be_narrowed(
 ) -> None:
     document = json.loads(out(capsys, "list", "--json", "--staging", staging.url, *options))
     assert [one["delivery_id"] for one in document["deliveries"]] == found
+
+
+@pytest.mark.parametrize("action", [["list"], ["list", "--json"], ["clean", "--retention", "P30D"]])
+def test_a_location_where_nothing_was_ever_staged_is_not_one_without_deliveries(
+    s3: S3,
+    bucket: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    action: list[str],
+) -> None:
+    aws = {"ENDPOINT_URL": s3.endpoint_url, "ACCESS_KEY_ID": "any", "SECRET_ACCESS_KEY": "any"}
+    for name, value in aws.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    for url in (f"s3://{bucket}/audience-manger", str(tmp_path)):
+        assert out(capsys, *action, "--staging", url, exit_code=2) == (
+            f"airflow-am: '{url}': no delivery was ever staged there; the staging location is the "
+            f"folder in which deliveries/ lies\n"
+        )
+
+
+def test_the_command_lines_own_keys_are_not_those_of_a_connection(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "PROFILE"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert out(capsys, "list", "--staging", "s3://crm/am", exit_code=2) == (
+        "airflow-am: cannot list 's3://crm/am/deliveries/' with this machine's AWS settings: there "
+        "are no keys and no role; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE\n"
+    )
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
+    assert "AWS_ENDPOINT_URL is no URL" in out(
+        capsys, "list", "--staging", "s3://crm/am", exit_code=2
+    )
+
+
+def test_a_connection_in_airflows_database_is_found(tmp_path: Path, staging: LocalFolder) -> None:
+    stage(staging, {NAMES[0]: content_of(NAMES[0])}, delivery_id=FIRST)
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path / "airflow"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    lister = ("airflow_am_provider.cli", "deliveries", "list", "--json", "--conn-id")
+    fields = {"partner_name": "acme", "staging_location": staging.url}
+    extra = ["--conn-type", "audience_manager", "--conn-extra", json.dumps(fields)]
+    assert run("airflow", "db", "migrate").returncode == 0
+    assert run("airflow", "connections", "add", "in_database", *extra).returncode == 0
+    done = run(*lister, "in_database")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)["deliveries"]
+    assert found["delivery_id"] == FIRST
+    absent = run(*lister, "in_no_database")
+    assert absent.returncode == 2
+    assert absent.stderr.splitlines()[-1] == (
+        "airflow-am: --conn-id: Airflow has no connection 'in_no_database'; create it or name "
+        f"another. AIRFLOW_HOME is {tmp_path / 'airflow'}: is that your Airflow, and is its "
+        "database to be reached from here?"
+    )
 
 
 @pytest.mark.usefixtures("sent")

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -258,6 +259,25 @@ def test_too_many_bad_rows_write_nothing_but_the_rejects(folder, capsys):
     )
 
 
+def test_only_who_runs_it_reads_the_files(folder, capsys):
+    before = os.umask(0o022)
+    try:
+        formatted(capsys, *DATA, "--traits-column", "traits", *ALL)
+    finally:
+        os.umask(before)
+    made = {path.suffix: path.stat().st_mode & 0o777 for path in (folder / "out").iterdir()}
+    assert made == {".gz": 0o600, ".csv": 0o600, ".json": 0o600}
+    assert (folder / "out").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_is_there_keeps_its_mode(folder, capsys):
+    (folder / "out").mkdir()
+    (folder / "out").chmod(0o755)
+    formatted(capsys, *DATA, "--traits-column", "traits", *ALL)
+    assert (folder / "out").stat().st_mode & 0o777 == 0o755
+    assert {path.stat().st_mode & 0o777 for path in (folder / "out").iterdir()} == {0o600}
+
+
 def test_all_rows_may_be_set_aside(folder, capsys):
     bad = [*DATA, "--traits-column", "city", "--out", "out", "in.csv", "--max-set-aside"]
     assert main([*bad, "1"]) == 1
@@ -361,6 +381,19 @@ def test_users_on_the_suppression_list_are_left_out(folder, capsys):
     )
     assert lines(manifest) == ["bob\td_sid=24"]
     assert manifest["set_aside_by_reason"] == {"id_colon": 1, "suppressed": 1}
+
+
+def test_what_is_sent_and_may_be_wrong_is_a_warning(folder, capsys):
+    (folder / "in.csv").write_text("id,traits\nann ,1\nAnn,1\n1001.0,1\n")
+    (folder / "optouts.csv").write_text("customer\nBOB\n")
+    assert main([*DATA, "--traits-column", "traits", "--suppress", "optouts.csv", *OUT]) == 0
+    warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert [" ".join(warning.split()[1:6]) for warning in warned] == [
+        "1 row has a user",
+        "1 row has a user",
+        "about 2 user IDs differ",
+        "none of 1 entries of",
+    ]
 
 
 def test_a_suppression_list_that_is_empty_or_not_named_is_an_error(folder, capsys):

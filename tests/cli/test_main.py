@@ -83,8 +83,9 @@ def test_wrong_aws_settings_are_one_sentence(monkeypatch, capsys):
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     assert main(["check", "s3://crm-staging/parts"]) == 2
     assert capsys.readouterr().err == (
-        "airflow-am: cannot reach 's3://crm-staging': ProfileNotFound; check the AWS connection "
-        "and the bucket's name\n"
+        "airflow-am: cannot reach 's3://crm-staging' with this machine's AWS settings: "
+        "ProfileNotFound, profile 'nobody'; check this machine's AWS settings and the bucket's "
+        "name\n"
     )
 
 

@@ -250,6 +250,56 @@ class Traits(Family):
         )
 
 
+class SeparatedTraits(Family):
+    """Traits in text, with something else than commas between them."""
+
+    def __init__(self, separator: str) -> None:
+        self.separator = separator
+        self.name = f"traits by {separator!r}"
+        self.spec = DataFileSpec(
+            dpid=478,
+            id_column="id",
+            traits_columns=("text",),
+            removed_traits_columns=("gone",),
+            traits_separator=separator,
+        )
+
+    def hostile(self, mixer: Mixer) -> Row:
+        mark = self.separator.encode()
+        good = (b"24", b"5", b" 3", b"1,2", b"1" + mark + b"2", b"", "\u0663".encode())
+        texts = [mixer.several(mark, *good), mixer.value(*good), None, b"7" + mark, *good]
+        return (mixer.unique_id(), *(mixer.random.choice(texts) for _ in range(2)))
+
+    def good(self, mixer: Mixer) -> Row:
+        return (mixer.unique_id(), b"1" + self.separator.encode() + b"22", b"28")
+
+    def line(self, user_id: bytes, text: bytes | None, gone: bytes | None) -> bytes:
+        items = self._items(text, "d_sid=") + self._items(gone, "d_unsid=")
+        return naive.data_line(user_id, items)
+
+    def _items(self, raw: bytes | None, prefix: str) -> list[str]:
+        return naive.trait_items(raw, prefix, self.separator)
+
+
+class JsonTraits(SeparatedTraits):
+    def __init__(self) -> None:
+        super().__init__("json")
+
+    def hostile(self, mixer: Mixer) -> Row:
+        good = (
+            b"[1, 22]", b"[1,22]", b'["1","22"]', b"[]", b"[ ]", b"null", b"5", b'"5"', b"[null,1]",
+            b"[1 ,2]", b"[1,,2]", b"[1,]", b"[1.0]", b"[true]", b"[[1]]", b'{"a":1}', b"[-1]",
+            b"[1e3]", b'["1,2"]', b"[1 2]", b"[NaN]", b" [1] ", b"", b"[1", b"1]", b"[" * 9000,
+        )  # fmt: skip
+        return (mixer.unique_id(), *(mixer.maybe(*good) for _ in range(2)))
+
+    def good(self, mixer: Mixer) -> Row:
+        return (mixer.unique_id(), b"[1, 22]", b"[28]")
+
+    def _items(self, raw: bytes | None, prefix: str) -> list[str]:
+        return naive.json_traits(raw, prefix)
+
+
 class IcCodes(Traits):
     name = "ic codes"
     spec = DataFileSpec(dpid=478, id_column="id", ic_columns=("text", "list"))
@@ -343,6 +393,10 @@ ALL: tuple[Family, ...] = (
     PersonalData(),
     CutCharacters(),
     Traits(),
+    SeparatedTraits(";"),
+    SeparatedTraits("|"),
+    SeparatedTraits(" "),
+    JsonTraits(),
     IcCodes(),
     Signals(),
     Numbers(),

@@ -7,6 +7,7 @@ agree on whether there is one.
 
 from __future__ import annotations
 
+import json
 import re
 import string
 from collections import Counter
@@ -99,6 +100,7 @@ def checked_id(raw: bytes | None, kind: IdKind) -> bytes:
     """The ID, when it is good."""
     text = decoded(raw or b"")
     good = text != "" and not (set(text) & CONTROLS or text[0] == "\ufeff" or personal(text))
+    good = good and not (all(map(unseen, text)) or stands_for_nothing(text) or rounded(text))
     if kind.name in {"gaid", "rida", "fire_tv", "lgudid"}:
         good = good and guid(text, LOWER)
     elif kind.name == "idfa":
@@ -112,6 +114,42 @@ def checked_id(raw: bytes | None, kind: IdKind) -> bytes:
     _judge(good, kind.problem(text))
     assert raw is not None
     return raw
+
+
+def unseen(character: str) -> bool:
+    return character.isspace() or 0x200B <= ord(character) <= 0x200D or ord(character) == 0x2060
+
+
+def stands_for_nothing(text: str) -> bool:
+    """Whether it is a word for a missing value, or a truth value."""
+    text = text.strip(" ")
+    bare = text.lower()
+    for pair in ("<>", "()", "[]", "{}"):
+        if bare[:1] == pair[0] and bare[-1:] == pair[1]:
+            return bare[1:-1] == "null" or bare == "<na>"
+    if bare.startswith("#"):
+        return bare[1:] in {"n/a", "null!", "ref!", "value!", "name?", "num!", "div/0!"}
+    words = {"null", "none", "nan", "nat", "n/a", "undefined", "true", "false", "\\n"}
+    return bare in words or text == "NA"
+
+
+def rounded(text: str) -> bool:
+    """Whether it is a number as spreadsheets show long ones."""
+    text = text.strip(" ")
+    mantissa, found, exponent = text.replace("e", "E").partition("E")
+    mantissa = mantissa[1:] if mantissa[:1] in {"+", "-"} else mantissa
+    if not found or not mantissa or mantissa[0] not in DIGITS:
+        return False
+    fraction = mantissa[1:]
+    if fraction:
+        if fraction[0] not in {".", ","} or not set(fraction[1:]) <= DIGITS:
+            return False
+        if not 1 <= len(fraction) - 1 <= 20:
+            return False
+    elif exponent[:1] != "+":
+        return False
+    power = exponent[1:] if exponent[:1] in {"+", "-"} else exponent
+    return 1 <= len(power) <= 3 and set(power) <= DIGITS
 
 
 def guid(text: str, digits: set[str]) -> bool:
@@ -272,9 +310,33 @@ def assigned(digits: str) -> bool:
     return digits[:2] in two | three
 
 
-def trait_items(raw: bytes | None, prefix: str) -> list[str]:
-    """Items of a column with traits behind commas."""
-    return _prefixed(_split(raw), prefix, lambda item: set(item) <= DIGITS, trait_problem)
+def trait_items(raw: bytes | None, prefix: str, separator: str = ",") -> list[str]:
+    """Items of a column with traits that something stands between."""
+    items = _split(raw, separator)
+    return _prefixed(items, prefix, lambda item: set(item) <= DIGITS, trait_problem)
+
+
+def json_traits(raw: bytes | None, prefix: str) -> list[str]:
+    """Items of a column with JSON."""
+    text = decoded(raw or b"")
+    if not text.strip(" \t\r\n"):
+        return []
+    plain = text.removeprefix("[").removesuffix("]").replace(", ", ",").split(",")
+    if text[0] == "[" and text[-1:] == "]" and all(item and set(item) <= DIGITS for item in plain):
+        # Zeros at the start are no JSON, and no harm.
+        return [prefix + item for item in plain]
+    try:
+        value = json.loads(text, parse_int=lambda digits: digits)
+    except (ValueError, RecursionError):
+        raise Aside(Rule.TRAIT_NOT_NUMERIC) from None
+    found: list[str] = []
+    for item in value if isinstance(value, list) else [value]:
+        if item is None or (isinstance(item, str) and not item.strip(" ")):
+            continue
+        if not isinstance(item, str) or not set(item.strip(" ")) <= DIGITS:
+            raise Aside(Rule.TRAIT_NOT_NUMERIC)
+        found.append(prefix + item.strip(" "))
+    return found
 
 
 def ic_items(raw: bytes | None) -> list[str]:
@@ -290,10 +352,10 @@ def listed_items(
     return _prefixed([text for text in texts if text], prefix, good, problem)
 
 
-def _split(raw: bytes | None) -> list[str]:
+def _split(raw: bytes | None, separator: str = ",") -> list[str]:
     text = decoded(raw or b"")
     braced = len(text) >= 2 and text[0] == "{" and text[-1] == "}"
-    items = [item.strip(" ") for item in (text[1:-1] if braced else text).split(",")]
+    items = [item.strip(" ") for item in (text[1:-1] if braced else text).split(separator)]
     return [item for item in items if item and not (braced and item.upper() == "NULL")]
 
 
@@ -316,7 +378,8 @@ def signal_items(raw: bytes | None, key: str) -> list[str]:
     if not raw:
         return []
     text = decoded(raw)
-    _judge(not (personal(text) or set(text) & (CONTROLS | set(',"'))), value_problem(text))
+    wrong = personal(text) or set(text) & (CONTROLS | set(',"'))
+    _judge(not wrong and text not in {"nan", "NaN", "inf", "-inf"}, value_problem(text))
     return [f'"{key}"="{text}"']
 
 

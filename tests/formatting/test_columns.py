@@ -1,7 +1,7 @@
 """Columns of any type as bytes, and batches of any size."""
 
 import uuid
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -67,6 +67,60 @@ def test_ids_never_come_as_floating_point_numbers(array):
         "column 'id': IDs come as floating-point numbers (double), which changes them; cast the "
         "column to text or to an integer in the source"
     )
+
+
+@pytest.mark.parametrize("array", [pa.array([1001.0]), pa.array([True])])
+def test_what_is_no_id_in_a_signal_is_one_there(array):
+    assert as_bytes(array, "c").to_pylist() in ([b"1001"], [b"true"])
+
+
+@pytest.mark.parametrize(
+    ("array", "what"),
+    [
+        (
+            pa.array([Decimal("1.00"), None]),
+            (
+                "IDs come as decimals (decimal128(3, 2)), which changes them, as 1001 to 1001.00; "
+                "cast the column to an integer in the source"
+            ),
+        ),
+        (
+            pa.array([True]),
+            "IDs come as truth values (bool), which are none; name another column",
+        ),
+        (
+            pa.array([timedelta(hours=1)]),
+            (
+                "a length of time (duration[us]) would be sent as a number without its unit; make "
+                "a number or text of it in the source"
+            ),
+        ),
+    ],
+    ids=["decimals", "truth values", "lengths of time"],
+)
+def test_a_column_that_holds_no_ids_is_refused(array, what):
+    for layout in (array, array.dictionary_encode()):
+        with pytest.raises(ConfigurationError) as caught:
+            as_bytes(layout, "id", is_id=True)
+        assert str(caught.value) == f"column 'id': {what}"
+    # Without digits behind the point they are integers.
+    assert as_bytes(pa.array([Decimal(7)]), "id", is_id=True).to_pylist() == [b"7"]
+
+
+def test_lengths_of_time_are_no_values_of_signals():
+    spec = DataFileSpec(dpid=478, id_column="id", signal_columns={"t": "key"})
+    batch = table([("ann", timedelta(1))], ("id", "t"))
+    with pytest.raises(ConfigurationError, match="column 't': a length of time"):
+        run([batch], DataLineWriter(spec))
+
+
+def test_not_a_number_is_no_value_of_a_signal():
+    spec = DataFileSpec(dpid=478, id_column="id", signal_columns={"x": "key"})
+    values = [0.5, float("nan"), float("inf"), float("-inf"), None, -1.0]
+    batch = table(list(zip("abcdef", values, strict=True)), ("id", "x"))
+    done = run([batch], DataLineWriter(spec), max_set_aside=1.0)
+    assert done.text == b'a\t"key"="0.5"\nf\t"key"="-1"\n'
+    assert done.result.set_aside_by_reason == {"no_items": 1, "value_not_a_number": 3}
 
 
 def test_trait_ids_never_do_either():

@@ -39,3 +39,11 @@ def test_memory_does_not_grow_with_the_rows_that_are_compared():
     small, large = (peak_mb("comparing_peak", rows) for rows in (500_000, 1_500_000))
     assert large < MOST_MB
     assert large - small < MOST_GROWTH_MB
+
+
+@pytest.mark.parametrize("distinct", [1, 100_000])
+def test_memory_does_not_grow_with_the_duplicates(distinct):
+    # 2 million lines held would be 250 MB.
+    small, large = (peak_mb("duplicates_peak", rows, distinct) for rows in (500_000, 2_000_000))
+    assert large < MOST_MB
+    assert large - small < MOST_GROWTH_MB

@@ -9,7 +9,14 @@ import pytest
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.names import IdSyncPrefix
-from airflow_am_provider.formatting import pipeline, repeats
+from airflow_am_provider.formatting import (
+    early_repeats,
+    exact_repeats,
+    line_file,
+    rejects,
+    repeats,
+    waiting_lines,
+)
 from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
 from airflow_am_provider.formatting.hash_file import HashFile
 from airflow_am_provider.formatting.hashed_email_lines import HashedEmailLineWriter
@@ -30,7 +37,13 @@ def found(finder: RepeatFinder, *batches: pa.Array) -> list[tuple[int, str]]:
         finder.observe(batch)
     try:
         return sorted(
-            (repeat.line, repeat.rule.value) for repeat in finder.repeats(lambda: batches)
+            (line, rule)
+            for some in finder.repeats(lambda: batches)
+            for rule, numbers in (
+                ("duplicate_line", some.duplicates),
+                ("too_many_lines_per_user", some.too_many),
+            )
+            for line in numbers.tolist()
         )
     finally:
         finder.close()
@@ -90,7 +103,8 @@ def test_colliding_hashes_change_nothing(monkeypatch):
     rows += [("ann", str(number)) for number in range(250)]
     source = table(rows + rows[:40])
     expected = run([source], sizes=SMALL, max_set_aside=0.1)
-    monkeypatch.setattr(repeats, "hash_rows", lambda data, starts, lengths: _constant(lengths))
+    for module in (early_repeats, exact_repeats, repeats):
+        monkeypatch.setattr(module, "hash_rows", lambda data, starts, lengths: _constant(lengths))
     collided = run([source], sizes=SMALL, max_set_aside=0.1)
     assert collided.text == expected.text
     assert collided.result.set_aside_by_reason == expected.result.set_aside_by_reason
@@ -138,13 +152,86 @@ def test_users_with_many_different_lines_are_left_alone():
 
 
 def test_many_repeats_are_handed_over_in_pieces(monkeypatch):
-    monkeypatch.setattr(pipeline, "_REPEATS_AT_A_TIME", 7)
-    monkeypatch.setattr(repeats, "_LINES_AT_A_TIME", 10)
+    monkeypatch.setattr(line_file, "_RUN_BYTES", 100)
+    monkeypatch.setattr(line_file, "_PIECE_BYTES", 1000)
     source = users(100)
     done = run([source, source, source])
     assert done.result.set_aside_by_reason == {"duplicate_line": 200}
     assert sorted(int(row["row_number"]) for row in done.rejects) == list(range(1, 201))
     assert done.result.rows_written == 100
+
+
+def _drawn(shape: str) -> list[tuple[str, str]]:
+    draw = np.random.default_rng(11)
+    numbers = {
+        "adjacent": np.repeat(np.arange(700), 3),
+        "shuffled": draw.integers(0, 1500, 3000),
+        "few": np.concatenate((np.arange(3000), [17, 2500])),
+        "far apart": np.concatenate((np.arange(1500), np.arange(1500))),
+        "one": np.where(draw.random(3000) < 0.9, 0, np.arange(3000)),
+        "all": np.zeros(3000, np.int64),
+        "none": np.arange(3000),
+    }
+    if shape in numbers:
+        return [(f"user-{number}", str(number % 7 + 1)) for number in numbers[shape].tolist()]
+    # More lines than a user may have, some of them again and again.
+    users, traits = draw.integers(0, 8, 4000), draw.integers(0, 400, 4000)
+    return [(f"user-{user}", str(trait + 1)) for user, trait in zip(users, traits, strict=True)]
+
+
+def _one_by_one(rows: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], dict[int, str]]:
+    """What stays, and why rows are set aside, by their numbers from 1."""
+    of_user: dict[str, dict[str, int]] = {}
+    reasons: dict[int, str] = {}
+    for number, (user, trait) in enumerate(rows, start=1):
+        seen = of_user.setdefault(user, {})
+        if trait in seen:
+            reasons[seen[trait]] = "duplicate_line"
+        elif len(seen) == limits.MAX_LINES_PER_USER:
+            reasons[number] = "too_many_lines_per_user"
+            continue
+        seen[trait] = number
+    return [row for number, row in enumerate(rows, start=1) if number not in reasons], reasons
+
+
+@pytest.mark.parametrize("way", ["waiting on disk", "no room on disk", "in parts"])
+@pytest.mark.parametrize(
+    "shape",
+    ["adjacent", "shuffled", "few", "far apart", "one", "all", "none", "too many"],
+)
+def test_the_same_is_set_aside_as_when_looking_at_one_row_after_another(shape, way, monkeypatch):
+    monkeypatch.setattr(line_file, "_RUN_BYTES", 2000)
+    monkeypatch.setattr(line_file, "_PIECE_BYTES", 9000)
+    monkeypatch.setattr(early_repeats, "_LINES", 10**9 if way == "in parts" else 3)
+    if way == "in parts":
+        monkeypatch.setattr(early_repeats, "_OTHER_USERS", np.uint64(2**64 - 1))
+    if way == "no room on disk":
+        monkeypatch.setattr(waiting_lines, "_MOST_BYTES", 20_000)
+    rows = _drawn(shape)
+    kept, reasons = _one_by_one(rows)
+    done = run(in_pieces(table(rows), 97), sizes=SMALL, max_set_aside=1.0)
+    assert done.text == b"".join(f"{user}\td_sid={trait}\n".encode() for user, trait in kept)
+    assert {int(row["row_number"]): row["reason"] for row in done.rejects} == reasons
+    assert done.result.rows_read == done.result.rows_written + done.result.rows_set_aside
+    assert done.result.rows_set_aside == len(reasons)
+    assert sum(part.lines for part in done.result.parts) == done.result.rows_written
+    left = {part.path for part in done.result.parts} | {done.result.rejects} - {None}
+    assert set(done.storage.files) == left
+
+
+def test_ids_of_the_first_duplicates_are_told_and_of_all_rows_that_are_lost(monkeypatch):
+    monkeypatch.setattr(rejects, "MOST_IDS_OF_A_REASON", 3)
+    rows = [("bob:1", "1"), *[("some-user", "1")] * 6, *[("bob:2", "1")] * 5]
+    done = run([table(rows)], max_set_aside=1.0)
+    assert [row["reason"] for row in done.rejects if row["id_sha256"] == ""] == [
+        "duplicate_line"
+    ] * 2
+    assert Counter(row["reason"] for row in done.rejects) == {"id_colon": 6, "duplicate_line": 5}
+    assert {row["id_masked"] for row in done.rejects} == {
+        "… (5 characters)",
+        "so… (9 characters)",
+        "",
+    }
 
 
 def test_hashes_that_occur_again_are_counted_over_all_shares():

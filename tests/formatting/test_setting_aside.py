@@ -112,8 +112,9 @@ def test_more_than_allowed_fails_with_the_reasons(allowed, words):
         run([users(98), bad], storage=storage, max_set_aside=allowed)
     assert str(caught.value) == (
         f"2 of 102 rows break a rule, max_set_aside allows {words}: 1 id_colon (a DPUUID holds "
-        f"neither ':' nor '%3A'), 1 trait_not_numeric (trait IDs are digits only). Nothing was "
-        f"sent; mend the source, or raise max_set_aside if these rows may be left out. Rows set "
+        f"neither ':' nor '%3A'), 1 trait_not_numeric (trait IDs are digits only). Traits that "
+        f"are JSON, or separated by ';' or '|', need traits_separator. Nothing was sent; mend "
+        f"the source, or raise max_set_aside if these rows may be left out. Rows set "
         f"aside are listed in memory://staging/d/rejects.csv"
     )
     assert list(storage.files) == ["d/rejects.csv"]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import random
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.identifiers import AAM_UUID, DPUUID, IDFA
 from airflow_am_provider.audience_manager.names import IdSyncPrefix, Mode
 from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
 from airflow_am_provider.formatting.digest_file import DigestFile
 from airflow_am_provider.formatting.hashed_email_lines import HashedEmailLineWriter
 from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyncSpec
+from airflow_am_provider.formatting.remarks import together, warnings_of
 from airflow_am_provider.formatting.suppression import Suppression
 from tests.formatting.running import TRAITS, run, table
 
@@ -25,7 +28,7 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def listed(*ids: str | None, **options: bool) -> Suppression:
+def listed(*ids: str | None, **options: Any) -> Suppression:
     suppression = Suppression()
     suppression.add([table([(i,) for i in ids], ["id"])], "list", **options)
     return suppression
@@ -180,3 +183,68 @@ def test_any_hashed_email_of_a_person_counts() -> None:
     done = run([table(rows, ["id", "mail"])], writer)
     assert done.text == f"ann\t{sha256('ann@example.com')}\n".encode()
     assert done.result.set_aside_by_reason == {"suppressed": 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "entries", "no_ids"),
+    [
+        (IDFA, [IDFA.example, IDFA.example.lower(), f" {IDFA.example}", "1001", "a@b.com"], 4),
+        (DPUUID, ["1001", "1001.00", "0001001", "c:1", "NULL", "1.2E+12", "  "], 4),
+        # An address finds the hash that is sent for it.
+        (DPUUID, ["jane@example.com", "mailto:jane@example.com", "Jane <jane@example.com>"], 2),
+        (AAM_UUID, [UUID, UUID[1:], f"{UUID} "], 2),
+    ],
+)
+def test_entries_that_can_be_no_id_of_the_delivery_are_counted(kind, entries, no_ids) -> None:
+    some = listed(*entries, kinds=(kind,))
+    assert some.remarks["suppression_no_ids"] == no_ids
+    # What is one of any kind may be found.
+    both = listed(*entries, kinds=(kind, DPUUID))
+    assert both.remarks["suppression_no_ids"] <= no_ids
+
+
+def test_of_each_list_it_is_counted_how_often_it_found_an_id() -> None:
+    some = listed("bob", "ann")
+    some.add([table([(sha256("cid"),)], ["id"])], "second", hashed=True)
+    some.add([table([("BOB",)], ["id"])], "third")
+    assert on(some, "bob", "bob", "cid", "dan") == [True, True, True, False]
+    assert [(one.place, one.entries, one.found) for one in some.lists] == [
+        ("list", 2, 2), ("second", 1, 1), ("third", 1, 0),
+    ]  # fmt: skip
+    assert some.remarks == {
+        "suppression_entries": 4,
+        "suppression_found": 3,
+        "suppression_no_ids": 0,
+    }
+
+
+def test_a_list_that_finds_nobody_is_a_warning() -> None:
+    writer = DataLineWriter(TRAITS)
+    writer.suppression = listed("0001001", "BOB", "c:1", kinds=writer.id_kinds)
+    done = run([table([("1001", "1"), ("bob", "2")])], writer)
+    assert done.result.rows_written == 2
+    assert warnings_of(done.result.remarks) == [
+        (
+            "1 of 3 entries of the suppression lists can be no ID of this delivery, so they find "
+            "nobody: see that they are written as its IDs are"
+        ),
+        (
+            "none of 3 entries of the suppression lists is among the user IDs: IDs are compared "
+            "byte for byte, so see that case, leading zeros and blanks are the same in both"
+        ),
+    ]
+    writer.suppression = listed("bob", kinds=writer.id_kinds)
+    assert warnings_of(run([table([("1001", "1"), ("bob", "2")])], writer).result.remarks) == []
+    # Of no rows at all nothing can be said.
+    writer.suppression = listed("bob", kinds=writer.id_kinds)
+    assert warnings_of(run([table([])], writer).result.remarks) == []
+
+
+def test_partitions_read_the_same_list_and_find_of_it_what_they_have() -> None:
+    of_one = {"suppression_entries": 3, "suppression_no_ids": 1, "suppression_found": 0}
+    assert together([of_one, {**of_one, "suppression_found": 2}, {"padded_ids": 4}]) == {
+        "padded_ids": 4,
+        "suppression_entries": 3,
+        "suppression_found": 2,
+        "suppression_no_ids": 1,
+    }

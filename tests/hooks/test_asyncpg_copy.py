@@ -14,6 +14,7 @@ from airflow.providers.postgres.hooks.postgres import PostgresHook
 
 from airflow_am_provider.hooks import asyncpg_copy, postgres_copy
 from airflow_am_provider.hooks.asyncpg_copy import server_of
+from airflow_am_provider.hooks.query_window import QueryWindow, Zone
 from airflow_am_provider.hooks.sql import read_sql
 
 if TYPE_CHECKING:
@@ -82,6 +83,17 @@ def test_a_version_that_is_not_known_leaves_it_to_the_driver(
     monkeypatch.setattr(asyncpg_copy, "_transport_of", lambda _: None)
     assert len(first_column(hook, MANY_ROWS)) == 200_000
     assert tries == ["asyncpg", driver.__name__]
+
+
+def test_the_zone_of_the_window_is_taken_over(
+    driver: Any, postgres: Postgres, tries: list[str]
+) -> None:
+    tokyo = "-c timezone=Asia/Tokyo"
+    hook = hook_for(PostgresHook, lambda: driver.connect(postgres.uri(), options=tokyo))
+    window = QueryWindow(zone=Zone(name="America/New_York"), values={})
+    (batch,) = read_sql(hook, "SELECT current_setting('TimeZone') AS zone", window=window)
+    assert batch.column(0).to_pylist() == [b"America/New_York"]
+    assert tries == ["asyncpg"]
 
 
 def test_the_rows_come_by_asyncpg_and_the_first_connection_is_given_back(

@@ -231,8 +231,11 @@ def test_connections_that_are_not_there(audience_manager: Connect) -> None:
         "audience_manager_conn_id: Airflow has no connection 'absent'; create it or name another"
     )
     conn_id = audience_manager(partner_name="acme", staging_location="s3://crm", aws_conn_id="none")
-    with pytest.raises(ConfigurationError, match="aws_conn_id: Airflow has no connection 'none'"):
+    with pytest.raises(ConfigurationError) as caught:
         AudienceManagerHook(conn_id).staging()
+    assert str(caught.value) == (
+        f"aws_conn_id of {conn_id!r}: Airflow has no connection 'none'; create it or name another"
+    )
 
 
 def test_folders_open_by_url(tmp_path: Path, audience_manager: Connect) -> None:

@@ -141,16 +141,33 @@ def test_one_window_however_it_is_written_is_one_delivery(
     assert by_hand == scheduled
 
 
-def test_the_query_gets_the_window_as_the_user_wrote_it(
-    staging: Path, crm: sqlite3.Connection
+@pytest.mark.parametrize(
+    "next_day",
+    ["2026-03-02", "2026-03-02 10:00:00", "2026-03-02T00:00", "2026-03-02T00:00:00+00:00"],
+)
+def test_sqlite_sends_no_rows_of_the_next_day(
+    staging: Path, crm: sqlite3.Connection, next_day: str
 ) -> None:
-    fill(crm, ("c1", None, "1", "2026-03-01"), ("c2", None, "1", "2026-03-02"))
+    fill(crm, ("c1", None, "1", "2026-03-01"), ("c2", None, "1", next_day))
     manifest = data_file(
         sql="SELECT * FROM customers WHERE at >= :window_start AND at < :window_end",
         window_start="2026-03-01",
         window_end="2026-03-02",
     ).execute(context())
-    assert manifest["rows_written"] == 1
+    assert text_of(staging, manifest) == b"c1\td_sid=1\n"
+
+
+def test_the_days_of_a_window_are_those_of_its_zone(staging: Path, crm: sqlite3.Connection) -> None:
+    fill(crm, *((f"c{day}", None, "1", f"2026-03-{day}") for day in (28, 29, 30)))
+    manifest = data_file(
+        sql="SELECT * FROM customers WHERE at >= :window_start_date AND at < :window_end_date",
+        window_start="2026-03-29",
+        window_end="2026-03-30",
+        window_timezone="Europe/Berlin",
+    ).execute(context())
+    assert text_of(staging, manifest) == b"c29\td_sid=1\n"
+    assert manifest["window_start"] == "2026-03-28T23:00:00+00:00"
+    assert manifest["window_end"] == "2026-03-29T22:00:00+00:00"
 
 
 def test_the_query_gets_the_window_of_the_run(staging: Path, crm: sqlite3.Connection) -> None:
@@ -214,7 +231,8 @@ def test_too_many_rows_set_aside_fail_the_task_before_anything_is_staged(
         data_file().execute(context())
     assert str(caught.value).startswith(
         "1 of 3 rows break a rule, max_set_aside allows 1.00%: 1 trait_not_numeric (trait IDs are "
-        "digits only). Nothing was sent; mend the source, or raise max_set_aside if these rows may "
+        "digits only). Traits that are JSON, or separated by ';' or '|', need traits_separator. "
+        "Nothing was sent; mend the source, or raise max_set_aside if these rows may "
         f"be left out. Rows set aside are listed in {staging}/"
     )
     assert not list(staging.rglob("*.gz"))
@@ -249,6 +267,7 @@ def test_templates_give_text_and_it_is_read(staging: Path, crm: sqlite3.Connecti
             {"mode": "overwrite", "remove_all_of_users_without_items": "perhaps"},
             "remove_all_of_users_without_items: 'perhaps' is neither true nor false",
         ),
+        ({"window_timezone": "CEST"}, "window_timezone: 'CEST' is not a time zone of IANA's"),
         ({"window_start": "soon"}, "window_start: 'soon' is not a date and time in ISO 8601"),
     ],
 )

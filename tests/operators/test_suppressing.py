@@ -91,6 +91,32 @@ def test_the_list_of_the_connection_holds_for_a_task_that_names_none(
     assert users(staging, both) == ["ann", "eve"]
 
 
+def test_of_each_list_the_log_says_what_it_found(
+    staging, crm, connected, tmp_path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "out.csv").write_text("id\nCID\nmailto:eve@example.com\n")
+    connected(suppression_location=str(tmp_path / "out.csv"))
+    manifest = data_file(suppress_sql="opted_out", suppress_conn_id="crm").execute(context())
+    assert users(staging, manifest) == ["ann", "cid", "eve"]
+    assert manifest["remarks"] == {
+        "suppression_entries": 3,
+        "suppression_found": 1,
+        "suppression_no_ids": 1,
+    }
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == [
+        (
+            "suppression list of suppression: 2 entries, 1 of them can be no ID of this delivery; "
+            "0 IDs were on it"
+        ),
+        (
+            "  1 of 3 entries of the suppression lists can be no ID of this delivery, so they find "
+            "nobody: see that they are written as its IDs are"
+        ),
+    ]
+    assert "eve@" not in caplog.text
+
+
 def test_partitions_leave_out_the_same_users(staging, crm, connected) -> None:
     connected(suppression_sql="opted_out", suppression_conn_id="crm")
     shares = {
@@ -103,6 +129,7 @@ def test_partitions_leave_out_the_same_users(staging, crm, connected) -> None:
     manifest = combine.execute(context())
     assert sorted(users(staging, manifest)) == ["ann", "cid", "eve"]
     assert manifest["set_aside_by_reason"] == {"suppressed": 1}
+    assert manifest["remarks"]["suppression_found"] == 1
 
 
 @pytest.mark.parametrize(

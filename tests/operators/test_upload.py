@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,8 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
 )
 
+from airflow_am_provider.hooks.connections import MAKE_ANEW
+from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.stores import LocalFolder
 from demo.local.ftp import FtpServer
@@ -162,7 +165,13 @@ def test_a_silent_server_fails_with_a_retry(
     with pytest.raises(AirflowException) as caught:
         upload(stage(staging, conn_id=conn_id).to_json(), conn_id)
     assert not isinstance(caught.value, AirflowFailException)
-    assert "the server did not answer, or the line broke" in str(caught.value)
+    assert f"with connection {aws!r} (aws_conn_id of {conn_id!r}): no answer from " in str(
+        caught.value
+    )
+    assert str(caught.value).endswith(
+        "http://127.0.0.1:9 (EndpointConnectionError); is endpoint_url in its extra right, and "
+        "does the server there run?"
+    )
     assert "planted" not in str(caught.value)
 
 
@@ -178,6 +187,49 @@ def test_a_manifest_of_another_staging(staging: LocalFolder, tmp_path: Path, con
         upload(elsewhere.to_json(), conn_id)
     assert str(caught.value) == (
         f"manifest 0123456789abcdef0123 was staged at {tmp_path}/elsewhere, but the connection "
-        f"{conn_id!r} has the staging location {staging.url}; format and upload with the same "
-        f"connection"
+        f"{conn_id!r} has the staging location {staging.url}. {MAKE_ANEW}"
     )
+
+
+def test_a_wrong_bucket_is_mended_by_formatting_anew(
+    s3: S3,
+    bucket: str,
+    staging: LocalFolder,
+    tmp_path: Path,
+    connect: Connect,
+    audience_manager: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "crm.csv").write_text("customer,traits\nann,24\n")
+    fields = {
+        "environment": "custom",
+        "bucket": f"{bucket}-mistyped",
+        "partner_name": "acme",
+        "aws_conn_id": connect(s3.airflow_connection()),
+        "staging_location": staging.url,
+    }
+    conn_id = audience_manager(**fields)
+    format_data = FormatDataFileOperator(
+        task_id="format",
+        audience_manager_conn_id=conn_id,
+        source=str(tmp_path / "crm.csv"),
+        dpid=478,
+        id_column="customer",
+        traits_column="traits",
+        window_start="2026-11-04",
+        window_end="2026-11-05",
+    )
+    context: Any = {"dag_run": SimpleNamespace(dag_id="am"), "run_id": "manual__1"}
+    made = format_data.execute(context)
+    with pytest.raises(AirflowFailException, match="there is no such bucket"):
+        upload(made, conn_id)
+    mended = json.dumps({"conn_type": "audience_manager", "extra": {**fields, "bucket": bucket}})
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", mended)
+    with pytest.raises(AirflowFailException) as caught:
+        upload(made, conn_id)
+    assert str(caught.value) == (
+        f"manifest {made['delivery_id']} was made for 'custom/s3://{bucket}-mistyped/acme', but "
+        f"the connection {conn_id!r} leads to 'custom/s3://{bucket}/acme' now. {MAKE_ANEW}"
+    )
+    assert "clear the task that formatted it" in MAKE_ANEW
+    assert upload(format_data.execute(context), conn_id)["destination"] == f"s3://{bucket}/acme"

@@ -69,6 +69,15 @@ def test_a_file_that_is_not_taken_fails_a_dry_run(
     assert "file ignored" in capsys.readouterr().out
 
 
+def test_only_who_runs_it_reads_the_database(inbox: Path, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        sandbox("--inbox", inbox, "--database", tmp_path / "db", "--once")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("db*")} == {0o600}
+
+
 def test_the_profile_of_a_user_is_printed(
     inbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -155,6 +155,19 @@ def test_a_receipt_in_the_mailbox_is_reconciled(
     assert imap_server.count("UNSEEN") == unread + 1
 
 
+def test_a_delivery_of_which_nothing_was_stored_is_no_quiet_success(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    world.receipt(NAMES, records_received=2000, no_matching_aam_id=2000, stored_records=0)
+    result = world.sensor().execute(CONTEXT)
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == [f"0123456789abcdef0123: {warning}" for warning in result["warnings"]]
+    assert [warning.partition(":")[0] for warning in result["warnings"]] == [
+        "nothing was stored", "No Matching AAM ID",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_of_a_delivery_that_was_sent_again_the_last_sending_is_acknowledged(
     world: World, deferrable: bool
@@ -734,7 +747,7 @@ def test_a_connection_without_receipts(make_world: Callable[..., World]) -> None
 
 def test_a_delivery_of_another_destination(world: World) -> None:
     elsewhere = {**world.delivery, "destination": "s3://demdex-s2s-clients/acme"}
-    with pytest.raises(AirflowFailException, match="upload and wait with the same connection"):
+    with pytest.raises(AirflowFailException, match="each of the tasks the same connection"):
         world.sensor(delivery=elsewhere).execute(CONTEXT)
 
 

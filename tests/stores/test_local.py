@@ -58,3 +58,39 @@ def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         folder.write_bytes("file/below", b"")
     assert "check the path and the rights of the user that Airflow runs as" in str(caught.value)
+
+
+def modes(root: Path) -> dict[str, str]:
+    return {
+        path.relative_to(root).as_posix(): oct(path.stat().st_mode & 0o777)
+        for path in sorted(root.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000, 0o077])
+def test_only_the_owner_reads_what_is_written(tmp_path: Path, umask: int) -> None:
+    there = tmp_path / "shared"
+    there.mkdir()
+    there.chmod(0o775)
+    before = os.umask(umask)
+    try:
+        folder = LocalFolder(there / "am" / "staging")
+        folder.write_bytes("deliveries/a/part.gz", b"x")
+        folder.create("order/turn", b"")
+        with folder.open_write("deliveries/a/half.gz") as file:
+            file.write(b"y")
+            (half,) = (there / "am/staging/deliveries/a").glob(".*")
+            assert half.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+    assert there.stat().st_mode & 0o777 == 0o775
+    assert modes(there) == {
+        "am": "0o700",
+        "am/staging": "0o700",
+        "am/staging/deliveries": "0o700",
+        "am/staging/deliveries/a": "0o700",
+        "am/staging/deliveries/a/half.gz": "0o600",
+        "am/staging/deliveries/a/part.gz": "0o600",
+        "am/staging/order": "0o700",
+        "am/staging/order/turn": "0o600",
+    }

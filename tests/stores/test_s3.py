@@ -168,8 +168,9 @@ def test_no_server(s3: S3) -> None:
     with pytest.raises(TransientError) as caught:
         S3Folder(client, "bucket").write_bytes("a", b"1")
     assert str(caught.value) == (
-        "cannot write 's3://bucket/a': EndpointConnectionError; the server did not answer, or the "
-        "line broke"
+        "cannot write 's3://bucket/a': no answer from http://127.0.0.1:9 "
+        "(EndpointConnectionError); is endpoint_url in its extra right, and does the server there "
+        "run?"
     )
 
 

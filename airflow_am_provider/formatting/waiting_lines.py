@@ -1,0 +1,135 @@
+"""Lines of a delivery until all of them are known: as parts, or on the local disk.
+
+Nearly always nothing repeats itself, and parts are written at once. Where something does, their
+text would be packed, unpacked and packed once more. So lines wait on the local disk from the
+moment in which that shows, as long as there is room for them.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from airflow_am_provider.formatting.arrow import to_arrow
+from airflow_am_provider.formatting.exact_repeats import id_hashes
+from airflow_am_provider.formatting.line_file import LineFile
+from airflow_am_provider.formatting.overlap import prefetched
+from airflow_am_provider.formatting.reading_back import read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
+
+    from airflow_am_provider.audience_manager.names import Encoding
+    from airflow_am_provider.formatting.columns import Rows
+    from airflow_am_provider.formatting.exact_repeats import Repeats
+    from airflow_am_provider.formatting.parts import PartWriter
+    from airflow_am_provider.formatting.repeats import RepeatFinder
+    from airflow_am_provider.formatting.row_hash import Hashes
+    from airflow_am_provider.formatting.storage import Storage
+
+log = logging.getLogger(__name__)
+
+_MOST_BYTES: Final = 16 << 30
+# Of what is free on the local disk: others need some, too.
+_MOST_OF_DISK: Final = 0.5
+
+
+class WaitingLines:
+    """Takes the lines as they come; says which must not stay; and gives all of them again.
+
+    :param open_parts: begins parts.
+    :param storage: where parts lie.
+    :param encoding: how they are packed.
+    """
+
+    def __init__(
+        self, open_parts: Callable[[], PartWriter], storage: Storage, encoding: Encoding
+    ) -> None:
+        self.parts: PartWriter = open_parts()
+        self._open_parts = open_parts
+        self._storage = storage
+        self._encoding = encoding
+        self._file: LineFile | None = None
+        self._count = 0
+        self._room: float | None = None
+
+    def write(self, lines: pa.Array, hashes: Hashes, *, repeat: bool) -> None:
+        """Take the next lines.
+
+        :param hashes: of their user IDs.
+        :param repeat: whether some have come again so far.
+        """
+        if repeat and self._room is None:
+            self._hold()
+        if self._file is None:
+            self.parts.write(lines)
+        else:
+            self._keep(self._file, lines, hashes)
+            if self._room is not None and self._file.bytes > self._room:
+                self._give_up()
+        self._count += len(lines)
+
+    def end(self) -> None:
+        """No more lines come."""
+        if self._file is None:
+            self.parts.close()
+
+    def repeats(self, finder: RepeatFinder) -> Iterator[Repeats]:
+        """Those that must not stay."""
+        if self._file is None:
+            return finder.repeats(self._read_parts)
+        return finder.repeats_in(self._file)
+
+    @property
+    def are_parts(self) -> bool:
+        """Whether the lines lie in parts already."""
+        return self._file is None
+
+    def read(self) -> Iterator[tuple[pa.Array, Rows]]:
+        """All lines, some at a time, each time with the order in which they came."""
+        if self._file is not None:
+            yield from self._file.in_order()
+            return
+        for lines in self._read_parts():
+            yield lines, np.arange(len(lines))
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        try:
+            if self._file is not None:
+                self._file.close()
+        finally:
+            self.parts.discard()
+
+    def _read_parts(self) -> Iterator[pa.Array]:
+        return prefetched(read_lines(self._storage, self.parts.parts, self._encoding))
+
+    def _hold(self) -> None:
+        self._room = min(_MOST_BYTES, _MOST_OF_DISK * shutil.disk_usage(tempfile.gettempdir()).free)
+        log.info("Some lines come again: all wait on the local disk until they are compared")
+        self.parts.close()
+        self._file = LineFile()
+        self._count = 0
+        for lines in self._read_parts():
+            self._keep(self._file, lines, id_hashes(lines))
+            self._count += len(lines)
+        self.parts.discard()
+
+    def _keep(self, file: LineFile, lines: pa.Array, hashes: Hashes) -> None:
+        file.add(lines, hashes, np.arange(self._count, self._count + len(lines)))
+
+    def _give_up(self) -> None:
+        """Write parts after all."""
+        assert self._file is not None
+        log.info("The local disk has no room for more lines: parts are written of them")
+        self.parts = self._open_parts()
+        for lines, order in self._file.in_order():
+            self.parts.write(lines.take(to_arrow(order)))
+        self._file.close()
+        self._file = None

@@ -1,0 +1,66 @@
+"""S3 clients by Airflow's AWS connections, and what is wrong with such a connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.hooks.connections import get_connection
+from airflow_am_provider.stores.s3_access import Access, remember
+from airflow_am_provider.stores.s3_errors import s3_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def s3_client(conn_id: str, field: str) -> Any:
+    """A boto3 client for S3.
+
+    :param conn_id: the AWS connection.
+    :param field: the field or parameter that names it, for messages.
+    :raises ConfigurationError: when there is no such connection, or it makes no client.
+    :raises TransientError: when the service that gives the keys of its role does not answer.
+    """
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+    from botocore.exceptions import BotoCoreError
+
+    # The AWS hook falls back to the worker's own keys when there is no such connection.
+    extra = get_connection(conn_id, asked_by=field).extra_dejson
+    access = Access.of_connection(conn_id, field)
+    _check_endpoint(extra, access)
+    with s3_errors("use", "", access):
+        try:
+            client = AwsBaseHook(aws_conn_id=conn_id, client_type="s3").get_conn()
+        except BotoCoreError:
+            # Some of them are a ValueError as well.
+            raise
+        except (AirflowException, KeyError, NotImplementedError, TypeError, ValueError) as error:
+            # The hook's and botocore's words for a setting that is missing, unknown or no good.
+            # Their texts may hold values, and so secrets.
+            name = f" {printable(str(error))}" if isinstance(error, KeyError) else ""
+            raise ConfigurationError(
+                f"cannot use {access.who}: {type(error).__name__}{name}; check its extra: "
+                f"{', '.join(map(printable, sorted(extra))) or 'it is empty'}"
+            ) from None
+    return remember(client, access)
+
+
+def _check_endpoint(extra: Mapping[str, Any], access: Access) -> None:
+    url = extra.get("endpoint_url")
+    if not url:
+        return
+    try:
+        parts = urlsplit(str(url))
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        shown = printable(str(url).rpartition("@")[2])
+        raise ConfigurationError(
+            f"{access.who}: endpoint_url: {shown!r} is no URL of a server; http://host:port or "
+            f"https://host is expected"
+        )
