@@ -151,9 +151,7 @@ def test_sqlite_sends_no_rows_of_the_next_day(
     fill(crm, ("c1", None, "1", "2026-03-01"), ("c2", None, "1", next_day))
     manifest = data_file(
         sql="SELECT * FROM customers WHERE at >= :window_start AND at < :window_end",
-        window_start="2026-03-01",
-        window_end="2026-03-02",
-    ).execute(context())
+    ).execute(context(data_interval_start=DAY, data_interval_end=NEXT_DAY))
     assert text_of(staging, manifest) == b"c1\td_sid=1\n"
 
 
