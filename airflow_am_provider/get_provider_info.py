@@ -78,16 +78,24 @@ _CONNECTION_FIELDS: dict[str, Any] = {
     ),
     "receipts_authentication": _field(
         "Receipts: authentication",
-        "What the mail server's Authentication-Results (DKIM, SPF, DMARC) must say: nothing, no "
-        "failure if they are present, or a pass in any case.",
+        "Whether the mail server must vouch for the sender (DKIM or DMARC in "
+        "Authentication-Results). if_present: wherever the server writes that header; a mail "
+        "without it counts, with a warning. require: always. ignore: never, so that anybody who "
+        "can write to the mailbox can acknowledge a lost delivery.",
         enum=["ignore", "if_present", "require"],
         default="if_present",
     ),
     "receipts_authserv_id": _field(
         "Receipts: name of the mail server",
         "The name your mail server writes first in Authentication-Results, or unnamed where it "
-        "writes none (Microsoft 365); anybody can write such a header under another name. Needed "
-        "for require.",
+        "writes none (Microsoft 365). Fill it in: then only this server's word counts, and mail "
+        "without it is refused. While it is empty, a forger can write the header. Needed for "
+        "require.",
+    ),
+    "receipts_partner_id": _field(
+        "Receipts: partner ID",
+        "The number that Adobe's receipts greet you by, as 7 in Dear Adobe Partner: (ID:7). "
+        "Receipts of another partner do not count. While it is empty, receipts of any partner do.",
     ),
     "staging_location": _field(
         "Staging location",

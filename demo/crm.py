@@ -96,7 +96,8 @@ def seed(server: Postgres) -> str:
     :return: the database's name.
     """
     server.create_database(DATABASE)
-    connection = psycopg2.connect(server.uri(DATABASE))
+    # Its days are those of the DAGs, whatever zone this machine's PostgreSQL clients begin in.
+    connection = psycopg2.connect(server.uri(DATABASE), options="-c timezone=UTC")
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(_FUNCTIONS)

@@ -96,6 +96,9 @@ def world(
             "aws_conn_id": "aws_default",
             "staging_location": f"s3://{STAGING_BUCKET}/audience-manager",
             "receipts_imap_conn_id": "receipts_mailbox",
+            # What the sandbox writes into its mails.
+            "receipts_authserv_id": "mx.partner.example",
+            "receipts_partner_id": "7",
         }
         running_airflow = stack.enter_context(
             airflow(

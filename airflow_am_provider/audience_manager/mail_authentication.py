@@ -22,7 +22,8 @@ class Finding(StrEnum):
 
     PASS = "pass"  # noqa: S105  # no password
     FAIL = "fail"
-    ABSENT = "absent"  # says nothing, or nothing that bears on the sender
+    UNPROVEN = "unproven"  # it looked, and neither vouches for the sender nor found a failure
+    ABSENT = "absent"  # it wrote nothing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,15 +37,28 @@ class Judgement:
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[();]|[^"\\();]+|.', re.S)
 _RESULT = re.compile(r"([a-z0-9-]{1,40})(?:/[0-9]{1,9})?=([a-z]{1,40})(?: |\Z)", re.I)
 _PROPERTY = re.compile(r"([a-z]{1,20}\.[a-z-]{1,40})=(.*)", re.I)
-_DKIM_FAILURES = frozenset(("fail", "permerror", "policy"))
+# What is no reason to refuse a message that something else vouches for: relays add signatures of
+# their own, and redirected mail comes from hosts that SPF does not know.
+_FAILURES = {
+    "dkim": frozenset(("fail", "permerror", "policy")),
+    "spf": frozenset(("fail", "softfail", "permerror")),
+}
+# What refuses a message whatever else is said. Microsoft 365 weighs its findings into one,
+# compauth (learn.microsoft.com: anti-spam message headers).
+_FINAL = frozenset((("dmarc", "fail"), ("compauth", "fail")))
+# What is told of a message that nothing vouches for: the first of these methods, in words of the
+# RFC only. Another word may be a forger's.
+_METHODS = ("dmarc", "dkim", "spf")
+_NO_PASS = frozenset(("none", "neutral", "policy", "temperror", "permerror", "bestguesspass"))
 
 
 def judge(results: Sequence[str], *, domain: str, authserv_id: str | None) -> Judgement:
     """Judge a sender's domain by the message's Authentication-Results headers.
 
-    ``dmarc=fail`` is a failure whatever else is said. Otherwise ``dmarc=pass``, or ``dkim=pass`` by
-    a signature aligned with the domain, is a pass; mail lists and relays add signatures of their
-    own, so a failed one beside a good one is none. SPF does not count: it is about the envelope.
+    ``dmarc=fail`` and ``compauth=fail`` are failures whatever else is said. Otherwise
+    ``dmarc=pass``, or ``dkim=pass`` by a signature aligned with the domain, is a pass. Without one
+    a failed signature or ``spf=fail`` is a failure, and anything else (``dmarc=temperror``,
+    ``dkim=none``) is unproven. A pass by SPF alone proves nothing: it is about the envelope.
 
     :param results: values of all such headers, the topmost first.
     :param domain: domain of the From header's address.
@@ -59,7 +73,9 @@ def judge(results: Sequence[str], *, domain: str, authserv_id: str | None) -> Ju
     ('pass', 'dkim=pass')
     """
     passed = failed = ""
-    for statements in _trusted(results, authserv_id):
+    headers = _trusted(results, authserv_id)
+    said: dict[str, str] = {}
+    for statements in headers:
         if statements is None:
             return Judgement(finding=Finding.FAIL, reason="a header that cannot be read")
         for statement in statements:
@@ -67,17 +83,29 @@ def judge(results: Sequence[str], *, domain: str, authserv_id: str | None) -> Ju
             if result is None:
                 continue
             method, verdict = result[1].lower(), result[2].lower()
-            if method == "dmarc" and verdict == "fail":
-                return Judgement(finding=Finding.FAIL, reason="dmarc=fail")
-            if method == "dkim" and verdict in _DKIM_FAILURES:
-                failed = f"dkim={verdict}"
+            if (method, verdict) in _FINAL:
+                return Judgement(finding=Finding.FAIL, reason=f"{method}=fail")
+            if verdict in _FAILURES.get(method, ()):
+                failed = failed or f"{method}={verdict}"
             elif verdict == "pass" and _vouches(method, statement, domain.lower()):
                 passed = f"{method}=pass"
+            else:
+                said.setdefault(method, verdict)
     if passed:
         return Judgement(finding=Finding.PASS, reason=passed)
     if failed:
         return Judgement(finding=Finding.FAIL, reason=failed)
-    return Judgement(finding=Finding.ABSENT, reason="neither dkim nor dmarc of the sender's domain")
+    if headers:
+        return Judgement(finding=Finding.UNPROVEN, reason=_unproven(said))
+    return Judgement(finding=Finding.ABSENT, reason="nothing")
+
+
+def _unproven(said: dict[str, str]) -> str:
+    """Name what was found in place of a pass."""
+    for method in _METHODS:
+        if said.get(method) in _NO_PASS:
+            return f"{method}={said[method]}"
+    return "neither dkim nor dmarc of the sender's domain"
 
 
 def _trusted(results: Sequence[str], authserv_id: str | None) -> list[list[str] | None]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.names import IdSyncPrefix, printable
-from airflow_am_provider.audience_manager.receipt_text import COUNT_LABELS, RECEIPT_PAGE
+from airflow_am_provider.audience_manager.receipt_text import (
+    COUNT_LABELS,
+    MAX_WARNINGS,
+    RECEIPT_PAGE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -56,8 +60,10 @@ def findings_of(
     for name in LOSSES:
         if totals.get(name):
             yield f"{COUNT_LABELS[name]}: {totals[name]:,}{of}{shared_note(found)}"
-    for warning in sorted({warning for receipt in receipts for warning in receipt.warnings}):
-        yield f"receipt: {warning}"
+    warnings = sorted({warning for receipt in receipts for warning in receipt.warnings})
+    yield from (f"receipt: {warning}" for warning in warnings[:MAX_WARNINGS])
+    if len(warnings) > MAX_WARNINGS:
+        yield f"receipts: {len(warnings) - MAX_WARNINGS:,} more warnings"
 
 
 def warnings_of(found: Reconciliation) -> Iterator[str]:
@@ -96,8 +102,10 @@ def _coverage(found: Reconciliation, listed: ListedNames) -> Iterator[str]:
         )
     for name in found.missing:
         if name in listed.pieces:
-            pieces = ", ".join(map(str, sorted(listed.pieces[name])))
-            yield f"{printable(name)} is acknowledged in pieces ({pieces}); more are awaited"
+            numbers = sorted(listed.pieces[name])
+            pieces = ", ".join(map(str, numbers[:MAX_NAMED_FILES]))
+            more = ", …" if len(numbers) > MAX_NAMED_FILES else ""
+            yield f"{printable(name)} is acknowledged in pieces ({pieces}{more}); more are awaited"
     if found.shared_with:
         yield (
             f"counts are totals shared with {_files(len(found.shared_with))} of other deliveries: "

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.audience_manager.mail_authentication import Finding, judge
+from airflow_am_provider.audience_manager.mail_authentication import Finding, Judgement, judge
 from airflow_am_provider.audience_manager.mail_parts import (
     MAX_HEADER_BYTES,
     Part,
@@ -51,9 +51,11 @@ class UnreadableReceipt(DataError):
 class Authentication(StrEnum):
     """What to make of the mail server's finding about the sender."""
 
-    IF_PRESENT = "if_present"  # a failure refuses the message, silence does not
-    REQUIRE = "require"  # anything but a pass refuses the message
-    IGNORE = "ignore"
+    # A pass is needed wherever the server gives verdicts: where its name is known, or the message
+    # has a header of it. Only where neither is so, a message is taken without, with a warning.
+    IF_PRESENT = "if_present"
+    REQUIRE = "require"  # a pass is needed, and the server's name as well
+    IGNORE = "ignore"  # anything is taken, with a warning
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +68,7 @@ class ReceiptMail:
     :param subject: its subject, encoded words decoded.
     :param receipt: what it says.
     :param authentication: what the mail server says of the sender.
+    :param reason: the result that follows from, such as ``dkim=pass``.
     :param forwarded: whether a person sent it on; then the receipt is that person's word.
     """
 
@@ -74,12 +77,20 @@ class ReceiptMail:
     subject: str
     receipt: Receipt
     authentication: Finding
+    reason: str = "nothing"
     forwarded: bool = False
 
     @property
     def digest(self) -> str:
         """Identity of the receipt, equal for every copy of it (:attr:`Receipt.digest`)."""
         return self.receipt.digest
+
+    @property
+    def doubt(self) -> str | None:
+        """Why nobody knows whether the sender is who it says; None where the server vouches."""
+        if self.authentication is Finding.PASS:
+            return None
+        return f"anybody may have sent it: the mail server says {self.reason} of the sender"
 
 
 _ADDRESS = re.compile(r"[^\s@<>()\[\]\\,;:\"]{1,64}@[^\s@<>()\[\]\\,;:\"]{1,255}")
@@ -122,8 +133,10 @@ def read_receipt_mail(
     :param sender: the only address that sends receipts.
     :param subject_prefix: what the subject of a receipt begins with, tags such as ``[EXTERNAL]``
         before it left aside.
-    :param authentication: ``if_present`` refuses what the mail server found false, ``require``
-        refuses what it did not find true, ``ignore`` believes the From header.
+    :param authentication: ``if_present`` refuses what the mail server did not find true; it takes
+        a message without ``Authentication-Results``, as long as ``authserv_id`` does not say that
+        the server writes them (see :attr:`ReceiptMail.doubt`). ``require`` refuses that too,
+        ``ignore`` believes the From header.
     :param authserv_id: the name your mail server writes at the beginning of its
         ``Authentication-Results``, or "" where it writes none (Microsoft 365). Without it the
         topmost such header counts; ``require`` needs it, because that one may be the forger's.
@@ -142,6 +155,8 @@ def read_receipt_mail(
     ...     b"File name: ftp_dpm_7_1368806402.sync\nRecords received: 5\n")
     >>> mail.receipt.files, mail.receipt.records_received, mail.authentication.value
     (('ftp_dpm_7_1368806402.sync',), 5, 'absent')
+    >>> mail.doubt
+    'anybody may have sent it: the mail server says nothing of the sender'
     """
     mode = _check_settings(sender, subject_prefix, authentication, authserv_id, max_bytes)
     try:
@@ -158,7 +173,7 @@ def read_receipt_mail(
         raise error_type(f"message of {len(raw):,} bytes; receipts are read up to {max_bytes:,}")
     message = Part.parse(raw)
     source = claim.forwarded_in(message) if forwarded else message
-    finding = _authenticate(message, mode, authserv_id)
+    judged = _authenticate(message, mode, authserv_id)
     try:
         receipt = read_body(source)
     except (UnreadableMail, NotAReceipt) as error:
@@ -168,7 +183,8 @@ def read_receipt_mail(
         date=parse_date(source.first("date")),
         subject=_subject(source),
         receipt=receipt,
-        authentication=finding,
+        authentication=judged.finding,
+        reason=judged.reason,
         forwarded=forwarded,
     )
 
@@ -248,7 +264,7 @@ def _check_settings(
     return Authentication(authentication)
 
 
-def _authenticate(message: Part, mode: Authentication, authserv_id: str | None) -> Finding:
+def _authenticate(message: Part, mode: Authentication, authserv_id: str | None) -> Judgement:
     senders = message.all("from")
     sender = (_address(senders[0]) if len(senders) == 1 else None) or ""
     judged = judge(
@@ -256,13 +272,17 @@ def _authenticate(message: Part, mode: Authentication, authserv_id: str | None) 
         domain=sender.rpartition("@")[2],
         authserv_id=authserv_id,
     )
-    is_refused = judged.finding is Finding.FAIL and mode is not Authentication.IGNORE
-    if is_refused or (mode is Authentication.REQUIRE and judged.finding is not Finding.PASS):
+    # A server whose name is known writes its header into every message that it receives.
+    gives_verdicts = authserv_id is not None or judged.finding is not Finding.ABSENT
+    is_needed = mode is Authentication.REQUIRE or (
+        mode is Authentication.IF_PRESENT and gives_verdicts
+    )
+    if is_needed and judged.finding is not Finding.PASS:
         raise ForgedMessage(
             f"message with a receipt's sender and subject is not authenticated: the mail server "
             f"says {judged.reason} (authentication={str(mode)!r})"
         )
-    return judged.finding
+    return judged
 
 
 def _address(value: str) -> str | None:

@@ -89,20 +89,29 @@ _LABEL = re.compile(
     + r")(?:(?P<colon>[ \n]?[:|][ \n]?)|\n)",
     re.IGNORECASE,
 )
+# What may follow a value: the end of a sentence, a space or the edge of a table's cell.
+_END: Final = r"(?=[,.;)|]?(?:\s|\Z))"
+# "2-3", "2/2", "2 of 3", "1 2000" and "2 million" begin like a number, and are another or none.
+_NO_MORE: Final = (
+    r"(?! ?%| ?[^\sA-Za-z0-9]{1,3} ?[0-9]| [0-9]| (?:of|to|or|k|m|thousand|million|percent)\b)"
+)
 # The page prints bare digits; a forwarding client or a person may group them by thousands.
 _COUNT = re.compile(
     r"(?:[1-9][0-9]{0,2}(?P<sep>[,.'’ ])[0-9]{3}(?:(?P=sep)[0-9]{3}){0,4}|[0-9]{1,18})"
-    r"(?![0-9A-Za-z%]|[,.'’][0-9])"
+    + _END
+    + _NO_MORE,
+    re.IGNORECASE,
 )
 _TIME = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[ T\n](?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})"
-    r"(?:\.[0-9]{1,9})?(?: ?(?P<zone>Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}))?(?![0-9A-Za-z:])"
+    r"(?:\.[0-9]{1,9})?(?: ?(?P<zone>Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}))?" + _END
 )
 _PARTNER = re.compile(r"Adobe[ \n]Partner[ \n]?:?[ \n]?\([ ]?ID[ ]?:[ ]?([0-9]{1,18})[ ]?\)", re.I)
 _OTHER_LABEL = re.compile(r"([A-Za-z][A-Za-z0-9 ()/&-]{1,78}[A-Za-z0-9)]) ?: ?[0-9][0-9,.']{0,30}")
 _INBOUND_NAME = re.compile(r"[^.].*\.(?:sync|overwrite)(?:\.[0-9A-Za-z]{1,16}){0,4}")
 _STORE = re.compile(r"(?:s3[an]?|s?ftps?|hdfs)://", re.I)
 # Bold becomes asterisks in plain text; soft hyphens, joiners and byte order marks are not seen.
+_TIMES = re.compile(r"(?<=[0-9])\*(?=[0-9])")  # "2*3" is not 23
 _UNSEEN = {ord(mark): None for mark in "*\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"}
 
 
@@ -199,9 +208,8 @@ def base_name(path: str) -> str:
 
 def _without_mail_marks(text: str) -> str:
     """Drop quoting, bold, invisible marks and all but one space between words."""
-    lines = (
-        " ".join(line.lstrip(">| \t").split()) for line in text.translate(_UNSEEN).splitlines()
-    )
+    text = _TIMES.sub("x", text).translate(_UNSEEN)
+    lines = (" ".join(line.lstrip(">| \t").split()) for line in text.splitlines())
     return "\n".join(line for line in lines if line)
 
 

@@ -135,9 +135,7 @@ def reconcile(
     """
     _check_delivery(delivery, rows_read, rows_written, rows_set_aside)
     sent = SentNames.of(delivery, other_files)
-    relevant = [
-        receipt for receipt in without_copies(receipts) if any(map(sent.match, receipt.files))
-    ]
+    relevant = without_copies(one for one in receipts if any(map(sent.match, one.files)))
     listed = ListedNames.of(sent, (name for receipt in relevant for name in set(receipt.files)))
     totals = _sums(relevant)
     received, lines = totals.get("records_received"), sum(delivery.values())

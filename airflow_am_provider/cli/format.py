@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,14 +11,17 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Data
 from airflow_am_provider.audience_manager.identifiers import ID_KINDS
 from airflow_am_provider.audience_manager.names import IdSyncPrefix, Mode
 from airflow_am_provider.cli.format_arguments import ENCODINGS, add_arguments
-from airflow_am_provider.cli.sources import place_of
+from airflow_am_provider.cli.sources import tables_at
 from airflow_am_provider.cli.text import Colour, coloured, counted, number, print_json, table
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Generator, Iterator, Sequence
+
+    import pyarrow as pa
 
     from airflow_am_provider.audience_manager.identifiers import IdKind
+    from airflow_am_provider.cli.sources import Source
     from airflow_am_provider.formatting.lines import LineWriter
     from airflow_am_provider.formatting.manifest import Manifest
     from airflow_am_provider.formatting.suppression import Suppression
@@ -32,7 +36,6 @@ def run(args: argparse.Namespace) -> int:
     from airflow_am_provider.formatting.acceptance import limit, nothing_to_send
     from airflow_am_provider.formatting.parts import PartSizes
     from airflow_am_provider.formatting.pipeline import FormatOptions
-    from airflow_am_provider.formatting.tables import read_table
 
     options = FormatOptions(
         encoding=ENCODINGS[args.compression],
@@ -44,9 +47,8 @@ def run(args: argparse.Namespace) -> int:
     writer = _data_writer(args) if args.kind == "data" else _id_sync_writer(args)
     writer.suppression = _suppression(args, writer.id_kinds)
     directory = args.out.absolute()
-    source = place_of(args.input).at(args.input)
-    with source.open() as file:
-        rows = read_table(file, source.file_name, writer.columns, delimiter=args.delimiter)
+    rows = _rows(args, [file for path in args.input for file in tables_at(path)], writer.columns)
+    with closing(rows):
         manifest = make_delivery(rows, writer, directory, options, now=datetime.now(UTC))
     rejects = str(directory / manifest.rejects) if manifest.rejects else None
     if not manifest.parts and args.on_empty == "fail":
@@ -62,20 +64,35 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _rows(
+    args: argparse.Namespace, sources: Sequence[Source], columns: Sequence[str] | None
+) -> Generator[pa.RecordBatch]:
+    """The rows of files, one after the other."""
+    from airflow_am_provider.formatting.tables import read_table
+
+    for source in sources:
+        with source.open() as file:
+            yield from read_table(
+                file,
+                source.file_name,
+                columns,
+                delimiter=args.delimiter,
+                encoding=args.encoding,
+            )
+
+
 def _suppression(args: argparse.Namespace, kinds: Collection[IdKind]) -> Suppression | None:
     from airflow_am_provider.formatting.suppression import Suppression
-    from airflow_am_provider.formatting.tables import read_table
 
     if args.suppress is None:
         if args.suppress_column or args.suppress_hashed or args.suppress_allow_empty:
             raise ConfigurationError("--suppress: missing, so nobody would be left out")
         return None
     suppression = Suppression()
-    source = place_of(args.suppress).at(args.suppress)
-    with source.open() as file:
-        columns = None if args.suppress_column is None else [args.suppress_column]
+    columns = None if args.suppress_column is None else [args.suppress_column]
+    with closing(_rows(args, tables_at(args.suppress), columns)) as rows:
         suppression.add(
-            read_table(file, source.file_name, columns, delimiter=args.delimiter),
+            rows,
             "--suppress",
             column=args.suppress_column,
             hashed=args.suppress_hashed,

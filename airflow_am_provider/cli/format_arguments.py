@@ -19,7 +19,7 @@ ENCODINGS: Final = {"gzip": Encoding.GZIP, "none": Encoding.PLAIN}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.description = (
-        "Make files for Audience Manager from a CSV or Parquet file, checked against Adobe's "
+        "Make files for Audience Manager from CSV or Parquet files, checked against Adobe's "
         "contract. Rows that break a rule are set aside and counted. Exit 0: done; 1: too many "
         "rows break a rule, and nothing is written; 2: wrong use."
     )
@@ -135,9 +135,22 @@ def _add_id_sync(parser: argparse.ArgumentParser) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     kinds = f"{', '.join(READABLE[:-1])} or {READABLE[-1]}"
-    add("input", metavar="INPUT", help=f"{kinds}; a path or s3://bucket/key")
+    add(
+        "input",
+        metavar="INPUT",
+        nargs="+",
+        help=f"{kinds}; a path or s3://bucket/key; of a folder, all such files in it; '*' and '?' "
+        f"stand for more names",
+    )
     add("--out", type=Path, required=True, metavar="DIR", help="directory for the files")
     add("--delimiter", default=",", metavar="D", help="what separates the fields of a CSV file")
+    add(
+        "--encoding",
+        default="utf-8",
+        metavar="E",
+        help="what a CSV file's text is encoded in, such as latin-1, windows-1252 or utf-16 "
+        "(default: %(default)s)",
+    )
     add(
         "--compression",
         choices=list(ENCODINGS),

@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.formatting.file_kinds import (
+    beginning_of,
+    is_pattern,
+    is_readable,
+    matches,
+    nothing_readable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +53,10 @@ class Place(Protocol):
         """The files in a folder or behind a prefix, in order; None when it is a file itself."""
         ...
 
+    def matching(self, parent: str, pattern: str) -> list[Source]:
+        """The files in a folder whose names a pattern stands for, in order."""
+        ...
+
 
 def place_of(path: str) -> Place:
     """Where a path leads to.
@@ -60,6 +71,39 @@ def place_of(path: str) -> Place:
     if not bucket:
         raise ConfigurationError(f"{printable(path)!r}: s3://bucket/key is expected")
     return Bucket(bucket)
+
+
+def tables_at(path: str) -> list[Source]:
+    """The CSV and Parquet files that a path stands for, in the order of their names.
+
+    :param path: a file; a folder; or a pattern with ``*`` and ``?`` in its last name.
+    :raises ConfigurationError: when there is none.
+    """
+    place = place_of(path)
+    parent, slash, name = path.rpartition("/")
+    if is_pattern(parent):
+        raise ConfigurationError(
+            f"{printable(path)!r}: '*' and '?' may stand in the last name alone; name the folder, "
+            f"whose files are read with those of the folders in it"
+        )
+    if is_pattern(name):
+        found = place.matching(f"{parent}{slash}", name)
+        tables = [source for source in found if is_readable(source.file_name)]
+    else:
+        below = place.below(f"{path.rstrip('/')}/")
+        # A directory may be empty; of a prefix without objects nothing is there.
+        is_folder = below or (below is not None and isinstance(place, Disk))
+        if not is_folder and not path.endswith("/"):
+            return [place.at(path)]
+        start = PurePosixPath(path)
+        tables = [
+            source
+            for source in below or ()
+            if is_readable(PurePosixPath(source.path).relative_to(start).as_posix())
+        ]
+    if not tables:
+        raise ConfigurationError(nothing_readable(printable(path)))
+    return tables
 
 
 class Disk:
@@ -84,6 +128,17 @@ class Disk:
             self.at(str(file))
             for file in files
             if file.is_file() and not _is_hidden(file.relative_to(start).as_posix())
+        ]
+
+    def matching(self, parent: str, pattern: str) -> list[Source]:
+        """The files of a directory that a pattern stands for."""
+        start = Path(parent)
+        try:
+            files = sorted(start.iterdir())
+        except OSError as error:
+            raise _no_file(parent, error) from None
+        return [
+            self.at(str(file)) for file in files if matches(file.name, pattern) and file.is_file()
         ]
 
 
@@ -119,6 +174,15 @@ class Bucket:
             if not _is_hidden(entry.path.removeprefix(prefix)):
                 found.append(self._source(entry.path, entry.size))
         return found
+
+    def matching(self, parent: str, pattern: str) -> list[Source]:
+        """The objects of a prefix that a pattern stands for."""
+        prefix = parent.removeprefix(self._url)
+        return [
+            self._source(entry.path, entry.size)
+            for entry in self._folder.list(f"{prefix}{beginning_of(pattern)}")
+            if matches(entry.path.removeprefix(prefix), pattern)
+        ]
 
     def _source(self, key: str, size: int) -> Source:
         return Source(

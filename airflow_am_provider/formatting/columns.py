@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting.arrow import text_scalar, to_arrow, to_numpy
+from airflow_am_provider.formatting.headers import like
+from airflow_am_provider.formatting.type_words import plural
 
 Bytes = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -27,7 +29,7 @@ Marks = npt.NDArray[np.bool_]
 def column_of(batch: pa.RecordBatch, name: str) -> pa.Array:
     """The column of that name.
 
-    :raises ConfigurationError: when there is none, or more than one; lists those there are.
+    :raises ConfigurationError: when there is none, or more than one.
     """
     found = batch.schema.get_all_field_indices(name)
     if len(found) == 1:
@@ -36,8 +38,11 @@ def column_of(batch: pa.RecordBatch, name: str) -> pa.Array:
         raise ConfigurationError(
             f"column {name!r}: the source has it {len(found)} times; rename one"
         )
-    there = ", ".join(repr(column) for column in batch.schema.names)
-    raise ConfigurationError(f"column {name!r}: the source has no such column, only {there}")
+    # Names may be data, as of a file without a header that a database reads.
+    raise ConfigurationError(
+        f"column {name!r}: the source has no such column among its {len(batch.schema.names):,}"
+        f"{like(name, batch.schema.names)}"
+    )
 
 
 def as_bytes(array: pa.Array, name: str, *, is_id: bool = False) -> pa.Array:
@@ -63,39 +68,39 @@ def as_bytes(array: pa.Array, name: str, *, is_id: bool = False) -> pa.Array:
         return pa.nulls(len(array), pa.binary())
     if pa.types.is_nested(kind):
         raise ConfigurationError(
-            f"column {name!r}: {kind} has no plain text; only columns of traits or ic codes may be "
-            f"lists"
+            f"column {name!r}: {plural(kind)} have no plain text; only columns of traits or ic "
+            f"codes may be lists"
         )
     try:
         return array.cast(pa.string()).cast(pa.binary())
     except pa.ArrowNotImplementedError:
         raise ConfigurationError(
-            f"column {name!r}: {kind} has no plain text; cast the column to text in the source"
+            f"column {name!r}: {plural(kind)} have no plain text; cast the column to text in the "
+            f"source"
         ) from None
 
 
 def _check_type(kind: pa.DataType, name: str, *, is_id: bool) -> None:
     if pa.types.is_duration(kind):
         raise ConfigurationError(
-            f"column {name!r}: a length of time ({kind}) would be sent as a number without its "
-            f"unit; make a number or text of it in the source"
+            f"column {name!r}: a length of time would be sent as a number without its unit; "
+            f"make a number or text of it in the source"
         )
     if not is_id:
         return
     if pa.types.is_floating(kind):
         raise ConfigurationError(
-            f"column {name!r}: IDs come as floating-point numbers ({kind}), which changes them; "
+            f"column {name!r}: IDs come as floating-point numbers, which changes them; "
             f"cast the column to text or to an integer in the source"
         )
     if pa.types.is_decimal(kind) and kind.scale:
         raise ConfigurationError(
-            f"column {name!r}: IDs come as decimals ({kind}), which changes them, as 1001 to "
+            f"column {name!r}: IDs come as decimals, which changes them, as 1001 to "
             f"1001.00; cast the column to an integer in the source"
         )
     if pa.types.is_boolean(kind):
         raise ConfigurationError(
-            f"column {name!r}: IDs come as truth values ({kind}), which are none; name another "
-            f"column"
+            f"column {name!r}: IDs come as truth values, which are none; name another column"
         )
 
 

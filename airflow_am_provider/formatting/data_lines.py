@@ -42,6 +42,7 @@ from airflow_am_provider.formatting.lines import (
 from airflow_am_provider.formatting.lookups import looked_up, once_per_value
 from airflow_am_provider.formatting.pieces import Piece, put_together
 from airflow_am_provider.formatting.traits_text import COMMA, check_separator
+from airflow_am_provider.formatting.type_words import plural
 
 if TYPE_CHECKING:
     from airflow_am_provider.formatting.suppression import Suppression
@@ -265,8 +266,8 @@ def flag_items(batch: pa.RecordBatch, column: str, trait: int) -> pa.Array:
         says = to_numpy(flags.fill_null(False))
     else:
         raise ConfigurationError(
-            f"column {column!r}: a flag for trait {trait} must be boolean, not {flags.type}; "
-            f"cast it in the source"
+            f"column {column!r}: a flag for trait {trait} must be boolean, not "
+            f"{plural(flags.type)}; cast it in the source"
         )
     item = pa.array([f"{ADD_PREFIX}{trait}".encode()], pa.binary())
     return looked_up(item, np.zeros(len(says), np.int32), says)

@@ -178,7 +178,8 @@ class IdSyncLineWriter:
             kept = values
         lines = _joined(*kept)
         lines, rows = without_long_lines(lines, rows, codes)
-        return FormattedBatch(lines, rows, codes, values[0], personal_data)
+        first, *others = values
+        return FormattedBatch(lines, rows, codes, first, personal_data, more_ids=tuple(others))
 
     def finish(self) -> None:
         """Nothing is held back: each row is a line."""

@@ -115,23 +115,22 @@ class IdWatch:
             kept = _chosen(kept, kept[0] & _lowest(self._bits) == 0)
         self._kept.append(kept)
         self._count += len(kept[0])
-        while self._count > self._most_kept:
+        if self._count > self._most_kept:
             self._thin_out()
 
     def _thin_out(self) -> None:
-        """Keep fewer IDs; and where rows of the same IDs fill the room, each ID once."""
+        """Keep each ID once; and where there are still too many, fewer IDs."""
         kept = self._together()
         if self._share is None:
             self._share = kept[2][0]
             kept = _chosen(kept, kept[2] == self._share)
             self._rows_in_share = len(kept[0])
-        else:
+        self._kept = [kept]
+        kept = self._distinct()
+        while len(kept[0]) > self._most_kept // 2:
             self._bits += 1
             kept = _chosen(kept, kept[0] & _lowest(self._bits) == 0)
-        self._kept = [kept]
-        if len(kept[0]) > self._most_kept * 3 // 4:
-            self._kept = [self._distinct()]
-        self._count = len(self._kept[0][0])
+        self._kept, self._count = [kept], len(kept[0])
 
     def _together(self) -> _Kept:
         empty = np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0, np.uint8)

@@ -70,6 +70,7 @@ class FormattedBatch:
     :param codes: for each row, the rule it broke, or 0 when it is written.
     :param ids: for each row, its user ID as a ``binary`` array, for the rejects file.
     :param personal_data: for each column that is sent as it is, how much of it must not be.
+    :param more_ids: where a row has several IDs, the others of each row.
     :param line_ids: the user ID at the start of each line, or None where that is not known.
     """
 
@@ -79,6 +80,7 @@ class FormattedBatch:
     ids: pa.Array
     personal_data: dict[str, PersonalData]
     line_ids: pa.Array | None = None
+    more_ids: tuple[pa.Array, ...] = ()
 
 
 class LineWriter(Protocol):

@@ -218,7 +218,7 @@ class _Run(SourcePass):
 
     def _take(self, batch: FormattedBatch) -> None:
         self._origins.add(batch.line_rows + self._rows_read)
-        self._count(batch.codes, batch.ids, batch.personal_data)
+        self._count(batch.codes, batch.ids, batch.personal_data, batch.more_ids)
         if len(batch.lines):
             hashes = self._repeats.observe(batch.lines, batch.line_ids)
             self._behind.put((batch.lines, hashes, self._repeats.found_some))

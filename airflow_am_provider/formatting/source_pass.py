@@ -14,9 +14,10 @@ from airflow_am_provider.formatting.acceptance import PersonalDataWatch
 from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.id_watch import IdWatch
 from airflow_am_provider.formatting.rejects import Rejects
+from airflow_am_provider.formatting.remarks import together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -41,7 +42,8 @@ class SourcePass(ABC):
         self._folder = folder
         self._rows_read = 0
         self._watch = PersonalDataWatch()
-        self._ids = IdWatch()
+        # One for each ID of a row.
+        self._ids: list[IdWatch] = []
         self._rejects = Rejects(storage, rejects)
         self._rejects_left: str | None = None
 
@@ -71,7 +73,13 @@ class SourcePass(ABC):
         :param end_rejects: what becomes of the rejects file.
         """
 
-    def _count(self, codes: Codes, ids: pa.Array, personal_data: dict[str, PersonalData]) -> None:
+    def _count(
+        self,
+        codes: Codes,
+        ids: pa.Array,
+        personal_data: dict[str, PersonalData],
+        more_ids: Sequence[pa.Array] = (),
+    ) -> None:
         """Count a batch's rows, and set those aside that broke a rule."""
         bad = np.flatnonzero(codes)
         if bad.size:
@@ -81,13 +89,15 @@ class SourcePass(ABC):
                 lambda some: ids.take(to_arrow(bad[some])),
             )
         self._rows_read += len(codes)
-        self._ids.add(ids, codes)
+        self._ids = self._ids or [IdWatch() for _ in (ids, *more_ids)]
+        for watch, some in zip(self._ids, (ids, *more_ids), strict=True):
+            watch.add(some, codes)
         self._watch.add(personal_data)
 
     def _remarks(self, suppression: Suppression | None) -> dict[str, int]:
         """What is worth a look, in counts."""
         lists = {} if suppression is None else suppression.remarks
-        return dict(sorted({**self._ids.remarks, **lists}.items()))
+        return together([lists, *(watch.remarks for watch in self._ids)])
 
     def _put_away(self, step: Callable[[], object]) -> None:
         # The error that ended the pass says more than what it leads to, such as a full disk that

@@ -244,8 +244,7 @@ def _values(batch: pa.RecordBatch, place: str, column: str | None) -> pa.Array:
     if column is None:
         if len(batch.schema.names) != 1:
             raise ConfigurationError(
-                f"{place}: {len(batch.schema.names)} columns, "
-                f"{', '.join(map(repr, batch.schema.names))}; name the one with the IDs"
+                f"{place}: {len(batch.schema.names)} columns; name the one with the IDs"
             )
         column = batch.schema.names[0]
     values = without_nulls(as_bytes(column_of(batch, column), column, is_id=True))

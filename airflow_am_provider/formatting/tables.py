@@ -13,17 +13,18 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.audience_manager.names import printable
-from airflow_am_provider.audience_manager.personal_data import is_personal_data, mask
 from airflow_am_provider.formatting.batches import MAX_BYTES, MAX_ROWS
+from airflow_am_provider.formatting.encodings import MARK_BYTES, UTF_8, encoding_of
 from airflow_am_provider.formatting.file_kinds import CSV, PARQUET, READABLE, TSV
+from airflow_am_provider.formatting.headers import checked_columns, checked_csv_columns
 from airflow_am_provider.formatting.quotes import QuoteCheck
+from airflow_am_provider.formatting.ragged_lines import ragged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _CSV_BLOCK_BYTES: Final = 8 << 20
-_CSV_COLUMNS: Final = re.compile(r"Expected [0-9]+ columns, got [0-9]+")
+_CSV_COLUMNS: Final = re.compile(r"Expected ([0-9]+) columns, got ([0-9]+)")
 _PARQUET_PIECE_BYTES: Final = 8 << 20
 _HEAD_BYTES: Final = 1 << 20
 # Of a column kept as a dictionary: more than that, and hardly a value stands twice in a batch. A
@@ -37,6 +38,7 @@ def read_table(
     columns: Sequence[str] | None,
     *,
     delimiter: str = ",",
+    encoding: str = UTF_8,
     row_groups: Sequence[int] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Read a Parquet or CSV file.
@@ -46,6 +48,8 @@ def read_table(
         :mod:`~airflow_am_provider.formatting.file_kinds`.
     :param columns: the columns that are needed; None for the only one there is.
     :param delimiter: what separates the fields of a CSV file.
+    :param encoding: what a CSV file's text is encoded in, by a name that Python knows. What begins
+        with a byte order mark of UTF-16 is read as that.
     :param row_groups: which row groups of a Parquet file; all by default.
     :raises ConfigurationError: for other formats, or when a column is missing.
     :raises DataError: when the file is damaged.
@@ -55,7 +59,8 @@ def read_table(
         reader = read_parquet(file, name, columns, row_groups=row_groups)
     elif lowered.endswith((*CSV, *TSV)):
         tabs = lowered.endswith(TSV)
-        reader = read_csv(file, name, columns, delimiter="\t" if tabs else delimiter)
+        delimiter = "\t" if tabs else delimiter
+        reader = read_csv(file, name, columns, delimiter=delimiter, encoding=encoding)
     else:
         raise ConfigurationError(
             f"source {name!r}: the format follows from the name, which must end in "
@@ -76,11 +81,7 @@ def _damaged(name: str, error: Exception) -> DataError:
     # Arrow quotes the text it stumbled over, which may be personal data: only its words up to
     # the first colon are kept.
     reason = str(error).split(":")[0]
-    columns = _CSV_COLUMNS.search(str(error))
-    detail = "" if columns is None else f", {columns[0]} in a row"
-    return DataError(
-        f"source {name!r}: the file is damaged or not what its name says: {reason}{detail}"
-    )
+    return DataError(f"source {name!r}: the file is damaged or not what its name says: {reason}")
 
 
 def read_parquet(
@@ -96,7 +97,7 @@ def read_parquet(
     raw = file.raw if isinstance(file, io.BufferedReader) else file
     opened = partial(pq.ParquetFile, raw, pre_buffer=False, buffer_size=_PARQUET_PIECE_BYTES)
     parquet = opened()
-    columns = _checked_columns(parquet.schema_arrow.names, name, columns)
+    columns = checked_columns(parquet.schema_arrow.names, name, columns)
     repetitive = _with_few_values(parquet.metadata, columns)
     if repetitive:
         parquet = opened(metadata=parquet.metadata, read_dictionary=repetitive)
@@ -153,7 +154,7 @@ def read_csv(
     columns: Sequence[str] | None,
     *,
     delimiter: str = ",",
-    row_groups: Sequence[int] | None = None,
+    encoding: str = UTF_8,
 ) -> Iterator[pa.RecordBatch]:
     """Read a CSV file with a header. Fields are taken as bytes; nothing is guessed.
 
@@ -167,9 +168,33 @@ def read_csv(
             f"delimiter: {delimiter!r} is not one character; for tabs give a tab itself, or name "
             f"the file .tsv"
         )
+    start = _read(stream, MARK_BYTES)
+    encoding = encoding_of(start, encoding)
+    if encoding != UTF_8:
+        joined = pa.PythonFile(_Rejoined(start, stream.read), mode="r")
+        stream, start = pa.transcoding_input_stream(joined, encoding, UTF_8), b""
     quotes = QuoteCheck(name, delimiter)
-    head, stream = _peeked(stream, quotes)
-    columns = _checked_columns(_header(head, delimiter), name, columns)
+    try:
+        head, stream = _peeked(start, stream, quotes)
+        columns = checked_csv_columns(head, name, columns, delimiter=delimiter)
+        yield from _parsed(stream, columns, delimiter)
+    except UnicodeDecodeError:
+        raise DataError(
+            f"source {name!r}: it is not {encoding}: it has bytes that mean nothing there; name "
+            f"another encoding"
+        ) from None
+    except pa.ArrowInvalid as error:
+        counts = _CSV_COLUMNS.search(str(error))
+        if counts is None:
+            raise
+        expected, found = int(counts[1]), int(counts[2])
+        raise ragged(file, name, delimiter, encoding, expected, found) from None
+    quotes.end()
+
+
+def _parsed(
+    stream: pa.NativeFile, columns: Sequence[str], delimiter: str
+) -> Iterator[pa.RecordBatch]:
     with pa_csv.open_csv(
         stream,
         read_options=pa_csv.ReadOptions(block_size=_CSV_BLOCK_BYTES),
@@ -184,17 +209,21 @@ def read_csv(
         ),
     ) as reader:
         yield from reader
-    quotes.end()
 
 
 class _Rejoined(io.RawIOBase):
     """A stream whose first bytes were looked at already."""
 
-    def __init__(self, head: bytes, rest: Callable[[int], bytes], quotes: QuoteCheck) -> None:
+    def __init__(
+        self,
+        head: bytes,
+        rest: Callable[[int], bytes],
+        see: Callable[[memoryview], object] | None = None,
+    ) -> None:
         super().__init__()
         self._head = head
         self._rest = rest
-        self._quotes = quotes
+        self._see = see
 
     def readable(self) -> bool:
         return True
@@ -208,52 +237,23 @@ class _Rejoined(io.RawIOBase):
         while count < len(target) and (data := self._rest(len(target) - count)):
             target[count : count + len(data)] = data
             count += len(data)
-        self._quotes.see(target[:count])
+        if self._see is not None:
+            self._see(target[:count])
         return count
 
 
-def _peeked(stream: pa.NativeFile, quotes: QuoteCheck) -> tuple[bytes, pa.NativeFile]:
+def _read(stream: pa.NativeFile, size: int) -> bytes:
     head = b""
-    while len(head) < _HEAD_BYTES and (data := stream.read(_HEAD_BYTES - len(head))):
+    while len(head) < size and (data := stream.read(size - len(head))):
         head += data
+    return head
+
+
+def _peeked(start: bytes, stream: pa.NativeFile, quotes: QuoteCheck) -> tuple[bytes, pa.NativeFile]:
+    head = start + _read(stream, _HEAD_BYTES - len(start))
     if 0 < len(head) < _HEAD_BYTES and not head.endswith((b"\n", b"\r")):
         # Arrow takes a header without a line end for a damaged file.
         head += b"\n"
     # Exports of some tools start with a byte order mark, which is not part of a name.
     head = head.removeprefix(b"\xef\xbb\xbf")
-    return head, pa.PythonFile(_Rejoined(head, stream.read, quotes), mode="r")
-
-
-def _header(head: bytes, delimiter: str) -> list[str]:
-    text = head.decode("utf-8", "replace")
-    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
-
-
-def _checked_columns(
-    there: Sequence[str], name: str, needed: Sequence[str] | None
-) -> Sequence[str]:
-    if needed is None:
-        if len(there) == 1:
-            return there
-        raise ConfigurationError(
-            f"source {name!r}: it has the columns {', '.join(map(_shown, there)) or 'none'}; name "
-            f"one"
-        )
-    missing = [column for column in needed if column not in there]
-    if missing:
-        raise ConfigurationError(
-            f"source {name!r}: no column {', '.join(map(repr, missing))}; it has "
-            f"{', '.join(map(_shown, there)) or 'none'}"
-        )
-    for column in needed:
-        if there.count(column) > 1:
-            raise ConfigurationError(
-                f"source {name!r}: column {column!r} is there {there.count(column)} times; "
-                f"rename one"
-            )
-    return needed
-
-
-def _shown(column: str) -> str:
-    # Where a file has no header, its first row is taken for one.
-    return mask(column) if is_personal_data(column) else repr(printable(column))
+    return head, pa.PythonFile(_Rejoined(head, stream.read, quotes.see), mode="r")

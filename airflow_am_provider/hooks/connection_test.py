@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
 from airflow_am_provider.deliveries.target.homes.probe import prove_conditions
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from airflow_am_provider.hooks.mailbox import ReceiptFolder
     from airflow_am_provider.hooks.suppression import SuppressionSource
     from airflow_am_provider.stores import Folder
+
+
+_UNKNOWN_SERVER: Final = (
+    "receipts_authserv_id is empty, so any mail's own word about its sender is believed; fill in "
+    "the name of your mail server"
+)
+_UNKNOWN_PARTNER: Final = (
+    "receipts_partner_id is empty, so receipts of any partner count; fill in the number that "
+    "yours greet"
+)
 
 
 def prove_parts(hook: AudienceManagerHook) -> tuple[bool, str]:
@@ -64,6 +74,10 @@ def _checks(hook: AudienceManagerHook) -> Iterator[tuple[str, Callable[[], str]]
         return
     for source in hook.receipt_sources():
         yield "Receipts", lambda source=source: _receipts(source)  # type: ignore[misc]
+    if settings.receipts_authserv_id is None:
+        yield "Receipts", lambda: _UNKNOWN_SERVER
+    if settings.receipts_partner_id is None:
+        yield "Receipts", lambda: _UNKNOWN_PARTNER
 
 
 def _staging(folder: Folder, encryption: str) -> str:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
+from airflow_am_provider.formatting.encodings import UTF_8
 from airflow_am_provider.formatting.file_kinds import PARQUET
 from airflow_am_provider.formatting.partition import Partition, PartitionRows, rows_of
 from airflow_am_provider.formatting.row_groups import divided, row_groups_of
@@ -37,17 +38,19 @@ def file_partition(
     *,
     aws_conn_id: str | None = None,
     delimiter: str = ",",
+    encoding: str = UTF_8,
 ) -> PartitionRows:
     """The rows of one partition; all rows of a user are in the same one.
 
     :param hook: opens the folders.
-    :param urls: files, or folders ending in ``/``.
+    :param urls: files, folders, or patterns with ``*`` and ``?`` in the last name.
     :param columns: the columns that are needed, that of the user ID first.
     :param partition: which one.
     :param by: ``files`` when each user's rows are in one file; None to find out what can be left
         unread.
     :param aws_conn_id: AWS connection for ``s3://``; that of the staging location by default.
     :param delimiter: what separates the fields of CSV files.
+    :param encoding: what the text of CSV files is encoded in.
     :raises ConfigurationError: when ``by`` is something else, or a file is not there.
     :raises TransientError: from the rows, when a file was written anew meanwhile.
     """
@@ -67,11 +70,12 @@ def file_partition(
             chosen = evenly([file.size for file in files], partition.count)
             mine = [file for file, share in zip(files, chosen, strict=True)
                     if share == partition.number]  # fmt: skip
-            yield from _read(mine, columns, delimiter)
+            yield from _read(mine, columns, delimiter, encoding)
         elif shares is not None:
             yield from _read_groups(files, columns, shares[partition.number])
         else:
-            yield from rows_of(partition, _read(files, columns, delimiter), columns[0])
+            rows = _read(files, columns, delimiter, encoding)
+            yield from rows_of(partition, rows, columns[0])
         if version_of(sources.files()) != version:
             raise TransientError(
                 "source: a file was written anew, came or went while this partition was read. All "
@@ -104,11 +108,13 @@ def _by_row_groups(
 
 
 def _read(
-    files: Sequence[SourceFile], columns: Sequence[str], delimiter: str
+    files: Sequence[SourceFile], columns: Sequence[str], delimiter: str, encoding: str
 ) -> Iterator[pa.RecordBatch]:
     for file in files:
         with file.open() as opened:
-            yield from read_table(opened, file.path, columns, delimiter=delimiter)
+            yield from read_table(
+                opened, file.path, columns, delimiter=delimiter, encoding=encoding
+            )
 
 
 def _read_groups(

@@ -6,7 +6,7 @@ import contextlib
 import imaplib
 import re
 import ssl
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import (
@@ -18,8 +18,7 @@ from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.hooks.connections import is_on
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator
 
 IMAP_PORT: Final = 143
 IMAP_SSL_PORT: Final = 993
@@ -28,9 +27,20 @@ _MONTHS: Final = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 )
 # fmt: on
-_SIZES_AT_ONCE: Final = 200
+# A command of 500 numbers of ten digits has less than the 8,192 bytes that servers take
+# (RFC 7162, section 4).
+_MESSAGES_AT_ONCE: Final = 500
+# So much is asked for at once, and is held in memory.
+_BATCH_BYTES: Final = 4 * 1024 * 1024
+_SLACK_BYTES: Final = 4 * 1024
+# imaplib reads lines of up to 1,000,000 bytes; an answer of so many numbers is shorter.
+_SEARCHED_AT_ONCE: Final = 50_000
 _UID_AND_SIZE = re.compile(rb"(?=.*\bUID (\d{1,10})\b)(?=.*\bRFC822\.SIZE (\d{1,12})\b)", re.I)
 _UID = re.compile(rb"\bUID (\d{1,10})\b", re.I)
+_FIRST_DAY: Final = datetime(1970, 1, 2, tzinfo=UTC)  # before there was such mail
+_PLAIN_TEXT = re.compile(r"[ -~]*")
+# What a user name may be without quotes (RFC 3501, atom).
+_ATOM = re.compile(r"[A-Za-z0-9!#$&'+,./:;<=>?@\[^_`|~-]+")
 # RFC 5530: reasons that pass.
 _PASSING: Final = ("[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]")
 
@@ -66,34 +76,64 @@ class ImapSession:
         self._client = client
         self._where = where
         self._prefix = prefix
+        self._count = 0  # messages in the folder
 
     def login(self, user: str, password: str) -> None:
-        """Log in.
+        """Log in: by LOGIN, or by AUTHENTICATE PLAIN what LOGIN has no letters for.
 
-        :raises ConfigurationError: when the server refuses.
+        :raises ConfigurationError: when the server refuses, or cannot be told such a password.
         """
+        if "LOGINDISABLED" in self._client.capabilities:
+            raise ConfigurationError(
+                f"{self._where}: the server takes no password without TLS; set use_ssl to true in "
+                f"its extra"
+            )
+        is_plain = _PLAIN_TEXT.fullmatch(user + password) is not None
+        words = b"" if is_plain else self._sasl_words(user, password)
         with imap_errors(self._where, "the server refuses the login; check login and password"):
-            self._client.login(user, password)
+            if is_plain:
+                self._client.login(user if _ATOM.fullmatch(user) else _quoted(user), password)
+            else:
+                self._client.authenticate("PLAIN", lambda _: words)
+
+    def _sasl_words(self, user: str, password: str) -> bytes:
+        """Login and password as RFC 4616 has them: in UTF-8, and never without their ends."""
+        try:
+            if "\0" in user + password:
+                raise ValueError
+            words = f"\0{user}\0{password}".encode()
+        except ValueError:
+            # Not the error's own words: they repeat the password.
+            raise ConfigurationError(
+                f"{self._where}: login or password holds a character that no text has"
+            ) from None
+        if "AUTH=PLAIN" not in self._client.capabilities:
+            raise ConfigurationError(
+                f"{self._where}: login or password holds letters beyond ASCII, and the server has "
+                f"no login that takes them (AUTH=PLAIN, RFC 4616); give the mailbox another one"
+            )
+        return words
 
     def examine(self, folder: str) -> None:
         """Open a folder without the right to change it, not even what counts as read.
 
         :raises ConfigurationError: when there is no such folder.
         """
-        quoted = '"' + folder.replace("\\", "\\\\").replace('"', '\\"') + '"'
         if not folder.isprintable() or not folder.isascii():
             raise ConfigurationError(
                 f"{self._where}: mail_folder {printable(folder)!r}: printable ASCII is expected, "
                 f"other letters in modified UTF-7 (RFC 3501)"
             )
         with imap_errors(self._where):
-            status, _ = self._client.select(quoted, readonly=True)
+            status, answer = self._client.select(_quoted(folder), readonly=True)
             if status != "OK":
                 raise ConfigurationError(
                     f"{self._where}: the server does not open the folder {folder!r}; check "
                     f"mail_folder in its extra"
                 )
             _, validity = self._client.response("UIDVALIDITY")
+        exists = answer[0] if answer else None
+        self._count = int(exists) if isinstance(exists, bytes) and exists.isdigit() else 0
         number = validity[0] if validity else None
         text = number.decode("ascii", "replace") if isinstance(number, bytes) else "0"
         self._prefix += f"/{folder};{printable(text)}"
@@ -105,42 +145,95 @@ class ImapSession:
     def search(self, sender: str, since: datetime) -> list[int]:
         """Numbers of the messages from a sender since a time, the oldest first."""
         # The server compares days in a time zone of its own, so the day before belongs to it.
-        day = since - timedelta(days=1)
-        date = f"{day.day:02d}-{_MONTHS[day.month - 1]}-{day.year}"  # never by the locale
-        with imap_errors(self._where):
-            status, answer = self._client.uid("SEARCH", "SINCE", date, "FROM", f'"{sender}"')
-        if status != "OK":
-            raise TransientError(f"{self._where}: the server does not search")
-        words = b" ".join(line for line in answer if isinstance(line, bytes)).split()
-        return sorted({int(word) for word in words if word.isdigit() and len(word) <= 10})
-
-    def sizes(self, uids: list[int], seen: Container[str]) -> Iterator[tuple[int, int]]:
-        """Numbers and sizes in bytes of those messages whose identity is not in ``seen``."""
-        new = [uid for uid in uids if self.identity(uid) not in seen]
-        for start in range(0, len(new), _SIZES_AT_ONCE):
-            some = new[start : start + _SIZES_AT_ONCE]
+        day = max(since, _FIRST_DAY).astimezone(UTC) - timedelta(days=1)
+        # Never by the locale, and four digits always.
+        date = f"{day.day:02d}-{_MONTHS[day.month - 1]}-{day.year:04d}"
+        found: set[int] = set()
+        for start in range(1, max(self._count, 1) + 1, _SEARCHED_AT_ONCE):
+            some = f"{start}:{start + _SEARCHED_AT_ONCE - 1}"
+            places = [some] if self._count > _SEARCHED_AT_ONCE else []
             with imap_errors(self._where):
-                numbers = ",".join(map(str, some))
-                _, answer = self._client.uid("FETCH", numbers, "(UID RFC822.SIZE)")
+                status, answer = self._client.uid(
+                    "SEARCH", *places, "SINCE", date, "FROM", f'"{sender}"'
+                )
+            if status != "OK":
+                raise TransientError(f"{self._where}: the server does not search")
+            words = b" ".join(line for line in answer if isinstance(line, bytes)).split()
+            found.update(int(word) for word in words if word.isdigit() and len(word) <= 10)
+        return sorted(found)
+
+    def sizes(self, uids: list[int]) -> Iterator[tuple[int, int]]:
+        """Numbers and sizes in bytes of messages."""
+        for start in range(0, len(uids), _MESSAGES_AT_ONCE):
+            some = uids[start : start + _MESSAGES_AT_ONCE]
+            with imap_errors(self._where):
+                _, answer = self._client.uid("FETCH", _set(some), "(UID RFC822.SIZE)")
             matches = filter(None, map(_UID_AND_SIZE.search, _lines(answer)))
             sizes = {int(match[1]): int(match[2]) for match in matches}
             yield from ((uid, sizes[uid]) for uid in some if uid in sizes)
 
-    def fetch(self, uid: int, max_bytes: int) -> bytes | None:
-        """A message as it is, not marked as read; None when it is gone.
+    def fetch(
+        self, sizes: Iterable[tuple[int, int]], max_bytes: int
+    ) -> Iterator[tuple[int, bytes]]:
+        """Messages as they are, many at once and not marked as read; those that are gone left out.
 
-        :param max_bytes: no more than these are asked for, whatever size the server named before.
+        :param sizes: their numbers, and how long the server says they are.
+        :param max_bytes: no more than these are asked for, whatever size the server named.
         """
+        for batch in _batches(sizes):
+            # Sizes are estimates on some servers (Exchange), so a little more is asked for, and
+            # what is longer still is asked for anew. Without any bound it would be left to the
+            # server how much memory is used.
+            most = min(2 * max(size for _, size in batch) + _SLACK_BYTES, max_bytes)
+            bodies = self._bodies([uid for uid, _ in batch], most)
+            for uid, _ in batch:
+                body = bodies.pop(uid, None)
+                if body is None or len(body) >= most:
+                    body = self._bodies([uid], max_bytes).get(uid)
+                if body is not None:
+                    yield uid, body
+
+    def _bodies(self, uids: list[int], max_bytes: int) -> dict[int, bytes]:
         with imap_errors(self._where):
             asked = f"(UID BODY.PEEK[]<0.{max_bytes}>)"
-            _, answer = self._client.uid("FETCH", str(uid), asked)
-        for item in answer or ():
+            _, answer = self._client.uid("FETCH", _set(uids), asked)
+        found: dict[int, bytes] = {}
+        items = list(answer or ())
+        for item, following in zip(items, [*items[1:], b""], strict=True):
             # Between the asked for there may stand news of other messages.
             if isinstance(item, tuple) and len(item) == 2 and b"BODY[]" in item[0].upper():
-                found = _UID.search(item[0])
-                if found is None or int(found[1]) == uid:
-                    return bytes(item[1])
-        return None  # deleted meanwhile
+                # The number stands before the text, or behind it.
+                after = following if isinstance(following, bytes) else b""
+                uid = _UID.search(item[0]) or _UID.search(after)
+                if uid is not None:
+                    found[int(uid[1])] = bytes(item[1])
+                elif len(uids) == 1:
+                    found.setdefault(uids[0], bytes(item[1]))
+        return found
+
+
+def _batches(sizes: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Messages that may be asked for at once: of each as much as the longest of them has."""
+    batch: list[tuple[int, int]] = []
+    longest = 0
+    for uid, size in sizes:
+        longest = max(longest, size)
+        is_full = len(batch) >= _MESSAGES_AT_ONCE or longest * (len(batch) + 1) > _BATCH_BYTES
+        if batch and is_full:
+            yield batch
+            batch, longest = [], size
+        batch.append((uid, size))
+    if batch:
+        yield batch
+
+
+def _set(uids: Iterable[int]) -> str:
+    return ",".join(map(str, uids))
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _lines(answer: list[Any] | None) -> Iterator[bytes]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import imaplib
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _TIMEOUT_S: Final = 60.0
+# Each object of a bucket takes a request; boto3 keeps ten connections.
+_READ_AT_ONCE: Final = 8
 
 
 class Mail(NamedTuple):
@@ -45,6 +49,10 @@ class _Limit:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._told: set[str] = set()
+
+    def knows(self, identity: str) -> bool:
+        """Whether it is known to be too long, and need not be looked at again."""
+        return identity in self._told
 
     def allows(self, identity: str, size: int) -> bool:
         if size > self._max_bytes and identity not in self._told:
@@ -95,14 +103,21 @@ class Mailbox:
         :param seen: identities that are not fetched again.
         """
         with self._opened() as session:
-            uids = session.search(self.sender, since)
-            for uid, size in session.sizes(uids, seen):
+            new = [
+                uid
+                for uid in session.search(self.sender, since)
+                if session.identity(uid) not in seen
+                and not self._limit.knows(session.identity(uid))
+            ]
+            short = (
+                (uid, size)
+                for uid, size in session.sizes(new)
+                if self._limit.allows(session.identity(uid), size)
+            )
+            for uid, raw in session.fetch(short, self.max_bytes + 1):
                 identity = session.identity(uid)
-                if not self._limit.allows(identity, size):
-                    continue
-                raw = session.fetch(uid, self.max_bytes + 1)
                 # A server that names one size and gives another is not to be trusted with memory.
-                if raw is not None and self._limit.allows(identity, len(raw)):
+                if self._limit.allows(identity, len(raw)):
                     yield Mail(identity, raw)
 
     @contextlib.contextmanager
@@ -147,13 +162,21 @@ class ReceiptFolder:
         next(self.folder.list(), None)
 
     def mails(self, since: datetime, *, seen: Container[str] = ()) -> Iterator[Mail]:
-        """Read the files written at ``since`` or later that are not in ``seen``."""
+        """Read the files written at ``since`` or later that are not in ``seen``, some at once."""
+        new = self._new(since, seen)
+        with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
+            # Eight of the longest at most are in memory.
+            while some := list(islice(new, _READ_AT_ONCE)):
+                paths = [path for _, path in some]
+                for (identity, _), raw in zip(
+                    some, pool.map(self.folder.read_bytes, paths), strict=True
+                ):
+                    if raw is not None and self._limit.allows(identity, len(raw)):
+                        yield Mail(identity, raw)
+
+    def _new(self, since: datetime, seen: Container[str]) -> Iterator[tuple[str, str]]:
         for entry in self.folder.list():
             identity = f"{self.folder.url}/{entry.version}"
-            if entry.modified < since or identity in seen:
-                continue
-            if not self._limit.allows(identity, entry.size):
-                continue
-            raw = self.folder.read_bytes(entry.path)
-            if raw is not None and self._limit.allows(identity, len(raw)):
-                yield Mail(identity, raw)
+            is_new = entry.modified >= since and identity not in seen
+            if is_new and self._limit.allows(identity, entry.size):
+                yield identity, entry.path

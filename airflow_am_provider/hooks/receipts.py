@@ -8,24 +8,17 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.audience_manager.receipt_mail import (
-    ForeignMessage,
-    ForgedMessage,
-    UnreadableReceipt,
-    read_receipt_mail,
-)
 from airflow_am_provider.audience_manager.reconciliation import Reconciliation, reconcile
 from airflow_am_provider.hooks.connections import MAKE_ANEW
 from airflow_am_provider.hooks.markers import MarkerWatch
+from airflow_am_provider.hooks.receipt_intake import ReceiptIntake
 from airflow_am_provider.stores.deliveries import DeliveryRecords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from airflow_am_provider.audience_manager.receipts import Receipt
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-    from airflow_am_provider.hooks.mailbox import Mail
     from airflow_am_provider.hooks.sent_delivery import SentDelivery
 
 _logger = logging.getLogger(__name__)
@@ -116,7 +109,7 @@ class ReceiptWatch:
         self._seen: set[str] = set()
         self._noted: set[str] = set()
         self.marked = frozenset(marked)
-        self._receipts: list[Receipt] = []
+        self._intake = ReceiptIntake(hook.settings, deliveries)
         self._check()
 
     def look(self) -> list[Standing]:
@@ -127,9 +120,16 @@ class ReceiptWatch:
         """
         for source in self._sources:
             for mail in source.mails(self._since, seen=self._seen):
-                self._take(mail)
+                self._intake.take(mail)
+                # Last, so that a message is read again if this round is ended by force.
+                self._seen.add(mail.identity)
         self._look_for_markers()
         return [self._standing(delivery) for delivery in self.deliveries]
+
+    def known(self, standings: Iterable[Standing]) -> str:
+        """What is known by now, in one line for the log and for the message when time is up."""
+        refusals = self._intake.refusals
+        return "; ".join([*map(str, standings), *([refusals] if refusals else [])])
 
     def _standing(self, delivery: SentDelivery) -> Standing:
         others = [name for other in self.deliveries for name in other.files]
@@ -137,7 +137,7 @@ class ReceiptWatch:
             delivery=delivery,
             reconciliation=reconcile(
                 delivery.files,
-                [receipt for receipt in self._receipts if _is_about(receipt, delivery)],
+                self._intake.receipts_of(delivery),
                 rows_read=delivery.rows_read,
                 rows_written=delivery.rows_written,
                 rows_set_aside=delivery.rows_set_aside,
@@ -146,24 +146,6 @@ class ReceiptWatch:
             marked=tuple(name for name in delivery.files if name in self.marked),
             acknowledged_by=self._acknowledged_by,
         )
-
-    def _take(self, mail: Mail) -> None:
-        settings = self._hook.settings
-        try:
-            found = read_receipt_mail(
-                mail.raw,
-                sender=settings.receipts_sender,
-                authentication=settings.receipts_authentication,
-                authserv_id=settings.authserv_id,
-            )
-        except ForeignMessage:
-            pass
-        except (ForgedMessage, UnreadableReceipt) as error:
-            _logger.warning("Not taken as a receipt: %s: %s", mail.identity, error)
-        else:
-            self._receipts.append(found.receipt)
-        # Last, so that a message is read again by the next round if this one is ended by force.
-        self._seen.add(mail.identity)
 
     def _look_for_markers(self) -> None:
         if self._markers is None:
@@ -202,14 +184,3 @@ class ReceiptWatch:
                     f"connection {conn_id!r} leads to {self._hook.destination_url}. "
                     f"{MAKE_ANEW}"
                 )
-
-
-def _is_about(receipt: Receipt, delivery: SentDelivery) -> bool:
-    """Whether a receipt can be of this sending: an earlier one had the same names."""
-    if receipt.digest in delivery.counted:
-        return False
-    if delivery.sending == 1 or delivery.counted or receipt.job_start is None:
-        return True
-    # No receipt of an earlier sending is known, so one may come late: its job began before this
-    # sending did. Only then is a clock asked, since those of workers may be wrong.
-    return receipt.job_start >= delivery.begun_at

@@ -45,7 +45,7 @@ def run_in_zone(connection: Any, driver: str, zone: Zone) -> None:
     if driver in _POSTGRESQL:
         info = connection.info
         there = info.parameter_status("TimeZone")
-        statement = f"SET LOCAL TIME ZONE '{zone.name}'"
+        statement = f"SET LOCAL timezone TO '{zone.name}'"
     elif driver in MYSQL:
         there = _run(connection, driver, _MYSQL_ZONE)
         # Named zones are not known before somebody has loaded them into the server.

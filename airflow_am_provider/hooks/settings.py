@@ -29,6 +29,9 @@ CONNECTION_FIELDS: Final[dict[str, Any]] = get_provider_info()["connection-types
 # empty field says that nothing is known. RFC 8601 asks for the name, so no server is called this.
 UNNAMED_MAIL_SERVER: Final = "unnamed"
 
+# As many digits as are read of a greeting (inbound-receipt-message.md).
+_PARTNER_ID = re.compile("[0-9]{1,18}")
+
 # docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -50,6 +53,7 @@ class ConnectionSettings:
     :param receipts_authentication: ``ignore``, ``if_present`` or ``require``.
     :param receipts_authserv_id: the name the mail server gives itself, or ``unnamed``; needed for
         ``require``.
+    :param receipts_partner_id: the number that receipts greet; those of others do not count.
     :param staging_location: ``s3://bucket/prefix`` or a path.
     :param staging_aws_conn_id: connection for the staging bucket, if it is another.
     :param state_conn_id: SQL database that keeps decisions, where the staging store has no
@@ -78,6 +82,7 @@ class ConnectionSettings:
     receipts_imap_conn_id: str | None = None
     receipts_location: str | None = None
     receipts_authserv_id: str | None = None
+    receipts_partner_id: str | None = None
     staging_aws_conn_id: str | None = None
     staging_kms_key_id: str | None = None
     state_conn_id: str | None = None
@@ -100,6 +105,11 @@ class ConnectionSettings:
     def authserv_id(self) -> str | None:
         """The mail server's name; empty for one that writes none, None when nothing is known."""
         return "" if self.receipts_authserv_id == UNNAMED_MAIL_SERVER else self.receipts_authserv_id
+
+    @property
+    def partner_id(self) -> int | None:
+        """The number that receipts greet, or None when nothing is known."""
+        return None if self.receipts_partner_id is None else int(self.receipts_partner_id)
 
     @property
     def staging_args(self) -> dict[str, str]:
@@ -225,7 +235,13 @@ class _Check:
             f"server writes first in Authentication-Results, or {UNNAMED_MAIL_SERVER!r} where it "
             "writes none (Microsoft 365); anybody can write that header (RFC 8601)",
         )
-
+        self.that(
+            settings.receipts_partner_id is None
+            or _PARTNER_ID.fullmatch(settings.receipts_partner_id) is not None,
+            "receipts_partner_id",
+            f"{printable(settings.receipts_partner_id or '')!r} is not a number; it is the one "
+            f"that receipts greet, as 7 in 'Dear Adobe Partner: (ID:7)'",
+        )
         self._staging(settings)
         try:
             _ = settings.suppression

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.formatting.file_kinds import READABLE
+from airflow_am_provider.formatting.file_kinds import (
+    beginning_of,
+    is_pattern,
+    is_readable,
+    matches,
+    nothing_readable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.stores.entry import Entry, Folder
+
+
+_logger = logging.getLogger(__name__)
 
 
 class SourceFile(NamedTuple):
@@ -50,7 +60,7 @@ class Sources:
     """What URLs stand for, as often as it is asked.
 
     :param hook: opens the folders.
-    :param urls: files, or folders ending in ``/``.
+    :param urls: files, folders, or patterns with ``*`` and ``?`` in the last name.
     :param aws_conn_id: AWS connection for ``s3://``; that of the staging location by default.
     :param asked_by: the parameter that names it, for messages.
     :raises ConfigurationError: when a URL is wrong.
@@ -66,10 +76,16 @@ class Sources:
     ) -> None:
         self._places: list[tuple[str, Folder, str]] = []
         for url in urls:
-            parent, slash, name = url.rpartition("/")
+            is_bucket = url.startswith("s3://") and url.count("/") == 2
+            parent, slash, name = (f"{url}/" if is_bucket else url).rpartition("/")
             if not slash:
                 raise ConfigurationError(
                     f"source {url!r}: neither s3://bucket/key nor an absolute path"
+                )
+            if is_pattern(parent):
+                raise ConfigurationError(
+                    f"source {url!r}: '*' and '?' may stand in the last name alone; name the "
+                    f"folder, whose files are read with those of the folders in it"
                 )
             folder = hook.open_folder(parent or "/", aws_conn_id=aws_conn_id, asked_by=asked_by)
             self._places.append((url, folder, name))
@@ -79,21 +95,30 @@ class Sources:
 
         :raises ConfigurationError: when a folder has none.
         """
-        files = []
-        for url, folder, name in self._places:
-            found = [SourceFile(folder, name)]
-            if not name:
-                found = [
-                    SourceFile(folder, entry.path, entry)
-                    for entry in folder.list()
-                    if _is_table(entry.path)
-                ]
-                if not found:
-                    raise ConfigurationError(
-                        f"source {url!r}: no file in it that ends in {', '.join(READABLE)}"
-                    )
-            files += found
-        return files
+        return [file for place in self._places for file in _found(*place)]
+
+
+def _found(url: str, folder: Folder, name: str) -> list[SourceFile]:
+    if is_pattern(name):
+        found = [entry for entry in folder.list(beginning_of(name)) if matches(entry.path, name)]
+        within = ""
+    elif name and folder.exists(name):
+        return [SourceFile(folder, name)]
+    else:
+        within = f"{name}/" if name else ""
+        found = list(folder.list(within))
+        if name and not found:
+            return [SourceFile(folder, name)]  # whoever opens it says that it is missing
+    tables = [entry for entry in found if is_readable(entry.path.removeprefix(within))]
+    if not tables:
+        raise ConfigurationError(nothing_readable(url))
+    _logger.info(
+        "Source %s: %s files, %s left out that are hidden or of another kind",
+        url,
+        f"{len(tables):,}",
+        f"{len(found) - len(tables):,}",
+    )
+    return [SourceFile(folder, entry.path, entry) for entry in tables]
 
 
 def version_of(files: Sequence[SourceFile]) -> str:
@@ -102,8 +127,3 @@ def version_of(files: Sequence[SourceFile]) -> str:
     for file in files:
         said.update(f"{file.folder.url}\n{file.version()}\n".encode())
     return said.hexdigest()[:12]
-
-
-def _is_table(path: str) -> bool:
-    hidden = path.rpartition("/")[2].startswith((".", "_"))
-    return not hidden and path.lower().endswith(READABLE)

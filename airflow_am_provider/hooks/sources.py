@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_am_provider.formatting.encodings import UTF_8
 from airflow_am_provider.formatting.tables import read_table
 from airflow_am_provider.hooks.source_files import Sources
 
@@ -23,19 +24,23 @@ def read_sources(
     aws_conn_id: str | None = None,
     asked_by: str = "source_conn_id",
     delimiter: str = ",",
+    encoding: str = UTF_8,
 ) -> Generator[pa.RecordBatch]:
     """Read files one after the other, only the columns that are needed.
 
     :param hook: opens the folders.
-    :param urls: files, or folders ending in ``/`` whose files are read in the order of their
-        names.
+    :param urls: files, folders, whose files are read in the order of their names, or patterns with
+        ``*`` and ``?`` in the last name.
     :param columns: the columns that are needed; None for the only one there is.
     :param aws_conn_id: AWS connection for ``s3://``; that of the staging location by default.
     :param asked_by: the parameter that names it, for messages.
     :param delimiter: what separates the fields of CSV files.
+    :param encoding: what the text of CSV files is encoded in.
     :raises ConfigurationError: when a file, a column or the format is not there.
     :raises DataError: when a file is damaged.
     """
     for file in Sources(hook, urls, aws_conn_id=aws_conn_id, asked_by=asked_by).files():
         with file.open() as opened:
-            yield from read_table(opened, file.path, columns, delimiter=delimiter)
+            yield from read_table(
+                opened, file.path, columns, delimiter=delimiter, encoding=encoding
+            )

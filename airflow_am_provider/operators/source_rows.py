@@ -60,7 +60,12 @@ def source_rows(
     urls = [task.source] if isinstance(task.source, str) else list(task.source or ())
     if partition is None:
         batches = read_sources(
-            hook, urls, columns, aws_conn_id=task.source_conn_id, delimiter=task.delimiter
+            hook,
+            urls,
+            columns,
+            aws_conn_id=task.source_conn_id,
+            delimiter=task.delimiter,
+            encoding=task.encoding,
         )
         return PartitionRows(batches=batches, division="")
     return file_partition(
@@ -71,6 +76,7 @@ def source_rows(
         task.partition_by,
         aws_conn_id=task.source_conn_id,
         delimiter=task.delimiter,
+        encoding=task.encoding,
     )
 
 

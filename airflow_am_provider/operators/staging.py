@@ -53,10 +53,13 @@ class StageDeliveryOperator(SuppressingOperator):
     :param conn_id: the connection it runs on.
     :param parameters: values for placeholders in ``sql``, as the database's driver wants them.
     :param source: URL of a CSV or Parquet file, ``s3://bucket/key`` or an absolute path; of a
-        folder, ending in ``/``, whose files are read in the order of their names; or a list.
+        folder, whose files are read in the order of their names; a pattern with ``*`` and ``?`` in
+        its last name; or a list of these.
     :param source_conn_id: AWS connection for ``s3://`` sources; the one of the staging
         location when not given.
     :param delimiter: what separates the fields of CSV files.
+    :param encoding: what the text of CSV files is encoded in, by a name that Python knows, such as
+        ``latin-1``, ``windows-1252`` or ``utf-16``. Files are sent in UTF-8.
     :param audience_manager_conn_id: connection of the type ``audience_manager``, which knows
         the staging location and where deliveries go.
     :param window_start: first moment of the data, ISO 8601, in ``window_timezone`` where it names
@@ -105,6 +108,7 @@ class StageDeliveryOperator(SuppressingOperator):
         "source",
         "source_conn_id",
         "delimiter",
+        "encoding",
         "audience_manager_conn_id",
         "window_start",
         "window_end",
@@ -135,6 +139,7 @@ class StageDeliveryOperator(SuppressingOperator):
         source: str | Sequence[str] | None = None,
         source_conn_id: str | None = None,
         delimiter: str = ",",
+        encoding: str = "utf-8",
         audience_manager_conn_id: str = DEFAULT_CONN_ID,
         window_start: str | None = None,
         window_end: str | None = None,
@@ -158,6 +163,7 @@ class StageDeliveryOperator(SuppressingOperator):
         self.source = source
         self.source_conn_id = source_conn_id
         self.delimiter = delimiter
+        self.encoding = encoding
         self.audience_manager_conn_id = audience_manager_conn_id
         self.window_start = window_start
         self.window_end = window_end

@@ -24,8 +24,7 @@ class SuppressingOperator(BaseOperator):
     compared byte for byte.
 
     :param suppress_sql: one SELECT that gives the list, or the name of a table.
-    :param suppress_source: URL of a CSV or Parquet file instead, or of a folder of them, ending in
-        ``/``.
+    :param suppress_source: URL of a CSV or Parquet file instead, or of a folder of them.
     :param suppress_conn_id: the connection that ``suppress_sql`` runs on; for ``suppress_source``
         the AWS connection, where it is not that of the staging location.
     :param suppress_column: the column of the IDs; may be left out where there is only one.

@@ -75,7 +75,8 @@ def window_of(
     :raises ConfigurationError: when the end does not come after the start; when the run's
         partition is not over yet; in a backfill whose runs have no window of their own.
     """
-    return replace(_window_of(context, start, end, zone, watermark, now), zone=zone)
+    found = _window_of(context, start, end, zone, watermark, now)
+    return replace(found, start=_plain(found.start), end=_plain(found.end), zone=zone)
 
 
 def _window_of(
@@ -104,8 +105,8 @@ def _window_of(
         source = f"the run's partition {key!r} does not say from when to when"
     elif interval[0] is not None and interval[1] is not None and interval[1] > interval[0]:
         return Window(
-            start=_plain(interval[0]),
-            end=_plain(interval[1]),
+            start=interval[0],
+            end=interval[1],
             source="from the run's data interval",
         )
     if watermark is not None and (left := watermark()) is not None:
@@ -183,9 +184,9 @@ def _moment(place: str, value: object, zone: Zone) -> datetime | None:
     return moment
 
 
-def _plain(moment: datetime) -> datetime:
+def _plain(moment: datetime | None) -> datetime | None:
     # Airflow's are pendulum's, which not every driver takes for a datetime.
-    return datetime.fromisoformat(moment.isoformat()).astimezone(UTC)
+    return None if moment is None else datetime.fromisoformat(moment.isoformat()).astimezone(UTC)
 
 
 def _text(moment: datetime | None, zone: tzinfo) -> str | None:

@@ -97,13 +97,20 @@ class ImapMailbox:
         """Append a message to the mailbox, unread."""
         try:
             with self._connect() as client:
-                client.login(self._user, self._password)
+                self._login(client)
                 if maybe_there and self._holds(client, message_id):
                     return
                 now = imaplib.Time2Internaldate(time.time())
                 _ok(client.append(_quoted(self._mailbox), "", now, raw))
         except (OSError, imaplib.IMAP4.error) as error:
             raise TransientError(f"{self.url}: {error}") from error
+
+    def _login(self, client: imaplib.IMAP4) -> None:
+        if (self._user + self._password).isascii():
+            client.login(_quoted(self._user), self._password)
+        else:  # LOGIN has no letters for it, AUTHENTICATE PLAIN takes UTF-8 (RFC 4616)
+            words = f"\0{self._user}\0{self._password}".encode()
+            client.authenticate("PLAIN", lambda _: words)
 
     def _connect(self) -> imaplib.IMAP4:
         if self._tls:

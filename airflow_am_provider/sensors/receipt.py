@@ -203,7 +203,7 @@ class DeliveryReceiptSensor(BaseSensorOperator):
         """The result when all files are acknowledged, else None."""
         self._watch = self._watch or self._new_watch()
         standings = self._watch.look()
-        known = "; ".join(map(str, standings))
+        known = self._watch.known(standings)
         if known != self._known:
             self.log.info("%s", known)
             self._known = known

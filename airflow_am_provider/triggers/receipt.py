@@ -82,7 +82,7 @@ class ReceiptTrigger(PatientTrigger):
         )
         standings = self._watch.look()
         return Look(
-            known="; ".join(map(str, standings)),
+            known=self._watch.known(standings),
             is_over=not any(standing.outstanding for standing in standings),
             more={"marked": [name for standing in standings for name in standing.marked]},
         )

@@ -23,7 +23,7 @@ class ImapServer:
     def connect(self, timeout_s: float = 10.0) -> imaplib.IMAP4:
         """A logged-in client; the caller logs it out."""
         client = imaplib.IMAP4(self.host, self.port, timeout=timeout_s)
-        client.login(self.user, self.password)
+        client.authenticate("PLAIN", lambda _: f"\0{self.user}\0{self.password}".encode())
         return client
 
     def append(self, message: bytes, *, mailbox: str = "INBOX") -> None:
@@ -62,13 +62,14 @@ class ImapServer:
 
 
 @contextmanager
-def imap_server(directory: Path) -> Iterator[ImapServer]:
+def imap_server(directory: Path, **account: str) -> Iterator[ImapServer]:
     """Run an IMAP server with an empty INBOX.
 
     :param directory: for ``imap.log``
+    :param account: another ``user`` or ``password``
     :raises ServerError: if it does not start
     """
-    server = ImapServer(port=free_port())
+    server = ImapServer(port=free_port(), **account)
     options = ["--host", HOST, "--port", str(server.port), "--no-tls"]
     mailbox = ["dict", "--demo-user", server.user, "--demo-password", server.password]
     with running(

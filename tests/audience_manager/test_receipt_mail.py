@@ -277,6 +277,7 @@ def test_a_header_beside_the_real_one_is_a_forgery(header, counted):
 
 
 MX = "mx.example.com"
+GOOD = "dkim=pass header.d=adobe.com"
 RESULTS = {
     f"{MX}; dkim=pass header.d=adobe.com": "pass",
     f"{MX} 1; dkim = pass (2048-bit key) header.d = adobe.com": "pass",
@@ -291,36 +292,76 @@ RESULTS = {
     f"{MX}; DMARC=FAIL": "fail",
     f'{MX}; spf=pass smtp.mailfrom="never ends': "fail",
     f"{MX}; (never ends": "fail",
-    f"{MX}; none": "absent",
-    f"{MX}": "absent",
-    f"{MX}; dkim=pass header.d=evil.example": "absent",
-    f"{MX}; dkim=pass header.d=notadobe.com": "absent",
-    f"{MX}; dkim=pass header.d=com": "absent",
-    f"{MX}; dmarc=pass header.from=evil.example": "absent",
-    f"{MX}; dkim=none; dmarc=none; spf=pass smtp.mailfrom=adobe.com": "absent",
-    f"{MX}; dkim=temperror header.d=adobe.com": "absent",
-    f"{MX}; spf=pass (dkim=pass header.d=adobe.com; dmarc=pass)": "absent",
-    f'{MX}; spf=pass smtp.mailfrom="; dkim=pass header.d=adobe.com; "@evil.example': "absent",
-    f'{MX}; dkim=pass header.i="x header.d=adobe.com"@evil.example': "absent",
-    "": "absent",
+    f"{MX}; none": "unproven",
+    f"{MX}": "unproven",
+    f"{MX}; dkim=pass header.d=evil.example": "unproven",
+    f"{MX}; dkim=pass header.d=notadobe.com": "unproven",
+    f"{MX}; dkim=pass header.d=com": "unproven",
+    f"{MX}; dmarc=pass header.from=evil.example": "unproven",
+    f"{MX}; dkim=none; dmarc=none; spf=pass smtp.mailfrom=adobe.com": "unproven",
+    f"{MX}; dkim=temperror header.d=adobe.com": "unproven",
+    f"{MX}; spf=pass (dkim=pass header.d=adobe.com; dmarc=pass)": "unproven",
+    f'{MX}; spf=pass smtp.mailfrom="; dkim=pass header.d=adobe.com; "@evil.example': "unproven",
+    f'{MX}; dkim=pass header.i="x header.d=adobe.com"@evil.example': "unproven",
+    f"{MX}; dmarc=temperror header.from=adobe.com": "unproven",
+    f"{MX}; dmarc=bestguesspass header.from=adobe.com": "unproven",
+    f"{MX}; spf=none smtp.mailfrom=adobe.com": "unproven",
+    f"{MX}; spf=fail smtp.mailfrom=adobe.com": "fail",
+    f"{MX}; spf=softfail smtp.mailfrom=adobe.com; dkim=none": "fail",
+    f"{MX}; spf=fail smtp.mailfrom=relay.example; dkim=pass header.d=adobe.com": "pass",
+    f"{MX}; dmarc=temperror; dkim=pass header.d=adobe.com": "pass",
+    f"{MX}; spf=pass smtp.mailfrom=adobe.com; compauth=fail reason=001": "fail",
+    f"{MX}; dkim=pass header.d=adobe.com; dmarc=pass; compauth=fail reason=601": "fail",
+    f"{MX}; dkim=pass header.d=adobe.com; compauth=pass reason=100": "pass",
 }
 
 
 @pytest.mark.parametrize(("results", "finding"), RESULTS.items())
 @pytest.mark.parametrize("authserv_id", [None, MX])
-def test_findings_of_the_mail_server(results, finding, authserv_id):
+def test_what_a_server_that_gives_verdicts_does_not_vouch_for_is_refused(
+    results, finding, authserv_id
+):
     raw = mail(headers=[f"Authentication-Results: {results}"])
-    if finding == "fail":
-        with pytest.raises(ForgedMessage):
-            read_receipt_mail(raw, authserv_id=authserv_id)
-    else:
-        assert read_receipt_mail(raw, authserv_id=authserv_id).authentication == finding
-    assert read_receipt_mail(raw, authentication="ignore").authentication == finding
-    if finding == "pass":
-        read_receipt_mail(raw, authentication="require", authserv_id=MX)
-    else:
-        with pytest.raises(ForgedMessage):
-            read_receipt_mail(raw, authentication="require", authserv_id=MX)
+    modes = ["if_present", "require"] if authserv_id else ["if_present"]
+    for mode in modes:
+        if finding == "pass":
+            read = read_receipt_mail(raw, authentication=mode, authserv_id=authserv_id)
+            assert (read.authentication, read.doubt) == (Finding.PASS, None)
+        else:
+            with pytest.raises(ForgedMessage):
+                read_receipt_mail(raw, authentication=mode, authserv_id=authserv_id)
+    ignored = read_receipt_mail(raw, authentication="ignore", authserv_id=authserv_id)
+    assert ignored.authentication == finding
+    assert (ignored.doubt is None) == (finding == "pass")
+
+
+@pytest.mark.parametrize("headers", [[], [f"Authentication-Results: other.example; {GOOD}"]])
+@pytest.mark.parametrize("authserv_id", [MX, ""])
+def test_a_server_that_is_known_to_give_verdicts_gave_one(headers, authserv_id):
+    with pytest.raises(ForgedMessage) as caught:
+        read_receipt_mail(mail(headers=headers), authserv_id=authserv_id)
+    assert str(caught.value) == (
+        "message with a receipt's sender and subject is not authenticated: the mail server says "
+        "nothing (authentication='if_present')"
+    )
+
+
+def test_mail_of_a_server_that_gives_no_verdicts_is_taken_with_a_doubt():
+    read = read_receipt_mail(mail())
+    assert read.receipt == SMALL
+    assert read.authentication is Finding.ABSENT
+    assert read.doubt == "anybody may have sent it: the mail server says nothing of the sender"
+
+
+@pytest.mark.parametrize(
+    ("results", "reason"),
+    [("dmarc=temperror", "dmarc=temperror"), ("dkim=none; spf=neutral", "dkim=none"),
+     ("dmarc=callmenow; spf=pass", "neither dkim nor dmarc of the sender's domain"),
+     ("spf=fail; dkim=none", "spf=fail"), ("compauth=fail", "compauth=fail")],
+)  # fmt: skip
+def test_the_reason_is_the_server_s_in_words_of_the_rfc(results, reason):
+    raw = mail(headers=[f"Authentication-Results: {MX}; {results}"])
+    assert read_receipt_mail(raw, authentication="ignore").reason == reason
 
 
 def test_a_forgery_is_told_with_the_server_s_word():
@@ -335,12 +376,12 @@ def test_a_forgery_is_told_with_the_server_s_word():
         read_receipt_mail(mail(), authentication=Authentication.REQUIRE, authserv_id=MX)
     assert str(caught.value) == (
         "message with a receipt's sender and subject is not authenticated: the mail server says "
-        "neither dkim nor dmarc of the sender's domain (authentication='require')"
+        "nothing (authentication='require')"
     )
 
 
 def test_only_the_mail_server_s_own_header_counts():
-    good, bad = "dkim=pass header.d=adobe.com", "dkim=fail header.d=adobe.com"
+    good, bad = GOOD, "dkim=fail header.d=adobe.com"
     forged_below = mail(
         headers=[f"Authentication-Results: {MX}; {bad}", f"Authentication-Results: x; {good}"]
     )
@@ -354,7 +395,8 @@ def test_only_the_mail_server_s_own_header_counts():
         headers=["Authentication-Results: inner; none", f"Authentication-Results: {MX}; {good}"]
     )
     assert read_receipt_mail(relayed, authserv_id=MX).authentication is Finding.PASS
-    assert read_receipt_mail(relayed).authentication is Finding.ABSENT
+    with pytest.raises(ForgedMessage):
+        read_receipt_mail(relayed)
 
 
 def test_a_server_that_writes_no_name():

@@ -97,6 +97,19 @@ def test_what_mail_does_to_the_text_does_not_change_what_it_says(mangling):
     assert receipt == Receipt.parse_text(text)
 
 
+@pytest.mark.parametrize("printed", ["12.", "12,", "12)", "12 records", "12 |", " 12 "])
+def test_what_may_stand_beside_a_count(printed):
+    assert Receipt.parse_text(f"{SMALL}Format Errors: {printed}\n") == replace(
+        SMALL, format_errors=12
+    )
+
+
+@pytest.mark.parametrize("between", [" ", " / ", " - ", " | ", "; ", ", "])
+def test_counts_on_one_line_stay_counts(between):
+    receipt = Receipt.parse_text(f"{SMALL}Format Errors: 2{between}Stored Records: 3\n")
+    assert receipt == replace(SMALL, format_errors=2, stored_records=3)
+
+
 @pytest.mark.parametrize(
     "printed", ["1200", "1,200", "1.200", "1 200", "1'200", "1\u00a0200", "1\u202f200", "0001200"]
 )
@@ -105,7 +118,12 @@ def test_thousands_may_be_grouped(printed):
     assert Receipt.parse_text(text) == SMALL
 
 
-@pytest.mark.parametrize("printed", ["12.5", "-1200", "1,20", "many", "12x", "5%", "9" * 19, ""])
+@pytest.mark.parametrize(
+    "printed",
+    ["12.5", "-1200", "1,20", "many", "12x", "5%", "9" * 19, "", "2-3", "2 - 3", "2/2", "2 / 2",
+     "2\u20133", "2:3", "2+3", "2*3", "2 of 3", "1 2000", "12 34", "5 %", "5\u00b2", "5 (7)",
+     "2, 3", "2 million", "5 | 7", "2...3"],
+)  # fmt: skip
 def test_a_value_that_is_no_count_is_absent_and_named(printed):
     text = f"{SMALL}Format Errors: {printed}\nStored Records: 1\n"
     receipt = Receipt.parse_text(text)

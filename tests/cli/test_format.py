@@ -366,6 +366,115 @@ def test_wrong_use_is_one_sentence_and_exit_2(folder, capsys, argv, sentence):
         assert printed.err == f"{sentence}\n"
 
 
+ROWS = ["ann\td_sid=24", "bob\td_sid=25"]
+
+
+@pytest.fixture
+def days(folder):
+    """Two days of files, and what other programs leave beside them."""
+    for name, text in {
+        "days/2026-11-25.csv": "id,t\nann,24\n",
+        "days/2026-11-26.csv": "id,t\nbob,25\n",
+        "days/_SUCCESS": "",
+        "days/_temporary/0/part-0.csv": "id,t\neve,26\n",
+        "days/.hidden.csv": "id,t\neve,26\n",
+        "days/read.me": "eve",
+        "daysafter.csv": "id,t\neve,26\n",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        ["days"],
+        ["days/"],
+        ["./days/"],
+        ["{folder}/days"],
+        ["days/*.csv"],
+        ["days/2026-11-2?.csv"],
+        ["days/2026-11-25.csv", "days/2026-11-26.csv"],
+    ],
+)
+def test_folders_patterns_and_several_files(days, capsys, inputs):
+    inputs = [path.format(folder=days) for path in inputs]
+    manifest = formatted(
+        capsys, *DATA, "--traits-column", "t", "--json", "--out", "out", "--", *inputs
+    )
+    assert lines(manifest) == ROWS
+    assert manifest["rows_read"] == 2
+
+
+def test_a_folder_is_this_one(days, capsys, monkeypatch):
+    monkeypatch.chdir(days / "days")
+    for given in (".", "*.csv"):
+        manifest = formatted(capsys, *DATA, "--traits-column", "t", "--json", "--out", "out", given)
+        assert lines(manifest) == ROWS
+
+
+def test_prefixes_and_patterns_on_s3(s3, days, capsys, monkeypatch):
+    bucket = "test-format-tables"
+    s3.create_bucket(bucket)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", s3.region)
+    client = s3.client()
+    for path in [path for path in days.rglob("*") if path.is_file()]:
+        client.put_object(
+            Bucket=bucket, Key=path.relative_to(days).as_posix(), Body=path.read_bytes()
+        )
+    client.put_object(Bucket=bucket, Key="days/", Body=b"")  # as consoles mark a folder
+    for given in ("days", "days/", "days/2026-*", "days/2026-11-2?.csv"):
+        url = f"s3://{bucket}/{given}"
+        manifest = formatted(capsys, *DATA, "--traits-column", "t", "--json", "--out", "out", url)
+        assert lines(manifest) == ROWS
+    assert main([*DATA, "--traits-column", "t", "--out", "out", f"s3://{bucket}/nights"]) == 2
+    assert capsys.readouterr().err == (
+        f"airflow-am: 's3://{bucket}/nights': there is no such object\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("nights", "'nights': there is no such file or directory"),
+        ("days/*.parquet", "source 'days/*.parquet': no file there that ends in"),
+        ("days/_temporary/1", "'days/_temporary/1': there is no such file or directory"),
+        ("empty", "source 'empty': no file there that ends in .parquet, .pq, .csv"),
+        ("nights/*.csv", "'nights/': there is no such file or directory"),
+        ("d*/x.csv", "'d*/x.csv': '*' and '?' may stand in the last name alone; name the folder"),
+        ("days/read.me", "source 'read.me': the format follows from the name"),
+    ],
+)
+def test_inputs_that_are_not_there(days, capsys, given, sentence):
+    (days / "empty").mkdir()
+    assert main([*DATA, "--traits-column", "t", "--out", "out", given]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"airflow-am: {sentence}")
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
+def test_the_suppression_list_may_be_a_folder(days, capsys):
+    manifest = formatted(
+        capsys, *DATA, "--traits-column", "t", "--json", "--out", "out", "--suppress", "days",
+        "--suppress-column", "id", "daysafter.csv", "days",
+    )  # fmt: skip
+    assert lines(manifest) == ["eve\td_sid=26"]
+    assert manifest["set_aside_by_reason"] == {"suppressed": 2}
+
+
+def test_other_encodings(folder, capsys):
+    (folder / "latin.csv").write_text("größe,id\nüber 180,Jürgen\n", encoding="latin-1")
+    argv = [*DATA, "--signal-columns", "größe", "--json", "--out", "out", "latin.csv"]
+    assert main(argv) == 2
+    assert "its first line is not UTF-8: name its encoding" in capsys.readouterr().err
+    manifest = formatted(capsys, *argv, "--encoding", "latin-1")
+    assert lines(manifest) == ['Jürgen\t"größe"="über 180"']
+
+
 def test_users_on_the_suppression_list_are_left_out(folder, capsys):
     (folder / "optouts.csv").write_text("since,customer\n2026,ann\n")
     manifest = formatted(

@@ -64,7 +64,7 @@ def test_ids_never_come_as_floating_point_numbers(array):
     with pytest.raises(ConfigurationError) as caught:
         as_bytes(array, "id", is_id=True)
     assert str(caught.value) == (
-        "column 'id': IDs come as floating-point numbers (double), which changes them; cast the "
+        "column 'id': IDs come as floating-point numbers, which changes them; cast the "
         "column to text or to an integer in the source"
     )
 
@@ -80,18 +80,18 @@ def test_what_is_no_id_in_a_signal_is_one_there(array):
         (
             pa.array([Decimal("1.00"), None]),
             (
-                "IDs come as decimals (decimal128(3, 2)), which changes them, as 1001 to 1001.00; "
+                "IDs come as decimals, which changes them, as 1001 to 1001.00; "
                 "cast the column to an integer in the source"
             ),
         ),
         (
             pa.array([True]),
-            "IDs come as truth values (bool), which are none; name another column",
+            "IDs come as truth values, which are none; name another column",
         ),
         (
             pa.array([timedelta(hours=1)]),
             (
-                "a length of time (duration[us]) would be sent as a number without its unit; make "
+                "a length of time would be sent as a number without its unit; make "
                 "a number or text of it in the source"
             ),
         ),
@@ -132,18 +132,28 @@ def test_trait_ids_never_do_either():
 @pytest.mark.parametrize(
     ("array", "what"),
     [
-        (pa.array([[1]]), "only columns of traits or ic codes may be lists"),
+        (
+            pa.array([["1"]]),
+            "lists of text have no plain text; only columns of traits or ic codes may be lists",
+        ),
+        (
+            pa.array([{"a": 1}]),
+            (
+                "records of several fields have no plain text; only columns of traits or ic codes "
+                "may be lists"
+            ),
+        ),
         (
             pa.array([(1, 2, 3)], pa.month_day_nano_interval()),
-            "cast the column to text in the source",
+            "lengths of time have no plain text; cast the column to text in the source",
         ),
     ],
-    ids=["list", "interval"],
+    ids=["list", "record", "interval"],
 )
 def test_what_has_no_plain_text_is_refused(array, what):
     with pytest.raises(ConfigurationError) as caught:
         as_bytes(array, "c")
-    assert str(caught.value) == f"column 'c': {array.type} has no plain text; {what}"
+    assert str(caught.value) == f"column 'c': {what}"
 
 
 def test_a_column_must_be_there_once():
@@ -153,7 +163,13 @@ def test_a_column_must_be_there_once():
     assert str(caught.value) == "column 'x': the source has it 2 times; rename one"
     with pytest.raises(ConfigurationError) as caught:
         column_of(batch, "y")
-    assert str(caught.value) == ("column 'y': the source has no such column, only 'id', 'x', 'x'")
+    assert str(caught.value) == "column 'y': the source has no such column among its 3"
+    with pytest.raises(ConfigurationError) as caught:
+        column_of(batch, "ID")
+    assert str(caught.value) == (
+        "column 'ID': the source has no such column among its 3; there is 'id', which differs in "
+        "case or blanks"
+    )
 
 
 def test_columns_are_checked_though_there_are_no_rows():
@@ -202,7 +218,7 @@ def test_flags_are_boolean():
     with pytest.raises(ConfigurationError) as caught:
         run([table([("ann", "true")], ("id", "vip"))], DataLineWriter(spec))
     assert str(caught.value) == (
-        "column 'vip': a flag for trait 7 must be boolean, not string; cast it in the source"
+        "column 'vip': a flag for trait 7 must be boolean, not text; cast it in the source"
     )
 
 

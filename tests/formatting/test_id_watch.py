@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyncSpec
 from airflow_am_provider.formatting.id_watch import IdWatch
 from airflow_am_provider.formatting.remarks import warnings_of
 from tests.formatting.arrow_columns import LAYOUTS
@@ -102,3 +103,20 @@ def test_the_warnings_say_what_to_do_and_quote_no_id() -> None:
             "around them: IDs are compared byte for byte, so each is a user of its own"
         ),
     ]
+
+
+def test_all_ids_of_an_id_sync_are_looked_at_each_by_itself() -> None:
+    spec = IdSyncSpec(
+        master_dpid=478, dpids=(479, 480), columns=("a", "b", "c"), allow_crm_master=True
+    )
+    rows = [("ann", "Ann", "1.0"), ("bob", " x", "2"), ("BOB", "y", "3"), ("dan", "z ", "c:1")]
+    done = run([table(rows, ["a", "b", "c"])], IdSyncLineWriter(spec), max_set_aside=1)
+    assert done.result.remarks == {"alike_ids": 2, "decimal_ids": 1, "padded_ids": 1}
+
+
+def test_few_users_with_many_rows_are_counted_all_the_same() -> None:
+    random = Random(3)
+    ids = random.choices([f"user-{number}" for number in range(400)], k=40_000)
+    ids += random.choices([f"User-{number}" for number in range(200)], k=10_000)
+    random.shuffle(ids)
+    assert 250 < remarks(*ids, most_kept=200)["alike_ids"] < 600

@@ -39,7 +39,11 @@ def test_a_connection_of_which_everything_holds(
         f"Staging: s3://{bucket}/staging can be written, read and deleted from. "
         f"Destination: s3://{bucket}/acme is there. "
         f"Receipts: the mailbox {mailbox!r} takes the login and opens for reading. "
-        f"Receipts: s3://{bucket}/mail can be listed."
+        f"Receipts: s3://{bucket}/mail can be listed. "
+        f"Receipts: receipts_authserv_id is empty, so any mail's own word about its sender is "
+        f"believed; fill in the name of your mail server. "
+        f"Receipts: receipts_partner_id is empty, so receipts of any partner count; fill in the "
+        f"number that yours greet."
     )
     assert holds
     assert list(hook.open_folder(f"s3://{bucket}").list()) == []

@@ -113,6 +113,13 @@ def test_every_field_of_the_form_is_a_setting() -> None:
                 "anybody can write that header (RFC 8601)"
             ),
         ),
+        (
+            {**S3, "receipts_partner_id": "ID:7"},
+            (
+                "connection 'am': receipts_partner_id: 'ID:7' is not a number; it is the one that "
+                "receipts greet, as 7 in 'Dear Adobe Partner: (ID:7)'"
+            ),
+        ),
         ({**S3, "bucket": 5}, "connection 'am': bucket: 5 is no text"),
         (
             {**S3, "staging_encryption": "AES256", "staging_kms_key_id": "alias/crm"},

@@ -151,9 +151,7 @@ def test_sqlite_sends_no_rows_of_the_next_day(
     fill(crm, ("c1", None, "1", "2026-03-01"), ("c2", None, "1", next_day))
     manifest = data_file(
         sql="SELECT * FROM customers WHERE at >= :window_start AND at < :window_end",
-        window_start="2026-03-01",
-        window_end="2026-03-02",
-    ).execute(context())
+    ).execute(context(data_interval_start=DAY, data_interval_end=NEXT_DAY))
     assert text_of(staging, manifest) == b"c1\td_sid=1\n"
 
 
@@ -261,7 +259,7 @@ def test_templates_give_text_and_it_is_read(staging: Path, crm: sqlite3.Connecti
         ),
         ({"conn_id": None}, "conn_id: missing; name the connection that sql runs on"),
         ({"source": "/x.csv"}, "sql, source: name one of the two"),
-        ({"id_column": "nobody"}, "column 'nobody': the source has no such column, only 'id'"),
+        ({"id_column": "nobody"}, "column 'nobody': the source has no such column among its "),
         ({"dpid": 20914}, "target_dpid: missing; data source 20914 belongs to a device platform"),
         (
             {"mode": "overwrite", "remove_all_of_users_without_items": "perhaps"},
@@ -332,10 +330,38 @@ def test_files_are_read_from_object_storage(
             Bucket="exports", Key=f"day/{number}.parquet", Body=sink.getvalue().to_pybytes()
         )
     monkeypatch.setenv("AIRFLOW_CONN_EXPORTS", json.dumps(s3.airflow_connection()))
-    manifest = data_file(
-        sql=None, conn_id=None, source="s3://exports/day/", source_conn_id="exports"
-    ).execute(context())
-    assert text_of(staging, manifest) == b"c1\td_sid=1,d_sid=9\nc2\td_sid=2,d_sid=9\n"
+    for more in ("_temporary/0/3.parquet", "_SUCCESS", "s.md"):
+        s3.client().put_object(Bucket="exports", Key=f"day/{more}", Body=b"unfinished")
+    s3.client().put_object(Bucket="exports", Key="days/1.parquet", Body=b"of other days")
+    for source in ("day/", "day", "day/*.parquet", "day/?.p*"):
+        manifest = data_file(
+            sql=None, conn_id=None, source=f"s3://exports/{source}", source_conn_id="exports"
+        ).execute(context())
+        assert text_of(staging, manifest) == b"c1\td_sid=1,d_sid=9\nc2\td_sid=2,d_sid=9\n"
+    for source, said in (
+        ("da", "cannot read 's3://exports/da'"),
+        ("day/*.csv", r"source 's3://exports/day/\*.csv': no file there that ends in .parquet"),
+        ("d*/1.parquet", r"'\*' and '\?' may stand in the last name alone"),
+    ):
+        with pytest.raises(AirflowFailException, match=said):
+            data_file(
+                sql=None, conn_id=None, source=f"s3://exports/{source}", source_conn_id="exports"
+            ).execute(context())
+
+
+def test_files_of_a_folder_in_another_encoding(staging: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "export.csv"  # as Spark calls them
+    folder.mkdir()
+    for name, user, encoding in (("a", "Jürgen", "utf-16"), ("b", "Zoë", "utf-16")):
+        text = f"id|traits\n{user}|24\n"
+        (folder / f"part-{name}.csv").write_text(text, encoding=encoding)
+    for source in (str(folder), f"{folder}/part-?.csv"):
+        for more in ({}, {"partitions": 2}):
+            manifest = data_file(
+                sql=None, conn_id=None, source=source, delimiter="|", encoding="utf-16", **more
+            ).execute(context())
+            found = text_of(staging, manifest).decode().splitlines()
+            assert sorted(found) == ["Jürgen\td_sid=24", "Zoë\td_sid=24"]
 
 
 @pytest.mark.parametrize(

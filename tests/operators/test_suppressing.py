@@ -150,7 +150,7 @@ def test_partitions_leave_out_the_same_users(staging, crm, connected) -> None:
                 "suppress_conn_id": "crm",
                 "suppress_column": "user",
             },
-            "column 'user': the source has no such column, only 'id'",
+            "column 'user': the source has no such column among its 1",
         ),
     ],
 )

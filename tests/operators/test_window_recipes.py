@@ -7,9 +7,11 @@ import logging
 import shutil
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import psycopg2
 import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
@@ -18,6 +20,7 @@ from airflow_am_provider.hooks.sql import read_sql
 from airflow_am_provider.operators.asked_window import query_window
 from airflow_am_provider.operators.window import window_of
 from benchmarks.mysql_server import mysql_server
+from demo import crm
 from tests.docs_pages import ROOT, blocks, codes, page, rows, section
 from tests.window_databases import (
     ZONES,
@@ -45,6 +48,8 @@ KINDS = [
     "duckdb",
     *MYSQL,
 ]
+# Rows of a day in the demo's tables.
+SEEDED = {20_000, 16_000, 9_000, 8_000, 4_000}
 DAY = ("2026-11-25", "2026-11-26")
 HOUR = ("2026-11-25T10:00", "2026-11-25T11:00")
 
@@ -228,6 +233,39 @@ def test_the_query_of_the_readme_sends_the_day_it_says(database: Database, zone:
             cursor.execute("INSERT INTO changes VALUES (%s, '1', %s)", [day, day])
         connection.commit()
     assert found(database, zone, sql, DAY) == ["2026-11-25"]
+
+
+def test_the_example_dags_send_the_day_they_say(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        # What libpq begins sessions with, by the demo as well.
+        patch.setenv("PGTZ", "Pacific/Kiritimati")
+        name = crm.seed(postgres)
+    queries = {
+        node.value
+        for path in (ROOT / "dags").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and "%(window_start)s" in str(node.value)
+    }
+    assert len(queries) == 6
+    day = crm.DAYS[0]
+    window = window_of({}, str(day), str(day + timedelta(days=1)))
+    own = {"platform": "gaid"}
+    for sql in queries:
+        rows_of_day = {}
+        for zone in ZONES:
+            options = f"-c timezone={zone}"
+            hook: Any = SimpleNamespace(
+                get_conn=lambda options=options: psycopg2.connect(
+                    postgres.uri(name), options=options
+                )
+            )
+            asked = query_window(sql, own, window)
+            batches = read_sql(hook, sql, own, window=asked)
+            rows_of_day[zone] = sum(batch.num_rows for batch in batches)
+        assert set(rows_of_day.values()) <= SEEDED, (sql, rows_of_day)
+        assert len(set(rows_of_day.values())) == 1, (sql, rows_of_day)
 
 
 @on_postgres

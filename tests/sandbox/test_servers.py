@@ -4,6 +4,7 @@ import email
 import io
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -17,6 +18,7 @@ from airflow_am_provider.sandbox.mailboxes import ImapMailbox, open_mailbox
 from airflow_am_provider.sandbox.s3_inbox import S3Inbox
 from demo.local.ftp import FtpServer
 from demo.local.imap import ImapServer
+from demo.local.imap import imap_server as imap_server_of
 from demo.local.s3 import S3
 from tests.sandbox.conftest import START, Bench, T
 
@@ -282,3 +284,12 @@ def test_a_folder_for_mails_is_made(tmp_path: Path) -> None:
     mailbox.put("<../../etc/passwd@x>", b"raw", maybe_there=False)
 
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == [".._.._etc_passwd@x.eml"]
+
+
+def test_a_mailbox_whose_password_is_not_ascii(tmp_path: Path) -> None:
+    with imap_server_of(
+        tmp_path, user="r\u00e9ception@acme.example", password="p\u00e4ss"
+    ) as server:
+        url = f"imap://{quote(server.user)}@{server.host}:{server.port}/INBOX"
+        open_mailbox(url, password=server.password).put("<1@a>", b"a: b\r\n\r\n", maybe_there=False)
+        assert server.count() == 1
