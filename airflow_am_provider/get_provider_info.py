@@ -166,9 +166,11 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": "audience_manager",
                 "conn-fields": _CONNECTION_FIELDS,
                 "ui-field-behaviour": {
-                    "hidden-fields": ["host", "schema", "login", "password", "port"],
-                    "relabeling": {},
-                    "placeholders": {},
+                    "hidden-fields": ["host", "schema", "login", "password"],
+                    # Nothing goes by the port. But the Test button of Airflow 3.3 sends 0 where
+                    # none is stored, and the API refuses what differs from what is stored.
+                    "relabeling": {"port": "Port: 0"},
+                    "placeholders": {"port": "0, or the Test button of Airflow 3.3 is refused"},
                 },
             }
         ],

@@ -8,7 +8,9 @@ import sys
 from ast import literal_eval
 from dataclasses import fields
 from importlib import import_module
+from itertools import pairwise
 from pkgutil import walk_packages
+from runpy import run_path
 
 import pytest
 
@@ -320,6 +322,19 @@ def test_messages_of_the_runbook_are_those_of_the_code():
         # Some messages are put together from two strings.
         for piece in filter(None, (piece.strip(" :;,.") for piece in message.split("…"))):
             assert any(piece in sentence for sentence in known), message
+
+
+def test_the_graph_of_the_readme_is_that_of_the_daily_example():
+    (graph,) = (
+        one for one in blocks((ROOT / "README.md").read_text()) if one.language == "mermaid"
+    )
+    drawn = set()
+    for line in graph.text.splitlines()[1:]:
+        drawn.update(pairwise(map(str.strip, line.split("-->"))))
+    daily = run_path(str(ROOT / "dags" / "audience_manager_daily.py"))["dag"]
+    assert drawn == {
+        (task.task_id, after) for task in daily.tasks for after in task.downstream_task_ids
+    }
 
 
 def test_snippets_are_cut_from_the_example_dags():

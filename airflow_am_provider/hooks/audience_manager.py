@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.get_provider_info import get_provider_info
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID, get_connection
 from airflow_am_provider.hooks.settings import (
     CONNECTION_FIELDS,
@@ -243,10 +244,9 @@ class AudienceManagerHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Fields that the form leaves out, for Airflow 3.1."""
+        (described,) = get_provider_info()["connection-types"]
         return {
-            "hidden_fields": ["host", "schema", "login", "password", "port"],
-            "relabeling": {},
-            "placeholders": {},
+            name.replace("-", "_"): value for name, value in described["ui-field-behaviour"].items()
         }
 
 
