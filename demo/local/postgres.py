@@ -122,20 +122,7 @@ def check_startable() -> None:
 
     :raises ServerError: with one sentence that says why not and what to do
     """
-    # initdb looks for its other programs with access(2): so does `test -x`.
-    program = _binaries() / "initdb"
-    as_user = _as_ordinary_user()
-    result = subprocess.run(
-        [*as_user, "test", "-x", str(program)], capture_output=True, text=True, check=False
-    )
-    if result.returncode:
-        if not as_user:
-            raise ServerError(f"PostgreSQL cannot be started: {program} cannot be run.")
-        said = result.stderr.strip().partition("\n")[0] or f"nobody cannot run {program}"
-        raise ServerError(
-            f"PostgreSQL does not run as root, and root cannot become another user here ({said}): "
-            "start this as an ordinary user, in a folder of that user."
-        )
+    _as_ordinary_user()
 
 
 def _as_ordinary_user() -> list[str]:
@@ -143,20 +130,43 @@ def _as_ordinary_user() -> list[str]:
 
     As root they run as ``nobody``, who keeps the one right of root that is needed: to pass
     through folders such as ``/root``, where the checkout, its virtual environment and the data
-    may lie. No account is added, and no permission of a folder above is changed.
+    may lie. No account is added, and no permission of a folder above is changed. A container that
+    gives no rights away can do without where the folders are open to everybody.
+
+    :raises ServerError: if they cannot be run at all
     """
     if os.geteuid() != 0:
+        if said := _hindrance([]):
+            raise ServerError(f"PostgreSQL cannot be started: {said}.")
         return []
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise ServerError("PostgreSQL as root needs the program setpriv (package util-linux)")
     nobody = pwd.getpwnam("nobody")
-    user = [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+    user = [setpriv, f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
     right = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
     # Without this, access(2) goes by the rights that a user who is not root has by himself, and
     # initdb does not find the programs that lie beside it.
     right += ["--securebits=+no_setuid_fixup"]
-    return [setpriv, *user, *right, "--"]
+    said = _hindrance([*user, *right, "--"])
+    if not said:
+        return [*user, *right, "--"]
+    if not _hindrance([*user, "--"]):
+        return [*user, "--"]
+    raise ServerError(
+        f"PostgreSQL does not run as root, and root cannot run it as another user here ({said}): "
+        "start this as an ordinary user, in a folder of that user."
+    )
+
+
+def _hindrance(prefix: list[str]) -> str:
+    """What hinders a program from being run with a prefix; empty when nothing does."""
+    # initdb looks for the other programs with access(2): so does `test -x`.
+    program = str(_binaries() / "initdb")
+    done = subprocess.run([*prefix, "test", "-x", program], capture_output=True, text=True)
+    if not done.returncode:
+        return ""
+    return done.stderr.strip().partition("\n")[0] or f"{program} cannot be run"
 
 
 def _initialise(server: Postgres, data: Path, as_user: list[str]) -> None:
