@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.sandbox import FileEntry, Ledger, MailEntry, Profiles, Verdict
 from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
 from tests.faults import crm
@@ -126,7 +127,7 @@ class Judge:
         # What is sent again on another day lies in that day's folder as well.
         sendings = {
             part.file_name: record.sending
-            for record in DeliveryRecords(self._staging).all()
+            for record in DeliveryRecords(Targets(self._staging)).all()
             for part in record.manifest.parts
         }
         paths = Counter(name for name, _ in self._arrived.values())
@@ -138,7 +139,8 @@ class Judge:
         """Each record says what is so: at the destination, and in the sandbox's ledger."""
         there = {name for name, _ in self._arrived.values()}
         found = {
-            record.manifest.delivery_id: record for record in DeliveryRecords(self._staging).all()
+            record.manifest.delivery_id: record
+            for record in DeliveryRecords(Targets(self._staging)).all()
         }
         for delivery, record in found.items():
             names = {part.file_name for part in record.manifest.parts}
