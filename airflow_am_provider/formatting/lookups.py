@@ -42,7 +42,7 @@ def once_per_value(
     if not pa.types.is_dictionary(column.type) or 2 * len(column.dictionary) >= len(column):
         return work(column)
     values, codes = work(column.dictionary)
-    places = _numbers(column.indices)
+    places = index_numbers(column.indices)
     if column.null_count:
         # Where nothing stands, what is behind the last value is looked up.
         places = np.where(to_numpy(column.is_valid()), places, np.int32(len(values)))
@@ -70,7 +70,7 @@ def looked_up(values: pa.Array, places: Places, says: Marks | None) -> pa.Dictio
     return pa.DictionaryArray.from_arrays(indices, values)
 
 
-def _numbers(indices: pa.Array) -> Places:
+def index_numbers(indices: pa.Array) -> Places:
     """The numbers of an Arrow array, whatever stands where they are null."""
     plain = indices.cast(pa.int32())
     if len(plain) == 0:
@@ -94,7 +94,7 @@ class Lookup:
     def of(cls, text: pa.DictionaryArray, before: bytes, after: bytes) -> Lookup:
         """The texts of a dictionary between two constants; an empty one for each null."""
         values = joined(text_scalar(before), text.dictionary, text_scalar(after))
-        places = _numbers(text.indices)
+        places = index_numbers(text.indices)
         if text.null_count == 0:
             return cls(values, places)
         nothing = pa.Array.from_buffers(

@@ -13,6 +13,7 @@ import numpy as np
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting.arrow import to_arrow, to_numpy
+from airflow_am_provider.formatting.batches import bounded
 from airflow_am_provider.formatting.columns import ByteView, as_bytes, column_of, without_nulls
 from airflow_am_provider.formatting.row_hash import hash_rows
 
@@ -71,7 +72,7 @@ def rows_of(
     :param id_column: the column of the user ID.
     """
     try:
-        for batch in batches:
+        for batch in bounded(batches, [id_column], whole_values=True):
             ids = as_bytes(column_of(batch, id_column), id_column, is_id=True)
             view = ByteView.of(without_nulls(ids))
             hashes = hash_rows(view.data, view.offsets[:-1], view.lengths)

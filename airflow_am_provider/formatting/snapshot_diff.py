@@ -144,7 +144,9 @@ class _Run(SourcePass):
         self, batches: Iterable[pa.RecordBatch], bases: Sequence[Base]
     ) -> tuple[FormattedParts, Counts]:
         with closing(Extract(NOW, run_bytes=self._diff.run_bytes)) as extract:
-            with closing(prefetched(bounded(batches, self._reader.columns))) as read:
+            # A user's traits may fill several lines.
+            rows = bounded(batches, self._reader.columns, whole_values=True)
+            with closing(prefetched(rows)) as read:
                 for batch in read:
                     self._take(batch, extract)
             self._watch.check()

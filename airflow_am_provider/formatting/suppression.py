@@ -18,6 +18,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Data
 from airflow_am_provider.audience_manager.hashing import hash_email
 from airflow_am_provider.audience_manager.identifiers import DPUUID
 from airflow_am_provider.audience_manager.personal_data import is_email
+from airflow_am_provider.formatting.batches import bounded
 from airflow_am_provider.formatting.checks import id_codes
 from airflow_am_provider.formatting.columns import ByteView, as_bytes, column_of, without_nulls
 from airflow_am_provider.formatting.digest_file import DigestFile
@@ -92,7 +93,7 @@ class Suppression:
         digests = _HashedIds() if hashed else _PlainIds()
         some = SuppressionList(place, digests)
         looks_hashed = 0
-        for batch in batches:
+        for batch in bounded(batches, None, whole_values=True):
             values = _values(batch, place, column)
             fits = _hexadecimal(values)
             looks_hashed += int(np.count_nonzero(fits))

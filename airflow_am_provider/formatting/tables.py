@@ -12,11 +12,16 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.formatting.batches import MAX_BYTES, MAX_ROWS
 from airflow_am_provider.formatting.encodings import MARK_BYTES, UTF_8, encoding_of
 from airflow_am_provider.formatting.file_kinds import CSV, PARQUET, READABLE, TSV
 from airflow_am_provider.formatting.headers import checked_columns, checked_csv_columns
+from airflow_am_provider.formatting.parquet_pages import (
+    check_page_sizes,
+    dictionary_columns,
+    rows_per_batch,
+)
 from airflow_am_provider.formatting.quotes import QuoteCheck
 from airflow_am_provider.formatting.ragged_lines import ragged
 
@@ -24,12 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _CSV_BLOCK_BYTES: Final = 8 << 20
+_STRADDLING: Final = "straddling object"
 _CSV_COLUMNS: Final = re.compile(r"Expected ([0-9]+) columns, got ([0-9]+)")
 _PARQUET_PIECE_BYTES: Final = 8 << 20
 _HEAD_BYTES: Final = 1 << 20
-# Of a column kept as a dictionary: more than that, and hardly a value stands twice in a batch. A
-# value of its own takes four bytes for its length alone.
-_MOST_BYTES_A_ROW: Final = 3
 
 
 def read_table(
@@ -81,6 +84,12 @@ def _damaged(name: str, error: Exception) -> DataError:
     # Arrow quotes the text it stumbled over, which may be personal data: only its words up to
     # the first colon are kept.
     reason = str(error).split(":")[0]
+    if reason.startswith(_STRADDLING):
+        return DataError(
+            f"source {name!r}: a row of more than {_CSV_BLOCK_BYTES:,} bytes; no line is longer "
+            f"than {limits.MAX_LINE_BYTES:,} (inbound-file-contents.md). Leave the row out, or see "
+            f"whether a quotation mark is not closed"
+        )
     return DataError(f"source {name!r}: the file is damaged or not what its name says: {reason}")
 
 
@@ -98,54 +107,16 @@ def read_parquet(
     opened = partial(pq.ParquetFile, raw, pre_buffer=False, buffer_size=_PARQUET_PIECE_BYTES)
     parquet = opened()
     columns = checked_columns(parquet.schema_arrow.names, name, columns)
-    repetitive = _with_few_values(parquet.metadata, columns)
-    if repetitive:
-        parquet = opened(metadata=parquet.metadata, read_dictionary=repetitive)
+    check_page_sizes(raw, name, parquet.metadata, columns)
+    dictionaries = dictionary_columns(parquet.metadata, columns)
+    if dictionaries:
+        parquet = opened(metadata=parquet.metadata, read_dictionary=dictionaries)
     yield from parquet.iter_batches(
-        batch_size=_rows_per_batch(parquet.metadata),
+        batch_size=rows_per_batch(parquet.metadata),
         columns=list(columns),
         row_groups=None if row_groups is None else list(row_groups),
         use_threads=False,
     )
-
-
-def _with_few_values(metadata: pq.FileMetaData, columns: Sequence[str]) -> list[str]:
-    """The text columns that the file keeps as small dictionaries, and which are handed on as such.
-
-    Not the first one, the user ID's: few values in it mean few users.
-    """
-    wanted = set(columns[1:])
-    places = [
-        place
-        for place in range(metadata.num_columns)
-        if (column := metadata.schema.column(place)).path in wanted
-        and column.physical_type == "BYTE_ARRAY"
-    ]
-    groups = _row_groups(metadata)
-    return [
-        metadata.schema.column(place).path
-        for place in places
-        if all(_has_few_values(group.column(place)) for group in groups)
-    ]
-
-
-def _has_few_values(chunk: pq.ColumnChunkMetaData) -> bool:
-    """A number of the dictionary for each row, and what the dictionary itself takes."""
-    size = _MOST_BYTES_A_ROW * chunk.num_values
-    return bool(chunk.has_dictionary_page and chunk.total_uncompressed_size <= size)
-
-
-def _row_groups(metadata: pq.FileMetaData) -> list[pq.RowGroupMetaData]:
-    return [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-
-
-def _rows_per_batch(metadata: pq.FileMetaData) -> int:
-    """Fewer rows at a time where they are very long."""
-    groups = _row_groups(metadata)
-    longest = max(
-        (group.total_byte_size // group.num_rows for group in groups if group.num_rows), default=0
-    )
-    return max(1, min(MAX_ROWS, MAX_BYTES // max(1, longest)))
 
 
 def read_csv(

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PACKAGES: Final = frozenset({"_duckdb", "duckdb"})
 # What its method is called, by its version.
 _READERS: Final = ("to_arrow_reader", "fetch_arrow_reader")
+# DuckDB works on so many rows at once anyway. They are put together up to so many bytes.
+_ROWS_AT_ONCE: Final = 2048
+_MOST_BYTES: Final = 4 << 20
 
 
 def read_arrow(
@@ -37,20 +40,35 @@ def read_arrow(
     read = next((getattr(relation, name) for name in _READERS if hasattr(relation, name)), None)
     if read is None:
         return None
-    reader: pa.RecordBatchReader = read(rows)
+    reader: pa.RecordBatchReader = read(min(rows, _ROWS_AT_ONCE))
     if not all(_reads_the_same(field.type) for field in reader.schema):
         reader.close()
         return None
-    return _batches(reader)
+    return _batches(reader, rows)
 
 
-def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+def _batches(reader: pa.RecordBatchReader, rows: int) -> Iterator[pa.RecordBatch]:
     with reader:
         # Without rows, too, the columns are checked.
         yield pa.RecordBatch.from_arrays(
             [pa.nulls(0, field.type) for field in reader.schema], names=reader.schema.names
         )
-        yield from reader
+        held: list[pa.RecordBatch] = []
+        for batch in reader:
+            held.append(batch)
+            is_full = sum(one.num_rows for one in held) > rows - _ROWS_AT_ONCE
+            if is_full or sum(one.nbytes for one in held) >= _MOST_BYTES:
+                yield _as_one(held)
+                held = []
+        if held:
+            yield _as_one(held)
+
+
+def _as_one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    (whole,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return whole
 
 
 def _reads_the_same(kind: pa.DataType) -> bool:

@@ -19,7 +19,7 @@ import pyarrow.csv as pa_csv
 
 from airflow_am_provider.hooks import asyncpg_copy
 from airflow_am_provider.hooks.placeholders import without_end
-from airflow_am_provider.hooks.pushed_blocks import BLOCK_BYTES, pushed_blocks
+from airflow_am_provider.hooks.pushed_blocks import BLOCK_BYTES, check_size, pushed_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -208,6 +208,7 @@ def _blocks_by_psycopg(connection: Any, query: str) -> Iterator[bytearray]:
     while True:
         size, row = server.get_copy_data(1)
         if size > 0:
+            check_size(row)
             block += row
             if len(block) >= BLOCK_BYTES:
                 yield block

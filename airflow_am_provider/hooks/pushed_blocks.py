@@ -8,15 +8,19 @@ from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from airflow_am_provider.audience_manager import limits
+from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.hooks.running_queries import stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sized
 
     Block: TypeAlias = bytearray | Exception | None
 
 BLOCK_BYTES: Final = 4 << 20
 _WAITING: Final = 2
+# Rows by the hundred are far smaller; beyond this it is one row.
+_MOST_ROW_BYTES: Final = 64 << 20
 
 
 @contextmanager
@@ -69,6 +73,19 @@ def pushed_blocks(work: Callable[[Any], object], connection: Any) -> Iterator[It
                 thread.join()
 
 
+def check_size(rows: Sized) -> None:
+    """See that what a driver hands out at once can be held a few times.
+
+    :raises DataError: when it is a row that cannot.
+    """
+    if len(rows) > _MOST_ROW_BYTES:
+        raise DataError(
+            f"sql: a row of {len(rows):,} bytes; at most {_MOST_ROW_BYTES:,} are held. No line is "
+            f"longer than {limits.MAX_LINE_BYTES:,} (inbound-file-contents.md), so leave longer "
+            f"values out in the query, as by WHERE octet_length(...) <= {limits.MAX_LINE_BYTES}"
+        )
+
+
 class _Rows(io.RawIOBase):
     """Takes rows, one or many at a time, and passes them on by the block."""
 
@@ -78,6 +95,7 @@ class _Rows(io.RawIOBase):
         self._block = bytearray()
 
     def write(self, rows: Any, /) -> int:
+        check_size(rows)
         self._block += rows
         if len(self._block) >= BLOCK_BYTES:
             self.flush()

@@ -18,6 +18,7 @@ import pyarrow as pa
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting.partition import Partition, PartitionRows, rows_of
 from airflow_am_provider.hooks import duckdb_arrow, postgres_copy
+from airflow_am_provider.hooks.fetched_rows import fetched_columns
 from airflow_am_provider.hooks.partition_query import partition_query
 from airflow_am_provider.hooks.query_window import MYSQL, SQLITE
 from airflow_am_provider.hooks.running_queries import can_be_cancelled, notice_lost_server
@@ -25,7 +26,7 @@ from airflow_am_provider.hooks.session_zone import run_in_zone
 from airflow_am_provider.hooks.sql_errors import without_values
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
@@ -37,7 +38,7 @@ _logger = logging.getLogger(__name__)
 # Those that something is done for.
 _DRIVERS: Final = frozenset({*postgres_copy.DRIVERS, *MYSQL, *duckdb_arrow.PACKAGES, SQLITE})
 
-#: Rows fetched at a time. Ten thousand keep the driver's own buffers small.
+#: Rows of a batch, at most.
 ROWS_PER_FETCH = 10_000
 
 
@@ -56,7 +57,8 @@ def read_sql(
     :param parameters: values for its placeholders, as the driver wants them.
     :param window: what more is bound, and the time zone that the session is put in; without it
         the session is left as it is.
-    :param rows_per_fetch: rows fetched at a time; this bounds the memory.
+    :param rows_per_fetch: rows of a batch, at most; fewer where they are large, so that the memory
+        is bounded.
     :raises ConfigurationError: when the statement gives no rows at all, such as an UPDATE; when
         the window cannot be compared rightly, or the database does not know its zone.
     :raises DataError: when the database stumbles over a value.
@@ -172,30 +174,28 @@ def _fetch_all(
 ) -> Iterator[pa.RecordBatch]:
     with closing(_streaming_cursor(connection, driver)) as cursor:
         _execute(cursor, sql, parameters)
-        rows = _fetched(cursor, rows_per_fetch)
+        batches = fetched_columns(_fetch_of(cursor), rows_per_fetch)
+        batch = next(batches, None)
         names = [str(column[0]) for column in cursor.description or ()]
         if not names:
             raise ConfigurationError("sql: the statement gives no rows; one SELECT is expected")
-        while True:
-            yield pa.RecordBatch.from_arrays(
-                [_column(values) for values in zip(*rows, strict=True)]
-                if rows
-                else [pa.nulls(0) for _ in names],
-                names=names,
-            )
-            if not rows:
-                return
-            rows = cursor.fetchmany(rows_per_fetch)
+        while batch is not None:
+            arrays = [_column(values) for values in batch]
+            batch = None
+            yield pa.RecordBatch.from_arrays(arrays, names=names)
+            del arrays
+            batch = next(batches, None)
+        # Without rows, too, the columns are checked.
+        yield pa.RecordBatch.from_arrays([pa.nulls(0) for _ in names], names=names)
 
 
-def _fetched(cursor: Any, rows: int) -> Sequence[Sequence[Any]]:
-    """The first rows; a server-side cursor knows its columns only after that."""
-    if cursor.description is None:
-        name = type(cursor).__module__.partition(".")[0]
-        if name not in {"psycopg2", "psycopg"}:
-            return []
-    found: Sequence[Sequence[Any]] = cursor.fetchmany(rows)
-    return found
+def _fetch_of(cursor: Any) -> Callable[[int], Sequence[Sequence[Any]]]:
+    """What fetches rows; a server-side cursor knows its columns only after that."""
+    name = type(cursor).__module__.partition(".")[0]
+    if cursor.description is None and name not in {"psycopg2", "psycopg"}:
+        return lambda _: []
+    fetch: Callable[[int], Sequence[Sequence[Any]]] = cursor.fetchmany
+    return fetch
 
 
 def _streaming_cursor(connection: Any, driver: str) -> Any:

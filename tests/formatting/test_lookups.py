@@ -115,7 +115,8 @@ def parquet(rows: int, **options: object) -> bytes:
 def test_parquet_files_hand_on_small_dictionaries_except_of_the_user_id(columns: list[str]) -> None:
     batches = list(read_table(io.BytesIO(parquet(9_000)), "crm.parquet", columns))
     kinds = {name: pa.types.is_dictionary(batches[0].schema.field(name).type) for name in columns}
-    assert kinds == {"id": False, "city": columns[0] != "city", "note": False}
+    # Of "note", which is as good as all different, hardly more than its numbers lies in the rows.
+    assert kinds == {"id": columns[0] != "id", "city": columns[0] != "city", "note": True}
 
 
 def test_parquet_files_with_and_without_dictionaries_give_the_same_lines() -> None:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
-from airflow_am_provider.hooks import asyncpg_copy, postgres_copy
+from airflow_am_provider.hooks import asyncpg_copy, postgres_copy, pushed_blocks
 from airflow_am_provider.hooks.running_queries import STOP_S
 from airflow_am_provider.hooks.sql import read_sql
 
@@ -281,3 +281,13 @@ def test_any_text_comes_back(postgres: Postgres, texts: list[str | None]) -> Non
         sql = "SELECT t AS id FROM unnest(%(texts)s::text[]) WITH ORDINALITY u(t, n) ORDER BY n"
         found = rows(hook, sql, {"texts": texts})
         assert found == [(None if text is None else text.encode(),) for text in texts]
+
+
+def test_a_row_that_cannot_be_held_is_refused(
+    crm: DbApiHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pushed_blocks, "_MOST_ROW_BYTES", 8_000_000)
+    with pytest.raises(DataError) as caught:
+        list(read_sql(crm, "SELECT 'ann' AS id, repeat('x', 9000000) AS traits"))
+    assert str(caught.value).startswith("sql: a row of 9,000,00")
+    assert "at most 8,000,000 are held. No line is longer than 102,400" in str(caught.value)
