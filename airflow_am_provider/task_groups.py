@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import TaskGroup
 from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import TaskGroup
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
@@ -23,7 +23,7 @@ from airflow_am_provider.sensors.replay import ReplayNewerSensor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow.providers.common.compat.sdk import BaseOperator
+    from airflow.sdk import BaseOperator
 
     from airflow_am_provider.operators.staging import StageDeliveryOperator
 

@@ -85,7 +85,6 @@ import importlib, json, sys, warnings
 warnings.simplefilter("ignore")
 heavy = json.loads(sys.argv[1])
 import airflow.sdk
-import airflow.providers.common.compat.sdk
 
 seen = {name for name in heavy if name in sys.modules}
 guilty = {}

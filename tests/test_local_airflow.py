@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 _DAGS = """
 import pendulum
 from datetime import timedelta
-from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
+from airflow.sdk import BaseHook, BaseOperator
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import dag, task
 from airflow.timetables.interval import CronDataIntervalTimetable

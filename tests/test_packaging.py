@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib import metadata, util
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import jsonschema
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import airflow_am_provider
 from airflow_am_provider.audience_manager.receipt_mail import SENDER
@@ -68,6 +71,24 @@ def test_version_is_the_same_everywhere() -> None:
     newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest is not None
     assert newest[1] == version
+
+
+@pytest.mark.parametrize(
+    "pins", sorted((ROOT / "constraints" / "published").glob("*.txt")), ids=lambda file: file.stem
+)
+def test_pins_that_airflow_was_published_with_are_allowed(pins: Path) -> None:
+    # That they fit together as well is seen by scripts/check-pins.sh, which needs an index.
+    pinned = [Requirement(line) for line in pins.read_text().splitlines() if line[0] != "#"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {
+        requirement.name: requirement.specifier
+        for text in project["dependencies"] + project["optional-dependencies"]["postgres"]
+        if not (requirement := Requirement(text)).marker
+    }
+    assert {pin.name for pin in pinned} >= wanted.keys() - {"isal"}
+    for pin in pinned:
+        (only,) = pin.specifier
+        assert wanted.get(pin.name, SpecifierSet()).contains(only.version), f"{pin} is refused"
 
 
 @pytest.mark.parametrize(

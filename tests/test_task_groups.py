@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
 from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator

@@ -12,8 +12,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-
+from airflow_am_provider.airflow_compat import AirflowException, AirflowFailException
 from airflow_am_provider.audience_manager.errors import (
     ConfigurationError,
     DataError,

@@ -11,7 +11,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.hooks.connections import get_connection, is_on
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
+    from airflow.sdk import Connection
 
 _TIMEOUT_S: Final = 60.0
 # Not logged in; account needed (RFC 959).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from airflow.providers.common.compat.sdk import conf
+from airflow_am_provider.airflow_compat import conf
 
 #: Seconds between two looks; ``receipt_poke_interval_s`` in section ``[audience_manager]`` of
 #: Airflow's configuration. Files are processed twice a day

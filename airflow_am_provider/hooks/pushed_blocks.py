@@ -102,6 +102,7 @@ class _Rows(io.RawIOBase):
         return len(rows)
 
     def flush(self) -> None:
-        if self._block:
-            self._put(self._block)
-            self._block = bytearray()
+        # Let go of first: what nobody takes is not offered again when Python closes this file.
+        block, self._block = self._block, bytearray()
+        if block:
+            self._put(block)

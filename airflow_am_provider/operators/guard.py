@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, Param
 from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Param
 
+from airflow_am_provider.airflow_compat import AirflowSkipException
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
@@ -17,7 +18,7 @@ from airflow_am_provider.operators.values import flag, optional_number, whole_nu
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
     from airflow_am_provider.formatting.guards import GuardLimits
     from airflow_am_provider.hooks.guarding import GuardReport

@@ -23,7 +23,7 @@ from airflow_am_provider.operators.window import window_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
     from airflow_am_provider.formatting.data_lines import DataFileSpec
 

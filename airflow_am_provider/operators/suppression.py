@@ -17,7 +17,7 @@ from airflow_am_provider.operators.values import optional_whole_number, whole_nu
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
     from airflow_am_provider.formatting.data_lines import DataLineWriter
     from airflow_am_provider.formatting.delivery import Scope

@@ -6,14 +6,14 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from airflow.providers.common.compat.sdk import (
+from airflow.sdk import BaseOperator
+
+from airflow_am_provider.airflow_compat import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
-    BaseOperator,
     conf,
 )
-
 from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
@@ -24,7 +24,7 @@ from airflow_am_provider.operators.values import flag
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.hooks.order_gate import OrderGate

@@ -5,16 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from airflow.providers.common.compat.sdk import (
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_am_provider.airflow_compat import (
     AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    BaseSensorOperator,
-    PokeReturnValue,
     conf,
 )
-
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.hooks.asset_events import ACKNOWLEDGED
 from airflow_am_provider.hooks.choices import choice
@@ -25,7 +24,7 @@ from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
     from airflow_am_provider.hooks.receipts import ReceiptWatch, Standing
     from airflow_am_provider.hooks.sent_delivery import SentDelivery

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.sdk import BaseHook
 
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.upload import UploadOperator
@@ -17,7 +17,7 @@ from benchmarks.rows import ATTRIBUTES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
     from benchmarks.readings import Stopwatch
 

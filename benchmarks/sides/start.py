@@ -17,7 +17,7 @@ _DAGS: Final = Path(__file__).parents[2] / "dags"
 _AIRFLOW: Final = """
 import sys, time, importlib.util
 from airflow.sdk import DAG, BaseOperator, BaseSensorOperator, task, Asset, TaskGroup
-from airflow.providers.common.compat.sdk import BaseHook, BaseNotifier
+from airflow.sdk import BaseHook, BaseNotifier
 from airflow.providers.standard.operators.empty import EmptyOperator
 begun = time.process_time()
 """

@@ -98,12 +98,12 @@ def _set_pieces(piece_bytes: int) -> None:
 
 
 def _made(order: dict[str, Any]) -> tuple[str, Any]:
-    from airflow.providers.common.compat.sdk import (
+    from airflow_am_provider.airflow_compat import (
         AirflowFailException,
         AirflowSensorTimeout,
         AirflowSkipException,
-        TaskDeferred,
     )
+    from tests.airflow_compat import TaskDeferred
 
     try:
         if "trigger" in order:

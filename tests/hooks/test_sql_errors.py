@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 import psycopg2
 import pyarrow as pa
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk import BaseHook
 
+from airflow_am_provider.airflow_compat import AirflowException
 from airflow_am_provider.audience_manager.errors import (
     AudienceManagerError,
     ConfigurationError,

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_am_provider.airflow_compat import AirflowFailException
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.operators.cleaning import CleanStagingOperator
 from airflow_am_provider.stores import LocalFolder

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, timeout
 
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
+from tests.airflow_compat import AirflowTaskTimeout, timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
+from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.formatting.manifest import Manifest, Part
 from airflow_am_provider.operators.guard import GuardOperator

@@ -8,12 +8,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSkipException,
-    TaskDeferred,
-)
 
+from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.deliveries.target.state import TargetState
 from airflow_am_provider.deliveries.targets import Targets
@@ -28,6 +24,7 @@ from airflow_am_provider.stores import LocalFolder
 from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords, DeliveryState
 from airflow_am_provider.triggers.order import OrderTrigger
 from demo.local.ftp import FtpServer
+from tests.airflow_compat import TaskDeferred
 from tests.connections import Connect
 from tests.deliveries import stage
 

@@ -14,8 +14,8 @@ import psycopg2
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
+from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.audience_manager.errors import TransientError
 from airflow_am_provider.formatting.partition import Partition
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook

@@ -13,12 +13,12 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
-from airflow.providers.common.compat.sdk import (
+
+from airflow_am_provider.airflow_compat import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
 )
-
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.formatting.partition import PartitionRows
 from airflow_am_provider.operators import source_rows

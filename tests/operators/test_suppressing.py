@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_am_provider.airflow_compat import AirflowFailException
 from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from tests.operators.test_format import context, data_file, fill, text_of
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
+from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.audience_manager.limits import MAX_LINE_BYTES
 from airflow_am_provider.audience_manager.names import parse_file_name
 from airflow_am_provider.formatting.manifest import Manifest

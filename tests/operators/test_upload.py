@@ -6,12 +6,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+
+from airflow_am_provider.airflow_compat import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
 )
-
 from airflow_am_provider.hooks.connections import MAKE_ANEW
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.upload import UploadOperator

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_am_provider.airflow_compat import AirflowException, AirflowFailException
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.hooks.destinations import S3Destination
 from airflow_am_provider.operators.upload import UploadOperator

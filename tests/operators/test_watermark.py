@@ -11,11 +11,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSkipException,
-)
 
+from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.formatting.manifest import Manifest
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.partitions import CombinePartitionsOperator

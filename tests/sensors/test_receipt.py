@@ -12,14 +12,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+
+from airflow_am_provider.airflow_compat import (
     AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    TaskDeferred,
 )
-
 from airflow_am_provider.audience_manager.receipts import Receipt
 from airflow_am_provider.deliveries.target.queries import is_settled
 from airflow_am_provider.deliveries.targets import Targets
@@ -32,6 +31,7 @@ from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
 from demo.local.ftp import FtpServer
 from demo.local.imap import ImapServer
 from demo.local.s3 import S3
+from tests.airflow_compat import TaskDeferred
 from tests.connections import Connect
 from tests.deliveries import NAMES, content_of, stage
 
