@@ -303,6 +303,10 @@ RESULTS = {
     f"{MX}; spf=pass (dkim=pass header.d=adobe.com; dmarc=pass)": "unproven",
     f'{MX}; spf=pass smtp.mailfrom="; dkim=pass header.d=adobe.com; "@evil.example': "unproven",
     f'{MX}; dkim=pass header.i="x header.d=adobe.com"@evil.example': "unproven",
+    f"{MX}; dkim=pass header.d=evil.example header.d=adobe.com": "unproven",
+    f"{MX}; dkim=pass header.i=a header.d=adobe.com b@evil.example": "unproven",
+    f"{MX}; dkim=pass header.d=adobe.com header.i=@mail.adobe.com": "pass",
+    f"{MX}; dmarc=pass header.from=evil.example header.from=adobe.com": "unproven",
     f"{MX}; dmarc=temperror header.from=adobe.com": "unproven",
     f"{MX}; dmarc=bestguesspass header.from=adobe.com": "unproven",
     f"{MX}; spf=none smtp.mailfrom=adobe.com": "unproven",
@@ -335,7 +339,11 @@ def test_what_a_server_that_gives_verdicts_does_not_vouch_for_is_refused(
     assert (ignored.doubt is None) == (finding == "pass")
 
 
-@pytest.mark.parametrize("headers", [[], [f"Authentication-Results: other.example; {GOOD}"]])
+@pytest.mark.parametrize(
+    "headers",
+    [[], *([f"Authentication-Results: {name}; {GOOD}"] for name in
+           ("other.example", f'"{MX}"', f"(x) {MX}", f"{MX}.evil.example", f"x {MX}"))],
+)  # fmt: skip
 @pytest.mark.parametrize("authserv_id", [MX, ""])
 def test_a_server_that_is_known_to_give_verdicts_gave_one(headers, authserv_id):
     with pytest.raises(ForgedMessage) as caught:
