@@ -518,7 +518,24 @@ def test_parts_that_complete_each_other_are_one_receipt():
     as_text = b"\r\n" + str(SMALL).encode()
     as_markup = b"Content-Type: text/html\r\n\r\n" + as_html(str(fuller)).encode()
     raw = HEAD + multipart([as_text, as_markup])
-    assert read_receipt_mail(raw).receipt == fuller
+    assert read_receipt_mail(raw).receipt == replace(fuller, partner_id=7)
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (replace(SMALL, partner_id=8), "partner_id"),
+        (replace(SMALL, partner_id=8, format_errors=1), "partner_id"),
+        (replace(SMALL, job_end=datetime(2018, 5, 17, tzinfo=UTC)), "job_end"),
+    ],
+)
+def test_parts_that_differ_beside_the_counts(other, named):
+    text = replace(SMALL, job_end=datetime(2018, 5, 18, tzinfo=UTC))
+    for first, second in ((text, other), (other, text)):
+        raw = HEAD + multipart([b"\r\n" + str(first).encode(), b"\r\n" + str(second).encode()])
+        with pytest.raises(UnreadableReceipt) as caught:
+            read_receipt_mail(raw)
+        assert str(caught.value) == f"receipt: the message's parts differ in {named}"
 
 
 def test_deep_nesting_is_refused():
