@@ -111,8 +111,11 @@ def _unproven(said: dict[str, str]) -> str:
 def _trusted(results: Sequence[str], authserv_id: str | None) -> list[list[str] | None]:
     """The statements of each header that counts; None for one that cannot be read."""
     if authserv_id:
-        read = (_read(value) for value in results)
-        return [statements for name, statements in read if name == authserv_id.lower()]
+        # The server removes such headers of others (RFC 8601, section 5), but perhaps not under a
+        # disguise, quoted or behind a comment.
+        own = authserv_id.lower()
+        read = (_read(value) for value in results if value.lstrip().lower().startswith(own))
+        return [statements for name, statements in read if name == own]
     read = (_read(value) for value in results[:1])
     return [statements for name, statements in read if authserv_id is None or not name]
 
@@ -144,14 +147,19 @@ def _read(value: str) -> tuple[str, list[str] | None]:
 
 
 def _vouches(method: str, statement: str, domain: str) -> bool:
-    words = map(_PROPERTY.fullmatch, statement.split(" "))
-    properties = {word[1].lower(): word[2].lower() for word in words if word}
+    words = list(filter(None, map(_PROPERTY.fullmatch, statement.split(" "))))
     if method == "dmarc":
-        return properties.get("header.from", domain).rpartition("@")[2] == domain
+        named = [word[2].lower() for word in words if word[1].lower() == "header.from"]
+        return all(name.rpartition("@")[2] == domain for name in named)
     if method == "dkim":
-        # Some servers name the signer's identity, @adobe.com, in place of its domain.
-        signer = properties.get("header.d") or properties.get("header.i", "").rpartition("@")[2]
-        return _is_aligned(signer, domain)
+        # Some servers name the signer's identity, @adobe.com, in place of its domain. What the
+        # forger chose may hold a blank and another property, so each of them must be aligned.
+        signers = [
+            word[2].lower().rpartition("@")[2]
+            for word in words
+            if word[1].lower() in ("header.d", "header.i")
+        ]
+        return bool(signers) and all(_is_aligned(signer, domain) for signer in signers)
     return False
 
 

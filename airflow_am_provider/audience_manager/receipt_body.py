@@ -5,7 +5,8 @@ Page: inbound-receipt-message.md. Adobe does not say in which form its e-mail co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.mail_html import text_of_html
 from airflow_am_provider.audience_manager.mail_parts import Part, leaves
@@ -13,6 +14,8 @@ from airflow_am_provider.audience_manager.receipts import NotAReceipt, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_BESIDE_COUNTS: Final = ("partner_id", "job_start", "job_end")
 
 
 def read_body(message: Part) -> Receipt:
@@ -34,16 +37,21 @@ def read_body(message: Part) -> Receipt:
     if not read:
         raise reasons[0] if reasons else NotAReceipt("no part of plain text or HTML")
     fullest = max(read, key=lambda receipt: len(receipt.counts))
-    known = fullest.counts
+    known = {name: value for receipt in read for name, value in _said(receipt).items()}
     for receipt in read:
-        differs = [
-            name for name, count in receipt.counts.items() if known.get(name, count) != count
-        ]
+        differs = [name for name, value in _said(receipt).items() if known[name] != value]
         if set(receipt.files) != set(fullest.files):
             differs.append("files")
         if differs:
             raise NotAReceipt(f"the message's parts differ in {', '.join(differs)}")
-    return fullest
+    # Whom it greets and when it was may stand in one part alone.
+    beside: dict[str, Any] = {name: known.get(name) for name in _BESIDE_COUNTS}
+    return replace(fullest, **beside)
+
+
+def _said(receipt: Receipt) -> dict[str, Any]:
+    beside = {name: getattr(receipt, name) for name in _BESIDE_COUNTS}
+    return {**receipt.counts, **{name: one for name, one in beside.items() if one is not None}}
 
 
 def _read_part(part: Part) -> Receipt | None:

@@ -303,6 +303,10 @@ RESULTS = {
     f"{MX}; spf=pass (dkim=pass header.d=adobe.com; dmarc=pass)": "unproven",
     f'{MX}; spf=pass smtp.mailfrom="; dkim=pass header.d=adobe.com; "@evil.example': "unproven",
     f'{MX}; dkim=pass header.i="x header.d=adobe.com"@evil.example': "unproven",
+    f"{MX}; dkim=pass header.d=evil.example header.d=adobe.com": "unproven",
+    f"{MX}; dkim=pass header.i=a header.d=adobe.com b@evil.example": "unproven",
+    f"{MX}; dkim=pass header.d=adobe.com header.i=@mail.adobe.com": "pass",
+    f"{MX}; dmarc=pass header.from=evil.example header.from=adobe.com": "unproven",
     f"{MX}; dmarc=temperror header.from=adobe.com": "unproven",
     f"{MX}; dmarc=bestguesspass header.from=adobe.com": "unproven",
     f"{MX}; spf=none smtp.mailfrom=adobe.com": "unproven",
@@ -335,7 +339,11 @@ def test_what_a_server_that_gives_verdicts_does_not_vouch_for_is_refused(
     assert (ignored.doubt is None) == (finding == "pass")
 
 
-@pytest.mark.parametrize("headers", [[], [f"Authentication-Results: other.example; {GOOD}"]])
+@pytest.mark.parametrize(
+    "headers",
+    [[], *([f"Authentication-Results: {name}; {GOOD}"] for name in
+           ("other.example", f'"{MX}"', f"(x) {MX}", f"{MX}.evil.example", f"x {MX}"))],
+)  # fmt: skip
 @pytest.mark.parametrize("authserv_id", [MX, ""])
 def test_a_server_that_is_known_to_give_verdicts_gave_one(headers, authserv_id):
     with pytest.raises(ForgedMessage) as caught:
@@ -510,7 +518,24 @@ def test_parts_that_complete_each_other_are_one_receipt():
     as_text = b"\r\n" + str(SMALL).encode()
     as_markup = b"Content-Type: text/html\r\n\r\n" + as_html(str(fuller)).encode()
     raw = HEAD + multipart([as_text, as_markup])
-    assert read_receipt_mail(raw).receipt == fuller
+    assert read_receipt_mail(raw).receipt == replace(fuller, partner_id=7)
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (replace(SMALL, partner_id=8), "partner_id"),
+        (replace(SMALL, partner_id=8, format_errors=1), "partner_id"),
+        (replace(SMALL, job_end=datetime(2018, 5, 17, tzinfo=UTC)), "job_end"),
+    ],
+)
+def test_parts_that_differ_beside_the_counts(other, named):
+    text = replace(SMALL, job_end=datetime(2018, 5, 18, tzinfo=UTC))
+    for first, second in ((text, other), (other, text)):
+        raw = HEAD + multipart([b"\r\n" + str(first).encode(), b"\r\n" + str(second).encode()])
+        with pytest.raises(UnreadableReceipt) as caught:
+            read_receipt_mail(raw)
+        assert str(caught.value) == f"receipt: the message's parts differ in {named}"
 
 
 def test_deep_nesting_is_refused():
