@@ -1,6 +1,6 @@
 """Deliver CRM data to Adobe Audience Manager from Apache Airflow, and prove that it arrived.
 
-The rooms, and which of them may import which, are described in ``CONTRIBUTING.md``.
+The folders, and which of them may import which, are described in ``CONTRIBUTING.md``.
 """
 
 __version__ = "0.1.0"

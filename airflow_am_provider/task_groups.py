@@ -8,15 +8,15 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TaskGroup
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.hooks.parameters import whole_number
+from airflow_am_provider.operators._suppressing import SuppressingOperator
+from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
-from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
-from airflow_am_provider.operators.suppressing import SuppressingOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.operators.upload_parts import UploadPartsOperator
-from airflow_am_provider.operators.values import whole_number
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.sensors.replay import ReplayNewerSensor
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseOperator
 
-    from airflow_am_provider.operators.staging import StageDeliveryOperator
+    from airflow_am_provider.operators._stage_delivery import StageDeliveryOperator
 
 # What combining partitions shares with formatting them.
 _COMBINING = ("audience_manager_conn_id", "on_empty", "retries", "retry_delay", "queue")
@@ -108,14 +108,14 @@ def deliver(
     with TaskGroup(group_id=group_id) as group:
         if id_sync is None:
             _, staged = _staged(formats, "format", data)
-            _way(staged, "", upload_args, shares, receipt_args, guard_args)
+            _guard_upload_and_wait(staged, "", upload_args, shares, receipt_args, guard_args)
             return group
         shared = {name: data[name] for name in _SHARED if name in data}
         extract_ids, ids = _staged(IdSyncExtractOperator, "extract_ids", {**shared, **id_sync})
         ids_receipt_args = dict(receipt_args)
         if receipt_args.get("on_breach") == "skip":
             ids_receipt_args["on_breach"] = "fail"
-        synced = _way(ids, "_ids", upload_args, shares, ids_receipt_args)
+        synced = _guard_upload_and_wait(ids, "_ids", upload_args, shares, ids_receipt_args)
         # An ID sync without new people is skipped; that must not skip the data behind it. Only
         # what skips the group as a whole does, and its first task shows that.
         rule = {"trigger_rule": "none_failed_min_one_success"}
@@ -123,7 +123,7 @@ def deliver(
         start = EmptyOperator(task_id="start")
         start >> [extract_ids, format_data]
         synced >> format_data
-        _way(staged, "", upload_args, shares, receipt_args, guard_args)
+        _guard_upload_and_wait(staged, "", upload_args, shares, receipt_args, guard_args)
     return group
 
 
@@ -160,7 +160,7 @@ def _count_of(arguments: Mapping[str, Any]) -> object:
     )
 
 
-def _way(
+def _guard_upload_and_wait(
     stage: BaseOperator,
     suffix: str,
     upload: Mapping[str, Any],

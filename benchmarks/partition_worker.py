@@ -16,7 +16,7 @@ import warnings
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from airflow_am_provider.formatting.data_lines import DataLineWriter
+from airflow_am_provider.formatting.lines.data_lines import DataLineWriter
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from benchmarks.readings import peak_mb
 from benchmarks.sides.product import formatting, load_what_execute_imports, run_context
@@ -24,7 +24,7 @@ from benchmarks.sides.product import formatting, load_what_execute_imports, run_
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_am_provider.formatting.lines import FormattedBatch
+    from airflow_am_provider.formatting.lines.line_writer import FormattedBatch
 
 
 class _Mortal(DataLineWriter):

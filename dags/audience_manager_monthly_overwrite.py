@@ -21,8 +21,8 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, Param
 from airflow.timetables.interval import CronDataIntervalTimetable
 
+from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
-from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 

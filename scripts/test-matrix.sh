@@ -46,7 +46,8 @@ for pair in "${pairs[@]}"; do
     if [ "$1" = spread ] && [[ "$pair" = "${pairs[0]}" || "$pair" = "${pairs[-1]}" ]]; then
         # The oldest and the newest: all that touches Airflow, Arrow, boto3 or a driver.
         tests=(tests/cli tests/formatting tests/hooks tests/notifications tests/operators
-            tests/sensors tests/stores tests/system tests/test_task_groups.py)
+            tests/sensors tests/deliveries tests/snapshots tests/sources tests/storage
+            tests/suppression tests/system tests/test_task_groups.py)
     elif [ "$1" = spread ]; then
         # Between them only Airflow and Python differ; nearly the same drivers have run.
         tests=(tests/operators tests/sensors tests/system tests/test_task_groups.py)

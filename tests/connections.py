@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from airflow_am_provider.stores import LocalFolder
+from airflow_am_provider.storage import LocalFolder
 from demo.local.s3 import S3
 
 Connect = Callable[..., str]

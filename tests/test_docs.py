@@ -19,23 +19,23 @@ from airflow_am_provider.audience_manager.environments import ENVIRONMENTS
 from airflow_am_provider.audience_manager.errors import AudienceManagerError
 from airflow_am_provider.audience_manager.identifiers import ID_KINDS
 from airflow_am_provider.audience_manager.lines import WARNINGS
-from airflow_am_provider.audience_manager.receipt_text import COUNT_LABELS
-from airflow_am_provider.audience_manager.reconciliation import Verdict
+from airflow_am_provider.audience_manager.receipts.reconciliation import Verdict
+from airflow_am_provider.audience_manager.receipts.text import COUNT_LABELS
+from airflow_am_provider.audience_manager.receipts.thresholds import LIMITED_COUNTS
 from airflow_am_provider.audience_manager.rules import RULES
-from airflow_am_provider.audience_manager.thresholds import LIMITED_COUNTS
 from airflow_am_provider.cli import arguments, check, format_arguments, receipt
 from airflow_am_provider.cli.arguments import WrongUse, parse
+from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-from airflow_am_provider.hooks.receipts import AcknowledgedBy
 from airflow_am_provider.hooks.settings import CONNECTION_FIELDS, ConnectionSettings
-from airflow_am_provider.operators.cleaning import CleanStagingOperator
+from airflow_am_provider.operators._stage_delivery import StageDeliveryOperator
+from airflow_am_provider.operators._suppressing import SuppressingOperator
+from airflow_am_provider.operators.clean_staging import CleanStagingOperator
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
-from airflow_am_provider.operators.staging import StageDeliveryOperator
-from airflow_am_provider.operators.suppressing import SuppressingOperator
-from airflow_am_provider.operators.suppression import SuppressionRemovalOperator
+from airflow_am_provider.operators.suppression_removal import SuppressionRemovalOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sandbox import command
 from airflow_am_provider.sandbox.behaviour import Behaviour

@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_am_provider.audience_manager.names import parse_file_name
-from airflow_am_provider.audience_manager.receipts import Receipt
-from airflow_am_provider.audience_manager.reconciliation import reconcile
+from airflow_am_provider.audience_manager.receipts.receipt import Receipt
+from airflow_am_provider.audience_manager.receipts.reconciliation import reconcile
 from airflow_am_provider.cli.sources import Source
 from airflow_am_provider.cli.verdict import Verdict as FileVerdict
 from airflow_am_provider.cli.verdict import name_elements
-from airflow_am_provider.formatting.comparison import Counts
-from airflow_am_provider.formatting.manifest import Manifest, Part
-from airflow_am_provider.formatting.sent_record import SentRecord
-from airflow_am_provider.formatting.snapshots import LISTS
-from airflow_am_provider.hooks.receipt_report import Report
-from airflow_am_provider.hooks.receipts import AcknowledgedBy, Standing
-from airflow_am_provider.hooks.sent_delivery import SentDelivery, delivery_json
-from airflow_am_provider.stores.snapshot_series import SnapshotRecord
+from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy, AcknowledgementStatus
+from airflow_am_provider.deliveries.manifest import Manifest, Part
+from airflow_am_provider.deliveries.receipt_report import ReceiptReport
+from airflow_am_provider.deliveries.uploads.record import UploadRecord
+from airflow_am_provider.deliveries.uploads.result import UploadResult, upload_json
+from airflow_am_provider.snapshots.comparison import Counts
+from airflow_am_provider.snapshots.series import SnapshotRecord
+from airflow_am_provider.snapshots.snapshot_file import LISTS
 from tests.docs_pages import (
     codes,
     first_codes,
@@ -45,11 +45,11 @@ def manifest():
 @pytest.fixture
 def sent(manifest):
     moment = "2026-11-24T00:00:00+00:00"
-    record = SentRecord(
+    record = UploadRecord(
         delivery_id="0a1b", destination="s3://b/acme", day="2026-11-24", begun_at=moment,
         sent_at=moment,
     )  # fmt: skip
-    return delivery_json(manifest, record)
+    return upload_json(manifest, record)
 
 
 def test_fields_of_the_manifest_stand_there(manifest):
@@ -66,14 +66,14 @@ def test_fields_that_the_upload_returns_stand_there(sent):
 
 
 def test_fields_of_the_reconciliation_stand_there(sent):
-    delivery = SentDelivery.from_json(sent)
+    delivery = UploadResult.from_json(sent)
     found = reconcile(delivery.files, [], rows_read=2, rows_written=2, rows_set_aside=0)
-    standing = Standing(
+    status = AcknowledgementStatus(
         delivery=delivery, reconciliation=found, marked=(), acknowledged_by=AcknowledgedBy.RECEIPT
     )
     heading = "## The reconciliation, field by field"
     told = first_codes(section(page("receipts.md"), heading), "field")
-    assert set(told) == set(Report.of(standing, {}).to_json())
+    assert set(told) == set(ReceiptReport.of(status, {}).to_json())
 
 
 def test_json_fields_of_the_command_line_stand_there():

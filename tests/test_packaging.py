@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import airflow_am_provider
-from airflow_am_provider.audience_manager.receipt_mail import SENDER
+from airflow_am_provider.audience_manager.receipts.mail import SENDER
 from airflow_am_provider.get_provider_info import get_provider_info
 
 ROOT = Path(__file__).parent.parent

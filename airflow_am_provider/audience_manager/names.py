@@ -163,8 +163,8 @@ class IdSyncFileName:
                 f"dpids: empty; an ID sync file maps the master to at least one other data source "
                 f"({ID_SYNC_PAGE})"
             )
-        for place, dpid in enumerate(self.dpids):
-            check_dpid(f"dpids[{place}]", dpid, zero_is="AAM UUIDs")
+        for number, dpid in enumerate(self.dpids):
+            check_dpid(f"dpids[{number}]", dpid, zero_is="AAM UUIDs")
         _check_timestamp_and_split(self.timestamp, self.split, ID_SYNC_PAGE)
 
     @property
@@ -261,10 +261,10 @@ def parse_file_name(text: str) -> FileName:
     return DataFileName.parse(text)
 
 
-def check_dpid(place: str, dpid: int, *, zero_is: str | None = None) -> None:
+def check_dpid(parameter: str, dpid: int, *, zero_is: str | None = None) -> None:
     """Check a data source ID.
 
-    :param place: the parameter's name, for the message.
+    :param parameter: the parameter's name, for the message.
     :param zero_is: what 0 stands for here, or None where it is no data source.
     :raises ConfigurationError: when it is not a number Adobe could have given.
     """
@@ -272,7 +272,8 @@ def check_dpid(place: str, dpid: int, *, zero_is: str | None = None) -> None:
     if type(dpid) is not int or not lowest <= dpid <= MAX_DPID:
         zero = "" if zero_is is None else f", or 0 for {zero_is}"
         raise ConfigurationError(
-            f"{place}: {dpid!r} is not a data source ID; a whole number from 1 to {MAX_DPID}{zero} "
+            f"{parameter}: {dpid!r} is not a data source ID; a whole number from 1 to "
+            f"{MAX_DPID}{zero} "
             f"(reference/ids-in-aam.md)"
         )
 

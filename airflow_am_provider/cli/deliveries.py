@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from airflow_am_provider.audience_manager.companions import MANIFEST_FILE, is_companion
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.cli.sources import Place, Source, place_of
-from airflow_am_provider.formatting.manifest import Manifest
+from airflow_am_provider.deliveries.layout import MANIFEST_FILE, is_never_sent
+from airflow_am_provider.deliveries.manifest import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,7 +77,7 @@ def _behind(path: str, place: Place) -> list[Source]:
         file
         for file in files
         if not any(delivery.has(file.path) for delivery in deliveries)
-        and not (below is not None and is_companion(file.file_name))
+        and not (below is not None and is_never_sent(file.file_name))
     ]
     if not found:
         raise ConfigurationError(f"{printable(path)!r}: there is no file to look at")

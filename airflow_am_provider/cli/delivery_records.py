@@ -13,8 +13,8 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.text import Colour, as_json, coloured, counted, number, table
+from airflow_am_provider.deliveries.records import DeliveryRecord, DeliveryRecords, DeliveryState
 from airflow_am_provider.deliveries.target.state import ON_ITS_WAY
-from airflow_am_provider.stores.deliveries import DeliveryRecord, DeliveryRecords, DeliveryState
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.target.target import Target
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-    from airflow_am_provider.stores import Folder
+    from airflow_am_provider.storage import Folder
 
 _HEADERS: Final = (
     "delivery",
@@ -199,14 +199,14 @@ def _show(args: argparse.Namespace) -> str:
             lines.append(f"{name}: {document[name]}")
     for file_name, count in record.manifest.lines_by_file.items():
         lines.append(f"file: {file_name}, {counted(count, 'line')}")
-    for place in document["queue"]:
-        mark = "this one" if place["delivery_id"] == args.delivery_id else place["delivery_id"]
-        lines.append(f"queue {place['number']}: {mark}, {place['state']}, {place['window']}")
+    for entry in document["queue"]:
+        mark = "this one" if entry["delivery_id"] == args.delivery_id else entry["delivery_id"]
+        lines.append(f"queue {entry['number']}: {mark}, {entry['state']}, {entry['window']}")
     return "\n".join(lines)
 
 
 def _resend(args: argparse.Namespace) -> str:
-    from airflow_am_provider.hooks.deliveries import resend_delivery
+    from airflow_am_provider.deliveries.uploads.sending import resend_delivery
 
     record = resend_delivery(_hook(args), args.delivery_id, force=args.force)
     advice = "Clear the task that waits for its receipt: it waits for that of the last sending."
@@ -214,7 +214,7 @@ def _resend(args: argparse.Namespace) -> str:
 
 
 def _abandon(args: argparse.Namespace) -> str:
-    from airflow_am_provider.hooks.deliveries import abandon_delivery
+    from airflow_am_provider.deliveries.uploads.sending import abandon_delivery
 
     if args.staging is not None:
         # Where it goes is not known, so nothing is tidied up there.
@@ -229,14 +229,14 @@ def _add_confirm(parser: argparse.ArgumentParser) -> None:
 
 
 def _confirm(args: argparse.Namespace) -> str:
-    from airflow_am_provider.hooks.deliveries import confirm_part
+    from airflow_am_provider.deliveries.uploads.sending import confirm_part
 
     record = confirm_part(_hook(args), args.delivery_id, args.file_name)
     return _told(record, args, "Clear the upload: it goes on with the other files.")
 
 
 def _rename(args: argparse.Namespace) -> str:
-    from airflow_am_provider.hooks.deliveries import rename_delivery
+    from airflow_am_provider.deliveries.uploads.sending import rename_delivery
 
     hook = _hook(args)
     record = DeliveryRecords(hook.targets()).find(args.delivery_id)
@@ -256,7 +256,7 @@ def _add_clean(parser: argparse.ArgumentParser) -> None:
 
 
 def _clean(args: argparse.Namespace) -> str:
-    from airflow_am_provider.stores.cleaning import clean, retention_of
+    from airflow_am_provider.deliveries.cleaning import clean, retention_of
 
     retention = retention_of("--retention", args.retention)
     targets = _targets(args)
@@ -324,7 +324,7 @@ def _targets(args: argparse.Namespace) -> Targets:
 
 def _staging(args: argparse.Namespace) -> Folder:
     from airflow_am_provider.cli.sources import S3, s3_client
-    from airflow_am_provider.stores import LocalFolder, S3Folder
+    from airflow_am_provider.storage import LocalFolder, S3Folder
 
     if not args.staging.startswith(S3):
         from pathlib import Path

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.audience_manager.identifiers import IdKind
     from airflow_am_provider.cli.sources import Source
-    from airflow_am_provider.formatting.lines import LineWriter
-    from airflow_am_provider.formatting.manifest import Manifest
-    from airflow_am_provider.formatting.suppression import Suppression
+    from airflow_am_provider.deliveries.manifest import Manifest
+    from airflow_am_provider.formatting.lines.line_writer import LineWriter
+    from airflow_am_provider.suppression.ids import Suppression
 
 __all__ = ["add_arguments", "run"]
 
@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     """Make the files and print their manifest."""
     # Arrow and numpy take their time to import, and only this command needs them.
     from airflow_am_provider.cli.local_delivery import make_delivery
-    from airflow_am_provider.formatting.acceptance import limit, nothing_to_send
+    from airflow_am_provider.deliveries.manifest import nothing_to_send
+    from airflow_am_provider.formatting.acceptance import limit
     from airflow_am_provider.formatting.parts import PartSizes
     from airflow_am_provider.formatting.pipeline import FormatOptions
 
@@ -68,7 +69,7 @@ def _rows(
     args: argparse.Namespace, sources: Sequence[Source], columns: Sequence[str] | None
 ) -> Generator[pa.RecordBatch]:
     """The rows of files, one after the other."""
-    from airflow_am_provider.formatting.tables import read_table
+    from airflow_am_provider.sources.tables import read_table
 
     for source in sources:
         with source.open() as file:
@@ -82,7 +83,7 @@ def _rows(
 
 
 def _suppression(args: argparse.Namespace, kinds: Collection[IdKind]) -> Suppression | None:
-    from airflow_am_provider.formatting.suppression import Suppression
+    from airflow_am_provider.suppression.ids import Suppression
 
     if args.suppress is None:
         if args.suppress_column or args.suppress_hashed or args.suppress_allow_empty:
@@ -103,7 +104,7 @@ def _suppression(args: argparse.Namespace, kinds: Collection[IdKind]) -> Suppres
 
 
 def _data_writer(args: argparse.Namespace) -> LineWriter:
-    from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+    from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
 
     return DataLineWriter(
         DataFileSpec(
@@ -124,8 +125,8 @@ def _data_writer(args: argparse.Namespace) -> LineWriter:
 
 
 def _id_sync_writer(args: argparse.Namespace) -> LineWriter:
-    from airflow_am_provider.formatting.hashed_email_lines import HashedEmailLineWriter
-    from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyncSpec
+    from airflow_am_provider.formatting.lines.hashed_email_lines import HashedEmailLineWriter
+    from airflow_am_provider.formatting.lines.id_sync_lines import IdSyncLineWriter, IdSyncSpec
 
     spec = IdSyncSpec(
         master_dpid=args.master_dpid,

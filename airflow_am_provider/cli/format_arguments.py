@@ -11,7 +11,7 @@ from airflow_am_provider.audience_manager.identifiers import ID_KINDS
 from airflow_am_provider.audience_manager.names import Encoding, IdSyncPrefix, Mode
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.formatting.acceptance import ON_EMPTY
-from airflow_am_provider.formatting.file_kinds import READABLE
+from airflow_am_provider.sources.file_kinds import READABLE
 
 ENCODINGS: Final = {"gzip": Encoding.GZIP, "none": Encoding.PLAIN}
 

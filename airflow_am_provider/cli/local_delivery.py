@@ -19,12 +19,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.companions import MANIFEST_FILE, REJECTS_FILE
 from airflow_am_provider.audience_manager.names import MIN_TIMESTAMP, IdSyncFileName
-from airflow_am_provider.formatting.delivery import named_parts
-from airflow_am_provider.formatting.manifest import Manifest, Part
+from airflow_am_provider.deliveries.layout import MANIFEST_FILE
+from airflow_am_provider.deliveries.manifest import Manifest, Part
+from airflow_am_provider.deliveries.staging import named_parts
 from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
-from airflow_am_provider.stores.local import LocalFolder, make_private_folder
+from airflow_am_provider.formatting.rejects import REJECTS_FILE
+from airflow_am_provider.storage.local import LocalFolder, make_private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_am_provider.audience_manager.names import DataFileName
-    from airflow_am_provider.formatting.lines import LineWriter
+    from airflow_am_provider.formatting.lines.line_writer import LineWriter
 
 
 def make_delivery(

@@ -6,23 +6,23 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import DataError
-from airflow_am_provider.audience_manager.receipt_text import COUNT_LABELS, TIME_LABELS
-from airflow_am_provider.audience_manager.reconciliation import (
+from airflow_am_provider.audience_manager.receipts.reconciliation import (
     Reconciliation,
     Verdict,
     reconcile,
 )
+from airflow_am_provider.audience_manager.receipts.text import COUNT_LABELS, TIME_LABELS
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.receipt_files import read_receipt_file
 from airflow_am_provider.cli.sources import place_of
 from airflow_am_provider.cli.text import Colour, coloured, counted, number, print_json, table
-from airflow_am_provider.formatting.manifest import Manifest
+from airflow_am_provider.deliveries.manifest import Manifest
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from airflow_am_provider.audience_manager.receipts import Receipt
+    from airflow_am_provider.audience_manager.receipts.receipt import Receipt
 
 _COLOURS: Final = {
     Verdict.RECONCILED: Colour.GOOD,

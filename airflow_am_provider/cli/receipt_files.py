@@ -10,11 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import DataError
-from airflow_am_provider.audience_manager.mail_authentication import Finding
-from airflow_am_provider.audience_manager.mail_parts import Part, UnreadableMail
 from airflow_am_provider.audience_manager.names import printable
-from airflow_am_provider.audience_manager.receipt_body import read_body
-from airflow_am_provider.audience_manager.receipt_mail import (
+from airflow_am_provider.audience_manager.receipts.mail import (
     MAX_MAIL_BYTES,
     Authentication,
     ForeignMessage,
@@ -22,7 +19,10 @@ from airflow_am_provider.audience_manager.receipt_mail import (
     UnreadableReceipt,
     read_receipt_mail,
 )
-from airflow_am_provider.audience_manager.receipts import NotAReceipt, Receipt
+from airflow_am_provider.audience_manager.receipts.mail_authentication import Finding
+from airflow_am_provider.audience_manager.receipts.mail_body import read_body
+from airflow_am_provider.audience_manager.receipts.mail_parts import Part, UnreadableMail
+from airflow_am_provider.audience_manager.receipts.receipt import NotAReceipt, Receipt
 
 if TYPE_CHECKING:
     from airflow_am_provider.cli.sources import Source

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
-from airflow_am_provider.formatting.file_kinds import (
+from airflow_am_provider.sources.file_kinds import (
     beginning_of,
     is_pattern,
     is_readable,
@@ -151,7 +151,7 @@ class Bucket:
     def __init__(self, name: str) -> None:
         # Neither is needed for local files, and both take their time to import. Credentials,
         # region and AWS_ENDPOINT_URL are found as in every program that uses boto3.
-        from airflow_am_provider.stores.s3 import S3Folder
+        from airflow_am_provider.storage.s3.folder import S3Folder
 
         self._url = f"{S3}{name}/"
         self._folder = S3Folder(s3_client(name), name)
@@ -200,8 +200,8 @@ def s3_client(bucket: str) -> Any:
     """
     import boto3
 
-    from airflow_am_provider.stores.s3_access import COMMAND_LINE, remember
-    from airflow_am_provider.stores.s3_errors import s3_errors
+    from airflow_am_provider.storage.s3.access import COMMAND_LINE, remember
+    from airflow_am_provider.storage.s3.errors import s3_errors
 
     with s3_errors("reach", f"{S3}{bucket}", COMMAND_LINE):
         try:

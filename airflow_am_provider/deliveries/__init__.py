@@ -1,1 +1,1 @@
-"""Deliveries: what is staged, queued, sent and acknowledged, and who decides it."""
+"""Deliveries: staged, queued, guarded, uploaded, acknowledged, cleaned away."""

@@ -9,15 +9,15 @@ from airflow_am_provider.deliveries.target.homes.folder import FolderHome
 from airflow_am_provider.deliveries.target.homes.object_storage import ObjectStorageHome
 from airflow_am_provider.deliveries.target.names import target_of
 from airflow_am_provider.deliveries.target.target import Target, all_targets
-from airflow_am_provider.stores.local import LocalFolder
-from airflow_am_provider.stores.s3 import S3Folder
+from airflow_am_provider.storage.local import LocalFolder
+from airflow_am_provider.storage.s3.folder import S3Folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_am_provider.deliveries.manifest import Manifest
     from airflow_am_provider.deliveries.target.homes import Home
-    from airflow_am_provider.formatting.manifest import Manifest
-    from airflow_am_provider.stores.entry import Folder
+    from airflow_am_provider.storage.folder import Folder
 
 
 class Targets:

@@ -13,8 +13,7 @@ from airflow_am_provider.audience_manager.rules import RULES, Rule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_am_provider.formatting.lines import PersonalData
-    from airflow_am_provider.formatting.manifest import Manifest
+    from airflow_am_provider.formatting.lines.line_writer import PersonalData
 
 #: What may become of a run that has nothing to send.
 ON_EMPTY: Final = ("skip", "fail")
@@ -59,12 +58,12 @@ class PersonalDataWatch:
                 )
 
 
-def limit(place: str, value: object, what: str = "rows") -> int | float:
+def limit(parameter: str, value: object, what: str = "rows") -> int | float:
     """How many rows may be set aside: a count, or a share from 0.0 to 1.0; perhaps as text.
 
     A whole number is a count and one with a point a share: ``1`` is one row, ``1.0`` all of them.
 
-    :param place: the parameter's name, for the message.
+    :param parameter: the parameter's name, for the message.
     :param what: what is counted, likewise.
     :raises ConfigurationError: when it is neither.
 
@@ -75,7 +74,7 @@ def limit(place: str, value: object, what: str = "rows") -> int | float:
     largest = 1 if isinstance(number, float) else math.inf
     if isinstance(number, bool) or not 0 <= number <= largest:
         raise ConfigurationError(
-            f"{place}: {value!r} is neither a number of {what} nor a share from 0.0 to 1.0"
+            f"{parameter}: {value!r} is neither a number of {what} nor a share from 0.0 to 1.0"
         )
     return number
 
@@ -85,15 +84,6 @@ def _number(text: str) -> int | float:
         with suppress(ValueError):
             return read(text)
     return math.nan
-
-
-def nothing_to_send(manifest: Manifest) -> str:
-    """Say that a delivery has no parts, and why none is made."""
-    rows = "row" if manifest.rows_read == 1 else "rows"
-    return (
-        f"Nothing to send: {manifest.rows_read:,} {rows} read, {manifest.rows_set_aside:,} of them "
-        f"set aside. An empty file is invalid (inbound-s3-filenames.md), so none is made"
-    )
 
 
 def check_set_aside(counts: Mapping[Rule, int], rows_read: int, allowed: float) -> None:

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.errors import DataError
-from airflow_am_provider.formatting.columns import is_list
-from airflow_am_provider.formatting.long_values import (
+from airflow_am_provider.formatting.columns.byte_columns import is_list
+from airflow_am_provider.formatting.columns.long_values import (
     LONGEST_VALUE,
     STAND_IN,
     can_be_shortened,
@@ -25,7 +25,7 @@ from airflow_am_provider.formatting.long_values import (
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
-    from airflow_am_provider.formatting.columns import Rows
+    from airflow_am_provider.formatting.columns.byte_columns import Rows
 
 #: 32 Ki rows of some 100 bytes: small enough for flat memory, large enough that the work per
 #: batch does not show.

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from airflow_am_provider.formatting.arrow import to_arrow
-from airflow_am_provider.formatting.columns import ByteView, without_nulls
-from airflow_am_provider.formatting.placeholder_rows import without_spaces
+from airflow_am_provider.formatting.columns.arrow import to_arrow
+from airflow_am_provider.formatting.columns.byte_columns import ByteView, without_nulls
+from airflow_am_provider.formatting.columns.placeholder_rows import without_spaces
+from airflow_am_provider.formatting.columns.row_hash import hash_rows
 from airflow_am_provider.formatting.remarks import Remark
-from airflow_am_provider.formatting.row_hash import hash_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_am_provider.formatting.checks import Codes
-    from airflow_am_provider.formatting.columns import Bytes, Marks, Rows
-    from airflow_am_provider.formatting.row_hash import Hashes
+    from airflow_am_provider.formatting.columns.byte_columns import Bytes, Marks, Rows
+    from airflow_am_provider.formatting.columns.checks import Codes
+    from airflow_am_provider.formatting.columns.row_hash import Hashes
 
     _Kept = tuple[Hashes, Hashes, Bytes]
 

@@ -53,7 +53,7 @@ def _close(iterator: Iterator[T]) -> None:
         close()
 
 
-class Behind(Generic[T]):
+class BackgroundWorker(Generic[T]):
     """Hands items to a thread that works on them in order, a few behind the caller.
 
     :param work: what to do with each item.

@@ -13,14 +13,14 @@ from isal import isal_zlib
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import Encoding
-from airflow_am_provider.formatting.columns import ByteView
-from airflow_am_provider.formatting.overlap import Behind
+from airflow_am_provider.formatting.columns.byte_columns import ByteView
+from airflow_am_provider.formatting.overlap import BackgroundWorker
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_am_provider.formatting.item_counts import ItemCounts
-    from airflow_am_provider.formatting.storage import Storage
+    from airflow_am_provider.formatting.lines.item_counts import ItemCounts
+    from airflow_am_provider.storage.folder import Folder
 
 # isal's level 1 costs 4-10 % in size against zlib and saves over 90 % of the time.
 _GZIP_LEVEL = 1
@@ -43,7 +43,7 @@ class PartSizes:
     compressed_part_bytes: int = limits.BEST_COMPRESSED_PART_BYTES
 
     def __post_init__(self) -> None:
-        for place, value, largest in (
+        for parameter, value, largest in (
             ("part_bytes", self.part_bytes, limits.MAX_PART_BYTES),
             # A compressor may hold a piece back, so the last one may come on top.
             (
@@ -54,7 +54,8 @@ class PartSizes:
         ):
             if not limits.MAX_LINE_BYTES < value <= largest:
                 raise ConfigurationError(
-                    f"{place}: {value!r} bytes; more than {limits.MAX_LINE_BYTES} (one line) and "
+                    f"{parameter}: {value!r} bytes; more than {limits.MAX_LINE_BYTES} (one line) "
+                    f"and "
                     f"at most {largest} (inbound-s3-filenames.md, inbound-file-compression.md)"
                 )
 
@@ -101,7 +102,7 @@ class PartWriter:
 
     def __init__(
         self,
-        storage: Storage,
+        storage: Folder,
         folder: str,
         encoding: Encoding,
         sizes: PartSizes,
@@ -116,7 +117,7 @@ class PartWriter:
         self._open: _OpenPart | None = None
         self._text_sha256 = hashlib.sha256()
         # Beside the packing, which takes longer than all other steps.
-        self._checksum: Behind[memoryview] = Behind(self._text_sha256.update)
+        self._checksum: BackgroundWorker[memoryview] = BackgroundWorker(self._text_sha256.update)
         # Plain text has one size only.
         self._most_as_it_lies = (
             sizes.part_bytes if encoding is Encoding.PLAIN else sizes.compressed_part_bytes
@@ -183,7 +184,7 @@ class PartWriter:
 class _OpenPart:
     """The part that is being written."""
 
-    def __init__(self, storage: Storage, path: str, encoding: Encoding) -> None:
+    def __init__(self, storage: Folder, path: str, encoding: Encoding) -> None:
         self.bytes = 0
         self.compressed_bytes = 0
         self._lines = 0

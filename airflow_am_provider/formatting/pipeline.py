@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from airflow_am_provider.audience_manager.companions import REJECTS_FILE
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.names import DataFileName, Encoding, Mode
 from airflow_am_provider.audience_manager.rules import Rule
@@ -23,16 +22,17 @@ from airflow_am_provider.formatting.acceptance import (
     check_set_aside,
     limit,
 )
-from airflow_am_provider.formatting.arrow import to_arrow
 from airflow_am_provider.formatting.batches import bounded
-from airflow_am_provider.formatting.bits import Bits
-from airflow_am_provider.formatting.checks import CODE_OF
-from airflow_am_provider.formatting.exact_repeats import user_ids
-from airflow_am_provider.formatting.item_counts import ItemCounts
-from airflow_am_provider.formatting.line_origins import LineOrigins
-from airflow_am_provider.formatting.overlap import Behind, prefetched
+from airflow_am_provider.formatting.columns.arrow import to_arrow
+from airflow_am_provider.formatting.columns.checks import CODE_OF
+from airflow_am_provider.formatting.lines.item_counts import ItemCounts
+from airflow_am_provider.formatting.overlap import BackgroundWorker, prefetched
 from airflow_am_provider.formatting.parts import PartSizes, PartWriter, WrittenPart
-from airflow_am_provider.formatting.repeats import RepeatFinder
+from airflow_am_provider.formatting.rejects import REJECTS_FILE
+from airflow_am_provider.formatting.repeats.bits import Bits
+from airflow_am_provider.formatting.repeats.exact_repeats import user_ids
+from airflow_am_provider.formatting.repeats.line_origins import LineOrigins
+from airflow_am_provider.formatting.repeats.repeat_finder import RepeatFinder
 from airflow_am_provider.formatting.source_pass import SourcePass
 from airflow_am_provider.formatting.waiting_lines import WaitingLines
 
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from airflow_am_provider.formatting.checks import Codes
-    from airflow_am_provider.formatting.columns import Rows
-    from airflow_am_provider.formatting.lines import FormattedBatch, LineWriter
-    from airflow_am_provider.formatting.row_hash import Hashes
-    from airflow_am_provider.formatting.storage import Storage
+    from airflow_am_provider.formatting.columns.byte_columns import Rows
+    from airflow_am_provider.formatting.columns.checks import Codes
+    from airflow_am_provider.formatting.columns.row_hash import Hashes
+    from airflow_am_provider.formatting.lines.line_writer import FormattedBatch, LineWriter
+    from airflow_am_provider.storage.folder import Folder
 
 log = logging.getLogger(__name__)
 
@@ -65,15 +65,15 @@ class FormatOptions:
     :param max_set_aside: how many rows may be set aside: a whole number is a count, a
         fraction from 0.0 to 1.0 a share of the rows read. Duplicates and rows without items
         do not count, since nothing is lost with them.
-    :param is_share: whether the rows are a share of a source's, of which a few say nothing about
-        a column.
+    :param is_partition: whether the rows are a share of a source's, of which a few say nothing
+        about a column.
     :raises ConfigurationError: when ``max_set_aside`` is neither.
     """
 
     encoding: Encoding = Encoding.GZIP
     sizes: PartSizes = field(default_factory=PartSizes)
     max_set_aside: int | float = DEFAULT_MAX_SET_ASIDE
-    is_share: bool = False
+    is_partition: bool = False
 
     def __post_init__(self) -> None:
         limit("max_set_aside", self.max_set_aside)
@@ -110,7 +110,7 @@ class FormattedParts:
 def format_rows(
     batches: Iterable[pa.RecordBatch],
     writer: LineWriter,
-    storage: Storage,
+    storage: Folder,
     folder: str,
     options: FormatOptions,
     *,
@@ -140,7 +140,7 @@ class _Run(SourcePass):
     def __init__(
         self,
         writer: LineWriter,
-        storage: Storage,
+        storage: Folder,
         folder: str,
         options: FormatOptions,
         rejects: str,
@@ -151,7 +151,9 @@ class _Run(SourcePass):
         self._lines = WaitingLines(partial(self._part_writer, "parts"), storage, options.encoding)
         # There when repeated lines have to be taken out.
         self._without_repeats: PartWriter | None = None
-        self._behind: Behind[tuple[pa.Array, Hashes, bool]] = Behind(self._write)
+        self._worker: BackgroundWorker[tuple[pa.Array, Hashes, bool]] = BackgroundWorker(
+            self._write
+        )
         self._repeats = RepeatFinder(1 if writer.one_line_per_user else writer.max_lines_per_user)
         self._origins = LineOrigins()
         self._started = self._reported = time.monotonic()
@@ -163,8 +165,8 @@ class _Run(SourcePass):
         last = self._writer.finish()
         if last is not None:
             self._take(last)
-        self._watch.check(at_least=ENOUGH_VALUES if self._options.is_share else 1)
-        self._behind.close()
+        self._watch.check(at_least=ENOUGH_VALUES if self._options.is_partition else 1)
+        self._worker.close()
         self._lines.end()
         self._take_out_repeats()
         self._repeats.close()
@@ -195,7 +197,7 @@ class _Run(SourcePass):
             stack.callback(self._put_away, self._lines.discard)
             if self._without_repeats is not None:
                 stack.callback(self._put_away, self._without_repeats.discard)
-            stack.callback(self._behind.abandon)
+            stack.callback(self._worker.abandon)
 
     @property
     def _parts(self) -> PartWriter:
@@ -221,7 +223,7 @@ class _Run(SourcePass):
         self._count(batch.codes, batch.ids, batch.personal_data, batch.more_ids)
         if len(batch.lines):
             hashes = self._repeats.observe(batch.lines, batch.line_ids)
-            self._behind.put((batch.lines, hashes, self._repeats.found_some))
+            self._worker.put((batch.lines, hashes, self._repeats.found_some))
         if time.monotonic() - self._reported >= _PROGRESS_EVERY_S:
             self._report_progress("so far")
 

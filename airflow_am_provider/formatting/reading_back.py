@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,15 +14,22 @@ from airflow_am_provider.audience_manager.names import Encoding
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from airflow_am_provider.formatting.manifest import Part
-    from airflow_am_provider.formatting.parts import WrittenPart
-    from airflow_am_provider.formatting.storage import Storage
+    from airflow_am_provider.storage.folder import Folder
 
 _READ_BYTES: Final = 2 << 20
 
 
+class StoredPart(Protocol):
+    """A part that lies in a folder."""
+
+    @property
+    def path(self) -> str:
+        """Where, relative to the folder."""
+        ...
+
+
 def read_lines(
-    storage: Storage, parts: Iterable[WrittenPart | Part], encoding: Encoding | None
+    storage: Folder, parts: Iterable[StoredPart], encoding: Encoding | None
 ) -> Iterator[pa.Array]:
     """The lines of parts in batches, as ``binary`` arrays, each line with its newline.
 

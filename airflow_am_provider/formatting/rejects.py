@@ -12,18 +12,18 @@ import pyarrow as pa
 
 from airflow_am_provider.audience_manager.personal_data import is_personal_data, mask
 from airflow_am_provider.audience_manager.rules import RULES, Rule
-from airflow_am_provider.formatting.arrow import text_scalar, texts_array, to_arrow
-from airflow_am_provider.formatting.checks import CODE_OF, rule_of
-from airflow_am_provider.formatting.checks import RULES as BY_CODE
-from airflow_am_provider.formatting.columns import ByteView, with_rows, without_nulls
-from airflow_am_provider.formatting.lookups import joined
+from airflow_am_provider.formatting.columns.arrow import text_scalar, texts_array, to_arrow
+from airflow_am_provider.formatting.columns.byte_columns import ByteView, with_rows, without_nulls
+from airflow_am_provider.formatting.columns.checks import CODE_OF, rule_of
+from airflow_am_provider.formatting.columns.checks import RULES as BY_CODE
+from airflow_am_provider.formatting.columns.lookups import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_am_provider.formatting.checks import Codes
-    from airflow_am_provider.formatting.columns import Marks, Rows
-    from airflow_am_provider.formatting.storage import Storage
+    from airflow_am_provider.formatting.columns.byte_columns import Marks, Rows
+    from airflow_am_provider.formatting.columns.checks import Codes
+    from airflow_am_provider.storage.folder import Folder
 
 HEADER = b"row_number,reason,id_masked,id_sha256\n"
 #: Where nothing is lost with a row, as with a duplicate, the IDs of so many are told for each
@@ -31,6 +31,9 @@ HEADER = b"row_number,reason,id_masked,id_sha256\n"
 MOST_IDS_OF_A_REASON: Final = 100_000
 _NOTHING: Final = texts_array([b","])
 _REASONS: Final = texts_array([rule.value.encode() for rule in BY_CODE])
+
+#: What the file is called where nobody asks for another name.
+REJECTS_FILE: Final = "rejects.csv"
 
 
 class Rejects:
@@ -45,7 +48,7 @@ class Rejects:
     :param path: the file, relative to the storage.
     """
 
-    def __init__(self, storage: Storage, path: str) -> None:
+    def __init__(self, storage: Folder, path: str) -> None:
         self.counts: Counter[Rule] = Counter()
         self._storage = storage
         self._path = path

@@ -11,7 +11,7 @@ import numpy as np
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
 from airflow_am_provider.formatting.acceptance import PersonalDataWatch
-from airflow_am_provider.formatting.arrow import to_arrow
+from airflow_am_provider.formatting.columns.arrow import to_arrow
 from airflow_am_provider.formatting.id_watch import IdWatch
 from airflow_am_provider.formatting.rejects import Rejects
 from airflow_am_provider.formatting.remarks import together
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from airflow_am_provider.formatting.checks import Codes
-    from airflow_am_provider.formatting.lines import PersonalData
-    from airflow_am_provider.formatting.storage import Storage
-    from airflow_am_provider.formatting.suppression import Suppression
+    from airflow_am_provider.formatting.columns.checks import Codes
+    from airflow_am_provider.formatting.lines.line_writer import PersonalData, SuppressedIds
+    from airflow_am_provider.storage.folder import Folder
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ class SourcePass(ABC):
     :param rejects: the file for what is set aside, likewise.
     """
 
-    def __init__(self, storage: Storage, folder: str, rejects: str) -> None:
+    def __init__(self, storage: Folder, folder: str, rejects: str) -> None:
         self._storage = storage
         self._folder = folder
         self._rows_read = 0
@@ -94,7 +93,7 @@ class SourcePass(ABC):
             watch.add(some, codes)
         self._watch.add(personal_data)
 
-    def _remarks(self, suppression: Suppression | None) -> dict[str, int]:
+    def _remarks(self, suppression: SuppressedIds | None) -> dict[str, int]:
         """What is worth a look, in counts."""
         lists = {} if suppression is None else suppression.remarks
         return together([lists, *(watch.remarks for watch in self._ids)])

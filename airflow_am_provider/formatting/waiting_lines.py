@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from airflow_am_provider.formatting.arrow import to_arrow
-from airflow_am_provider.formatting.exact_repeats import id_hashes
-from airflow_am_provider.formatting.line_file import LineFile
+from airflow_am_provider.formatting.columns.arrow import to_arrow
 from airflow_am_provider.formatting.overlap import prefetched
 from airflow_am_provider.formatting.reading_back import read_lines
+from airflow_am_provider.formatting.repeats.exact_repeats import id_hashes
+from airflow_am_provider.formatting.repeats.line_file import LineFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_am_provider.audience_manager.names import Encoding
-    from airflow_am_provider.formatting.columns import Rows
-    from airflow_am_provider.formatting.exact_repeats import Repeats
+    from airflow_am_provider.formatting.columns.byte_columns import Rows
+    from airflow_am_provider.formatting.columns.row_hash import Hashes
     from airflow_am_provider.formatting.parts import PartWriter
-    from airflow_am_provider.formatting.repeats import RepeatFinder
-    from airflow_am_provider.formatting.row_hash import Hashes
-    from airflow_am_provider.formatting.storage import Storage
+    from airflow_am_provider.formatting.repeats.exact_repeats import Repeats
+    from airflow_am_provider.formatting.repeats.repeat_finder import RepeatFinder
+    from airflow_am_provider.storage.folder import Folder
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class WaitingLines:
     """
 
     def __init__(
-        self, open_parts: Callable[[], PartWriter], storage: Storage, encoding: Encoding
+        self, open_parts: Callable[[], PartWriter], storage: Folder, encoding: Encoding
     ) -> None:
         self.parts: PartWriter = open_parts()
         self._open_parts = open_parts

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.deliveries.target.homes import Home
     from airflow_am_provider.deliveries.targets import Targets
-    from airflow_am_provider.hooks.destinations import Destination
+    from airflow_am_provider.deliveries.uploads.destination import Destination
     from airflow_am_provider.hooks.mailbox import Mailbox, ReceiptFolder
-    from airflow_am_provider.stores import Folder, FtpDrop, S3Folder
+    from airflow_am_provider.storage import Folder, FtpDrop, S3Folder
 
 
 class AudienceManagerHook(BaseHook):
@@ -120,7 +120,7 @@ class AudienceManagerHook(BaseHook):
         :param extra_args: what objects on S3 are written with.
         :raises ConfigurationError: when the URL is none of them.
         """
-        from airflow_am_provider.stores import LocalFolder, S3Folder
+        from airflow_am_provider.storage import LocalFolder, S3Folder
 
         bucket, path = split_location(url)
         if bucket is None:
@@ -133,7 +133,7 @@ class AudienceManagerHook(BaseHook):
 
         :raises ConfigurationError: when the FTP connection is of another host than Adobe's.
         """
-        from airflow_am_provider.hooks.destinations import FtpDestination, S3Destination
+        from airflow_am_provider.deliveries.uploads.destination import FtpDestination, S3Destination
 
         settings = self.settings
         if settings.transport == "s3":
@@ -144,8 +144,8 @@ class AudienceManagerHook(BaseHook):
 
     def destination_bucket(self) -> S3Folder:
         """The bucket that files are sent to, which this account may not be allowed to read."""
-        from airflow_am_provider.hooks.destinations import OBJECT_ARGS
-        from airflow_am_provider.stores import S3Folder
+        from airflow_am_provider.deliveries.uploads.destination import OBJECT_ARGS
+        from airflow_am_provider.storage import S3Folder
 
         settings = self.settings
         return S3Folder(
@@ -160,7 +160,7 @@ class AudienceManagerHook(BaseHook):
         :raises ConfigurationError: when the FTP connection is of another host than Adobe's.
         """
         from airflow_am_provider.hooks.ftp import TimedFTPHook
-        from airflow_am_provider.stores import FtpDrop
+        from airflow_am_provider.storage import FtpDrop
 
         self._ftp_host()
         ftp = TimedFTPHook(self.settings.ftp_conn_id or "")

@@ -5,23 +5,25 @@ from __future__ import annotations
 import secrets
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
 from airflow_am_provider.deliveries.target.homes.probe import prove_conditions
-from airflow_am_provider.formatting.suppression import Suppression
 from airflow_am_provider.hooks.mailbox import Mailbox
-from airflow_am_provider.stores import S3Folder
-from airflow_am_provider.stores.s3_access import access_of
-from airflow_am_provider.stores.s3_errors import error_code, s3_errors
+from airflow_am_provider.sources.source_files import FolderOpener
+from airflow_am_provider.storage import S3Folder
+from airflow_am_provider.storage.s3.access import access_of
+from airflow_am_provider.storage.s3.errors import error_code, s3_errors
+from airflow_am_provider.suppression.ids import Suppression
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.hooks.mailbox import ReceiptFolder
-    from airflow_am_provider.hooks.suppression import SuppressionSource
-    from airflow_am_provider.stores import Folder
+    from airflow_am_provider.hooks.settings import ConnectionSettings
+    from airflow_am_provider.storage import Folder, FtpDrop
+    from airflow_am_provider.suppression.source import SuppressionSource
 
 
 _UNKNOWN_SERVER: Final = (
@@ -34,7 +36,35 @@ _UNKNOWN_PARTNER: Final = (
 )
 
 
-def prove_parts(hook: AudienceManagerHook) -> tuple[bool, str]:
+class Connection(FolderOpener, Protocol):
+    """What is tested: the hook."""
+
+    @property
+    def settings(self) -> ConnectionSettings:
+        """What the connection says."""
+
+    @property
+    def destination_url(self) -> str:
+        """Where files are sent."""
+
+    def targets(self) -> Targets:
+        """The targets of the staging location."""
+        ...
+
+    def staging(self) -> Folder:
+        """The folder in which deliveries are prepared."""
+
+    def s3_client(self, aws_conn_id: str) -> Any:
+        """A boto3 client for S3."""
+
+    def ftp_drop(self) -> FtpDrop:
+        """The directory on the FTP host."""
+
+    def receipt_sources(self) -> Sequence[Mailbox | ReceiptFolder]:
+        """Where receipts come in."""
+
+
+def prove_parts(hook: Connection) -> tuple[bool, str]:
     """Prove staging, destination and receipts.
 
     :param hook: the hook of the connection.
@@ -58,7 +88,7 @@ def _sentence(part: str, said: str) -> str:
     return f"{part}: {said}" if said.endswith(("?", ".")) else f"{part}: {said}."
 
 
-def _checks(hook: AudienceManagerHook) -> Iterator[tuple[str, Callable[[], str]]]:
+def _checks(hook: Connection) -> Iterator[tuple[str, Callable[[], str]]]:
     settings = hook.settings
     yield "Staging", lambda: _staging(hook.staging(), settings.staging_encryption)
     yield "Decisions", lambda: _decisions(hook)
@@ -96,24 +126,24 @@ def _staging(folder: Folder, encryption: str) -> str:
     return f"{folder.url} can be written, read and deleted from{encrypted}"
 
 
-def _decisions(hook: AudienceManagerHook) -> str:
+def _decisions(hook: Connection) -> str:
     """Let two writers decide against each other: one of them must lose."""
     home = hook.targets().home
     prove_conditions(home)
     return f"{home.url} lets one of two win that decide at once"
 
 
-def _suppression(hook: AudienceManagerHook, source: SuppressionSource) -> str:
+def _suppression(hook: Connection, source: SuppressionSource) -> str:
     """Read the beginning of a list, which may have millions of IDs."""
     with closing(source.batches(hook)) as batches:
         suppression = Suppression()
         suppression.add(
-            islice(batches, 1), source.place, column=source.column, hashed=source.hashed
+            islice(batches, 1), source.prefix, column=source.column, hashed=source.hashed
         )
     return "the list can be read, and holds for every delivery through this connection"
 
 
-def _bucket(hook: AudienceManagerHook) -> str:
+def _bucket(hook: Connection) -> str:
     from botocore.exceptions import ClientError
 
     bucket = hook.settings.destination_bucket
@@ -132,7 +162,7 @@ def _bucket(hook: AudienceManagerHook) -> str:
     return f"{hook.destination_url} is there"
 
 
-def _ftp(hook: AudienceManagerHook) -> str:
+def _ftp(hook: Connection) -> str:
     with hook.ftp_drop() as drop:
         drop.check()
     return f"{hook.destination_url} takes the login and has the directory"

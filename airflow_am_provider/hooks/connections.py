@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
 #: The Audience Manager connection of all that names no other.
 DEFAULT_CONN_ID: Final = "audience_manager_default"
-#: What to do where a connection leads elsewhere than when a delivery was made.
-MAKE_ANEW: Final = (
-    "Where the connection was changed on purpose, clear the task that formatted it, with all that "
-    "is after it: the rows are formatted and sent anew. Otherwise change it back, or give each of "
-    "the tasks the same connection"
-)
 _OFF: Final = frozenset(("false", "0", "no", "off"))
 
 

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.audience_manager.receipt_mail import MAX_MAIL_BYTES
+from airflow_am_provider.audience_manager.receipts.mail import MAX_MAIL_BYTES
 from airflow_am_provider.hooks.connections import get_connection
 from airflow_am_provider.hooks.imap_session import ImapSession, connect, imap_errors
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator
     from datetime import datetime
 
-    from airflow_am_provider.stores import Folder
+    from airflow_am_provider.storage import Folder
 
 _logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from airflow_am_provider.airflow_compat import AirflowException
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.hooks.connections import get_connection
-from airflow_am_provider.stores.s3_access import Access, remember
-from airflow_am_provider.stores.s3_errors import s3_errors
+from airflow_am_provider.storage.s3.access import Access, remember
+from airflow_am_provider.storage.s3.errors import s3_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,10 +14,10 @@ from airflow_am_provider.audience_manager.environments import (
 )
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
-from airflow_am_provider.audience_manager.receipt_mail import is_sender
+from airflow_am_provider.audience_manager.receipts.mail import is_sender
 from airflow_am_provider.get_provider_info import get_provider_info
-from airflow_am_provider.hooks.suppression import SuppressionSource
-from airflow_am_provider.stores.paths import is_safe_path
+from airflow_am_provider.storage.paths import is_safe_path
+from airflow_am_provider.suppression.source import SuppressionSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -64,7 +64,7 @@ class OutstandingDeliveriesNotifier(BaseNotifier):
         dag_id, run_id = _fact(run, "dag_id"), _fact(run, "run_id", "dag_run_id")
         targets = AudienceManagerHook(self.audience_manager_conn_id).targets()
         outstanding = [
-            _told(entry)
+            _in_words(entry)
             for target in targets.all()
             for entry in target.state().entries.values()
             if entry.series.startswith(f"{dag_id}/")
@@ -77,7 +77,7 @@ class OutstandingDeliveriesNotifier(BaseNotifier):
         )
 
 
-def _told(entry: DeliveryEntry) -> str:
+def _in_words(entry: DeliveryEntry) -> str:
     window = (
         "no window"
         if entry.window_start is None and entry.window_end is None

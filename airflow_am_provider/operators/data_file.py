@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.audience_manager.identifiers import id_kind
 from airflow_am_provider.audience_manager.names import Mode
-from airflow_am_provider.hooks.choices import choice
-from airflow_am_provider.operators.staging import StageDeliveryOperator
-from airflow_am_provider.operators.values import (
+from airflow_am_provider.hooks.parameters import (
+    choice,
     flag,
     name,
     names,
@@ -16,11 +15,12 @@ from airflow_am_provider.operators.values import (
     optional_whole_number,
     whole_number,
 )
+from airflow_am_provider.operators._stage_delivery import StageDeliveryOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_am_provider.formatting.data_lines import DataLineWriter
+    from airflow_am_provider.formatting.lines.data_lines import DataLineWriter
 
 
 class FormatDataFileOperator(StageDeliveryOperator):
@@ -51,7 +51,7 @@ class FormatDataFileOperator(StageDeliveryOperator):
         item too, which removes all their traits.
 
     All parameters are template fields. For the source, staging and limits see
-    :class:`~airflow_am_provider.operators.staging.StageDeliveryOperator`.
+    :class:`~airflow_am_provider.operators._stage_delivery.StageDeliveryOperator`.
 
     :raises AirflowFailException: for wrong parameters, and for data that breaks the rules beyond
         ``max_set_aside``; retrying does not help.
@@ -119,7 +119,7 @@ class FormatDataFileOperator(StageDeliveryOperator):
 
     def line_writer(self) -> DataLineWriter:
         """What turns rows into lines."""
-        from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+        from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
 
         return DataLineWriter(
             DataFileSpec(

@@ -9,19 +9,19 @@ from airflow.sdk import Param
 
 from airflow_am_provider.airflow_compat import AirflowSkipException
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.formatting.manifest import Manifest
+from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.parameters import flag, optional_number, whole_number
 from airflow_am_provider.links import StagingLink
-from airflow_am_provider.operators.values import flag, optional_number, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
 
-    from airflow_am_provider.formatting.guards import GuardLimits
-    from airflow_am_provider.hooks.guarding import GuardReport
+    from airflow_am_provider.deliveries.guard import GuardReport
+    from airflow_am_provider.deliveries.guard_limits import GuardLimits
 
 APPROVE: Final = "Approve"
 REJECT: Final = "Reject"
@@ -43,7 +43,7 @@ class GuardOperator(HITLOperator):
         let any number pass. (templated, as all limits are)
     :param max_rows_share: most rows, likewise.
     :param max_removed_share: of an ``.overwrite``: the largest share of users' traits that it may
-        remove, told by users whose line is empty and by items a line against the last
+        remove, answer by users whose line is empty and by items a line against the last
         ``.overwrite``. Users who are not in the file keep theirs.
     :param max_set_aside: how many rows may be set aside: a whole number is a count, a fraction a
         share of the rows read. The format operator has a limit of its own, and fails over it.
@@ -109,8 +109,8 @@ class GuardOperator(HITLOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and let pass, fail or ask."""
+        from airflow_am_provider.deliveries.guard import compare
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.hooks.guarding import compare
 
         with airflow_errors():
             if self.on_breach not in _ON_BREACH:
@@ -131,8 +131,8 @@ class GuardOperator(HITLOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on with what a person answered."""
+        from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
 
         answer = super().execute_complete(context, event)
         manifest = Manifest.from_json(self.manifest)
@@ -146,19 +146,22 @@ class GuardOperator(HITLOperator):
                 if str(records.find(manifest.delivery_id).reason).startswith(_REJECTED):
                     records.reopen(manifest.delivery_id)
                 return manifest.to_json()
-            told = f"{_REJECTED} by {who}: {reason}"
-            records.end(manifest.delivery_id, DeliveryState.ABANDONED, told)
-        self.log.warning("%s. Delivery %s is abandoned", told, manifest.delivery_id)
-        raise AirflowSkipException(f"Delivery {manifest.delivery_id} is abandoned. {told}")
+            answer = f"{_REJECTED} by {who}: {reason}"
+            records.end(manifest.delivery_id, DeliveryState.ABANDONED, answer)
+        self.log.warning("%s. Delivery %s is abandoned", answer, manifest.delivery_id)
+        raise AirflowSkipException(f"Delivery {manifest.delivery_id} is abandoned. {answer}")
 
     def _limits(self) -> GuardLimits:
+        from airflow_am_provider.deliveries.guard_limits import GuardLimits
         from airflow_am_provider.formatting.acceptance import limit
-        from airflow_am_provider.formatting.guards import GuardLimits
 
         is_limited = self.max_set_aside not in (None, "", "None")
         shares = ("min_rows_share", "max_rows_share", "max_removed_share")
         return GuardLimits(
-            **{place: optional_number(place, getattr(self, place)) for place in shares},
+            **{
+                parameter: optional_number(parameter, getattr(self, parameter))
+                for parameter in shares
+            },
             max_set_aside=limit("max_set_aside", self.max_set_aside) if is_limited else None,
         )
 

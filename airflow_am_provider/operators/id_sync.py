@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.audience_manager.names import IdSyncPrefix
-from airflow_am_provider.hooks.choices import choice
-from airflow_am_provider.operators.staging import StageDeliveryOperator
-from airflow_am_provider.operators.values import flag, names, whole_number, whole_numbers
+from airflow_am_provider.hooks.parameters import choice, flag, names, whole_number, whole_numbers
+from airflow_am_provider.operators._stage_delivery import StageDeliveryOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_am_provider.formatting.lines import LineWriter
+    from airflow_am_provider.formatting.lines.line_writer import LineWriter
 
 
 class IdSyncExtractOperator(StageDeliveryOperator):
@@ -33,7 +32,7 @@ class IdSyncExtractOperator(StageDeliveryOperator):
     :param allow_crm_master: permit CRM IDs as master of an ``adobe_id`` file.
 
     All parameters are template fields. For the source, staging and limits see
-    :class:`~airflow_am_provider.operators.staging.StageDeliveryOperator`.
+    :class:`~airflow_am_provider.operators._stage_delivery.StageDeliveryOperator`.
 
     :raises AirflowFailException: for wrong parameters, and for data that breaks the rules beyond
         ``max_set_aside``; retrying does not help.
@@ -83,8 +82,8 @@ class IdSyncExtractOperator(StageDeliveryOperator):
 
     def line_writer(self) -> LineWriter:
         """What turns rows into lines."""
-        from airflow_am_provider.formatting.hashed_email_lines import HashedEmailLineWriter
-        from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyncSpec
+        from airflow_am_provider.formatting.lines.hashed_email_lines import HashedEmailLineWriter
+        from airflow_am_provider.formatting.lines.id_sync_lines import IdSyncLineWriter, IdSyncSpec
 
         spec = IdSyncSpec(
             master_dpid=whole_number("master_dpid", self.master_dpid),

@@ -9,23 +9,27 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.identifiers import id_kind
 from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.hooks.running_queries import cancelled_in_time
-from airflow_am_provider.operators.staging import StageDeliveryOperator, check_on_empty, told
-from airflow_am_provider.operators.values import (
+from airflow_am_provider.hooks.parameters import (
     name,
     names,
     optional_whole_number,
     some_text,
     whole_number,
 )
-from airflow_am_provider.operators.window import window_of
+from airflow_am_provider.operators._stage_delivery import (
+    StageDeliveryOperator,
+    check_on_empty,
+    report_staged,
+)
+from airflow_am_provider.operators._window import window_of
+from airflow_am_provider.sources.running_queries import cancelled_in_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context
 
-    from airflow_am_provider.formatting.data_lines import DataFileSpec
+    from airflow_am_provider.formatting.lines.data_lines import DataFileSpec
 
 
 class SnapshotDiffOperator(StageDeliveryOperator):
@@ -56,7 +60,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         number is a count, a fraction a share. Over it the task fails before anything is staged.
 
     All parameters are template fields. For the source, staging and limits see
-    :class:`~airflow_am_provider.operators.staging.StageDeliveryOperator`; ``partition``
+    :class:`~airflow_am_provider.operators._stage_delivery.StageDeliveryOperator`; ``partition``
     and ``watermark_start`` are refused, as a share of the rows would remove all others.
 
     :raises AirflowFailException: for wrong parameters, for data that breaks the rules beyond
@@ -118,13 +122,13 @@ class SnapshotDiffOperator(StageDeliveryOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Stage the delivery and return its manifest as plain JSON."""
-        from airflow_am_provider.formatting.delivery import Scope
-        from airflow_am_provider.formatting.snapshot_diff import DiffOptions
+        from airflow_am_provider.deliveries.staging import DeliveryContext
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.hooks.suppression import tell_lists
-        from airflow_am_provider.operators.source_rows import source_rows
-        from airflow_am_provider.stores.snapshot_delivery import stage_difference
-        from airflow_am_provider.stores.snapshot_series import SnapshotSeries
+        from airflow_am_provider.operators._source_rows import source_rows
+        from airflow_am_provider.snapshots.difference import DiffOptions
+        from airflow_am_provider.snapshots.series import SnapshotSeries
+        from airflow_am_provider.snapshots.staging_difference import stage_difference
+        from airflow_am_provider.suppression.source import tell_lists
 
         with airflow_errors(), cancelled_in_time():
             if self.watermark_start not in (None, "", "None"):
@@ -160,7 +164,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                 series=series,
                 # The rows are those of this moment, whatever window the run is of: what is
                 # extracted later is newer.
-                scope=Scope(
+                context=DeliveryContext(
                     destination=destination,
                     run=f"{context['dag_run'].dag_id}/{context['run_id']}",
                     series=series.location,
@@ -168,10 +172,10 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                 now=datetime.now(UTC),
             )
             tell_lists(suppression)
-            return told(self.log.info, staged.manifest, self.on_empty)
+            return report_staged(self.log.info, staged.manifest, self.on_empty)
 
     def _spec(self) -> DataFileSpec:
-        from airflow_am_provider.formatting.data_lines import DataFileSpec
+        from airflow_am_provider.formatting.lines.data_lines import DataFileSpec
 
         return DataFileSpec(
             dpid=whole_number("dpid", self.dpid),

@@ -14,20 +14,20 @@ from airflow_am_provider.airflow_compat import (
     AirflowSkipException,
     conf,
 )
-from airflow_am_provider.formatting.manifest import Manifest
+from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.parameters import choice, flag
 from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
 from airflow_am_provider.links import StagingLink
-from airflow_am_provider.operators.values import flag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
 
+    from airflow_am_provider.deliveries.queue_gate import QueueGate
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-    from airflow_am_provider.hooks.order_gate import OrderGate
 
 # The trigger keeps the deadline itself; this is for a triggerer that is not there.
 _GRACE: Final = timedelta(minutes=10)
@@ -130,9 +130,10 @@ class UploadOperator(BaseOperator):
         raise (AirflowException if status == "failed" else AirflowFailException)(message)
 
     def _send(self, deadline: datetime) -> dict[str, Any]:
+        from airflow_am_provider.deliveries.target.commands import OnOlder
+        from airflow_am_provider.deliveries.uploads.journal import MustWait, Superseded
+        from airflow_am_provider.deliveries.uploads.sending import queue_gate
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.hooks.deliveries import order_gate
-        from airflow_am_provider.stores.sent_book import NotItsTurn, Superseded
 
         with airflow_errors():
             manifest = Manifest.from_json(self.manifest)
@@ -143,10 +144,10 @@ class UploadOperator(BaseOperator):
                     f"there is nothing to send"
                 )
             hook = AudienceManagerHook(self.audience_manager_conn_id)
-            gate = order_gate(
+            gate = queue_gate(
                 hook,
                 manifest,
-                on_older=self.on_older,
+                on_older=choice("on_older", self.on_older, OnOlder),
                 after=self.after,
                 in_order=flag("in_order", self.in_order),
             )
@@ -156,7 +157,7 @@ class UploadOperator(BaseOperator):
                     self._wait(gate, deadline)
                     try:
                         return self._sent(hook, manifest, in_order=gate.in_order)
-                    except NotItsTurn as wait:
+                    except MustWait as wait:
                         # Something came before it since it was looked.
                         self.log.info("Not its turn yet: %s", wait)
             except Superseded as reason:
@@ -167,14 +168,14 @@ class UploadOperator(BaseOperator):
     def _sent(
         self, hook: AudienceManagerHook, manifest: Manifest, *, in_order: bool
     ) -> dict[str, Any]:
-        from airflow_am_provider.hooks.deliveries import send_delivery
-        from airflow_am_provider.hooks.sent_delivery import sent_delivery
-        from airflow_am_provider.stores.deliveries import DeliveryRecords
+        from airflow_am_provider.deliveries.records import DeliveryRecords
+        from airflow_am_provider.deliveries.uploads.result import upload_result
+        from airflow_am_provider.deliveries.uploads.sending import send_delivery
 
         book = send_delivery(hook, manifest, in_order=in_order)
-        return sent_delivery(DeliveryRecords(hook.targets()), book).document
+        return upload_result(DeliveryRecords(hook.targets()), book).document
 
-    def _wait(self, gate: OrderGate, deadline: datetime) -> None:
+    def _wait(self, gate: QueueGate, deadline: datetime) -> None:
         """Come back when it is the delivery's turn."""
         known = ""
         while waits := gate.waits_for():
@@ -188,11 +189,11 @@ class UploadOperator(BaseOperator):
                 self._defer(gate, deadline, left)
             time.sleep(min(self.poke_interval, left.total_seconds()))
 
-    def _defer(self, gate: OrderGate, deadline: datetime, left: timedelta) -> None:
-        from airflow_am_provider.triggers.order import OrderTrigger
+    def _defer(self, gate: QueueGate, deadline: datetime, left: timedelta) -> None:
+        from airflow_am_provider.triggers.queue import QueueTrigger
 
         self.defer(
-            trigger=OrderTrigger(
+            trigger=QueueTrigger(
                 manifest=gate.manifest.to_json(),
                 audience_manager_conn_id=self.audience_manager_conn_id,
                 on_older=str(gate.on_older),

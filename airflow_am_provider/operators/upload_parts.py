@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_am_provider.hooks.parameters import whole_number
 from airflow_am_provider.operators.upload import UploadOperator
-from airflow_am_provider.operators.values import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_am_provider.formatting.manifest import Manifest
+    from airflow_am_provider.deliveries.manifest import Manifest
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
 
@@ -51,7 +51,7 @@ class UploadPartsOperator(UploadOperator):
     def _sent(
         self, hook: AudienceManagerHook, manifest: Manifest, *, in_order: bool
     ) -> dict[str, Any]:
-        from airflow_am_provider.hooks.deliveries import send_share
+        from airflow_am_provider.deliveries.uploads.sending import send_share
 
         share, shares = whole_number("share", self.share), whole_number("shares", self.shares)
         return {

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_am_provider.audience_manager.companions import is_companion
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
-from airflow_am_provider.audience_manager.markers import MARK, Marker
-from airflow_am_provider.sandbox.inboxes import FoundFile
+from airflow_am_provider.audience_manager.processed_markers import MARK, Marker
+from airflow_am_provider.deliveries.layout import is_never_sent
+from airflow_am_provider.sandbox.inbox import FoundFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ class FolderInbox:
         return False
 
     def _is_beside(self, name: str) -> bool:
-        return is_companion(name)
+        return is_never_sent(name)
 
     def _path(self, path: str) -> Path:
         return Path(path.removeprefix(self.scheme))

@@ -14,13 +14,13 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 
-from airflow_am_provider.audience_manager.receipt_mail import SENDER, SUBJECT_PREFIX
+from airflow_am_provider.audience_manager.receipts.mail import SENDER, SUBJECT_PREFIX
 from airflow_am_provider.sandbox.behaviour import Body
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from airflow_am_provider.audience_manager.receipts import Receipt
+    from airflow_am_provider.audience_manager.receipts.receipt import Receipt
 
 # The name that a receiving server writes into Authentication-Results.
 AUTHSERV_ID: Final = "mx.partner.example"

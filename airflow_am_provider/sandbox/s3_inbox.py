@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
-from airflow_am_provider.audience_manager.markers import MARK
-from airflow_am_provider.sandbox.inboxes import FoundFile
+from airflow_am_provider.audience_manager.processed_markers import MARK
+from airflow_am_provider.sandbox.inbox import FoundFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ from airflow_am_provider.sandbox.answering import answers
 from airflow_am_provider.sandbox.behaviour import Behaviours
 from airflow_am_provider.sandbox.database import connect, transaction
 from airflow_am_provider.sandbox.events import Event, Kind
-from airflow_am_provider.sandbox.inboxes import FoundFile, Inbox, open_inbox
+from airflow_am_provider.sandbox.inboxes import open_inbox
 from airflow_am_provider.sandbox.ledger import FileEntry, Ledger, MailEntry, Verdict
 from airflow_am_provider.sandbox.mailboxes import Mailbox, open_mailbox
 from airflow_am_provider.sandbox.taking import Taking
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
     from pathlib import Path
+
+    from airflow_am_provider.sandbox.inbox import FoundFile, Inbox
 
 _KINDS = {
     Verdict.TAKEN: Kind.FILE_TAKEN,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.sandbox.account import Account
     from airflow_am_provider.sandbox.behaviour import Behaviours
-    from airflow_am_provider.sandbox.inboxes import FoundFile, Inbox
+    from airflow_am_provider.sandbox.inbox import FoundFile, Inbox
 
 # Such a file is reported once, however often it changes: it may be an upload on its way.
 _ANY_VERSION = ""

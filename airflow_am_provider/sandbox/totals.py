@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from airflow_am_provider.audience_manager.receipt_text import COUNT_LABELS
-from airflow_am_provider.audience_manager.receipts import Receipt
+from airflow_am_provider.audience_manager.receipts.receipt import Receipt
+from airflow_am_provider.audience_manager.receipts.text import COUNT_LABELS
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -16,9 +16,9 @@ from airflow_am_provider.airflow_compat import (
 )
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.hooks.asset_events import ACKNOWLEDGED
-from airflow_am_provider.hooks.choices import choice
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.parameters import choice
 from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_am_provider.hooks.receipts import ReceiptWatch, Standing
-    from airflow_am_provider.hooks.sent_delivery import SentDelivery
+    from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus, ReceiptWatch
+    from airflow_am_provider.deliveries.uploads.result import UploadResult
 
 # The trigger keeps the deadline itself; this is for a triggerer that is not there.
 _GRACE: Final = timedelta(minutes=10)
@@ -160,7 +160,7 @@ class DeliveryReceiptSensor(BaseSensorOperator):
         return result
 
     def _or_defer(self, result: Any, deadline: datetime) -> Any:
-        from airflow_am_provider.hooks.sent_delivery import receipts_since
+        from airflow_am_provider.deliveries.uploads.result import receipts_since
         from airflow_am_provider.triggers.receipt import ReceiptTrigger
 
         if result is not None:
@@ -201,20 +201,20 @@ class DeliveryReceiptSensor(BaseSensorOperator):
     def _look(self) -> Any:
         """The result when all files are acknowledged, else None."""
         self._watch = self._watch or self._new_watch()
-        standings = self._watch.look()
-        known = self._watch.known(standings)
+        statuses = self._watch.look()
+        known = self._watch.known(statuses)
         if known != self._known:
             self.log.info("%s", known)
             self._known = known
-        if any(standing.outstanding for standing in standings):
+        if any(status.outstanding for status in statuses):
             return None
-        return self._conclude(standings)
+        return self._judge(statuses)
 
     def _new_watch(self) -> ReceiptWatch:
+        from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy, ReceiptWatch
+        from airflow_am_provider.deliveries.receipt_report import read_limits
+        from airflow_am_provider.deliveries.uploads.result import last_sendings, receipts_since
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.hooks.receipt_report import read_limits
-        from airflow_am_provider.hooks.receipts import AcknowledgedBy, ReceiptWatch
-        from airflow_am_provider.hooks.sent_delivery import last_sendings, receipts_since
 
         # All parameters, before waiting for days.
         read_limits(self.limits or {})
@@ -233,20 +233,20 @@ class DeliveryReceiptSensor(BaseSensorOperator):
             marked=self._marked,
         )
 
-    def _deliveries(self) -> list[SentDelivery]:
-        from airflow_am_provider.hooks.sent_delivery import read_deliveries
+    def _deliveries(self) -> list[UploadResult]:
+        from airflow_am_provider.deliveries.uploads.result import read_deliveries
 
         deliveries = read_deliveries(self.delivery)
         if not deliveries:
             raise AirflowSkipException("Nothing was sent, so there is no receipt to wait for")
         return deliveries
 
-    def _conclude(self, standings: Sequence[Standing]) -> Any:
+    def _judge(self, statuses: Sequence[AcknowledgementStatus]) -> Any:
+        from airflow_am_provider.deliveries.receipt_report import judge_and_record
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.hooks.receipt_report import conclude
 
         hook = AudienceManagerHook(self.audience_manager_conn_id)
-        reports = conclude(hook, standings, self.limits or {})
+        reports = judge_and_record(hook, statuses, self.limits or {})
         problems = "; ".join(report.problem for report in reports if report.problems)
         if problems and self.on_breach == "fail":
             raise AirflowFailException(problems)

@@ -8,9 +8,9 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.audience_manager.errors import TransientError
-from airflow_am_provider.hooks.choices import choice
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.parameters import choice
 from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_am_provider.hooks.replay import Replay
+    from airflow_am_provider.deliveries.replay import Replay
 
 
 class ReplayNewerSensor(BaseSensorOperator):
@@ -87,9 +87,9 @@ class ReplayNewerSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Go on as far as it goes now."""
+        from airflow_am_provider.deliveries.replay import Replay
+        from airflow_am_provider.deliveries.uploads.result import read_deliveries
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.hooks.replay import Replay
-        from airflow_am_provider.hooks.sent_delivery import read_deliveries
 
         with airflow_errors():
             hook = AudienceManagerHook(self.audience_manager_conn_id)
@@ -108,10 +108,10 @@ class ReplayNewerSensor(BaseSensorOperator):
 
     def _goes_through(self, replay: Replay) -> bool:
         """Send and look until something has to be waited for."""
-        from airflow_am_provider.hooks.receipt_report import conclude
-        from airflow_am_provider.hooks.receipts import AcknowledgedBy, ReceiptWatch
-        from airflow_am_provider.hooks.sent_delivery import receipts_since
-        from airflow_am_provider.stores.sent_book import NotItsTurn
+        from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy, ReceiptWatch
+        from airflow_am_provider.deliveries.receipt_report import judge_and_record
+        from airflow_am_provider.deliveries.uploads.journal import MustWait
+        from airflow_am_provider.deliveries.uploads.result import receipts_since
 
         try:
             while (sent := replay.step()) is not None:
@@ -121,14 +121,14 @@ class ReplayNewerSensor(BaseSensorOperator):
                     acknowledged_by=choice("acknowledged_by", self.acknowledged_by, AcknowledgedBy),
                     since=receipts_since(None, [sent]),
                 )
-                standings = watch.look()
-                self.log.info("%s", standings[0])
-                if standings[0].outstanding:
+                statuses = watch.look()
+                self.log.info("%s", statuses[0])
+                if statuses[0].outstanding:
                     return False
-                (report,) = conclude(replay.hook, standings, self.limits or {})
+                (report,) = judge_and_record(replay.hook, statuses, self.limits or {})
                 if report.problems:
                     raise AirflowFailException(report.problem)
-        except NotItsTurn as wait:
+        except MustWait as wait:
             self.log.info("Not its turn yet: %s", wait)
             return False
         return True

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_am_provider.triggers.patient import MAX_FAILURES, Look, PatientTrigger
+from airflow_am_provider.triggers.polling import MAX_FAILURES, PollingTrigger, PollResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_am_provider.hooks.receipts import ReceiptWatch
+    from airflow_am_provider.deliveries.acknowledgement import ReceiptWatch
 
 
-class ReceiptTrigger(PatientTrigger):
+class ReceiptTrigger(PollingTrigger):
     """Look for receipts and markers until all files are acknowledged or the deadline has passed.
 
     Its event is ``{"status": "acknowledged" | "timeout" | "failed" | "error", "message": …}``:
@@ -67,11 +67,11 @@ class ReceiptTrigger(PatientTrigger):
             "marked": list(self.marked),
         }
 
-    def look(self) -> Look:
+    def look(self) -> PollResult:
         """Look once for receipts and markers."""
+        from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy, ReceiptWatch
+        from airflow_am_provider.deliveries.uploads.result import read_deliveries
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.hooks.receipts import AcknowledgedBy, ReceiptWatch
-        from airflow_am_provider.hooks.sent_delivery import read_deliveries
 
         self._watch = self._watch or ReceiptWatch(
             AudienceManagerHook(self.audience_manager_conn_id),
@@ -80,9 +80,9 @@ class ReceiptTrigger(PatientTrigger):
             since=datetime.fromisoformat(self.since),
             marked=self.marked,
         )
-        standings = self._watch.look()
-        return Look(
-            known=self._watch.known(standings),
-            is_over=not any(standing.outstanding for standing in standings),
-            more={"marked": [name for standing in standings for name in standing.marked]},
+        statuses = self._watch.look()
+        return PollResult(
+            known=self._watch.known(statuses),
+            is_over=not any(status.outstanding for status in statuses),
+            more={"marked": [name for status in statuses for name in status.marked]},
         )

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from airflow_am_provider.audience_manager.items import signal_prefix
 from airflow_am_provider.formatting.batches import MAX_ROWS
-from airflow_am_provider.formatting.overlap import Behind, prefetched
+from airflow_am_provider.formatting.overlap import BackgroundWorker, prefetched
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-from airflow_am_provider.hooks.source_files import Sources
+from airflow_am_provider.sources.source_files import Sources
 from benchmarks.readings import Outcome
 from benchmarks.rows import ATTRIBUTES, COLUMNS
 from benchmarks.sides.packing import Packed
@@ -45,11 +45,11 @@ def format_files(stopwatch: Stopwatch, *, kind: str, url: str, library: str) -> 
             Packed(hook.staging(), "bench.gz") as part,
             closing(prefetched(_rows(hook, url, COLUMNS[kind]))) as batches,
         ):
-            behind: Behind[memoryview] = Behind(part.write)
+            worker: BackgroundWorker[memoryview] = BackgroundWorker(part.write)
             for batch in batches:
                 rows += batch.num_rows
-                behind.put(loop.lines(batch))
-            behind.close()
+                worker.put(loop.lines(batch))
+            worker.close()
     return Outcome(rows=rows, bytes=part.bytes)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from airflow_am_provider.formatting.overlap import Behind, prefetched
+from airflow_am_provider.formatting.overlap import BackgroundWorker, prefetched
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from benchmarks.readings import Outcome
 from benchmarks.sides.packing import Packed
@@ -36,11 +36,11 @@ def copy_query(stopwatch: Stopwatch, *, query: str, uri: str) -> Outcome:
             Packed(folder, "bench.gz") as part,
             closing(prefetched(_blocks(connection, query))) as blocks,
         ):
-            behind: Behind[bytearray] = Behind(part.write)
+            worker: BackgroundWorker[bytearray] = BackgroundWorker(part.write)
             for count, block in blocks:
                 rows += count
-                behind.put(block)
-            behind.close()
+                worker.put(block)
+            worker.close()
     return Outcome(rows=rows, bytes=part.bytes)
 
 

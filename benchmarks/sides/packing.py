@@ -11,7 +11,7 @@ from airflow_am_provider.formatting.parts import packer
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from airflow_am_provider.stores import Folder
+    from airflow_am_provider.storage import Folder
 
 _PIECE_BYTES = 1 << 20
 

@@ -107,10 +107,10 @@ def load_what_execute_imports(*conn_ids: str) -> None:
     import psycopg2  # noqa: F401
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: F401
 
-    import airflow_am_provider.formatting.delivery
-    import airflow_am_provider.hooks.deliveries
-    import airflow_am_provider.hooks.sources
-    import airflow_am_provider.hooks.sql  # noqa: F401
+    import airflow_am_provider.deliveries.staging
+    import airflow_am_provider.deliveries.uploads.sending
+    import airflow_am_provider.sources.files
+    import airflow_am_provider.sources.sql  # noqa: F401
 
     for conn_id in conn_ids:
         BaseHook.get_hook(conn_id)

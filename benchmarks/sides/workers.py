@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_am_provider.operators.partitions import CombinePartitionsOperator
+from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from benchmarks.sides.product import (
     load_what_execute_imports,
     new_run_id,

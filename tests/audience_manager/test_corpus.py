@@ -19,8 +19,8 @@ from airflow_am_provider.audience_manager.identifiers import DPUUID
 from airflow_am_provider.audience_manager.items import value_problem
 from airflow_am_provider.audience_manager.names import DataFileName
 from airflow_am_provider.audience_manager.rules import Rule
-from airflow_am_provider.formatting.checks import id_codes, rule_of, value_codes
-from airflow_am_provider.formatting.columns import ByteView
+from airflow_am_provider.formatting.columns.byte_columns import ByteView
+from airflow_am_provider.formatting.columns.checks import id_codes, rule_of, value_codes
 from tests.audience_manager.corpus import (
     EMAILS,
     LIKE_NO_IDS,
@@ -36,7 +36,7 @@ from tests.docs_pages import page
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow_am_provider.formatting.checks import Codes
+    from airflow_am_provider.formatting.columns.checks import Codes
 
 Rules = list[set[Rule]]
 NAME = DataFileName(dpid=478, timestamp=1366545717)

@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_am_provider.audience_manager import receipt_copies
-from airflow_am_provider.audience_manager.receipt_copies import (
+from airflow_am_provider.audience_manager.receipts import copies as receipt_copies
+from airflow_am_provider.audience_manager.receipts.copies import (
     MAX_FIELD_SETS,
     Facts,
     Fields,
     Values,
     without_copies,
 )
-from airflow_am_provider.audience_manager.receipts import COUNT_LABELS, Receipt
+from airflow_am_provider.audience_manager.receipts.receipt import COUNT_LABELS, Receipt
 
 PATHS = ("s3n://bucket/2026-11-23/ftp_dpm_7_901_1368806402.sync",)
 NAMES = list(COUNT_LABELS)

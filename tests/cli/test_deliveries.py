@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from airflow_am_provider.cli import main
+from airflow_am_provider.deliveries.records import DeliveryRecords
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.operators.upload import UploadOperator
-from airflow_am_provider.stores import LocalFolder
-from airflow_am_provider.stores.deliveries import DeliveryRecords
+from airflow_am_provider.storage import LocalFolder
 from demo.local.s3 import S3
 from tests.connections import audience_manager, bucket, conn_id, connect, staging
-from tests.deliveries import NAMES, content_of, send, stage
+from tests.staged_deliveries import NAMES, content_of, send, stage
 
 __all__ = ["audience_manager", "bucket", "conn_id", "connect", "staging"]
 
@@ -204,7 +204,7 @@ def test_older_data_is_sent_again_by_force_only(
         ).execute(CONTEXT)
         if day == 4:
             records = DeliveryRecords(Targets(staging))
-            records.conclude(records.find("day4"), 1, {"acknowledged": True})
+            records.record_reconciliation(records.find("day4"), 1, {"acknowledged": True})
     said = out(capsys, "resend", "day4", "--conn-id", conn_id, exit_code=2)
     assert "(delivery day5). It would put old data in force" in said
     assert "Nothing was sent. To send it all the same: --force" in said
@@ -252,7 +252,7 @@ def test_cleaning_says_what_it_deletes(
     send(staging, manifest)
     report = {"acknowledged": True, "concluded_at": "2026-01-01T00:00:00+00:00"}
     records = DeliveryRecords(Targets(staging))
-    records.conclude(records.find(manifest.delivery_id), 1, report)
+    records.record_reconciliation(records.find(manifest.delivery_id), 1, report)
     clean = ["clean", "--staging", staging.url, "--retention", "P30D"]
     would = json.loads(out(capsys, *clean, "--dry-run", "--json"))
     assert (would["deliveries"], would["files"], would["bytes"]) == (1, 2, 400_000)

@@ -14,7 +14,7 @@ import pytest
 
 from airflow_am_provider.cli import format as format_command
 from airflow_am_provider.cli import main
-from airflow_am_provider.formatting.file_kinds import READABLE
+from airflow_am_provider.sources.file_kinds import READABLE
 
 CSV = """\
 id,traits,gone,city,vip,mail,uuid

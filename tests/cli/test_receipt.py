@@ -5,7 +5,11 @@ import json
 import pytest
 
 from airflow_am_provider.cli import main
-from tests.audience_manager.receipt_samples import PUBLISHED_FILES, PUBLISHED_HTML, PUBLISHED_TEXT
+from tests.audience_manager.receipts.receipt_samples import (
+    PUBLISHED_FILES,
+    PUBLISHED_HTML,
+    PUBLISHED_TEXT,
+)
 
 SENDER = "From: Adobe <aam-noreply@adobe.com>\n"
 SUBJECT = "Subject: Adobe Audience Manager Server-To-Server Processing Result:\n"

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.sandbox import FileEntry, Ledger, MailEntry, Profiles, Verdict
-from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
 from tests.faults import crm
 from tests.faults.job import Told
 from tests.faults.world import Stage

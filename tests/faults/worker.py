@@ -23,21 +23,21 @@ PRELOAD = (
     "airflow.providers.common.sql.hooks.sql",
     "airflow.providers.ftp.hooks.ftp",
     "airflow.providers.postgres.hooks.postgres",
-    "airflow_am_provider.formatting.delivery",
-    "airflow_am_provider.formatting.partitions",
+    "airflow_am_provider.deliveries.staging",
+    "airflow_am_provider.deliveries.combining",
     "airflow_am_provider.hooks.audience_manager",
-    "airflow_am_provider.hooks.deliveries",
+    "airflow_am_provider.deliveries.uploads.sending",
     "airflow_am_provider.hooks.mailbox",
-    "airflow_am_provider.hooks.receipt_report",
-    "airflow_am_provider.hooks.sources",
-    "airflow_am_provider.hooks.sql",
+    "airflow_am_provider.deliveries.receipt_report",
+    "airflow_am_provider.sources.files",
+    "airflow_am_provider.sources.sql",
     "airflow_am_provider.operators.data_file",
     "airflow_am_provider.operators.id_sync",
-    "airflow_am_provider.operators.partitions",
+    "airflow_am_provider.operators.combine_partitions",
     "airflow_am_provider.operators.upload",
     "airflow_am_provider.sensors.receipt",
     "airflow_am_provider.sensors.replay",
-    "airflow_am_provider.triggers.order",
+    "airflow_am_provider.triggers.queue",
     "airflow_am_provider.triggers.receipt",
     "boto3.s3.transfer",
     "time_machine",
@@ -89,8 +89,8 @@ def _set_pieces(piece_bytes: int) -> None:
     """Small parts in many pieces; S3 itself takes no pieces of less than 5 MiB."""
     if not piece_bytes:
         return
-    from airflow_am_provider.hooks import destinations
-    from airflow_am_provider.stores import s3_copy
+    from airflow_am_provider.deliveries.uploads import destination as destinations
+    from airflow_am_provider.storage.s3 import copy as s3_copy
 
     resumable = partial(destinations.ResumableObject, piece_bytes=piece_bytes)
     patch.object(destinations, "ResumableObject", resumable).start()
@@ -133,9 +133,9 @@ def _made(order: dict[str, Any]) -> tuple[str, Any]:
 
 
 def _operator(name: str, arguments: dict[str, Any]) -> Any:
+    from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
     from airflow_am_provider.operators.data_file import FormatDataFileOperator
     from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
-    from airflow_am_provider.operators.partitions import CombinePartitionsOperator
     from airflow_am_provider.operators.upload import UploadOperator
     from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
     from airflow_am_provider.sensors.replay import ReplayNewerSensor
@@ -153,8 +153,8 @@ def _operator(name: str, arguments: dict[str, Any]) -> Any:
 
 def _resend(delivery_id: str) -> None:
     """What ``airflow-am deliveries resend`` does."""
+    from airflow_am_provider.deliveries.uploads.sending import resend_delivery
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-    from airflow_am_provider.hooks.deliveries import resend_delivery
     from airflow_am_provider.hooks.errors import airflow_errors
 
     with airflow_errors():
@@ -163,8 +163,8 @@ def _resend(delivery_id: str) -> None:
 
 def _abandon(delivery_id: str) -> None:
     """What ``airflow-am deliveries abandon`` does."""
+    from airflow_am_provider.deliveries.uploads.sending import abandon_delivery
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-    from airflow_am_provider.hooks.deliveries import abandon_delivery
     from airflow_am_provider.hooks.errors import airflow_errors
 
     with airflow_errors():

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import psycopg2
 
 from airflow_am_provider.sandbox import Account, Behaviours, Sandbox, SandboxConfig
-from airflow_am_provider.stores import Folder, LocalFolder, S3Folder
+from airflow_am_provider.storage import Folder, LocalFolder, S3Folder
 from demo.local.ftp import FtpServer, ftp_server
 from demo.local.imap import ImapServer, imap_server
 from demo.local.postgres import Postgres, postgres

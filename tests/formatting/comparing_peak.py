@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_am_provider.formatting.comparison import Base
-from airflow_am_provider.formatting.data_lines import DataFileSpec
-from airflow_am_provider.formatting.delivery import Scope
+from airflow_am_provider.deliveries.staging import DeliveryContext
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec
 from airflow_am_provider.formatting.pipeline import FormatOptions
-from airflow_am_provider.formatting.snapshot_diff import DiffOptions, difference
-from airflow_am_provider.stores import LocalFolder
+from airflow_am_provider.snapshots.comparison import Base
+from airflow_am_provider.snapshots.difference import DiffOptions, difference
+from airflow_am_provider.storage import LocalFolder
 from tests.formatting.formatting_peak import peak_mb
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def main(count: int) -> None:
                 DiffOptions(max_removed=1.0),
                 bases=[Base(path=base)],
                 snapshot=f"day-{day}",
-                scope=Scope(destination="beta/acme"),
+                context=DeliveryContext(destination="beta/acme"),
                 now=datetime(2026, 3, 1, tzinfo=UTC),
             )
     print(found.counts.rows_changed, peak_mb())

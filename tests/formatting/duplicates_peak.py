@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
 from airflow_am_provider.formatting.pipeline import FormatOptions, format_rows
-from airflow_am_provider.stores import LocalFolder
+from airflow_am_provider.storage import LocalFolder
 from tests.formatting.formatting_peak import peak_mb
 
 if TYPE_CHECKING:

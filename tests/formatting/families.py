@@ -19,14 +19,14 @@ from airflow_am_provider.audience_manager.identifiers import (
     IdKind,
 )
 from airflow_am_provider.audience_manager.items import ic_problem, trait_problem
-from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
 from tests.formatting import naive
 from tests.formatting.arrow_columns import column, list_column
 
 if TYPE_CHECKING:
     from random import Random
 
-    from airflow_am_provider.formatting.lines import LineWriter
+    from airflow_am_provider.formatting.lines.line_writer import LineWriter
     from tests.formatting.hostile_rows import Mixer
 
 Row = tuple[Any, ...]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
 from airflow_am_provider.formatting.pipeline import FormatOptions, format_rows
-from airflow_am_provider.stores import LocalFolder
+from airflow_am_provider.storage import LocalFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

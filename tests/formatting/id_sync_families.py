@@ -16,8 +16,8 @@ from airflow_am_provider.audience_manager.identifiers import (
 )
 from airflow_am_provider.audience_manager.names import IdSyncPrefix
 from airflow_am_provider.audience_manager.rules import Rule
-from airflow_am_provider.formatting.hashed_email_lines import HashedEmailLineWriter
-from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyncSpec
+from airflow_am_provider.formatting.lines.hashed_email_lines import HashedEmailLineWriter
+from airflow_am_provider.formatting.lines.id_sync_lines import IdSyncLineWriter, IdSyncSpec
 from tests.formatting import naive
 from tests.formatting.arrow_columns import column, list_column
 from tests.formatting.families import EMAILS, Family, Ids, Row
@@ -25,7 +25,7 @@ from tests.formatting.families import EMAILS, Family, Ids, Row
 if TYPE_CHECKING:
     from random import Random
 
-    from airflow_am_provider.formatting.lines import LineWriter
+    from airflow_am_provider.formatting.lines.line_writer import LineWriter
     from tests.formatting.hostile_rows import Mixer
 
 HASHES = tuple(hashlib.sha256(b"%d" % number).hexdigest().encode() for number in range(30))

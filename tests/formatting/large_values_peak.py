@@ -10,10 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
 from airflow_am_provider.formatting.pipeline import FormatOptions, format_rows
-from airflow_am_provider.formatting.tables import read_table
-from airflow_am_provider.stores import LocalFolder
+from airflow_am_provider.sources.tables import read_table
+from airflow_am_provider.storage import LocalFolder
 from tests.formatting.formatting_peak import peak_mb
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.identifiers import DPUUID
 from airflow_am_provider.audience_manager.names import Mode
-from airflow_am_provider.formatting.data_lines import DataFileSpec
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec
 from tests.formatting import naive
 from tests.formatting.families import Family, Row
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_am_provider.deliveries.target.homes import Loaded
 from airflow_am_provider.deliveries.targets import Targets
-from airflow_am_provider.stores.entry import Entry
+from airflow_am_provider.storage.folder import ListedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,10 +61,10 @@ class MemoryFolder:
     def exists(self, path: str) -> bool:
         return path in self.files
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
+    def list(self, prefix: str = "") -> Iterator[ListedFile]:
         for path in sorted(self.files):
             if path.startswith(prefix):
-                yield Entry(path, len(self.files[path]), self._modified[path])
+                yield ListedFile(path, len(self.files[path]), self._modified[path])
 
 
 class MemoryHome:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
 from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
 from tests.formatting.memory_folder import MemoryFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from airflow_am_provider.formatting.lines import LineWriter
+    from airflow_am_provider.formatting.lines.line_writer import LineWriter
 
 TRAITS = DataFileSpec(dpid=478, id_column="id", traits_columns=("traits",))
 

@@ -11,8 +11,8 @@ import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting import batches
-from airflow_am_provider.formatting.columns import ByteView, as_bytes, column_of
-from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.columns.byte_columns import ByteView, as_bytes, column_of
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
 from tests.formatting.arrow_columns import LAYOUTS
 from tests.formatting.running import in_pieces, run, table, users
 

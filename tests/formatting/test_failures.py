@@ -9,9 +9,9 @@ import pytest
 
 from airflow_am_provider.audience_manager.errors import TransientError
 from airflow_am_provider.audience_manager.names import Encoding
-from airflow_am_provider.formatting.overlap import Behind, prefetched
+from airflow_am_provider.formatting.overlap import BackgroundWorker, prefetched
 from airflow_am_provider.formatting.parts import PartSizes
-from airflow_am_provider.stores import LocalFolder
+from airflow_am_provider.storage import LocalFolder
 from tests.formatting.memory_folder import MemoryFolder
 from tests.formatting.running import run, table, users
 
@@ -141,11 +141,11 @@ def test_nothing_is_written_behind_a_gap():
             raise TransientError("no")
         done.append(item)
 
-    behind = Behind(work, depth=5)
+    worker = BackgroundWorker(work, depth=5)
     for item in range(5):
-        behind.put(item)
+        worker.put(item)
     with pytest.raises(TransientError, match="no"):
-        behind.close()
+        worker.close()
     assert done == [0]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyncSpec
 from airflow_am_provider.formatting.id_watch import IdWatch
+from airflow_am_provider.formatting.lines.id_sync_lines import IdSyncLineWriter, IdSyncSpec
 from airflow_am_provider.formatting.remarks import warnings_of
 from tests.formatting.arrow_columns import LAYOUTS
 from tests.formatting.running import run, table

@@ -14,12 +14,13 @@ import pytest
 
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.names import IdSyncPrefix
-from airflow_am_provider.formatting import batches, parquet_pages
-from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
-from airflow_am_provider.formatting.hashed_email_lines import HashedEmailLineWriter
-from airflow_am_provider.formatting.id_sync_lines import IdSyncSpec
-from airflow_am_provider.formatting.long_values import LONGEST_VALUE
-from airflow_am_provider.formatting.tables import read_table
+from airflow_am_provider.formatting import batches
+from airflow_am_provider.formatting.columns.long_values import LONGEST_VALUE
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.lines.hashed_email_lines import HashedEmailLineWriter
+from airflow_am_provider.formatting.lines.id_sync_lines import IdSyncSpec
+from airflow_am_provider.sources import parquet_pages
+from airflow_am_provider.sources.tables import read_table
 from tests.formatting.running import run, table
 
 MOST_MB = 512

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
-from airflow_am_provider.formatting.tables import read_table
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.sources.tables import read_table
 
 ROWS = 60
 COLUMNS = ("id", "segment", "gone", "code", "city", "note", "is_member")

@@ -27,7 +27,7 @@ from tests.formatting.hostile_rows import Mixer, pools
 from tests.formatting.memory_folder import MemoryFolder
 
 if TYPE_CHECKING:
-    from airflow_am_provider.formatting.lines import LineWriter
+    from airflow_am_provider.formatting.lines.line_writer import LineWriter
     from tests.formatting.conftest import RowCount
     from tests.formatting.families import Family
 

@@ -9,20 +9,15 @@ import pytest
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.names import IdSyncPrefix
-from airflow_am_provider.formatting import (
-    early_repeats,
-    exact_repeats,
-    line_file,
-    rejects,
-    repeats,
-    waiting_lines,
-)
-from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
-from airflow_am_provider.formatting.hash_file import HashFile
-from airflow_am_provider.formatting.hashed_email_lines import HashedEmailLineWriter
-from airflow_am_provider.formatting.id_sync_lines import IdSyncSpec
+from airflow_am_provider.formatting import rejects, waiting_lines
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.lines.hashed_email_lines import HashedEmailLineWriter
+from airflow_am_provider.formatting.lines.id_sync_lines import IdSyncSpec
 from airflow_am_provider.formatting.parts import PartSizes
-from airflow_am_provider.formatting.repeats import RepeatFinder
+from airflow_am_provider.formatting.repeats import early_repeats, exact_repeats, line_file
+from airflow_am_provider.formatting.repeats import repeat_finder as repeats
+from airflow_am_provider.formatting.repeats.hash_file import HashFile
+from airflow_am_provider.formatting.repeats.repeat_finder import RepeatFinder
 from tests.formatting.running import in_pieces, run, table, users
 
 SMALL = PartSizes(part_bytes=limits.MAX_LINE_BYTES + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from airflow_am_provider.formatting.row_hash import hash_rows
+from airflow_am_provider.formatting.columns.row_hash import hash_rows
 
 
 def hashes(rows: list[bytes], between: bytes = b"") -> list[int]:

@@ -7,9 +7,9 @@ import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.names import Encoding, IdSyncPrefix
-from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
-from airflow_am_provider.formatting.hashed_email_lines import HashedEmailLineWriter
-from airflow_am_provider.formatting.id_sync_lines import IdSyncLineWriter, IdSyncSpec
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.lines.hashed_email_lines import HashedEmailLineWriter
+from airflow_am_provider.formatting.lines.id_sync_lines import IdSyncLineWriter, IdSyncSpec
 from airflow_am_provider.formatting.pipeline import FormatOptions
 from tests.formatting.arrow_columns import GARBAGE, LAYOUTS, with_garbage
 from tests.formatting.memory_folder import MemoryFolder

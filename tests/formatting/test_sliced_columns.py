@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from airflow_am_provider.formatting.columns import empty_to_null
+from airflow_am_provider.formatting.columns.byte_columns import empty_to_null
 
 VALUES = [b"K\xc3\xb6ln", b"gold", b"", b"x" * 56, None, b"y"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
 from tests.formatting.running import run, table
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_am_provider.formatting.arrow import text_scalar, to_arrow, to_numpy
+from airflow_am_provider.formatting.columns.arrow import text_scalar, to_arrow, to_numpy
 
 
 def test_formatting_does_not_import_pandas(tmp_path: Path) -> None:
@@ -19,10 +19,10 @@ def test_formatting_does_not_import_pandas(tmp_path: Path) -> None:
     code = """
         import sys
         import pyarrow as pa
-        from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+        from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
         from airflow_am_provider.formatting.pipeline import FormatOptions, format_rows
-        from airflow_am_provider.formatting.tables import read_table
-        from airflow_am_provider.stores import LocalFolder
+        from airflow_am_provider.sources.tables import read_table
+        from airflow_am_provider.storage import LocalFolder
 
         spec = DataFileSpec(
             dpid=478, id_column="id", traits_columns=("traits",), signal_columns={"city": "city"}

@@ -5,9 +5,13 @@ from collections.abc import Callable, Sequence
 from email.message import EmailMessage
 from typing import Final
 
-from airflow_am_provider.audience_manager.receipt_mail import SENDER, SUBJECT_PREFIX
+from airflow_am_provider.audience_manager.receipts.mail import SENDER, SUBJECT_PREFIX
 from tests.audience_manager.hostile import HOSTILE_WORDS
-from tests.audience_manager.receipt_samples import PUBLISHED_FILES, PUBLISHED_HTML, PUBLISHED_TEXT
+from tests.audience_manager.receipts.receipt_samples import (
+    PUBLISHED_FILES,
+    PUBLISHED_HTML,
+    PUBLISHED_TEXT,
+)
 
 # inbound-s3-filenames.md, inbound-ftp-filenames.md, id-sync-file-based.md and around them.
 NAMES: Final = (

@@ -9,18 +9,18 @@ from typing import Any, Final
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError
 from airflow_am_provider.audience_manager.files import FileReader
-from airflow_am_provider.audience_manager.listed_names import SentNames
-from airflow_am_provider.audience_manager.markers import MARK, marked
 from airflow_am_provider.audience_manager.names import (
     DataFileName,
     IdSyncFileName,
     parse_file_name,
 )
-from airflow_am_provider.audience_manager.receipt_mail import read_receipt_mail
-from airflow_am_provider.audience_manager.receipts import Receipt
-from airflow_am_provider.audience_manager.reconciliation import reconcile
-from airflow_am_provider.stores import FtpDrop, S3Folder
-from airflow_am_provider.stores.paths import MAX_NAME_BYTES
+from airflow_am_provider.audience_manager.processed_markers import MARK, marked
+from airflow_am_provider.audience_manager.receipts.listed_names import SentNames
+from airflow_am_provider.audience_manager.receipts.mail import read_receipt_mail
+from airflow_am_provider.audience_manager.receipts.receipt import Receipt
+from airflow_am_provider.audience_manager.receipts.reconciliation import reconcile
+from airflow_am_provider.storage import FtpDrop, S3Folder
+from airflow_am_provider.storage.paths import MAX_NAME_BYTES
 from tests.fuzz.inputs import LINES, MAILS, NAMES, raw, text
 
 _DELIVERY: Final = {

@@ -11,10 +11,10 @@ import tempfile
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_am_provider.formatting.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
 from airflow_am_provider.formatting.pipeline import FormatOptions, format_rows
-from airflow_am_provider.hooks.sql import read_sql
-from airflow_am_provider.stores import LocalFolder
+from airflow_am_provider.sources.sql import read_sql
+from airflow_am_provider.storage import LocalFolder
 from tests.formatting.formatting_peak import peak_mb
 
 

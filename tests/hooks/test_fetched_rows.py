@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_am_provider.hooks.fetched_rows import fetched_columns
+from airflow_am_provider.sources.fetched_rows import fetched_columns
 
 if TYPE_CHECKING:
     from demo.local.postgres import Postgres

@@ -13,7 +13,7 @@ import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.hooks.mailbox import Mail, Mailbox, ReceiptFolder
-from airflow_am_provider.stores import LocalFolder
+from airflow_am_provider.storage import LocalFolder
 from demo.local.imap import ImapServer
 from demo.local.imap import imap_server as imap_server_of
 from tests.connections import Connect

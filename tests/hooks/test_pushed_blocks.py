@@ -5,7 +5,7 @@ from typing import IO
 
 import psycopg2
 
-from airflow_am_provider.hooks.pushed_blocks import BLOCK_BYTES, pushed_blocks
+from airflow_am_provider.sources.driver_blocks import BLOCK_BYTES, written_blocks
 from demo.local.postgres import Postgres
 
 
@@ -18,7 +18,7 @@ def test_a_block_that_nobody_took_is_not_offered_again(postgres: Postgres) -> No
             file.write(bytes(BLOCK_BYTES))
 
     with closing(psycopg2.connect(postgres.uri())) as connection:
-        with pushed_blocks(work, connection) as blocks:
+        with written_blocks(work, connection) as blocks:
             assert len(next(blocks)) == BLOCK_BYTES
 
         # So does Python once nothing refers to the file; since 3.14 it reports what fails there.

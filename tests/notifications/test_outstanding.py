@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.notifications.outstanding import OutstandingDeliveriesNotifier
-from airflow_am_provider.stores import LocalFolder
-from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
-from tests.deliveries import send, stage
+from airflow_am_provider.storage import LocalFolder
+from tests.staged_deliveries import send, stage
 
 if TYPE_CHECKING:
     from pathlib import Path

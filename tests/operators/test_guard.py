@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
+from airflow_am_provider.deliveries.manifest import Manifest, Part
+from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
 from airflow_am_provider.deliveries.targets import Targets
-from airflow_am_provider.formatting.manifest import Manifest, Part
 from airflow_am_provider.operators.guard import GuardOperator
-from airflow_am_provider.stores import LocalFolder
-from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
+from airflow_am_provider.storage import LocalFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.connections import Connect
-from tests.deliveries import register, send
+from tests.staged_deliveries import register, send
 
 # Operators warn when they are executed outside of a task; here they are, on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore")

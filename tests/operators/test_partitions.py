@@ -17,13 +17,13 @@ import pytest
 
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.audience_manager.errors import TransientError
-from airflow_am_provider.formatting.partition import Partition
+from airflow_am_provider.deliveries.partition import Partition
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-from airflow_am_provider.hooks.file_partition import file_partition
-from airflow_am_provider.hooks.partition_bounds import Bounds
+from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
-from airflow_am_provider.operators.partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.upload import UploadOperator
+from airflow_am_provider.sources.file_partition import file_partition
+from airflow_am_provider.sources.partition_bounds import Bounds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -242,7 +242,7 @@ class TestFiles:
     def test_are_divided_by_a_hash_of_the_id(self, staging: Path, tmp_path: Path) -> None:
         source = self.written(tmp_path / "users.parquet", [f"user-{n % 50}" for n in range(500)])
         partitions = formatted(source=source)
-        assert {one["division"].partition(",")[0] for one in partitions} == {"a hash of 'id'"}
+        assert {one["partitioning"].partition(",")[0] for one in partitions} == {"a hash of 'id'"}
         self.assert_whole(staging, source, partitions)
 
     @pytest.mark.parametrize("as_number", [False, True])
@@ -257,7 +257,7 @@ class TestFiles:
         self.written(folder / "1.parquet", ids[:901], rows_a_group=50)
         self.written(folder / "2.parquet", ids[901:], rows_a_group=40)
         partitions = formatted(source=f"{folder}/")
-        assert {one["division"].partition(",")[0] for one in partitions} == {"row groups"}
+        assert {one["partitioning"].partition(",")[0] for one in partitions} == {"row groups"}
         assert [one["rows_read"] for one in partitions] == pytest.approx([600] * COUNT, rel=0.25)
         self.assert_whole(staging, f"{folder}/", partitions)
 
@@ -269,7 +269,9 @@ class TestFiles:
         for options in ({"row_group_size": 500}, {"row_group_size": 90, "write_statistics": False}):
             pq.write_table(table, path, **options)
             partitions = formatted(source=str(path))
-            assert {one["division"].partition(",")[0] for one in partitions} == {"a hash of 'id'"}
+            assert {one["partitioning"].partition(",")[0] for one in partitions} == {
+                "a hash of 'id'"
+            }
             self.assert_whole(staging, str(path), partitions)
 
     def test_damaged_are_said_to_be(self, staging: Path, tmp_path: Path) -> None:
@@ -300,7 +302,7 @@ class TestFiles:
         one, two, _ = formatted(source=str(path))
         path.write_text("id,traits\nu1,1\nu3,1\n")
         _, _, three = formatted(source=str(path))
-        said = "division differs between them: .*source version .* and .*source version"
+        said = "partitioning differs between them: .*source version .* and .*source version"
         with pytest.raises(AirflowFailException, match=said):
             combined([one, two, three])
         assert not list(staging.rglob("manifest.json"))
@@ -435,9 +437,9 @@ class TestRanges:
         self, staging: Path
     ) -> None:
         one, two, _ = formatted(partition_bounds=["user-1", "user-2"])
-        assert "user" not in one["division"]
+        assert "user" not in one["partitioning"]
         _, _, three = formatted(partition_bounds=["user-1", "user-3"])
-        with pytest.raises(AirflowFailException, match="division differs between them"):
+        with pytest.raises(AirflowFailException, match="partitioning differs between them"):
             combined([one, two, three])
 
     @pytest.mark.parametrize(
@@ -473,7 +475,7 @@ class TestRanges:
 def test_partitions_divided_in_different_ways_make_no_delivery(staging: Path) -> None:
     one, two, _ = formatted()
     _, _, three = formatted(partition_by="right(id, 1)")
-    with pytest.raises(AirflowFailException, match="division differs between them"):
+    with pytest.raises(AirflowFailException, match="partitioning differs between them"):
         combined([one, two, three])
 
 

@@ -19,15 +19,15 @@ from airflow_am_provider.airflow_compat import (
     AirflowFailException,
     AirflowSkipException,
 )
+from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
 from airflow_am_provider.deliveries.targets import Targets
-from airflow_am_provider.formatting.partition import PartitionRows
-from airflow_am_provider.operators import source_rows
+from airflow_am_provider.operators import _source_rows as source_rows
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sandbox import Profiles, Sandbox, SandboxConfig
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
-from airflow_am_provider.stores import LocalFolder
-from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
+from airflow_am_provider.sources.hash_partition import PartitionRows
+from airflow_am_provider.storage import LocalFolder
 from demo.local.ftp import FtpServer
 from demo.local.postgres import Postgres
 from tests.connections import Connect
@@ -323,7 +323,7 @@ def test_another_run_in_between_makes_the_task_extract_again(
         world.write(MOVES)
         world.deliver(2)
         world.write("UPDATE {table} SET traits = '80' WHERE id = 'user-9'")
-        return PartitionRows(batches=iter(rows), division="")
+        return PartitionRows(batches=iter(rows), partitioning="")
 
     monkeypatch.setattr(source_rows, "source_rows", with_another_run)
     world.write("UPDATE {table} SET traits = '79' WHERE id = 'user-9'")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_am_provider.airflow_compat import AirflowFailException
-from airflow_am_provider.operators.partitions import CombinePartitionsOperator
+from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from tests.operators.test_format import context, data_file, fill, text_of
 
 if TYPE_CHECKING:

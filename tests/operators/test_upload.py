@@ -12,17 +12,17 @@ from airflow_am_provider.airflow_compat import (
     AirflowFailException,
     AirflowSkipException,
 )
-from airflow_am_provider.hooks.connections import MAKE_ANEW
+from airflow_am_provider.deliveries.connection import MAKE_ANEW
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.upload import UploadOperator
-from airflow_am_provider.stores import LocalFolder
+from airflow_am_provider.storage import LocalFolder
 from demo.local.ftp import FtpServer
 from demo.local.s3 import S3
 from tests.connections import Connect
-from tests.deliveries import NAMES, content_of, stage
+from tests.staged_deliveries import NAMES, content_of, stage
 
 if TYPE_CHECKING:
-    from airflow_am_provider.formatting.manifest import Manifest
+    from airflow_am_provider.deliveries.manifest import Manifest
 
 
 def upload(manifest: object, conn_id: str) -> dict[str, Any]:

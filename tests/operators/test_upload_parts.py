@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_am_provider.airflow_compat import AirflowException, AirflowFailException
+from airflow_am_provider.deliveries.records import DeliveryRecords
 from airflow_am_provider.deliveries.targets import Targets
-from airflow_am_provider.hooks.destinations import S3Destination
+from airflow_am_provider.deliveries.uploads.destination import S3Destination
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.operators.upload_parts import UploadPartsOperator
-from airflow_am_provider.stores.deliveries import DeliveryRecords
-from tests.deliveries import content_of, stage
+from tests.staged_deliveries import content_of, stage
 
 if TYPE_CHECKING:
-    from airflow_am_provider.formatting.manifest import Manifest
-    from airflow_am_provider.stores import LocalFolder
+    from airflow_am_provider.deliveries.manifest import Manifest
+    from airflow_am_provider.storage import LocalFolder
     from demo.local.ftp import FtpServer
     from demo.local.s3 import S3
     from tests.connections import Connect

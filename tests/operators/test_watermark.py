@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
-from airflow_am_provider.formatting.manifest import Manifest
+from airflow_am_provider.deliveries.manifest import Manifest
+from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
-from airflow_am_provider.operators.partitions import CombinePartitionsOperator
-from airflow_am_provider.stores import LocalFolder
-from tests.deliveries import send
+from airflow_am_provider.storage import LocalFolder
+from tests.staged_deliveries import send
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -262,11 +262,11 @@ def test_partitions_share_a_window_and_move_it_together(task: Task) -> None:
     manifest = combine(first, late)
     assert task.users(manifest) == ["c1", "c2"]
     # Formatted, but not sent.
-    assert one(4, 0)["scope"]["window_start"] == "2026-03-01T00:00:00+00:00"
+    assert one(4, 0)["context"]["window_start"] == "2026-03-01T00:00:00+00:00"
     task.upload(manifest)
     # The other partition of the same run has the same window, though meanwhile more was sent.
-    assert one(4, 1)["scope"]["window_start"] == "2026-03-01T00:00:00+00:00"
-    assert one(5, 0)["scope"]["window_start"] == "2026-03-03T00:00:00+00:00"
+    assert one(4, 1)["context"]["window_start"] == "2026-03-01T00:00:00+00:00"
+    assert one(5, 0)["context"]["window_start"] == "2026-03-03T00:00:00+00:00"
 
 
 def test_a_mapped_task_that_is_no_partition_has_none(task: Task) -> None:

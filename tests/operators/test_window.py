@@ -12,9 +12,9 @@ import pendulum
 import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.hooks.query_window import Zone
-from airflow_am_provider.operators.asked_window import query_window
-from airflow_am_provider.operators.window import Window, window_of
+from airflow_am_provider.operators._asked_window import query_window
+from airflow_am_provider.operators._window import Window, window_of
+from airflow_am_provider.sources.query_window import Zone
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DAY = datetime(2026, 3, 1, tzinfo=UTC)

@@ -15,10 +15,10 @@ import psycopg2
 import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.hooks.query_window import QueryWindow, Zone
-from airflow_am_provider.hooks.sql import read_sql
-from airflow_am_provider.operators.asked_window import query_window
-from airflow_am_provider.operators.window import window_of
+from airflow_am_provider.operators._asked_window import query_window
+from airflow_am_provider.operators._window import window_of
+from airflow_am_provider.sources.query_window import QueryWindow, Zone
+from airflow_am_provider.sources.sql import read_sql
 from benchmarks.mysql_server import mysql_server
 from demo import crm
 from tests.docs_pages import ROOT, blocks, codes, page, rows, section

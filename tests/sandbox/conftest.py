@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_am_provider.audience_manager.receipt_mail import read_receipt_mail
-from airflow_am_provider.audience_manager.receipts import Receipt
+from airflow_am_provider.audience_manager.receipts.mail import read_receipt_mail
+from airflow_am_provider.audience_manager.receipts.receipt import Receipt
 from airflow_am_provider.sandbox import (
     Account,
     Behaviours,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.audience_manager.receipt_mail import (
+from airflow_am_provider.audience_manager.receipts.mail import (
     ForeignMessage,
     ForgedMessage,
     read_receipt_mail,

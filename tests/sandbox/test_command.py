@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_am_provider.audience_manager.receipt_text import COUNT_LABELS
+from airflow_am_provider.audience_manager.receipts.text import COUNT_LABELS
 from airflow_am_provider.sandbox import Profiles
 from airflow_am_provider.sandbox.command import add_arguments, run
 from tests.sandbox.conftest import T, uuid

@@ -11,8 +11,8 @@ import pytest
 
 from airflow_am_provider.audience_manager.environments import object_key
 from airflow_am_provider.audience_manager.errors import TransientError
-from airflow_am_provider.audience_manager.markers import marked
-from airflow_am_provider.audience_manager.receipt_mail import ReceiptMail, read_receipt_mail
+from airflow_am_provider.audience_manager.processed_markers import marked
+from airflow_am_provider.audience_manager.receipts.mail import ReceiptMail, read_receipt_mail
 from airflow_am_provider.sandbox import Kind
 from airflow_am_provider.sandbox.mailboxes import ImapMailbox, open_mailbox
 from airflow_am_provider.sandbox.s3_inbox import S3Inbox

@@ -19,21 +19,21 @@ from airflow_am_provider.airflow_compat import (
     AirflowSensorTimeout,
     AirflowSkipException,
 )
-from airflow_am_provider.audience_manager.receipts import Receipt
+from airflow_am_provider.audience_manager.receipts.receipt import Receipt
+from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
 from airflow_am_provider.deliveries.target.queries import is_settled
 from airflow_am_provider.deliveries.targets import Targets
+from airflow_am_provider.deliveries.uploads.sending import resend_delivery
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-from airflow_am_provider.hooks.deliveries import resend_delivery
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
-from airflow_am_provider.stores import LocalFolder
-from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
+from airflow_am_provider.storage import LocalFolder
 from demo.local.ftp import FtpServer
 from demo.local.imap import ImapServer
 from demo.local.s3 import S3
 from tests.airflow_compat import TaskDeferred
 from tests.connections import Connect
-from tests.deliveries import NAMES, content_of, stage
+from tests.staged_deliveries import NAMES, content_of, stage
 
 SUBJECT = "Adobe Audience Manager Server-To-Server Processing Result:"
 OTHER = "ftp_dpm_7_1366545799.sync.gz"
@@ -398,7 +398,7 @@ class TestMarkers:
         self, s3: S3, bucket: str, world: World, monkeypatch: pytest.MonkeyPatch, may_list: bool
     ) -> None:
         from airflow_am_provider.audience_manager.errors import ConfigurationError
-        from airflow_am_provider.stores import S3Folder
+        from airflow_am_provider.storage import S3Folder
 
         def refuse(self: S3Folder, prefix: str = "") -> Any:
             raise ConfigurationError("S3 answered AccessDenied")
@@ -447,7 +447,7 @@ class TestMarkers:
         missing_is_forbidden: bool,
     ) -> None:
         from airflow_am_provider.audience_manager.errors import ConfigurationError
-        from airflow_am_provider.stores import S3Folder
+        from airflow_am_provider.storage import S3Folder
 
         def refuse(self: S3Folder, prefix: str = "") -> Any:
             raise ConfigurationError("S3 answered AccessDenied")
@@ -471,7 +471,7 @@ class TestMarkers:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from airflow_am_provider.audience_manager.errors import ConfigurationError
-        from airflow_am_provider.stores import S3Folder
+        from airflow_am_provider.storage import S3Folder
 
         def refuse(self: S3Folder, path: str = "") -> Any:
             raise ConfigurationError("S3 answered AccessDenied")
@@ -657,7 +657,7 @@ class TestDeferrable:
     ) -> None:
         import time
 
-        from airflow_am_provider.hooks.receipts import ReceiptWatch
+        from airflow_am_provider.deliveries.acknowledgement import ReceiptWatch
 
         look = ReceiptWatch.look
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from airflow_am_provider.audience_manager.receipts import Receipt
-from airflow_am_provider.stores import LocalFolder
+from airflow_am_provider.audience_manager.receipts.receipt import Receipt
+from airflow_am_provider.storage import LocalFolder
 from demo.local.airflow import Airflow, airflow
 from demo.local.imap import ImapServer
 from demo.local.postgres import Postgres
 from demo.local.s3 import S3
-from tests.deliveries import NAMES, stage
+from tests.staged_deliveries import NAMES, stage
 
 pytestmark = pytest.mark.slow
 

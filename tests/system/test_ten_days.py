@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import psycopg2
 import pytest
 
+from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
 from airflow_am_provider.sandbox import Profiles
-from airflow_am_provider.stores import S3Folder
-from airflow_am_provider.stores.deliveries import DeliveryRecords, DeliveryState
+from airflow_am_provider.storage import S3Folder
 from demo.world import STAGING_BUCKET, World, world
 from tests.system.example_run import crm_uri
 

@@ -57,7 +57,7 @@ class Stage:
     :param known: the delivery whose ID is ``content_id``, where it is done with, or None.
     :param extract: the snapshot of a difference, or None.
 
-    For the others see :class:`~airflow_am_provider.deliveries.target.state.DeliveryEntry`.
+    For the others see :class:`~airflow_am_provider.deliveries.target.state.DeliveryListedFile`.
     """
 
     content_id: str

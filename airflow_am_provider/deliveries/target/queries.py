@@ -75,7 +75,7 @@ def undone_by(
 def newer_version(
     state: TargetState, entry: DeliveryEntry, *more: DeliveryEntry | None
 ) -> DeliveryEntry | None:
-    """A newer version of the same subject that has a place in the queue or may have left."""
+    """A newer version of the same subject that has an entry in the queue or may have left."""
     return next(
         (
             other

@@ -170,7 +170,7 @@ class TargetState:
     :param sequence: counts what has happened; order is that of these numbers, never a clock's.
     :param names: the last timestamp given, by name without timestamp.
     :param entries: deliveries that are not done with.
-    :param queue: those of them that have a place in the queue, first come first.
+    :param queue: those of them that have an entry in the queue, first come first.
     :param landmarks: deliveries that are done with and that decide whether others are too old.
     :param done: what was done with since the last page of history, oldest first.
     :param history: the newest page of history, or None.

@@ -14,7 +14,7 @@ from airflow_am_provider.deliveries.target.homes import Loaded
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_am_provider.stores.local import LocalFolder
+    from airflow_am_provider.storage.local import LocalFolder
 
 _LOCK: Final = ".decisions.lock"
 _DOCUMENT: Final = ".json"

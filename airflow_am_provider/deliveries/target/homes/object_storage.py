@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.deliveries.target.homes import Loaded
-from airflow_am_provider.stores.s3_errors import NO_SUCH_REQUEST, error_code, s3_errors
+from airflow_am_provider.storage.s3.errors import NO_SUCH_REQUEST, error_code, s3_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_am_provider.stores.s3 import S3Folder
+    from airflow_am_provider.storage.s3.folder import S3Folder
 
 _DOCUMENT: Final = ".json"
 # A condition that does not hold; another write of the same key at the same moment.

@@ -1,0 +1,1 @@
+"""Receipts: the mails in which Audience Manager says what became of files."""

@@ -1,0 +1,192 @@
+"""Says in sentences what a reconciliation found, with its figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from airflow_am_provider.audience_manager.names import IdSyncPrefix, printable
+from airflow_am_provider.audience_manager.receipts.text import (
+    COUNT_LABELS,
+    MAX_WARNINGS,
+    RECEIPT_PAGE,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from airflow_am_provider.audience_manager.receipts.listed_names import ListedNames
+    from airflow_am_provider.audience_manager.receipts.receipt import Receipt
+
+# Counts of lines and traits that did not end as data (inbound-receipt-message.md).
+LOSSES: Final = (
+    "format_errors",
+    "invalid_aam_id",
+    "invalid_device_id",
+    "no_matching_aam_id",
+    "no_trait_realized",
+    "total_traits_failed_validation",
+    "total_users_failed_validation",
+)
+_ID_SYNCS: Final = tuple(f"{prefix}_" for prefix in IdSyncPrefix)
+# Those that count records; others count traits. And why all records may end so.
+_CAUSES: Final = {
+    "format_errors": "look at a file with airflow-am check",
+    "invalid_aam_id": "the IDs are no AAM UUIDs of 38 digits",
+    "invalid_device_id": "the IDs are of another platform than the file name says",
+    "no_matching_aam_id": "was the ID sync of this data source sent, and are these its IDs?",
+    "no_trait_realized": "are the traits of this data source, and is there a rule for the signals?",
+    "total_users_failed_validation": "the traits are of another data source than the file name",
+}
+# A sentence or a JSON document names so many files and then says how many more there are.
+MAX_NAMED_FILES: Final = 20
+
+
+class Counted(Protocol):
+    """What a reconciliation counted; see its own fields."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether receipts list the delivery's files and no others."""
+        ...
+
+    @property
+    def files(self) -> Sequence[str]:
+        """Names as sent."""
+        ...
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """Those that receipts do not list, or not whole."""
+        ...
+
+    @property
+    def shared_with(self) -> Sequence[str]:
+        """The other names on those receipts."""
+        ...
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Sums over the receipts, when exact."""
+        ...
+
+    @property
+    def shared_counts(self) -> Mapping[str, int]:
+        """The same sums when they are shared with other files."""
+        ...
+
+    @property
+    def lines_sent(self) -> int:
+        """Lines of all files."""
+        ...
+
+    @property
+    def discrepancy(self) -> int | None:
+        """Records received less lines sent, where that is known."""
+        ...
+
+
+def findings_of(found: Counted, listed: ListedNames, receipts: Sequence[Receipt]) -> Iterator[str]:
+    """Give the findings, the weightiest first."""
+    yield from _coverage(found, listed)
+    yield from _lines(found)
+    yield from _twice(listed)
+    if listed.strays:
+        yield (
+            f"receipts list {_names(sorted(listed.strays))}, named like parts of this delivery "
+            f"that were never sent"
+        )
+    totals = found.counts if found.exact else found.shared_counts
+    received = totals.get("records_received")
+    of = "" if received is None else f" of {received:,} records received"
+    for name in LOSSES:
+        if totals.get(name):
+            yield f"{COUNT_LABELS[name]}: {totals[name]:,}{of}{shared_note(found)}"
+    warnings = sorted({warning for receipt in receipts for warning in receipt.warnings})
+    yield from (f"receipt: {warning}" for warning in warnings[:MAX_WARNINGS])
+    if len(warnings) > MAX_WARNINGS:
+        yield f"receipts: {len(warnings) - MAX_WARNINGS:,} more warnings"
+
+
+def warnings_of(found: Counted) -> Iterator[str]:
+    """Say that a whole delivery came to nothing, which no limit need be set for.
+
+    Receipts have no count for ID syncs, so that theirs say nothing of this kind. What matched no
+    AAM ID may be stored all the same, as mobile IDs are (reporting/onboarding-status-report.md).
+    """
+    totals = found.counts if found.exact else found.shared_counts
+    received, stored = totals.get("records_received"), totals.get("stored_records")
+    id_syncs = [name for name in found.files if name.startswith(_ID_SYNCS)]
+    if found.missing or not received or len(id_syncs) == len(found.files):
+        return
+    if stored == 0:
+        yield f"nothing was stored: 0 of {received:,} records received{shared_note(found)}"
+    for name, cause in _CAUSES.items():
+        if totals.get(name, 0) >= received and not (name == "no_matching_aam_id" and stored):
+            yield (
+                f"{COUNT_LABELS[name]}: all {received:,} records received{shared_note(found)}; "
+                f"{cause}"
+            )
+
+
+def shared_note(found: Counted) -> str:
+    """Say, behind a figure, that it is a total shared with other files; nothing when it is not."""
+    if not found.shared_with:
+        return ""
+    return f" (a total shared with {_files(len(found.shared_with))} of other deliveries)"
+
+
+def _coverage(found: Counted, listed: ListedNames) -> Iterator[str]:
+    unlisted = [name for name in found.missing if name not in listed.pieces]
+    if unlisted:
+        yield (
+            f"in no receipt yet: {len(unlisted)} of {_files(len(found.files))}: {_names(unlisted)}"
+        )
+    for name in found.missing:
+        if name in listed.pieces:
+            numbers = sorted(listed.pieces[name])
+            pieces = ", ".join(map(str, numbers[:MAX_NAMED_FILES]))
+            more = ", …" if len(numbers) > MAX_NAMED_FILES else ""
+            yield f"{printable(name)} is acknowledged in pieces ({pieces}{more}); more are awaited"
+    if found.shared_with:
+        yield (
+            f"counts are totals shared with {_files(len(found.shared_with))} of other deliveries: "
+            f"{_names(found.shared_with)} ({RECEIPT_PAGE})"
+        )
+
+
+def _lines(found: Counted) -> Iterator[str]:
+    received = found.counts.get("records_received")
+    if found.discrepancy:
+        more = "more" if found.discrepancy > 0 else "fewer"
+        yield (
+            f"{received:,} records received, {found.lines_sent:,} lines sent: "
+            f"{abs(found.discrepancy):,} {more} ({RECEIPT_PAGE})"
+        )
+    elif found.exact and not found.missing and received is None:
+        yield f"no count of records received, so the {found.lines_sent:,} lines sent are not proven"
+    shared = found.shared_counts.get("records_received")
+    if not found.missing and shared is not None and shared < found.lines_sent:
+        yield (
+            f"{shared:,} records received in all, other deliveries' among them, but "
+            f"{found.lines_sent:,} lines sent: at least {found.lines_sent - shared:,} are lost"
+        )
+
+
+def _twice(listed: ListedNames) -> Iterator[str]:
+    for name, times in sorted(listed.whole.items()):
+        if times > 1:
+            yield f"{printable(name)} is in {times} different receipts: processed more than once"
+    for name, pieces in sorted(listed.pieces.items()):
+        again = sorted(number for number, times in pieces.items() if times > 1)
+        if again or name in listed.whole:
+            yield f"{printable(name)} is in several receipts by pieces: processed more than once"
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file" if count == 1 else f"{count:,} files"
+
+
+def _names(names: Collection[str]) -> str:
+    some = ", ".join(printable(name) for name in list(names)[:MAX_NAMED_FILES])
+    more = len(names) - MAX_NAMED_FILES
+    return f"{some} and {more:,} more" if more > 0 else some

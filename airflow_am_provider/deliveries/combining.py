@@ -1,0 +1,236 @@
+"""Partitions that were formatted one by one become one delivery.
+
+What a partition's task hands on is plain JSON, small enough for an XCom; the parts stay where
+they are in staging. The delivery has one continuous numbering, one manifest and one file of rows
+that were set aside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.names import OracleDataCloudFileName, parse_file_name
+from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.deliveries.partition import Partition
+from airflow_am_provider.deliveries.staging import (
+    DeliveryContext,
+    FormattedContent,
+    attempt_folder,
+    stage_content,
+)
+from airflow_am_provider.formatting.acceptance import check_set_aside
+from airflow_am_provider.formatting.parts import WrittenPart
+from airflow_am_provider.formatting.pipeline import FormattedParts
+from airflow_am_provider.formatting.rejects import HEADER, REJECTS_FILE
+from airflow_am_provider.formatting.remarks import together
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from airflow_am_provider.deliveries.manifest import Manifest
+    from airflow_am_provider.deliveries.targets import Targets
+    from airflow_am_provider.storage.folder import Folder
+
+PARTITION_VERSION: Final = 1
+_BLOCK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormattedPartition:
+    """What one task wrote of a delivery.
+
+    :param partition: which share of the rows.
+    :param partitioning: by what the rows were told from those of other partitions.
+    :param staging: the staging location, for people.
+    :param content: what was written.
+    :param max_set_aside: how many rows of all partitions may be set aside.
+    """
+
+    partition: Partition
+    partitioning: str
+    staging: str
+    content: FormattedContent
+    max_set_aside: int | float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON; the layout is documented in docs/manifest.md."""
+        result = self.content.result
+        return {
+            "version": PARTITION_VERSION,
+            "partition": self.partition.number,
+            "partitions": self.partition.count,
+            "partitioning": self.partitioning,
+            "name": str(self.content.name),
+            "removes": self.content.removes,
+            "context": asdict(self.content.context),
+            "staging": self.staging,
+            "location": self.content.folder,
+            "max_set_aside": self.max_set_aside,
+            **asdict(result),
+            "parts": [asdict(part) for part in result.parts],
+        }
+
+    @classmethod
+    def from_json(cls, document: object) -> FormattedPartition:
+        """Read what :meth:`to_json` gave.
+
+        :raises ConfigurationError: when it is something else.
+        """
+        if not isinstance(document, dict) or document.get("version") != PARTITION_VERSION:
+            raise ConfigurationError(
+                "partitions: not what a format operator with partition= returned"
+            )
+        if "partition" not in document:
+            raise ConfigurationError(
+                "partitions: a whole delivery, which needs no combining; set partition= on the "
+                "format operator, or upload its manifest"
+            )
+        try:
+            name = parse_file_name(document["name"])
+            assert not isinstance(name, OracleDataCloudFileName)  # never written
+            facts = ("rows_read", "rows_written", "rows_set_aside", "set_aside_by_reason",
+                     "text_sha256", "rejects", "items", "lines_without_items",
+                     "remarks")  # fmt: skip
+            return cls(
+                partition=Partition(number=document["partition"], count=document["partitions"]),
+                partitioning=document["partitioning"],
+                staging=document["staging"],
+                content=FormattedContent(
+                    name=name,
+                    removes=document["removes"],
+                    context=DeliveryContext(**document["context"]),
+                    folder=document["location"],
+                    result=FormattedParts(
+                        parts=tuple(WrittenPart(**part) for part in document["parts"]),
+                        **{fact: document[fact] for fact in facts},
+                    ),
+                ),
+                max_set_aside=document["max_set_aside"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigurationError(f"partitions: {error}") from None
+
+
+def combine(
+    partitions: Iterable[FormattedPartition], targets: Targets, *, now: datetime
+) -> Manifest:
+    """Make one delivery of all partitions.
+
+    :param partitions: all of them, in any order.
+    :param targets: of the staging location.
+    :param now: the time, in UTC; the names' timestamp is taken from it.
+    :return: the manifest; without parts when no partition has any.
+    :raises ConfigurationError: when one is missing or there twice, or they do not belong together.
+    :raises DataError: when more rows are set aside than allowed, or a part is gone; nothing is
+        staged then.
+    """
+    storage = targets.staging
+    ordered = sorted(partitions, key=lambda one: one.partition.number)
+    _check_complete(ordered)
+    first = ordered[0]
+    if first.staging != storage.url:
+        raise ConfigurationError(
+            f"partitions: staged at {first.staging}, but the connection's staging location is "
+            f"{storage.url}. Where it was changed on purpose, clear the tasks that formatted them, "
+            f"with all that is after them. Otherwise change it back, or give each of the tasks the "
+            f"same connection"
+        )
+    folder = attempt_folder(first.content.kind, now)
+    _check_there(ordered, storage)
+    results = [one.content.result for one in ordered]
+    reasons: Counter[str] = Counter()
+    for result in results:
+        reasons.update(result.set_aside_by_reason)
+    rejects = _join_rejects(ordered, storage, f"{folder}/{REJECTS_FILE}")
+    rows_read = sum(result.rows_read for result in results)
+    counts = {Rule(reason): count for reason, count in reasons.items()}
+    try:
+        check_set_aside(counts, rows_read, first.max_set_aside)
+    except DataError as error:
+        raise DataError(f"{error}. Rows set aside are listed in {storage.url}/{rejects}") from None
+    whole = FormattedParts(
+        rows_read=rows_read,
+        rows_written=sum(result.rows_written for result in results),
+        rows_set_aside=sum(result.rows_set_aside for result in results),
+        set_aside_by_reason=dict(sorted(reasons.items())),
+        parts=tuple(part for result in results for part in result.parts),
+        text_sha256=hashlib.sha256(
+            "".join(result.text_sha256 for result in results).encode()
+        ).hexdigest(),
+        rejects=rejects,
+        items=_sum(result.items for result in results),
+        lines_without_items=_sum(result.lines_without_items for result in results),
+        remarks=together(result.remarks for result in results),
+    )
+    content = replace(first.content, folder=folder, result=whole)
+    return stage_content(content, targets, now=now, is_shared=True)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """All of them together; None where they are not counted."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
+    if not ordered:
+        raise ConfigurationError("partitions: none; pass what the mapped format task returned")
+    count = ordered[0].partition.count
+    numbers = Counter(one.partition.number for one in ordered)
+    missing = [str(number) for number in range(count) if number not in numbers]
+    twice = [str(number) for number, times in numbers.items() if times > 1]
+    for what, found in (("missing", missing), ("there more than once", twice)):
+        if found:
+            raise ConfigurationError(
+                f"partitions: {', '.join(found)} of 0 to {count - 1} {what}; nothing was staged. "
+                f"Map the format task over partition=range({count})"
+            )
+    facts: dict[str, set[Any]] = {
+        "partitions": {one.partition.count for one in ordered},
+        "partitioning": {one.partitioning for one in ordered},
+        "name": {str(one.content.name) for one in ordered},
+        "removes": {one.content.removes for one in ordered},
+        "context": {one.content.context for one in ordered},
+        "staging": {one.staging for one in ordered},
+        "max_set_aside": {one.max_set_aside for one in ordered},
+    }
+    for fact, values in facts.items():
+        if len(values) > 1:
+            raise ConfigurationError(
+                f"partitions: {fact} differs between them: "
+                f"{' and '.join(sorted(map(str, values)))}; they are not of one delivery"
+            )
+
+
+def _check_there(ordered: Sequence[FormattedPartition], storage: Folder) -> None:
+    for one in ordered:
+        for part in one.content.result.parts:
+            if storage.size(part.path) != part.compressed_bytes:
+                raise DataError(
+                    f"partition {one.partition}: {storage.url}/{part.path} is gone or has another "
+                    f"size; nothing was staged. Clear that mapped task"
+                )
+
+
+def _join_rejects(ordered: Sequence[FormattedPartition], storage: Folder, path: str) -> str | None:
+    """One file of all rows that were set aside; each says which partition's row it is."""
+    found = [one for one in ordered if one.content.result.rejects is not None]
+    if not found:
+        return None
+    with storage.open_write(path) as joined:
+        joined.write(b"partition," + HEADER)
+        for one in found:
+            prefix = b"%d," % one.partition.number
+            rejects = one.content.result.rejects
+            assert rejects is not None
+            with storage.open_read(rejects) as file:
+                if file.readline() != HEADER:
+                    raise DataError(f"{storage.url}/{rejects}: not a file of rows set aside")
+                while lines := file.readlines(_BLOCK_BYTES):
+                    joined.writelines(prefix + line for line in lines)
+    return path

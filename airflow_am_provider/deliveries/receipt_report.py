@@ -1,0 +1,203 @@
+"""What became of deliveries: for the log, for staging and for the tasks that come after."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.receipts.reconciliation import Verdict
+from airflow_am_provider.audience_manager.receipts.thresholds import (
+    breaches,
+    check_limits,
+    unjudged,
+)
+from airflow_am_provider.deliveries.connection import MAKE_ANEW
+from airflow_am_provider.deliveries.records import DeliveryRecords
+from airflow_am_provider.deliveries.uploads.journal import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus
+    from airflow_am_provider.deliveries.connection import Connection
+
+_logger = logging.getLogger(__name__)
+_TITLES = (
+    "delivery",
+    "files",
+    "rows read",
+    "written",
+    "set aside",
+    "lines sent",
+    "received",
+    "stored",
+    "verdict",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceiptReport:
+    """One delivery's status, judged by limits.
+
+    :param status: what is known.
+    :param problems: limits gone over, and records that are wanting or too many, in sentences.
+    :param open_questions: limits that receipts say nothing about, in sentences.
+    """
+
+    status: AcknowledgementStatus
+    problems: tuple[str, ...]
+    open_questions: tuple[str, ...]
+
+    @classmethod
+    def of(cls, status: AcknowledgementStatus, limits: Mapping[str, int | float]) -> ReceiptReport:
+        """Judge a delivery's status.
+
+        :param limits: see
+            :func:`~airflow_am_provider.audience_manager.receipts.thresholds.check_limits`.
+        """
+        found = status.reconciliation
+        problems = [str(breach) for breach in breaches(found, limits)]
+        if found.verdict is Verdict.DISCREPANT:
+            problems.insert(0, _discrepancy(status))
+        silent = unjudged(found, limits) if found.receipt_digests else ()
+        return cls(status=status, problems=tuple(problems), open_questions=silent)
+
+    @property
+    def problem(self) -> str:
+        """All problems in one sentence that names the delivery."""
+        return f"delivery {self.status.delivery.delivery_id}: {'; '.join(self.problems)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The reconciliation as plain JSON, with the delivery and how it was judged."""
+        delivery = self.status.delivery
+        return {
+            "delivery_id": delivery.delivery_id,
+            "destination": delivery.destination,
+            "sent_at": delivery.document["sent_at"],
+            "sending": delivery.sending,
+            "concluded_at": timestamp(datetime.now(UTC)),
+            "window": delivery.document.get("window"),
+            "acknowledged_by": str(self.status.acknowledged_by),
+            "acknowledged": not self.status.outstanding,
+            "marked": list(self.status.marked),
+            "problems": list(self.problems),
+            "open_questions": list(self.open_questions),
+            **self.status.reconciliation.to_json(),
+        }
+
+
+def judge_and_record(
+    hook: Connection, statuses: Iterable[AcknowledgementStatus], limits: object
+) -> list[ReceiptReport]:
+    """Judge deliveries by limits, log the judgements, and write them beside the manifests.
+
+    :param hook: leads to the staging location.
+    :param limits: as the user gave them; see :func:`read_limits`.
+    """
+    checked = read_limits(limits)
+    reports = [ReceiptReport.of(status, checked) for status in statuses]
+    log_reports(reports)
+    save_reports(hook, reports)
+    return reports
+
+
+def log_reports(reports: Sequence[ReceiptReport]) -> None:
+    """Log a table, and below it what is known and what is not."""
+    _logger.info("Receipts:\n%s", table(reports))
+    for report in reports:
+        delivery = report.status.delivery.delivery_id
+        for sentence in (*report.status.reconciliation.findings, *report.open_questions):
+            _logger.info("%s: %s", delivery, sentence)
+        for problem in (*report.status.reconciliation.warnings, *report.problems):
+            _logger.warning("%s: %s", delivery, problem)
+
+
+def save_reports(hook: Connection, reports: Iterable[ReceiptReport]) -> None:
+    """Write each ``reconciliation.json`` beside its manifest.
+
+    :raises ConfigurationError: when the connection has another staging location.
+    """
+    targets = hook.targets()
+    staging, records = targets.staging, DeliveryRecords(targets)
+    for report in reports:
+        delivery = report.status.delivery
+        record = delivery.record(targets)
+        if record is None or delivery.staging != staging.url:
+            raise ConfigurationError(
+                f"delivery {delivery.delivery_id} was staged at {delivery.staging}, but the "
+                f"connection {hook.audience_manager_conn_id!r} has the staging location "
+                f"{staging.url}. {MAKE_ANEW}"
+            )
+        records.record_reconciliation(record, delivery.sending, report.to_json())
+
+
+def table(reports: Iterable[ReceiptReport]) -> str:
+    """A line for each delivery; totals shared with others are marked by a ``≤``."""
+    rows = [_TITLES]
+    for report in reports:
+        found = report.status.reconciliation
+        rows.append(
+            (
+                report.status.delivery.delivery_id,
+                f"{len(found.files) - len(report.status.outstanding)}/{len(found.files)}",
+                f"{report.status.delivery.rows_read:,}",
+                f"{report.status.delivery.rows_written:,}",
+                f"{report.status.delivery.rows_set_aside:,}",
+                f"{found.lines_sent:,}",
+                _count(report, "records_received"),
+                _count(report, "stored_records"),
+                str(found.verdict),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(_line(row, widths) for row in rows)
+
+
+def read_limits(given: object) -> dict[str, int | float]:
+    """Read limits, numbers in text among them, as templates give them.
+
+    :raises ConfigurationError: when a name is no count, or a limit no number.
+    """
+    if not isinstance(given, dict):
+        raise ConfigurationError(
+            f"limits: counts with their limits were expected, such as {{'format_errors': 0}}, not "
+            f"{type(given).__name__}"
+        )
+    limits = {name: _number(limit) for name, limit in given.items() if limit not in (None, "")}
+    check_limits(limits)
+    return limits
+
+
+def _number(limit: Any) -> Any:
+    if not isinstance(limit, str):
+        return limit
+    for kind in (int, float):
+        try:
+            return kind(limit)
+        except ValueError:
+            continue
+    return limit
+
+
+def _count(report: ReceiptReport, name: str) -> str:
+    found = report.status.reconciliation
+    if name in found.counts:
+        return f"{found.counts[name]:,}"
+    shared = found.shared_counts.get(name)
+    return "not known" if shared is None else f"≤ {shared:,}"
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    first, *numbers, last = row
+    aligned = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=False)]
+    return "  ".join([first.ljust(widths[0]), *aligned, last])
+
+
+def _discrepancy(status: AcknowledgementStatus) -> str:
+    found = status.reconciliation
+    received = (found.counts or found.shared_counts).get("records_received", 0)
+    shared = "" if found.exact else " together with files of other deliveries"
+    return f"{found.lines_sent:,} lines were sent, and {received:,} records received{shared}"

@@ -1,0 +1,321 @@
+"""The record of every delivery: what its target decided about it, and the files beside it.
+
+How far a delivery came is decided by its target, see :mod:`airflow_am_provider.deliveries.target`.
+Beside it lie its manifest, the notes of what was sent, and what the receipts said. It outlives
+runs, workers and Airflow's database.
+
+=============== =================================================================================
+state           what it means
+=============== =================================================================================
+staged          its files lie in staging
+queued          it has its place in the queue of its target, and nothing of it was sent
+sending         its files are on their way
+sent            all of them are at the destination
+picked_up       all of them have their ``.processed`` marker
+acknowledged    receipts or markers cover all of them
+reconciled      likewise, and as many records were received as lines were sent
+failed          likewise, over a limit; or a guard has stopped it
+superseded      another version of the same window took its place
+abandoned       a person gave it up
+=============== =================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.deliveries.layout import (
+    MANIFEST_FILE,
+    RECONCILIATION_FILE,
+    numbered,
+)
+from airflow_am_provider.deliveries.manifest import Manifest
+from airflow_am_provider.deliveries.target.commands import Acknowledge, End, PickUp, Reopen
+from airflow_am_provider.deliveries.target.events import Refused
+from airflow_am_provider.deliveries.target.state import (
+    ON_ITS_WAY,
+    PROCESSED_WELL,
+    DeliveryEntry,
+    DeliveryState,
+)
+from airflow_am_provider.deliveries.uploads.journal import timestamp
+from airflow_am_provider.deliveries.uploads.record import UploadRecord, read_upload_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_am_provider.deliveries.target.state import TargetState
+    from airflow_am_provider.deliveries.target.target import Target
+    from airflow_am_provider.deliveries.targets import Targets
+    from airflow_am_provider.storage.folder import Folder
+
+__all__ = ["DELIVERIES", "DeliveryRecord", "DeliveryRecords", "DeliveryState"]
+
+KINDS: Final = ("data", "id_sync")
+DELIVERIES: Final = "deliveries"
+_OUTSTANDING: Final = (DeliveryState.STAGED, DeliveryState.QUEUED, *ON_ITS_WAY)
+
+
+@dataclass(frozen=True)
+class DeliveryRecord:
+    """One delivery, and how far it came. What lies in files is read when it is asked for.
+
+    :param entry: what its target has decided.
+    :param target: its target.
+    :param staging: where its files lie.
+    """
+
+    entry: DeliveryEntry
+    target: Target
+    staging: Folder
+
+    @property
+    def state(self) -> DeliveryState:
+        """How far it came."""
+        return self.entry.state
+
+    @property
+    def since(self) -> str:
+        """When it came there, ISO 8601 in UTC."""
+        return self.entry.since
+
+    @property
+    def reason(self) -> str | None:
+        """Why it failed, was abandoned or superseded, in a sentence."""
+        return self.entry.reason
+
+    @property
+    def sending(self) -> int:
+        """The number of the last sending; 1 also when there was none yet."""
+        return 1 if self.entry.sending is None else self.entry.sending.number
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What was staged, under the names it has now.
+
+        :raises DataError: when it is gone.
+        """
+        path = f"{self.entry.location}/{MANIFEST_FILE}"
+        content = self.staging.read_bytes(path)
+        if content is None:
+            raise DataError(f"{self.staging.url}/{path}: the manifest is gone from staging")
+        return Manifest.from_json(content).named(self.entry.timestamp)
+
+    @cached_property
+    def sent(self) -> UploadRecord | None:
+        """What was sent by the last sending; None before it was begun."""
+        return read_upload_record(self.staging, self.manifest, self.entry.sending)
+
+    @cached_property
+    def reconciliation(self) -> dict[str, Any] | None:
+        """What receipts said of the last sending; None before."""
+        return _json(self.staging, self.entry.location, self.sending)
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether Audience Manager has processed it, well or not."""
+        return self.state in PROCESSED_WELL or (
+            self.state is DeliveryState.FAILED and self.entry.may_have_left
+        )
+
+    @property
+    def is_outstanding(self) -> bool:
+        """Whether an acknowledgement is still to come."""
+        return self.state in _OUTSTANDING
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, for the command line."""
+        entry, figures = self.entry, self.entry.figures
+        sending = entry.sending
+        return {
+            "delivery_id": entry.delivery_id,
+            "kind": "id_sync" if entry.mode is None else "data",
+            "destination": self.target.destination,
+            "target": self.target.name,
+            "state": str(entry.state),
+            "since": entry.since,
+            "reason": entry.reason,
+            "series": entry.series,
+            "version": entry.version,
+            "window_start": entry.window_start,
+            "window_end": entry.window_end,
+            "created_at": figures.get("created_at"),
+            "begun_at": None if sending is None else sending.begun_at,
+            "sent_at": None if sending is None else sending.sent_at,
+            "sending": self.sending,
+            **{
+                name: figures.get(name)
+                for name in (
+                    "rows_read",
+                    "rows_written",
+                    "rows_set_aside",
+                    "lines",
+                    "records_received",
+                    "stored_records",
+                    "verdict",
+                )
+            },
+            "location": entry.location,
+        }
+
+
+class DeliveryRecords:
+    """The records of a staging location.
+
+    :param targets: its targets.
+
+    Example::
+
+        records = DeliveryRecords(AudienceManagerHook().targets())
+        for record in records.all():
+            print(record.entry.delivery_id, record.state)
+    """
+
+    def __init__(self, targets: Targets) -> None:
+        self._targets = targets
+        self._staging = targets.staging
+
+    def all(self) -> Iterator[DeliveryRecord]:
+        """All of them, target by target, in each the newest first."""
+        for target in self._targets.all():
+            yield from self.of_target(target)
+
+    def of_target(self, target: Target) -> Iterator[DeliveryRecord]:
+        """Those of one target, the newest first, read page by page."""
+        for entry in target.deliveries():
+            yield DeliveryRecord(entry, target, self._staging)
+
+    def find(self, delivery_id: str) -> DeliveryRecord:
+        """One of them.
+
+        :raises ConfigurationError: when there is none.
+        """
+        if delivery_id.isalnum():
+            for kind in KINDS:
+                record = self.at(f"{DELIVERIES}/{kind}/{delivery_id}")
+                if record is not None:
+                    return record
+        raise ConfigurationError(f"delivery {delivery_id!r}: there is none in {self._staging.url}")
+
+    def at(self, location: str) -> DeliveryRecord | None:
+        """The one whose folder this is, or None."""
+        content = self._staging.read_bytes(f"{location}/{MANIFEST_FILE}")
+        if content is None:
+            return None
+        manifest = Manifest.from_json(content)
+        target = self._targets.of(manifest)
+        entry = target.find(manifest.delivery_id)
+        return None if entry is None else DeliveryRecord(entry, target, self._staging)
+
+    def end(self, delivery_id: str, state: DeliveryState, reason: str) -> DeliveryRecord:
+        """Decide that a delivery will not be sent, or not be waited for any more.
+
+        :param state: ``FAILED`` or ``ABANDONED``.
+        :param reason: why, in a sentence, for those who look later.
+        :raises ConfigurationError: when there is none, or it is acknowledged.
+        """
+        record = self.find(delivery_id)
+
+        def command(known: TargetState) -> End:
+            closed = record.target.closed(delivery_id, known)
+            return End(
+                delivery_id=delivery_id, at=_now(), state=state, reason=reason, closed=closed
+            )
+
+        try:
+            record.target.decide(command)
+        except Refused as refusal:
+            raise ConfigurationError(str(refusal)) from None
+        return self.find(delivery_id)
+
+    def reopen(self, delivery_id: str) -> DeliveryRecord:
+        """Take back that a delivery was given up, where nothing of it was sent.
+
+        :raises ConfigurationError: when it may have been sent, or another version took its place.
+        """
+        record = self.find(delivery_id)
+
+        def command(known: TargetState) -> Reopen:
+            return Reopen(
+                delivery_id=delivery_id,
+                at=_now(),
+                closed=record.target.closed(delivery_id, known),
+                latest_left=record.target.versions(record.entry.subject).latest_left,
+            )
+
+        try:
+            record.target.decide(command)
+        except Refused as refusal:
+            raise ConfigurationError(str(refusal)) from None
+        return self.find(delivery_id)
+
+    def picked_up(self, record: DeliveryRecord, sending: int) -> None:
+        """Note that all files of a sending have their ``.processed`` marker."""
+        record.target.decide(
+            PickUp(delivery_id=record.entry.delivery_id, sending=sending, at=_now())
+        )
+
+    def record_reconciliation(
+        self, record: DeliveryRecord, sending: int, found: dict[str, Any]
+    ) -> None:
+        """Write what receipts and markers said of a sending, and decide what it means.
+
+        :param found: the reconciliation with how it was judged.
+        """
+        path = f"{record.entry.location}/{numbered(RECONCILIATION_FILE, sending)}"
+        self._staging.write_bytes(path, json.dumps(found, indent=2).encode())
+        if not found.get("acknowledged"):
+            return
+        problems = [str(one) for one in found.get("problems") or ()]
+        counts = found.get("counts") or {}
+        state = DeliveryState.ACKNOWLEDGED
+        if problems:
+            state = DeliveryState.FAILED
+        elif found.get("verdict") == "reconciled":
+            state = DeliveryState.RECONCILED
+        delivery_id, target = record.entry.delivery_id, record.target
+
+        def command(known: TargetState) -> Acknowledge:
+            return Acknowledge(
+                delivery_id=delivery_id,
+                sending=sending,
+                at=str(found.get("concluded_at") or _now()),
+                state=state,
+                reason="; ".join(problems) or None,
+                figures={
+                    "records_received": counts.get("records_received"),
+                    "stored_records": counts.get("stored_records"),
+                    "verdict": found.get("verdict"),
+                },
+                closed=target.closed(delivery_id, known),
+            )
+
+        target.decide(command)
+
+    def counted(self, location: str, sending: int) -> list[str]:
+        """Digests of the receipts that acknowledged earlier sendings: they say nothing of this."""
+        found = [_json(self._staging, location, number) or {} for number in range(1, sending)]
+        return sorted({str(one) for each in found for one in each.get("receipt_digests") or ()})
+
+
+def _json(staging: Folder, location: str, sending: int) -> dict[str, Any] | None:
+    path = f"{location}/{numbered(RECONCILIATION_FILE, sending)}"
+    content = staging.read_bytes(path)
+    if content is None:
+        return None
+    try:
+        document = json.loads(content)
+        if not isinstance(document, dict):
+            raise TypeError("an object was expected")
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{staging.url}/{path}: cannot be read: {error}") from None
+    return document
+
+
+def _now() -> str:
+    return timestamp(datetime.now(UTC))

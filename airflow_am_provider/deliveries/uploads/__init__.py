@@ -1,0 +1,1 @@
+"""Uploads: what is sent of a delivery, where to, and the journal of it."""

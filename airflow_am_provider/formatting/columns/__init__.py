@@ -1,0 +1,1 @@
+"""Columns of rows as bytes, and the rules that their values are checked by."""

@@ -1,0 +1,1 @@
+"""Lines: from columns to the lines of a file."""

@@ -1,0 +1,273 @@
+"""Lines of data files: ``USERID<TAB>ITEM,ITEM,…`` (inbound-file-contents.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from airflow_am_provider.audience_manager import limits
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.identifiers import AAM_UUID, IdKind, kind_of_data_source
+from airflow_am_provider.audience_manager.items import (
+    ADD_PREFIX,
+    IC_PREFIX,
+    REMOVE_PREFIX,
+    ic_problem,
+    signal_prefix,
+    trait_problem,
+    value_problem,
+)
+from airflow_am_provider.audience_manager.names import DataFileName, Mode, check_dpid
+from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.formatting.columns.arrow import to_arrow, to_numpy
+from airflow_am_provider.formatting.columns.byte_columns import (
+    ByteView,
+    as_bytes,
+    column_of,
+    with_empty_as_null,
+    without_nulls,
+)
+from airflow_am_provider.formatting.columns.checks import CODE_OF, Codes, id_codes, value_codes
+from airflow_am_provider.formatting.columns.lookups import looked_up, once_per_value
+from airflow_am_provider.formatting.columns.type_words import plural
+from airflow_am_provider.formatting.lines.item_lists import joined_items
+from airflow_am_provider.formatting.lines.line_writer import (
+    FormattedBatch,
+    PersonalData,
+    first_codes,
+    without_long_lines,
+)
+from airflow_am_provider.formatting.lines.pieces import Piece, put_together
+from airflow_am_provider.formatting.lines.traits_text import COMMA, check_separator
+
+if TYPE_CHECKING:
+    from airflow_am_provider.formatting.lines.line_writer import SuppressedIds
+
+_CONTENTS = "inbound-file-contents.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFileSpec:
+    """What a data file is to hold, and from which columns.
+
+    :param dpid: the data source whose IDs are in ``id_column``.
+    :param target_dpid: the data source whose traits are set, when it is another one;
+        mandatory when ``dpid`` is a global device data source.
+    :param mode: ``sync`` or ``overwrite``.
+    :param id_column: the column with the user ID.
+    :param id_kind: the kind of ID; follows from ``dpid`` when not given.
+    :param traits_columns: columns with IDs of traits the user has: one ID, several behind
+        commas, or a list.
+    :param traits_separator: what stands between the trait IDs of a text, or ``json``.
+    :param removed_traits_columns: columns with IDs of traits the user no longer has.
+    :param ic_columns: columns with codes of the key ``ic``.
+    :param trait_flags: boolean columns and the trait that each stands for: true means the
+        user has it, anything else says nothing.
+    :param signal_columns: columns that are sent as signals, and the key of each.
+    :param remove_all_of_users_without_items: in ``.overwrite`` mode, write the user ID alone
+        when a row has no items, which removes all the user's traits. Otherwise such rows are
+        set aside.
+    :raises ConfigurationError: when a choice breaks the contract.
+    """
+
+    dpid: int
+    id_column: str
+    target_dpid: int | None = None
+    mode: Mode = Mode.SYNC
+    id_kind: IdKind | None = None
+    traits_columns: tuple[str, ...] = ()
+    traits_separator: str = COMMA
+    removed_traits_columns: tuple[str, ...] = ()
+    ic_columns: tuple[str, ...] = ()
+    trait_flags: dict[str, int] = field(default_factory=dict)
+    signal_columns: dict[str, str] = field(default_factory=dict)
+    remove_all_of_users_without_items: bool = False
+
+    def __post_init__(self) -> None:
+        # The name knows the rules about data sources.
+        DataFileName(dpid=self.dpid, target_dpid=self.target_dpid, timestamp=1_000_000_000)
+        check_separator(self.traits_separator)
+        if not self.item_columns:
+            raise ConfigurationError(
+                f"no items: name at least one column of traits, ic codes or signals ({_CONTENTS})"
+            )
+        expected = kind_of_data_source(self.dpid)
+        given = self.id_kind or expected
+        # AAM UUIDs have no data source of their own: they may stand in any customer's file.
+        if given != expected and (given != AAM_UUID or expected.is_device):
+            raise ConfigurationError(
+                f"id_kind: {given.title} does not go with dpid {self.dpid}, which holds "
+                f"{expected.title} (features/global-data-sources.md)"
+            )
+        if self.mode is Mode.OVERWRITE and self.removed_traits_columns:
+            raise ConfigurationError(
+                f"removed_traits_columns: d_unsid is ignored in an .overwrite file; leave the "
+                f"trait out of the row instead ({_CONTENTS})"
+            )
+        if self.remove_all_of_users_without_items and self.mode is not Mode.OVERWRITE:
+            raise ConfigurationError(
+                "remove_all_of_users_without_items: only an .overwrite file removes all traits of "
+                "a user (Adobe's partner guide, aam-marketplace-implement-validate)"
+            )
+        for column, trait in self.trait_flags.items():
+            check_dpid(f"trait_flags[{column!r}]", trait)
+        for key in self.signal_columns.values():
+            signal_prefix(key)
+
+    @property
+    def kind(self) -> IdKind:
+        """The kind of ID in the file."""
+        return self.id_kind or kind_of_data_source(self.dpid)
+
+    @property
+    def item_columns(self) -> tuple[str, ...]:
+        """All columns that items come from."""
+        return (
+            *self.traits_columns,
+            *self.removed_traits_columns,
+            *self.ic_columns,
+            *self.trait_flags,
+            *self.signal_columns,
+        )
+
+
+class DataLineWriter:
+    """Turns batches of rows into lines of a data file.
+
+    :param spec: what to write, and from which columns.
+    """
+
+    max_lines_per_user: int | None = limits.MAX_LINES_PER_USER
+    one_line_per_user = False
+    suppression: SuppressedIds | None = None
+
+    @property
+    def removes(self) -> bool:
+        """Whether order counts: an ``.overwrite`` replaces, ``d_unsid`` takes away."""
+        return self.spec.mode is Mode.OVERWRITE or bool(self.spec.removed_traits_columns)
+
+    def __init__(self, spec: DataFileSpec) -> None:
+        self.spec = spec
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are needed, the user ID's first."""
+        return tuple(dict.fromkeys((self.spec.id_column, *self.spec.item_columns)))
+
+    @property
+    def id_kinds(self) -> tuple[IdKind, ...]:
+        """The kind of the user ID."""
+        return (self.spec.kind,)
+
+    def file_name(self, timestamp: int) -> DataFileName:
+        """The name of the file."""
+        return DataFileName(
+            dpid=self.spec.dpid,
+            target_dpid=self.spec.target_dpid,
+            mode=self.spec.mode,
+            timestamp=timestamp,
+        )
+
+    def format(self, batch: pa.RecordBatch) -> FormattedBatch:
+        """Check and format a batch."""
+        spec = self.spec
+        ids = as_bytes(column_of(batch, spec.id_column), spec.id_column, is_id=True)
+        codes = id_codes(ids, spec.kind)
+        personal_data = {spec.id_column: PersonalData.among(ids, codes)}
+        pieces: list[Piece] = []
+        for prefix, columns, problem, separator in (
+            (ADD_PREFIX, spec.traits_columns, trait_problem, spec.traits_separator),
+            (REMOVE_PREFIX, spec.removed_traits_columns, trait_problem, spec.traits_separator),
+            (IC_PREFIX, spec.ic_columns, ic_problem, COMMA),
+        ):
+            for column in columns:
+                joined, broken = once_per_value(
+                    column_of(batch, column),
+                    partial(
+                        joined_items,
+                        name=column,
+                        prefix=prefix,
+                        problem=problem,
+                        separator=separator,
+                    ),
+                )
+                personal_data[column] = PersonalData.among_said(joined, broken)
+                codes = first_codes(codes, broken)
+                pieces.append(Piece(prefix, joined, ""))
+        for column, trait in spec.trait_flags.items():
+            pieces.append(Piece("", flag_items(batch, column, trait), ""))
+        for column, key in spec.signal_columns.items():
+            values, broken = once_per_value(
+                column_of(batch, column), partial(_signal_values, name=column)
+            )
+            personal_data[column] = PersonalData.among_said(values, broken)
+            codes = first_codes(codes, broken)
+            pieces.append(Piece(signal_prefix(key), values, '"'))
+        return self._assemble(ids, pieces, codes, personal_data)
+
+    def finish(self) -> None:
+        """Nothing is held back: each row is a line."""
+
+    def _assemble(
+        self,
+        ids: pa.Array,
+        pieces: list[Piece],
+        codes: Codes,
+        personal_data: dict[str, PersonalData],
+    ) -> FormattedBatch:
+        spec = self.spec
+        adds, removes = np.zeros((2, len(ids)), bool)
+        for piece in pieces:
+            says = removes if piece.before == REMOVE_PREFIX else adds
+            says |= to_numpy(piece.text.is_valid())
+        if spec.remove_all_of_users_without_items:
+            removes |= ~adds
+        codes[~adds & ~removes & (codes == 0)] = CODE_OF[Rule.NO_ITEMS]
+        if self.suppression is not None:
+            # What only takes traits away is what such a user wants.
+            only_removes = removes & ~adds & (codes == 0)
+            codes[self.suppression.among(ids) & ~only_removes] = CODE_OF[Rule.SUPPRESSED]
+        good = codes == 0
+        rows = np.flatnonzero(good)
+        good_ids = ids
+        if rows.size != len(codes):
+            # Filtering copies what is kept, so that no byte of a rejected row is left behind
+            # in the buffer that goes into the file.
+            mask = to_arrow(good)
+            good_ids = ids.filter(mask)
+            pieces = [Piece(piece.before, piece.text.filter(mask), piece.after) for piece in pieces]
+        lines, rows = without_long_lines(put_together(good_ids, pieces), rows, codes)
+        # Where lines were left out, they are found by their tab.
+        line_ids = good_ids if len(lines) == len(good_ids) else None
+        return FormattedBatch(lines, rows, codes, ids, personal_data, line_ids)
+
+
+def _signal_values(array: pa.Array, name: str) -> tuple[pa.Array, Codes]:
+    """Values as they are sent, null where nothing is said; and which rule each breaks."""
+    values = without_nulls(as_bytes(array, name))
+    view = ByteView.of(values)
+    return with_empty_as_null(values, view), value_codes(values, view, b',"', value_problem)
+
+
+def flag_items(batch: pa.RecordBatch, column: str, trait: int) -> pa.Array:
+    """The item ``d_sid=TRAIT`` where a flag is true, null elsewhere; as a dictionary.
+
+    :raises ConfigurationError: when the column is not boolean.
+    """
+    flags = column_of(batch, column)
+    if pa.types.is_null(flags.type):
+        # Some sources know a column's type only from its values, and here there are none.
+        says = np.zeros(len(flags), bool)
+    elif pa.types.is_boolean(flags.type):
+        says = to_numpy(flags.fill_null(False))
+    else:
+        raise ConfigurationError(
+            f"column {column!r}: a flag for trait {trait} must be boolean, not "
+            f"{plural(flags.type)}; cast it in the source"
+        )
+    item = pa.array([f"{ADD_PREFIX}{trait}".encode()], pa.binary())
+    return looked_up(item, np.zeros(len(says), np.int32), says)

@@ -1,0 +1,1 @@
+"""Repeats: finding lines and users that come twice, in bounded memory."""

@@ -1,0 +1,49 @@
+"""Whether lines come again, seen from a few of them while all are still coming."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from airflow_am_provider.formatting.columns.byte_columns import ByteView
+from airflow_am_provider.formatting.columns.row_hash import hash_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_am_provider.formatting.columns.row_hash import Hashes
+
+# One user in 64, with all their lines; and one line in so many, whoever's it is, since all
+# repeats may be those of a single line.
+_OTHER_USERS: Final = np.uint64(63)
+_LINES: Final = 128
+_SLOTS: Final = 1 << 20
+_SLOT_SHIFT: Final = np.uint64(64 - 20)
+
+
+class EarlyRepeats:
+    """Looks at a sample of lines, in 8 MB, whatever their number.
+
+    It may find lines that only have the same hash, and it may find none where there are a few.
+    """
+
+    def __init__(self) -> None:
+        self.found = 0
+        self._seen = np.zeros(_SLOTS, np.uint64)
+
+    def look(self, lines: pa.Array, id_hashes: Hashes) -> None:
+        """Take the next lines into account.
+
+        :param id_hashes: of their user IDs.
+        """
+        chosen = (id_hashes & _OTHER_USERS) == 0
+        chosen[::_LINES] = True
+        rows = np.flatnonzero(chosen)
+        view = ByteView.of(lines)
+        hashes = np.sort(hash_rows(view.data, view.offsets[rows], view.lengths[rows]))
+        is_again = np.concatenate(([False], hashes[1:] == hashes[:-1]))
+        slots = (hashes >> _SLOT_SHIFT).astype(np.int64)
+        is_again |= self._seen[slots] == hashes
+        self.found += int(np.count_nonzero(is_again))
+        self._seen[slots] = hashes

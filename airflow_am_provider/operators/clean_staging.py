@@ -1,0 +1,70 @@
+"""Deletes from staging what was delivered and acknowledged."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
+from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.parameters import flag
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from airflow.sdk import Context
+
+
+class CleanStagingOperator(BaseOperator):
+    """Delete parts and rejects files of deliveries that were acknowledged long enough ago.
+
+    What says what was delivered stays: manifests, records of sending, reconciliations. Nothing of a
+    delivery is deleted that is not acknowledged, or that is being sent again. Of attempts that
+    became no delivery, and of writes that broke off, all is deleted when it is as old.
+
+    :param retention: how long to keep after the acknowledgement: a timedelta, or text such as
+        ``P30D`` or ``P4W``; a number is days. At least a day. (templated)
+    :param only_report: count only, delete nothing. (templated)
+    :param audience_manager_conn_id: the Audience Manager connection. (templated)
+    :return: plain JSON: ``deliveries``, ``attempts``, ``files``, ``bytes``, ``unacknowledged`` and
+        ``dry_run``.
+    :raises AirflowFailException: for a wrong retention, and when a manifest cannot be read; nothing
+        is deleted then.
+    :raises AirflowException: when the staging location does not answer.
+
+    Example::
+
+        CleanStagingOperator(task_id="clean", retention=timedelta(days=30))
+    """
+
+    template_fields: Sequence[str] = ("retention", "only_report", "audience_manager_conn_id")
+    ui_color = "#e4f0ef"
+
+    def __init__(
+        self,
+        *,
+        retention: timedelta | str | int,
+        only_report: bool | str = False,
+        audience_manager_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.retention = retention
+        self.only_report = only_report
+        self.audience_manager_conn_id = audience_manager_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Clean staging."""
+        from airflow_am_provider.deliveries.cleaning import clean, retention_of
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+
+        with airflow_errors():
+            retention = retention_of("retention", self.retention)
+            dry_run = flag("only_report", self.only_report)
+            targets = AudienceManagerHook(self.audience_manager_conn_id).targets()
+            cleaned = clean(targets, retention, now=datetime.now(UTC), dry_run=dry_run)
+        self.log.info("%s, kept for %s: %s", targets.staging.url, retention, cleaned)
+        return cleaned.to_json()

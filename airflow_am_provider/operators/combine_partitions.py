@@ -1,0 +1,84 @@
+"""Makes one delivery of the partitions that mapped tasks formatted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
+from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.links import StagingLink
+from airflow_am_provider.operators._stage_delivery import check_on_empty, report_staged
+from airflow_am_provider.operators._watermark import note_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+
+class CombinePartitionsOperator(BaseOperator):
+    """Make one delivery, with one numbering and one manifest, of all partitions of a source.
+
+    Parts stay where they lie in staging; nothing is read or written again but the lists of rows
+    that were set aside. ``max_set_aside`` of the format task holds for all partitions together.
+
+    :param partitions: what a format operator with ``partition`` returned for each. (templated)
+    :param audience_manager_conn_id: the Audience Manager connection. (templated)
+    :param on_empty: when there is nothing to send: ``skip`` the task, or ``fail`` it. (templated)
+    :return: the manifest as plain JSON, as of a format operator without partitions.
+    :raises AirflowSkipException: when there is nothing to send, unless ``on_empty`` is ``fail``.
+    :raises AirflowFailException: when a partition is missing or there twice, when they do not
+        belong together, or when more rows were set aside than allowed.
+
+    Example::
+
+        partition = FormatDataFileOperator.partial(
+            task_id="format_partition", conn_id="crm", sql="SELECT id, traits FROM customers",
+            dpid=478, id_column="id", traits_column="traits", partitions=8,
+        ).expand(partition=list(range(8)))
+        combine = CombinePartitionsOperator(task_id="combine", partitions=partition.output)
+        upload = UploadOperator(task_id="upload", manifest=combine.output)
+    """
+
+    template_fields: Sequence[str] = ("partitions", "audience_manager_conn_id", "on_empty")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"partitions": "json"}
+    operator_extra_links = (StagingLink(),)
+    ui_color = "#f7e0d4"
+
+    def __init__(
+        self,
+        *,
+        partitions: object,
+        audience_manager_conn_id: str = DEFAULT_CONN_ID,
+        on_empty: str = "skip",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.partitions = partitions
+        self.audience_manager_conn_id = audience_manager_conn_id
+        self.on_empty = on_empty
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Combine the partitions."""
+        from airflow_am_provider.deliveries.combining import FormattedPartition, combine
+        from airflow_am_provider.deliveries.target.names import target_of
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+
+        with airflow_errors():
+            check_on_empty(self.on_empty)
+            partitions = [FormattedPartition.from_json(one) for one in _listed(self.partitions)]
+            hook = AudienceManagerHook(self.audience_manager_conn_id)
+            targets = hook.targets()
+            manifest = combine(partitions, targets, now=datetime.now(UTC))
+            self.log.info("%d partitions, %d parts", len(partitions), len(manifest.parts))
+            content = partitions[0].content
+            target = targets.named(content.context.destination, target_of(content.name))
+            note_outcome(target, content.context.watermark, manifest, self.on_empty)
+            return report_staged(self.log.info, manifest, self.on_empty)
+
+
+def _listed(partitions: Any) -> list[object]:
+    return [partitions] if isinstance(partitions, dict) else list(partitions or ())

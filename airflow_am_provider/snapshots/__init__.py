@@ -1,0 +1,1 @@
+"""Snapshots: what has changed since the last acknowledged extract."""

@@ -1,0 +1,1 @@
+"""Sources: rows from databases and files, all of them or a partition."""

@@ -1,0 +1,10 @@
+"""Folders to read from and write to: a local directory, an S3 prefix, an FTP directory."""
+
+from __future__ import annotations
+
+from airflow_am_provider.storage.folder import Folder, ListedFile
+from airflow_am_provider.storage.ftp import FtpDrop
+from airflow_am_provider.storage.local import LocalFolder
+from airflow_am_provider.storage.s3.folder import S3Folder
+
+__all__ = ["Folder", "FtpDrop", "ListedFile", "LocalFolder", "S3Folder"]

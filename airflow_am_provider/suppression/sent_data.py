@@ -1,0 +1,64 @@
+"""What was sent of a target's data, as its target tells it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from airflow_am_provider.deliveries.records import DeliveryRecord
+from airflow_am_provider.deliveries.target.names import stem, target_of
+from airflow_am_provider.suppression.removals import DataUpload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_am_provider.audience_manager.names import DataFileName
+    from airflow_am_provider.deliveries.targets import Targets
+    from airflow_am_provider.storage.folder import Folder
+
+_logger = logging.getLogger(__name__)
+
+
+def data_uploads(targets: Targets, *, destination: str, name: DataFileName) -> list[DataUpload]:
+    """The last sendings of all deliveries of data to one target, in the order in which they began.
+
+    What a sending before the last one said, the last one has said again.
+
+    :param targets: of the staging location.
+    :param destination: where they went, such as ``production/acme``.
+    :param name: a file name with data source and target.
+    :raises DataError: when a manifest cannot be read.
+    """
+    target = targets.named(destination, target_of(name))
+    sent = [
+        entry
+        for entry in target.deliveries()
+        if entry.sending is not None and entry.name == stem(name)
+    ]
+    sent.sort(key=lambda entry: entry.sending.begun if entry.sending is not None else 0)
+    return [
+        DataUpload(
+            manifest=DeliveryRecord(entry, target, targets.staging).manifest,
+            is_whole=entry.sending is not None and entry.sending.sent_at is not None,
+        )
+        for entry in sent
+    ]
+
+
+def still_there(staging: Folder, sendings: Iterable[DataUpload]) -> list[DataUpload]:
+    """Those of which all parts still lie in staging; of how many they do not, the log says."""
+    there, gone = [], 0
+    for sending in sendings:
+        parts = sending.manifest.parts
+        if all(staging.size(part.path) == part.compressed_bytes for part in parts):
+            there.append(sending)
+        else:
+            gone += 1
+    _logger.info("Looking through %d deliveries that were sent", len(there))
+    if gone:
+        _logger.warning(
+            "%d more were sent and are gone from staging: what they gave is not found. Look more "
+            "often than staging is cleaned",
+            gone,
+        )
+    return there
