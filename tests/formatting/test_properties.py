@@ -72,9 +72,9 @@ def _check(family: Family, rows: list[families.Row], mixer: Mixer) -> int:
         result = format_rows(batches, writer, storage, "d", FormatOptions(max_set_aside=1.0))
     except DataError as error:
         # Chance has filled a column with addresses: nothing of it is sent, good rows or not.
-        assert "holds personal data: " in str(error)
-        assert expected.reasons[Rule.PERSONAL_DATA]
-        return 0
+        if "holds personal data: " in str(error) and Rule.PERSONAL_DATA in expected.reasons:
+            return 0
+        raise
     text = b"".join(_unpacked(storage.files[part.path]) for part in result.parts)
 
     assert text == b"".join(expected.lines)
