@@ -114,8 +114,7 @@ def must_not_follow(late: Fact, newer: Fact, sending: Sent) -> bool:
     if not conflict(late, newer):
         return False
     if late.mode is Mode.OVERWRITE and newer.mode is not Mode.OVERWRITE:
-        first = newer.sendings[0].begun if newer.sendings else 0
-        return sending.number > 1 and late.staged < first
+        return sending.number > 1 and late.staged < newer.staged
     return is_older(late, newer)
 
 
