@@ -265,7 +265,8 @@ def _stage_command(
         # Each difference is a thing of its own: it supposes what those before it left behind.
         subject = f"{extract.series}#{extract.follows + 1}"
     versions, known = Versions(), None
-    if extract is None and all(one.subject != subject for one in state.entries.values()):
+    if extract is None:
+        # Also where a version is open: a newer one may be done with, and its number is taken.
         versions = target.versions(subject)
         if versions.latest is None:
             known = target.closed(content_id, state)

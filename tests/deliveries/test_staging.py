@@ -10,10 +10,14 @@ import pytest
 
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.names import Encoding, Mode
+<<<<<<< HEAD:tests/deliveries/test_staging.py
 from airflow_am_provider.deliveries import staging as delivery
 from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.deliveries.staging import DeliveryContext, stage_delivery
 from airflow_am_provider.deliveries.target.commands import Enqueue
+=======
+from airflow_am_provider.deliveries.target.commands import End, Enqueue
+>>>>>>> check:tests/formatting/test_delivery.py
 from airflow_am_provider.deliveries.target.state import DeliveryState
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.deliveries.uploads.journal import begin_sending
@@ -226,6 +230,32 @@ def test_content_that_comes_back_before_another_was_sent_is_the_same_delivery(fo
         DeliveryState.SUPERSEDED,
         f"superseded: the rows are again those of delivery {first.delivery_id}",
     )
+
+
+def test_content_that_was_taken_back_and_comes_again_is_sent(folder):
+    first = version(folder, 1)
+    send(folder, first)
+    second = version(folder, 2)
+    version(folder, 1)
+    again = version(folder, 2)
+    assert again.delivery_id != second.delivery_id
+    assert Targets(folder).of(again).find(again.delivery_id).state is DeliveryState.STAGED
+
+
+def test_a_version_that_was_given_up_has_its_number_for_good(folder):
+    version(folder, 1)
+    second = version(folder, 2)
+    target = Targets(folder).of(second)
+    given_up = End(
+        delivery_id=second.delivery_id, at="", state=DeliveryState.ABANDONED, reason="wrong rows"
+    )
+    target.decide(given_up)
+    # With each decision what was done with before it leaves the document, page by page.
+    for number in range(60):
+        other = version(folder, number + 4, series="other/format")
+        target.decide(replace(given_up, delivery_id=other.delivery_id))
+    third = version(folder, 3)
+    assert target.find(third.delivery_id).version == 3
 
 
 @pytest.mark.parametrize("other", [{"series": "hourly/format"}, {"map_index": 1}])

@@ -21,7 +21,12 @@ from airflow_am_provider.deliveries.target.queries import (
     too_new_for,
     undone_by,
 )
-from airflow_am_provider.deliveries.target.snapshots import acknowledged, without_extract
+from airflow_am_provider.deliveries.target.snapshots import (
+    acknowledged,
+    is_left_out,
+    with_extract_again,
+    without_extract,
+)
 from airflow_am_provider.deliveries.target.staging import stage
 from airflow_am_provider.deliveries.target.state import (
     PROCESSED_WELL,
@@ -206,13 +211,15 @@ def _(command: commands.Acknowledge, state: TargetState) -> Decision:
     is_of_it = entry.sending is not None and entry.sending.number == command.sending
     if not is_of_it or entry.state in PROCESSED_WELL:
         return state, Event(outcome=Outcome.ALREADY, entry=entry)
-    entry = replace(
+    judged = replace(
         entry,
         state=command.state,
-        since=command.at,
         reason=command.reason,
         figures={**entry.figures, **command.figures},
     )
+    if judged == entry:
+        return state, Event(outcome=Outcome.ALREADY, entry=entry)
+    entry = replace(judged, since=command.at)
     # Every record arrived, whether or not the worker lived to note that it was sent.
     state = closed(_sent_whole(state, entry), entry)
     if entry.state in PROCESSED_WELL:
@@ -254,8 +261,10 @@ def _(command: commands.Reopen, state: TargetState) -> Decision:
     newer = newer_version(state, entry, command.latest_left)
     if newer is not None:
         raise Refused(RefusedFor.SUPERSEDED, _superseded_by(entry, newer), [newer])
+    _check_not_left_out(state, entry)
     entry = replace(entry, state=DeliveryState.STAGED, since=command.at, reason=None)
-    return reopened(state, entry), Event(entry=entry)
+    state = with_extract_again(reopened(state, entry), entry.delivery_id)
+    return state, Event(entry=entry)
 
 
 @_decide.register
@@ -266,7 +275,9 @@ def _(command: commands.Resend, state: TargetState) -> Decision:
         raise Refused(RefusedFor.TOO_OLD, _too_old(entry, undone[-1]), undone)
     if entry.state in (DeliveryState.QUEUED, DeliveryState.SENDING):
         return state, Event(outcome=Outcome.ALREADY, entry=entry)
-    state = reopened(state, entry)
+    if not command.force:
+        _check_not_left_out(state, entry)
+    state = with_extract_again(reopened(state, entry), entry.delivery_id)
     state = _queued(state, replace(entry, reason=None), command.at)
     return state, Event(entry=state.entries[entry.delivery_id])
 
@@ -308,6 +319,15 @@ def _check_not_given_up(entry: DeliveryEntry) -> None:
             f"delivery {entry.delivery_id}: {entry.state} at {entry.since}, so it is not sent: "
             f"{entry.reason}. To send it all the same: airflow-am deliveries resend "
             f"{entry.delivery_id}",
+        )
+
+
+def _check_not_left_out(state: TargetState, entry: DeliveryEntry) -> None:
+    if is_left_out(state, entry):
+        raise Refused(
+            RefusedFor.NO_STATE,
+            f"{entry.title} was given up, and what was extracted since does not reckon with it: "
+            f"what it says would stay. Extract again",
         )
 
 

@@ -101,5 +101,6 @@ def _series(document: dict[str, Any]) -> SnapshotSeries:
             **document,
             "acknowledged": None if known is None else Extract(**known),
             "in_force": tuple(Extract(**one) for one in document["in_force"]),
+            "given_up": tuple(Extract(**one) for one in document["given_up"]),
         }
     )

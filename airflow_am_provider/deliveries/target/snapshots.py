@@ -62,20 +62,53 @@ def with_extract(state: TargetState, new: NewExtract, delivery_id: str) -> Targe
         lambda series: replace(
             series,
             in_force=(*series.in_force, extract)[-MOST_IN_FORCE:],
+            given_up=(),
             last_number=extract.number,
         ),
     )
 
 
 def without_extract(state: TargetState, delivery_id: str) -> TargetState:
-    """Forget the extract of a delivery that was given up before anything of it was sent."""
+    """Leave out the extract of a delivery that was given up before anything of it was sent."""
     return _changed(
         state,
         delivery_id,
         lambda series, extract: replace(
-            series, in_force=tuple(one for one in series.in_force if one != extract)
+            series,
+            in_force=tuple(one for one in series.in_force if one != extract),
+            given_up=(*series.given_up, extract),
         ),
     )
+
+
+def with_extract_again(state: TargetState, delivery_id: str) -> TargetState:
+    """Reckon with an extract again, as its delivery is taken up again.
+
+    A number is taken, so that nothing is staged that was compared while it was left out.
+    """
+
+    def take_up(series: SnapshotSeries, extract: Extract) -> SnapshotSeries:
+        in_force = sorted((*series.in_force, extract), key=lambda one: one.number)
+        return replace(
+            series,
+            in_force=tuple(in_force),
+            given_up=tuple(one for one in series.given_up if one != extract),
+            last_number=series.last_number + 1,
+        )
+
+    for name, series in state.snapshots.items():
+        for extract in series.given_up:
+            if extract.delivery_id == delivery_id:
+                return state.with_series(name, partial(_applied, take_up, extract))
+    return state
+
+
+def is_left_out(state: TargetState, entry: DeliveryEntry) -> bool:
+    """Whether a newer extract was compared without that of a delivery that was given up unsent."""
+    series = state.snapshots.get(entry.subject.rpartition("#")[0])
+    if series is None or entry.may_have_left or entry.delivery_id in state.entries:
+        return False
+    return all(one.delivery_id != entry.delivery_id for one in series.given_up)
 
 
 def acknowledged(state: TargetState, entry: DeliveryEntry) -> TargetState:
@@ -95,6 +128,7 @@ def acknowledged(state: TargetState, entry: DeliveryEntry) -> TargetState:
             acknowledged=extract,
             before=None if series.acknowledged is None else series.acknowledged.path,
             in_force=tuple(one for one in series.in_force if one.number > extract.number),
+            given_up=tuple(one for one in series.given_up if one.number > extract.number),
             open_until=open_until,
         )
 

@@ -41,14 +41,16 @@ def stage(state: TargetState, command: Stage) -> tuple[TargetState, Event]:
             return state, Event(outcome=Outcome.ALREADY, entry=other)
         return _added(state, command, delivery_id=command.content_id, version=1)
     latest = max(versions, key=lambda one: one.version)
-    if latest.content_id == command.content_id:
+    is_superseded = latest.state is DeliveryState.SUPERSEDED
+    if latest.content_id == command.content_id and not is_superseded:
         return state, Event(outcome=Outcome.ALREADY, entry=latest)
     left = max(
         (one for one in versions if one.may_have_left), key=lambda one: one.version, default=None
     )
     unsent = [one for one in versions if left is None or one.version > left.version]
     if left is not None and left.content_id == command.content_id and unsent:
-        # The source is back to what was sent last: what came between is not sent.
+        # The source is back to what was sent last: what came between is not sent. That one is the
+        # newest version from now on, so that nobody sends again what came between.
         reason = f"superseded: the rows are again those of delivery {left.delivery_id}"
         for one in unsent:
             if one.delivery_id in state.entries:
@@ -56,6 +58,9 @@ def stage(state: TargetState, command: Stage) -> tuple[TargetState, Event]:
                     one, state=DeliveryState.SUPERSEDED, since=command.at, reason=reason
                 )
                 state = closed(state, ended)
+        left = replace(left, version=latest.version + 1)
+        is_open = left.delivery_id in state.entries
+        state = state.with_entry(left) if is_open else closed(state, left)
         return state, Event(outcome=Outcome.ALREADY, entry=left)
     version = latest.version + 1
     return _added(
@@ -71,9 +76,10 @@ def _stage_difference(state: TargetState, command: Stage) -> tuple[TargetState, 
     newest = series.in_force[-1] if series.in_force else series.acknowledged
     if newest is not None:
         again = _numbered(command.content_id, newest.number)
-        entry = state.find(again)
+        entry = state.entries.get(again)
         if again == newest.delivery_id and entry is not None:
-            # The same lines as last time: another attempt at the newest one.
+            # The same lines as last time: another attempt at the newest one. Where that one was
+            # given up or went over a limit, they have to be said once more.
             return state, Event(outcome=Outcome.ALREADY, entry=entry)
     if series.last_number != extract.follows:
         raise Refused(

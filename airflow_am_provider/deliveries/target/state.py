@@ -151,6 +151,8 @@ class SnapshotSeries:
         may be reading it.
     :param in_force: each that may be in force as well, oldest first: sent and not acknowledged,
         abandoned after it may have left, or staged and not sent yet.
+    :param given_up: since the newest one, each that was given up before anything of it was sent: it
+        may be in force again when that is taken back.
     :param open_until: up to this number, what the acknowledged one said has to be said once more:
         a file from before it may be processed late.
     :param last_number: the number that was given last.
@@ -159,6 +161,7 @@ class SnapshotSeries:
     acknowledged: Extract | None = None
     before: str | None = None
     in_force: tuple[Extract, ...] = ()
+    given_up: tuple[Extract, ...] = ()
     open_until: int = 0
     last_number: int = 0
 
