@@ -10,14 +10,10 @@ import pytest
 
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.names import Encoding, Mode
-<<<<<<< HEAD:tests/deliveries/test_staging.py
 from airflow_am_provider.deliveries import staging as delivery
 from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.deliveries.staging import DeliveryContext, stage_delivery
-from airflow_am_provider.deliveries.target.commands import Enqueue
-=======
 from airflow_am_provider.deliveries.target.commands import End, Enqueue
->>>>>>> check:tests/formatting/test_delivery.py
 from airflow_am_provider.deliveries.target.state import DeliveryState
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.deliveries.uploads.journal import begin_sending

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_am_provider.deliveries.target.commands import NewExtract
 from airflow_am_provider.deliveries.target.snapshots import STRAGGLERS_LAST, Basis, basis
-from airflow_am_provider.formatting.comparison import Base, fits
+from airflow_am_provider.snapshots.comparison import Base, fits
 
 if TYPE_CHECKING:
     from tests.target_model.facts import Sent

@@ -15,7 +15,7 @@ from tests.target_model.settings import Setting, Task
 from tests.target_model.worlds import CHANGES, CHANGES_OF_DAYS, EXTRACT, WHOLE
 
 added = staging._added
-queued = decide._queued
+queued = decide.queued
 moved = decide._moved
 
 
@@ -110,14 +110,14 @@ DAYS_WITH_WATERMARK = replace(CHANGES_OF_DAYS, watermark="w")
         ),
         (
             decide,
-            "_queued",
+            "queued",
             _moved_early,
             _setting(DAYS_WITH_WATERMARK),
             "the_watermark_passes_no_window_that_was_not_sent",
         ),
         (
             decide,
-            "_queued",
+            "queued",
             _at_the_end,
             replace(_setting(CHANGES_OF_DAYS), attempts=False),
             "old_data_is_never_the_last_word",

@@ -14,13 +14,14 @@ from airflow_am_provider.audience_manager.names import Mode
 from airflow_am_provider.deliveries.target import commands
 from airflow_am_provider.deliveries.target.closing import closed, reopened
 from airflow_am_provider.deliveries.target.events import Event, Outcome, Refused, RefusedFor
-from airflow_am_provider.deliveries.target.order import PAGE, conflicts, is_older, moment
+from airflow_am_provider.deliveries.target.order import PAGE, moment
 from airflow_am_provider.deliveries.target.queries import (
     blockers,
     newer_version,
     too_new_for,
     undone_by,
 )
+from airflow_am_provider.deliveries.target.queueing import queued
 from airflow_am_provider.deliveries.target.snapshots import (
     acknowledged,
     is_left_out,
@@ -82,18 +83,9 @@ def _(command: commands.Enqueue, state: TargetState) -> Decision:
     too_new = too_new_for(state, entry)
     if too_new and command.on_older is commands.OnOlder.REFUSE:
         raise Refused(RefusedFor.TOO_OLD, _too_old(entry, too_new[-1]), too_new)
-    older = [
-        other
-        for other in state.entries.values()
-        if other.subject == entry.subject
-        and other.version < entry.version
-        and not other.may_have_left
-    ]
-    for other in older:
-        state, _ = _superseded(state, other, entry, command.at)
-    return _queued(state, entry, command.at), Event(
-        entry=replace(entry, state=DeliveryState.QUEUED, since=command.at),
-        superseded=tuple(older),
+    state, older = _superseding(state, entry, command.at)
+    return queued(state, entry, command.at), Event(
+        entry=replace(entry, state=DeliveryState.QUEUED, since=command.at), superseded=older
     )
 
 
@@ -278,8 +270,9 @@ def _(command: commands.Resend, state: TargetState) -> Decision:
     if not command.force:
         _check_not_left_out(state, entry)
     state = with_extract_again(reopened(state, entry), entry.delivery_id)
-    state = _queued(state, replace(entry, reason=None), command.at)
-    return state, Event(entry=state.entries[entry.delivery_id])
+    state, older = _superseding(state, entry, command.at)
+    state = queued(state, replace(entry, reason=None), command.at)
+    return state, Event(entry=state.entries[entry.delivery_id], superseded=older)
 
 
 @_decide.register
@@ -341,6 +334,22 @@ def _superseded(
     return state, Event(outcome=Outcome.SUPERSEDED, entry=entry)
 
 
+def _superseding(
+    state: TargetState, entry: DeliveryEntry, at: str
+) -> tuple[TargetState, tuple[DeliveryEntry, ...]]:
+    """Take the place of earlier versions of which nothing was sent."""
+    older = tuple(
+        other
+        for other in state.entries.values()
+        if other.subject == entry.subject
+        and other.version < entry.version
+        and not other.may_have_left
+    )
+    for other in older:
+        state, _ = _superseded(state, other, entry, at)
+    return state, older
+
+
 def _superseded_by(entry: DeliveryEntry, newer: DeliveryEntry) -> str:
     return (
         f"superseded by delivery {newer.delivery_id}, version {newer.version} of what this is "
@@ -353,32 +362,6 @@ def _too_old(entry: DeliveryEntry, newer: DeliveryEntry) -> str:
         f"{entry.title} is older than what was sent for the same target: {newer.title}. It would "
         f"put old data in force, as Audience Manager goes by what it reads last ({PAGE})"
     )
-
-
-def _queued(state: TargetState, entry: DeliveryEntry, at: str) -> TargetState:
-    """Give a delivery its place: before what waits with newer data, after what it must follow."""
-    entry = replace(entry, state=DeliveryState.QUEUED, since=at)
-    others = [one for one in state.queue if one != entry.delivery_id]
-    if entry.delivery_id in state.queue:
-        # Sent again while nobody knows what became of it: those behind it wait for it as before.
-        return state.with_entry(entry)
-    begun, newer = 0, []
-    for index, delivery_id in enumerate(others):
-        other = state.entries[delivery_id]
-        if not (conflicts(entry, other) or entry.subject == other.subject):
-            continue
-        if other.is_on_its_way:
-            begun = index + 1
-        elif is_older(entry, other):
-            newer.append(delivery_id)
-    first = min((others.index(one) for one in newer), default=len(others))
-    if first >= begun:
-        queue = [*others[:first], entry.delivery_id, *others[first:]]
-    else:
-        before = [one for one in others[:begun] if one not in newer]
-        moved = [one for one in others[:begun] if one in newer]
-        queue = [*before, entry.delivery_id, *moved, *others[begun:]]
-    return replace(state.with_entry(entry), queue=tuple(queue))
 
 
 def _sent_whole(state: TargetState, entry: DeliveryEntry) -> TargetState:
