@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,8 +14,10 @@ from airflow_am_provider.deliveries.staging import write_manifest
 from airflow_am_provider.deliveries.target.commands import Enqueue, OnOlder, Stage
 from airflow_am_provider.deliveries.target.names import stem
 from airflow_am_provider.deliveries.targets import Targets
+from airflow_am_provider.deliveries.uploads.destination import Destination
 from airflow_am_provider.deliveries.uploads.journal import UploadJournal, begin_sending
-from airflow_am_provider.deliveries.uploads.sending import queue_again
+from airflow_am_provider.deliveries.uploads.record import UploadRecord
+from airflow_am_provider.deliveries.uploads.sending import queue_again, send_parts, utc_now
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.storage import Folder
 
@@ -151,3 +153,22 @@ def send(
     if is_whole:
         journal.complete()
     return journal
+
+
+def send_for_real(
+    destination: Destination,
+    manifest: Manifest,
+    staging: Folder,
+    *,
+    again: bool = False,
+    places: list[int] | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> UploadRecord:
+    """What the upload does with a delivery."""
+    targets = Targets(staging)
+    if again:
+        queue_again(DeliveryRecords(targets).find(manifest.delivery_id))
+    else:
+        targets.of(manifest).decide(Enqueue(delivery_id=manifest.delivery_id, at=""))
+    journal = send_parts(targets, destination, manifest, places=places, clock=clock)
+    return journal.record if journal.is_whole or places is not None else journal.complete()

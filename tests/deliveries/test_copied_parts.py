@@ -12,7 +12,7 @@ from airflow_am_provider.storage import S3Folder
 from airflow_am_provider.storage.s3 import copy as s3_copy
 from demo.local.s3 import S3
 from tests.deliveries.test_destinations import KEYS, LATE, objects
-from tests.staged_deliveries import NAMES, content_of, stage
+from tests.staged_deliveries import NAMES, content_of, send_for_real, stage
 from tests.storage.test_s3 import answer, fault, quick
 
 MIB = 1 << 20
@@ -61,7 +61,7 @@ def unfinished(destination: S3Destination) -> list[str]:
 def test_s3_copies_and_the_copy_has_checksum_and_acl(
     manifest: Manifest, staging: S3Folder, to_s3: S3Destination, requests: Counter[str]
 ) -> None:
-    to_s3.send(manifest, staging, clock=lambda: LATE)
+    send_for_real(to_s3, manifest, staging, clock=lambda: LATE)
     assert requests["UploadPartCopy"] == 3 + 1
     assert not requests["UploadPart"] + requests["PutObject"]
     assert objects(to_s3) == dict(zip(KEYS, CONTENTS.values(), strict=True))
@@ -97,7 +97,7 @@ def test_what_s3_refuses_to_copy_is_sent_from_here(
     # Parts this small go in one request, which is not one of those.
     monkeypatch.setattr("airflow_am_provider.storage.s3.folder._PIECE_BYTES", 16 * MIB)
     with fault(to_s3.folder.client, operation, answer(status, code)):
-        to_s3.send(manifest, staging, clock=lambda: LATE)
+        send_for_real(to_s3, manifest, staging, clock=lambda: LATE)
     assert objects(to_s3) == dict(zip(KEYS, CONTENTS.values(), strict=True))
     assert "Not copied within S3, so sent from here" in caplog.text
     assert unfinished(to_s3) == []
@@ -111,7 +111,7 @@ def test_a_server_that_takes_a_copied_piece_for_an_empty_one_gets_the_bytes(
         "after-call.s3.UploadPartCopy",
         lambda parsed, **_: parsed.pop("CopyPartResult"),
     )
-    to_s3.send(manifest, staging, clock=lambda: LATE)
+    send_for_real(to_s3, manifest, staging, clock=lambda: LATE)
     assert objects(to_s3) == dict(zip(KEYS, CONTENTS.values(), strict=True))
 
 
@@ -121,7 +121,7 @@ def test_a_part_that_is_not_what_the_manifest_says_never_appears(
     damaged = CONTENTS[NAMES[1]][:-1] + b"\x00"
     staging.write_bytes(manifest.parts[1].path, damaged)
     with pytest.raises(DataError, match="the manifest says"):
-        to_s3.send(manifest, staging, clock=lambda: LATE)
+        send_for_real(to_s3, manifest, staging, clock=lambda: LATE)
     assert list(objects(to_s3)) == KEYS[:1]
     assert unfinished(to_s3) == []
 
@@ -133,7 +133,7 @@ def test_a_server_that_fails_is_tried_again_later(
         fault(to_s3.folder.client, "UploadPartCopy", answer(503, "SlowDown")),
         pytest.raises(TransientError, match="SlowDown"),
     ):
-        to_s3.send(manifest, staging, clock=lambda: LATE)
+        send_for_real(to_s3, manifest, staging, clock=lambda: LATE)
     assert objects(to_s3) == {}
     assert unfinished(to_s3) == []
 
@@ -142,6 +142,8 @@ def test_another_s3_is_not_asked_to_copy(
     manifest: Manifest, staging: S3Folder, to_s3: S3Destination, s3: S3, requests: Counter[str]
 ) -> None:
     elsewhere = S3(endpoint_url=s3.endpoint_url.replace("127.0.0.1", "localhost"))
-    to_s3.send(manifest, S3Folder(elsewhere.client(), "copied-from", "staging"), clock=lambda: LATE)
+    send_for_real(
+        to_s3, manifest, S3Folder(elsewhere.client(), "copied-from", "staging"), clock=lambda: LATE
+    )
     assert not requests["UploadPartCopy"]
     assert objects(to_s3) == dict(zip(KEYS, CONTENTS.values(), strict=True))

@@ -17,7 +17,6 @@ from airflow_am_provider.audience_manager.errors import (
 )
 from airflow_am_provider.deliveries.manifest import Manifest, Part
 from airflow_am_provider.deliveries.records import DeliveryRecords
-from airflow_am_provider.deliveries.target.commands import Enqueue
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.deliveries.uploads.destination import (
     OBJECT_ARGS,
@@ -26,11 +25,8 @@ from airflow_am_provider.deliveries.uploads.destination import (
     S3Destination,
 )
 from airflow_am_provider.deliveries.uploads.journal import UploadJournal
-from airflow_am_provider.deliveries.uploads.record import UploadRecord
 from airflow_am_provider.deliveries.uploads.sending import (
     confirm_file,
-    queue_again,
-    send_parts,
     utc_now,
 )
 from airflow_am_provider.storage import FtpDrop, LocalFolder, S3Folder
@@ -40,6 +36,7 @@ from tests.faults.line import Line
 from tests.faults.s3_line import s3_line
 from tests.faults.schedule import Fault
 from tests.staged_deliveries import NAMES, content_of, stage
+from tests.staged_deliveries import send_for_real as send
 
 LATE = datetime(2026, 11, 5, 23, 59, 58, tzinfo=UTC)
 NEXT_DAY = datetime(2026, 11, 6, 0, 3, tzinfo=UTC)
@@ -102,25 +99,6 @@ def record(staging: LocalFolder) -> dict[str, Any]:
     """What is known of the delivery's last sending."""
     sent = DeliveryRecords(Targets(staging)).find("0123456789abcdef0123").sent
     return {} if sent is None else sent.to_json()
-
-
-def send(
-    destination: Destination,
-    manifest: Manifest,
-    staging: LocalFolder,
-    *,
-    again: bool = False,
-    places: list[int] | None = None,
-    clock: Callable[[], datetime] = utc_now,
-) -> UploadRecord:
-    """What the upload does with a delivery."""
-    targets = Targets(staging)
-    if again:
-        queue_again(DeliveryRecords(targets).find(manifest.delivery_id))
-    else:
-        targets.of(manifest).decide(Enqueue(delivery_id=manifest.delivery_id, at=""))
-    journal = send_parts(targets, destination, manifest, places=places, clock=clock)
-    return journal.record if journal.is_whole or places is not None else journal.complete()
 
 
 def confirm(manifest: Manifest, staging: LocalFolder, name: str) -> None:
