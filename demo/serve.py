@@ -68,11 +68,11 @@ def _serve_s3(args: argparse.Namespace) -> None:
     # moto takes the first word of the host name for the name of a bucket: harmless on localhost,
     # wrong for a host that is called "s3". Read when moto is imported.
     os.environ["S3_IGNORE_SUBDOMAIN_BUCKETNAME"] = "true"
-    from moto.server import ThreadedMotoServer
-
     from demo.local.s3 import S3
+    from demo.local.s3_daemon import make_s3_server
 
-    ThreadedMotoServer(args.host, args.port, verbose=False).start()
+    listening = make_s3_server(args.host, args.port)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
     server = S3(endpoint_url=f"http://{HOST}:{args.port}")
     for bucket in args.bucket:
         server.create_bucket(bucket)

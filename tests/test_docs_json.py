@@ -1,7 +1,7 @@
 """The documentation: every field of every JSON document stands there."""
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 
 import pytest
@@ -15,10 +15,17 @@ from airflow_am_provider.cli.verdict import name_elements
 from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy, AcknowledgementStatus
 from airflow_am_provider.deliveries.manifest import Manifest, Part
 from airflow_am_provider.deliveries.receipt_report import ReceiptReport
-from airflow_am_provider.deliveries.uploads.record import UploadRecord
+from airflow_am_provider.deliveries.target.document import to_text
+from airflow_am_provider.deliveries.target.state import (
+    DeliveryEntry,
+    Extract,
+    Sending,
+    SnapshotSeries,
+    TargetState,
+)
+from airflow_am_provider.deliveries.uploads.record import UploadedPart, UploadRecord
 from airflow_am_provider.deliveries.uploads.result import UploadResult, upload_json
 from airflow_am_provider.snapshots.comparison import Counts
-from airflow_am_provider.snapshots.series import SnapshotRecord
 from airflow_am_provider.snapshots.snapshot_file import LISTS
 from tests.docs_pages import (
     codes,
@@ -45,11 +52,10 @@ def manifest():
 @pytest.fixture
 def sent(manifest):
     moment = "2026-11-24T00:00:00+00:00"
-    record = UploadRecord(
-        delivery_id="0a1b", destination="s3://b/acme", day="2026-11-24", begun_at=moment,
-        sent_at=moment,
-    )  # fmt: skip
-    return upload_json(manifest, record)
+    sending = Sending(
+        number=1, url="s3://b/acme", day="2026-11-24", begun=2, begun_at=moment, sent_at=moment
+    )
+    return upload_json(manifest, UploadRecord(delivery_id="0a1b", sending=sending))
 
 
 def test_fields_of_the_manifest_stand_there(manifest):
@@ -105,15 +111,30 @@ def test_fields_of_a_profile_stand_there():
     )
 
 
-def test_fields_of_a_snapshot_and_its_record_stand_there():
+def told_fields(heading):
+    return [name for row in rows(section(page("manifest.md"), heading), "field")
+            for name in codes(row["field"])]  # fmt: skip
+
+
+def test_fields_of_a_targets_document_stand_there():
+    document = json.loads(to_text(TargetState(), "production/acme", "478"))
+    assert told_fields("### What stands in it") == list(document)
+    for heading, described in (
+        ("### A delivery's entry", DeliveryEntry),
+        ("### A sending", Sending),
+        ("### A series of snapshots", SnapshotSeries),
+        ("### An extract", Extract),
+        ("### The note of a part", UploadedPart),
+    ):
+        assert told_fields(heading) == [field.name for field in fields(described)], heading
+
+
+def test_columns_of_a_snapshot_and_its_counts_stand_there():
     told = section(page("manifest.md"), "## Snapshots")
     assert first_codes(told, "column") == ["id", *LISTS]
-    names = [name for row in rows(told, "field") for name in codes(row["field"])]
-    assert names == [
-        "version", "number", "path", "delivery_id", "bases", "created_at", "counts", "queue"
-    ]  # fmt: skip
-    assert set(names) == {field.name for field in fields(SnapshotRecord)}
+    extract = section(page("manifest.md"), "### An extract")
     counts = next(
-        row["meaning"] for row in rows(told, "field") if codes(row["field"]) == ["counts"]
+        row["meaning"] for row in rows(extract, "field") if codes(row["field"]) == ["counts"]
     )
-    assert codes(counts) == [field.name for field in fields(Counts)]
+    numbers = [name for name, count in asdict(Counts()).items() if isinstance(count, int)]
+    assert codes(counts) == numbers

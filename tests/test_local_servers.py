@@ -5,24 +5,43 @@ import io
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import psutil  # type: ignore[import-untyped]
 import psycopg2
 import pytest
+from botocore.exceptions import ClientError
 
 from demo.local.ftp import FtpServer
 from demo.local.imap import ImapServer
 from demo.local.postgres import Postgres, postgres
-from demo.local.processes import REPOSITORY, ServerError, running
+from demo.local.processes import (
+    HOST,
+    REPOSITORY,
+    ServerError,
+    accepts_connections,
+    free_port,
+    running,
+)
 from demo.local.s3 import S3
 
+# Its threads change after every few instructions, so that none gets through by luck.
+_RESTLESS_S3 = """
+import sys
+from demo.local.s3_daemon import main
+sys.setswitchinterval(1e-6)
+main(sys.argv[1:])
+"""
 MAIL = b"Subject: Onboarding receipt\r\n\r\nRecords received: 3 \xe2\x9c\x93\r\n"
 
 
@@ -86,6 +105,49 @@ class TestS3:
         client.put_object(Bucket="test-acl", Key="PARTNER/b", Body=b"", ACL="public-read")
         grants = client.get_object_acl(Bucket="test-acl", Key="PARTNER/b")["Grants"]
         assert [grant["Permission"] for grant in grants] == ["FULL_CONTROL", "READ"]
+
+    def test_lets_one_of_many_conditional_writes_win(self, tmp_path: Path) -> None:
+        port = free_port()
+        command = [sys.executable, "-c", _RESTLESS_S3, HOST, str(port)]
+        server = S3(endpoint_url=f"http://{HOST}:{port}")
+        clients = [server.client() for _ in range(8)]
+
+        def write(client: Any, key: str, condition: dict[str, str]) -> bytes | None:
+            content = uuid4().bytes
+            try:
+                client.put_object(Bucket="conditions", Key=key, Body=content, **condition)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "PreconditionFailed":
+                    raise
+                return None
+            return content
+
+        def one_wins(pool: ThreadPoolExecutor, key: str, **condition: str) -> str:
+            tries = pool.map(lambda client: write(client, key, condition), clients)
+            won = [content for content in tries if content is not None]
+            found = clients[0].get_object(Bucket="conditions", Key=key)
+            assert won == [found["Body"].read()]
+            return str(found["ETag"])
+
+        with (
+            running("S3", command, log=tmp_path / "s3.log") as process,
+            ThreadPoolExecutor(len(clients)) as pool,
+        ):
+            process.wait_until(lambda: accepts_connections(port), timeout_s=30)
+            server.create_bucket("conditions")
+            for number in range(60):
+                etag = one_wins(pool, f"document-{number}", IfNoneMatch="*")
+                one_wins(pool, f"document-{number}", IfMatch=etag)
+
+    def test_a_silent_client_holds_up_nobody(self, s3: S3) -> None:
+        s3.create_bucket("test-silent")
+        host, _, port = s3.endpoint_url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))) as silent:
+            silent.sendall(
+                b"PUT /test-silent/a HTTP/1.1\r\nHost: %b\r\nIf-None-Match: *\r\n"
+                b"Content-Length: 1000\r\n\r\nthe beginning" % host.encode()
+            )
+            s3.client().put_object(Bucket="test-silent", Key="b", Body=b"", IfNoneMatch="*")
 
 
 class TestFtp:

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
-from airflow.providers.postgres.hooks.postgres import PostgresHook
 
 from demo.local.processes import HOST
 
@@ -65,22 +64,16 @@ class Database(ABC):
 
 
 class PostgresDatabase(Database):
-    """By one driver, and by asyncpg where the hook is Airflow's."""
+    """By one driver."""
 
     name = "PostgreSQL"
 
-    def __init__(self, driver: str, server: Postgres, *, is_airflows: bool) -> None:
+    def __init__(self, driver: str, server: Postgres) -> None:
         self._driver = importlib.import_module(driver)
         self._uri = server.uri()
-        self._is_airflows = is_airflows
 
     def connect(self, zone: str) -> Any:
         return self._driver.connect(self._uri, options=f"-c timezone={zone}")
-
-    def hook(self, zone: str) -> DbApiHook:
-        made: Any = PostgresHook() if self._is_airflows else SimpleNamespace()
-        made.get_conn = lambda: self.connect(zone)
-        return cast("DbApiHook", made)
 
 
 class SqliteDatabase(Database):

@@ -6,18 +6,15 @@ others the cursor in :mod:`airflow_am_provider.sources.sql` is there.
 
 from __future__ import annotations
 
-import logging
 import select
 from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from airflow_am_provider.sources import asyncpg_copy
 from airflow_am_provider.sources.driver_blocks import BLOCK_BYTES, check_size, written_blocks
 from airflow_am_provider.sources.placeholders import without_end
 
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     Parameters: TypeAlias = Mapping[str, Any] | Iterable[Any] | None
-
-log = logging.getLogger(__name__)
 
 #: Drivers whose connections can copy.
 DRIVERS: Final = frozenset({"psycopg", "psycopg2"})
@@ -62,7 +57,6 @@ def can_copy(description: Sequence[Any]) -> bool:
 
 
 def copy_rows(
-    hook: Any,
     connection: Any,
     driver: str,
     sql: str,
@@ -71,8 +65,7 @@ def copy_rows(
 ) -> Iterator[pa.RecordBatch]:
     """Run a query by COPY and stream its rows, all columns as bytes.
 
-    :param hook: whose connection it is.
-    :param connection: of psycopg or psycopg2; closed where another one takes its place.
+    :param connection: of psycopg or psycopg2.
     :param driver: which of them.
     :param sql: one SELECT.
     :param parameters: values for its placeholders.
@@ -86,10 +79,11 @@ def copy_rows(
         if driver == "psycopg"
         else _bound_by_psycopg2(connection, sql, parameters)
     )
+    blocks_by = _blocks_by_psycopg if driver == "psycopg" else _blocks_by_psycopg2
     is_empty = True
     _execute(connection, _SAVE)
     try:
-        for block in _blocks(hook, connection, driver, without_end(statement) + "\n"):
+        for block in blocks_by(connection, without_end(statement) + "\n"):
             yield _parsed(block, names)
             is_empty = False
     except NoCopyError:
@@ -97,33 +91,6 @@ def copy_rows(
         raise
     if is_empty:
         yield pa.RecordBatch.from_arrays([pa.nulls(0) for _ in names], names=list(names))
-
-
-def _blocks(hook: Any, connection: Any, driver: str, query: str) -> Iterator[bytearray]:
-    """Whole rows, some megabytes at a time, by the fastest way there is."""
-    server = _server(hook, connection, driver)
-    if server is not None:
-        try:
-            for block in asyncpg_copy.copied_blocks(server, _SETTINGS, query):
-                # Until here nobody could change the table whose columns were looked at.
-                connection.close()
-                yield block
-        except asyncpg_copy.NotThisWayError as error:
-            log.info("asyncpg does not get at the rows (%s); %s reads them", error, driver)
-        else:
-            return
-    blocks_by = _blocks_by_psycopg if driver == "psycopg" else _blocks_by_psycopg2
-    yield from blocks_by(connection, query)
-
-
-def _server(hook: Any, connection: Any, driver: str) -> asyncpg_copy.Server | None:
-    """Where asyncpg gets at the same rows, if that is certain."""
-    try:
-        return asyncpg_copy.server_of(hook, connection, driver)
-    except import_module(driver).Error:
-        # What speaks PostgreSQL's language need not know all that it knows.
-        _execute(connection, _ROLL_BACK)
-        return None
 
 
 def keeps_bytes(connection: Any, driver: str) -> bool:

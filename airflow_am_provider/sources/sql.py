@@ -75,7 +75,7 @@ def read_sql(
         names = _copied_columns(connection, driver, sql, parameters)
         if names:
             try:
-                yield from postgres_copy.copy_rows(hook, connection, driver, sql, parameters, names)
+                yield from postgres_copy.copy_rows(connection, driver, sql, parameters, names)
                 return
             except postgres_copy.NoCopyError:
                 pass

@@ -1,4 +1,7 @@
-"""An S3 server in memory (moto), which records what each object's ACL was set to."""
+"""An S3 server in memory (moto), which records what each object's ACL was set to.
+
+It keeps conditional writes as S3 does: see :mod:`demo.local.s3_daemon`.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -60,7 +63,7 @@ def s3(directory: Path, *, least_piece_bytes: int | None = None) -> Iterator[S3]
     :raises ServerError: if it does not start
     """
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)]
+    command = [sys.executable, "-m", "demo.local.s3_daemon", HOST, str(port)]
     settings: dict[str, str | None] = {}
     if least_piece_bytes is not None:
         # The other follows from it unless it is said, and is what is kept in memory.

@@ -43,7 +43,7 @@ TOKYO = ZoneInfo("Asia/Tokyo")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MYSQL = mysql_drivers() if shutil.which("mariadbd") else []
 KINDS = [
-    *(f"{name}{also}" for name in postgres_drivers() for also in ("", " and asyncpg")),
+    *postgres_drivers(),
     "sqlite",
     "duckdb",
     *MYSQL,
@@ -79,8 +79,7 @@ def database(request: pytest.FixtureRequest, postgres: Postgres, tmp_path: Path)
         return DuckDatabase(tmp_path)
     if kind in MYSQL:
         return MysqlDatabase(kind, request.getfixturevalue("mysql_port"))
-    driver, _, also = kind.partition(" ")
-    return PostgresDatabase(driver, postgres, is_airflows=bool(also))
+    return PostgresDatabase(kind, postgres)
 
 
 @pytest.fixture(params=ZONES)

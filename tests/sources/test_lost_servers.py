@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psycopg2
 import pytest
-from airflow.providers.postgres.hooks.postgres import PostgresHook
 
 from airflow_am_provider.audience_manager.errors import TransientError
 from airflow_am_provider.formatting.overlap import prefetched
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 # Airflow's older sets of packages have the older driver only.
 DRIVERS = [importlib.import_module(name) for name in ("psycopg", "psycopg2") if find_spec(name)]
-# Beside the connection of Airflow's own hook.
-ASYNCPG = SimpleNamespace(__name__="asyncpg", connect=DRIVERS[0].connect)
 # The first goes by COPY, the second by a cursor, since COPY prints arrays otherwise.
 QUERIES = {
     "copy": "SELECT n::text AS id, repeat('x', 100) AS pad FROM generate_series(1, 300000) n",
@@ -47,7 +44,7 @@ LATE_ROW = rb"111111"
 CANCEL_REQUEST = rb"\x04\xd2\x16\x2e"
 
 
-@pytest.fixture(params=[*DRIVERS, ASYNCPG], ids=lambda driver: driver.__name__)
+@pytest.fixture(params=DRIVERS, ids=lambda driver: driver.__name__)
 def driver(request: pytest.FixtureRequest) -> Any:
     return request.param
 
@@ -60,9 +57,7 @@ def relay(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay
 
 
 def hook_of(driver: Any, uri: str) -> DbApiHook:
-    hook: Any = PostgresHook() if driver is ASYNCPG else SimpleNamespace()
-    hook.get_conn = lambda: driver.connect(uri)
-    return cast("DbApiHook", hook)
+    return cast("DbApiHook", SimpleNamespace(get_conn=lambda: driver.connect(uri)))
 
 
 def connected_to(port: int) -> set[int]:
@@ -100,7 +95,7 @@ def soon(seconds: float = 10) -> Iterator[None]:
 @pytest.mark.parametrize("is_cancel_heard", [True, False], ids=["cancel heard", "nothing heard"])
 @pytest.mark.parametrize(
     ("driver", "query"),
-    [*((driver, query) for driver in DRIVERS for query in QUERIES), (ASYNCPG, "copy")],
+    [(driver, query) for driver in DRIVERS for query in QUERIES],
     indirect=["driver"],
     ids=lambda value: getattr(value, "__name__", value),
 )
@@ -146,8 +141,8 @@ class TestSilence:
     ) -> None:
         batches = read_sql(hook, QUERIES[query])
         next(batches)
-        if query == "copy" and driver in (psycopg2, ASYNCPG):
-            # Only these are read ahead of who reads.
+        if query == "copy" and driver is psycopg2:
+            # Only this one is read ahead of who reads.
             assert relay.silences[0].has_fallen.wait(20)
         with soon():
             batches.close()

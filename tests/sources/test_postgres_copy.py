@@ -6,19 +6,20 @@ import importlib
 import re
 import time
 from contextlib import closing, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg2
 import pytest
-from airflow.providers.postgres.hooks.postgres import PostgresHook
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
-from airflow_am_provider.sources import asyncpg_copy, postgres_copy
 from airflow_am_provider.sources import driver_blocks as written_blocks
+from airflow_am_provider.sources import postgres_copy
+from airflow_am_provider.sources.query_window import QueryWindow, Zone
 from airflow_am_provider.sources.running_queries import STOP_S
 from airflow_am_provider.sources.sql import read_sql
 
@@ -34,19 +35,14 @@ DRIVERS = [importlib.import_module(name) for name in ("psycopg", "psycopg2") if 
 HOSTILE = "a\\tb\\nc\\r\\n\"quoted\", \\\\. \\\\N 'single' Ünï "
 
 
-WAYS = [(driver, is_airflows) for driver in DRIVERS for is_airflows in (False, True)]
-
-
-@pytest.fixture(
-    params=WAYS, ids=[f"{driver.__name__}{' and asyncpg' * also}" for driver, also in WAYS]
-)
+@pytest.fixture(params=DRIVERS, ids=lambda driver: driver.__name__)
 def connect(request: pytest.FixtureRequest, postgres: Postgres) -> Callable[..., DbApiHook]:
-    driver, is_airflows = request.param
+    driver = request.param
 
     def hook(database: str = "postgres") -> DbApiHook:
-        made: Any = PostgresHook() if is_airflows else SimpleNamespace()
-        made.get_conn = lambda: driver.connect(postgres.uri(database))
-        return cast("DbApiHook", made)
+        return cast(
+            "DbApiHook", SimpleNamespace(get_conn=lambda: driver.connect(postgres.uri(database)))
+        )
 
     return hook
 
@@ -165,6 +161,28 @@ class TestWhatIsCopied:
         crm.get_conn = get_conn  # type: ignore[method-assign]
         assert rows(crm, "SELECT id FROM whose") == [(b"tenant",)]
 
+    def test_the_zone_of_the_window_goes_before_that_of_the_connection(
+        self, connect: Callable[..., DbApiHook]
+    ) -> None:
+        hook = connect("postgres?options=-cTimeZone%3DAsia/Tokyo")
+        sql = "SELECT current_setting('TimeZone') AS zone"
+        assert rows(hook, sql) == [(b"Asia/Tokyo",)]
+        window = QueryWindow(zone=Zone(name="America/New_York"), values={})
+        (batch,) = read_sql(hook, sql, window=window)
+        assert batch.column(0).to_pylist() == [b"America/New_York"]
+
+    def test_rows_come_by_the_only_connection_of_the_hook(self, crm: DbApiHook) -> None:
+        opened: list[Any] = []
+        connect = crm.get_conn
+
+        def get_conn() -> Any:
+            opened.append(connect())
+            return opened[-1]
+
+        crm.get_conn = get_conn  # type: ignore[method-assign]
+        assert rows(crm, "SELECT 'a' AS id") == [(b"a",)]
+        assert [bool(connection.closed) for connection in opened] == [True]
+
     def test_rows_come_in_the_same_order_every_time(
         self, crm: DbApiHook, postgres: Postgres
     ) -> None:
@@ -263,7 +281,6 @@ def test_looking_at_the_columns_runs_nothing(crm: DbApiHook, postgres: Postgres)
 def test_a_server_that_does_not_copy_is_asked_by_cursor(
     crm: DbApiHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asyncpg_copy, "server_of", lambda *_: None)
     monkeypatch.setattr(postgres_copy, "_copy", lambda query: b"COPIER " + query.encode())
     assert rows(crm, "SELECT 'a' AS id") == [("a",)]
 
@@ -276,9 +293,9 @@ def test_a_query_that_cannot_run_either_way_names_what_is_wrong(crm: DbApiHook) 
 @given(st.lists(st.none() | st.text(st.characters(exclude_characters="\0", codec="utf-8"))))
 @settings(max_examples=60, deadline=None)
 def test_any_text_comes_back(postgres: Postgres, texts: list[str | None]) -> None:
-    for driver, is_airflows in WAYS:
-        hook: Any = PostgresHook() if is_airflows else SimpleNamespace()
-        hook.get_conn = lambda: driver.connect(postgres.uri())  # noqa: B023
+    for driver in DRIVERS:
+        connect = partial(driver.connect, postgres.uri())
+        hook = cast("DbApiHook", SimpleNamespace(get_conn=connect))
         sql = "SELECT t AS id FROM unnest(%(texts)s::text[]) WITH ORDINALITY u(t, n) ORDER BY n"
         found = rows(hook, sql, {"texts": texts})
         assert found == [(None if text is None else text.encode(),) for text in texts]

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, cast
 import psycopg2
 import pyarrow as pa
 import pytest
-from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import BaseHook
 
 from airflow_am_provider.airflow_compat import AirflowException
@@ -39,18 +38,13 @@ JANE = "jane.zwick@example.com"
 # Without a mark that tells an address or a number: a name, which only its place tells from a word.
 NAMES = ("Jane", "zwick", "example", "8412773")
 DRIVERS = [importlib.import_module(name) for name in ("psycopg", "psycopg2") if find_spec(name)]
-WAYS = [(driver, is_airflows) for driver in DRIVERS for is_airflows in (False, True)]
 REST = ". The rest of its words is left out, as it may quote rows; run the query by hand to see it"
 
 
-@pytest.fixture(
-    params=WAYS, ids=[f"{driver.__name__}{' and asyncpg' * also}" for driver, also in WAYS]
-)
+@pytest.fixture(params=DRIVERS, ids=lambda driver: driver.__name__)
 def crm(request: pytest.FixtureRequest, postgres: Postgres) -> DbApiHook:
-    driver, is_airflows = request.param
-    made: Any = PostgresHook() if is_airflows else SimpleNamespace()
-    made.get_conn = lambda: driver.connect(postgres.uri())
-    return cast("DbApiHook", made)
+    driver = request.param
+    return cast("DbApiHook", SimpleNamespace(get_conn=lambda: driver.connect(postgres.uri())))
 
 
 @pytest.fixture
