@@ -111,7 +111,7 @@ class SqlTableHome:
 
         # MySQL's plain TEXT ends at 64 KiB, and its names do not tell upper from lower case.
         from sqlalchemy.dialects import mysql
-        from sqlalchemy.exc import OperationalError, ProgrammingError
+        from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
         table = Table(
             TABLE,
@@ -129,8 +129,9 @@ class SqlTableHome:
         with self._errors("create"):
             try:
                 table.create(self._engine, checkfirst=True)
-            except (OperationalError, ProgrammingError):
-                # Of two that make it at once, the second one finds it.
+            except (IntegrityError, OperationalError, ProgrammingError):
+                # Of two that make it at once, the second one finds it; PostgreSQL says that its
+                # name is twice among its types.
                 table.create(self._engine, checkfirst=True)
         return table
 
