@@ -73,13 +73,6 @@ class Folder(Protocol):
         """Write a small file, replacing the one that is there."""
         ...
 
-    def create(self, path: str, content: bytes) -> bool:
-        """Write a small file unless there is one; whether it was written.
-
-        Of two callers at the same time, one is told True.
-        """
-        ...
-
     def delete(self, path: str) -> None:
         """Delete a file; that there is none is no error."""
         ...

@@ -119,22 +119,6 @@ class LocalFolder:
         with self.open_write(path) as file:
             file.write(content)
 
-    def create(self, path: str, content: bytes) -> bool:
-        """Write a small file unless there is one already; see ``Folder.create``."""
-        target = self._target(path)
-        draft = f"{path}.{secrets.token_hex(8)}{_UNFINISHED}"
-        self.write_bytes(draft, content)
-        with _os_errors("write", target):
-            try:
-                # A hard link is made whole and only where there is nothing: the same promise on
-                # a network file system, which an exclusive open does not give.
-                target.hardlink_to(self._target(draft))
-            except FileExistsError:
-                return False
-            finally:
-                self.delete(draft)
-        return True
-
     def delete(self, path: str) -> None:
         """Delete a file; that there is none is no error."""
         target = self._target(path)

@@ -48,13 +48,6 @@ class MemoryFolder:
             seconds=len(self._modified)
         )
 
-    def create(self, path: str, content: bytes) -> bool:
-        with self._lock:
-            if path in self.files:
-                return False
-            self.write_bytes(path, content)
-            return True
-
     def delete(self, path: str) -> None:
         self.files.pop(path, None)
 

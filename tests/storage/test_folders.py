@@ -1,7 +1,6 @@
 """What every folder promises, on a directory and on a real S3 server."""
 
 import hashlib
-import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -83,23 +82,6 @@ def test_a_small_file_is_replaced_and_deleted(folder: Folder) -> None:
     assert folder.read_bytes("a.json") == b"2"
     folder.delete("a.json")
     assert folder.read_bytes("a.json") is None
-
-
-def test_of_several_that_create_one_wins(folder: Folder) -> None:
-    won: list[int] = []
-
-    def create(number: int) -> None:
-        if folder.create("day.json", str(number).encode()):
-            won.append(number)
-
-    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(won) == 1
-    assert folder.read_bytes("day.json") == str(won[0]).encode()
-    assert [entry.path for entry in folder.list()] == ["day.json"]
 
 
 def test_listing_is_by_prefix_and_in_order(folder: Folder) -> None:

@@ -76,7 +76,7 @@ def test_only_the_owner_reads_what_is_written(tmp_path: Path, umask: int) -> Non
     try:
         folder = LocalFolder(there / "am" / "staging")
         folder.write_bytes("deliveries/a/part.gz", b"x")
-        folder.create("order/turn", b"")
+        folder.write_bytes("order/turn", b"")
         with folder.open_write("deliveries/a/half.gz") as file:
             file.write(b"y")
             (half,) = (there / "am/staging/deliveries/a").glob(".*")

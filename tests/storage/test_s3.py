@@ -75,8 +75,7 @@ def test_objects_get_what_the_folder_says(s3_folder: S3Folder) -> None:
         for _ in range(20):
             file.write(MEGABYTE)
     folder.write_bytes("bytes", b"1")
-    assert folder.create("created", b"1")
-    for key in ("small", "large", "bytes", "created"):
+    for key in ("small", "large", "bytes"):
         head = folder.client.head_object(Bucket=folder.bucket, Key=key)
         assert head["ServerSideEncryption"] == "AES256"
         acl = folder.client.get_object_acl(Bucket=folder.bucket, Key=key)
@@ -199,28 +198,6 @@ def test_a_broken_answer_is_asked_for_again(s3_folder: S3Folder) -> None:
     with s3_folder.open_read("source") as reader, fault(s3_folder.client, "GetObject", break_once):
         assert reader.read() == b"0123456789"
     assert asked == ["bytes=0-9", "bytes=0-9"]
-
-
-def test_creating_on_a_server_that_ignores_the_condition(s3_folder: S3Folder) -> None:
-    def ignore(params: Any, **_: object) -> None:
-        params["headers"].pop("If-None-Match", None)
-
-    s3_folder.client.meta.events.register("before-call.s3.PutObject", ignore)
-    assert s3_folder.create("day.json", b"1")
-    assert not s3_folder.create("day.json", b"2")
-    assert s3_folder.read_bytes("day.json") == b"1"
-
-
-def test_creating_on_a_server_that_refuses_the_condition(s3_folder: S3Folder) -> None:
-    def refuse(request: Any, **_: object) -> Any:
-        return (
-            answer(501, "NotImplemented")(request) if "If-None-Match" in request.headers else None
-        )
-
-    with fault(s3_folder.client, "PutObject", refuse):
-        assert s3_folder.create("day.json", b"1")
-        assert not s3_folder.create("day.json", b"2")
-    assert s3_folder.read_bytes("day.json") == b"1"
 
 
 def test_names_that_are_not_safe_are_not_listed(s3_folder: S3Folder) -> None:

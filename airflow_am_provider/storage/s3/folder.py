@@ -142,30 +142,6 @@ class S3Folder:
         with s3_errors("write", self._url(key), access_of(self.client)):
             self.client.put_object(Bucket=self.bucket, Key=key, Body=content, **self.extra_args)
 
-    def create(self, path: str, content: bytes) -> bool:
-        """Write a small object unless there is one already; see ``Folder.create``.
-
-        On a server that knows no conditional writes, two that try at once may both get True.
-        """
-        from botocore.exceptions import ClientError
-
-        # Some servers like S3 take the condition, ignore it, and overwrite.
-        if self.exists(path):
-            return False
-        key = self.key(path)
-        put = {"Bucket": self.bucket, "Key": key, "Body": content, **self.extra_args}
-        with s3_errors("write", self._url(key), access_of(self.client)):
-            try:
-                self.client.put_object(**put, IfNoneMatch="*")
-            except ClientError as error:
-                code = error_code(error.response)
-                if code in {"PreconditionFailed", "412"}:
-                    return False
-                if code not in NO_SUCH_REQUEST:
-                    raise
-                self.client.put_object(**put)
-        return True
-
     def delete(self, path: str) -> None:
         """Delete an object; that there is none is no error."""
         key = self.key(path)
