@@ -6,21 +6,24 @@ import os
 import sys
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.text import Colour, as_json, coloured, counted, number, table
-from airflow_am_provider.deliveries.records import DeliveryRecord, DeliveryRecords, DeliveryState
+from airflow_am_provider.deliveries.records import (
+    STATES_TO_ASK_FOR,
+    DeliveryRecord,
+    DeliveryRecords,
+    DeliveryState,
+)
 from airflow_am_provider.deliveries.target.state import ON_ITS_WAY
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator
 
-    from airflow_am_provider.deliveries.target.target import Target
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.storage import Folder
@@ -143,7 +146,7 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state",
         action="append",
-        choices=[*map(str, DeliveryState), "outstanding"],
+        choices=STATES_TO_ASK_FOR,
         help="only those; may be repeated. outstanding: sending, sent or picked_up",
     )
     parser.add_argument("--target", metavar="DPID", help="only those whose traits are set there")
@@ -158,13 +161,9 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 def _list(args: argparse.Namespace) -> str:
     targets = _targets(args)
     _check_used(targets.staging)
-    records = [
-        record
-        for target in targets.all()
-        if args.target in (None, target.name)
-        for record in islice(_wanted(args, target), args.limit)
-    ]
-    records.sort(key=lambda record: str(record.to_json()["created_at"]))
+    records = DeliveryRecords(targets).matching(
+        states=args.state or (), target=args.target, limit=args.limit
+    )
     if args.json:
         return as_json({"deliveries": [record.to_json() for record in records]})
     if not records:
@@ -172,16 +171,6 @@ def _list(args: argparse.Namespace) -> str:
     outstanding = sum(record.state in ON_ITS_WAY for record in records)
     total = f"{number(len(records))} in all, {number(outstanding)} outstanding"
     return "\n".join([*_table(records), total])
-
-
-def _wanted(args: argparse.Namespace, target: Target) -> Iterator[DeliveryRecord]:
-    """Those of a target that were asked for, the newest first, read as far as they are needed."""
-    states = set(args.state or ())
-    if "outstanding" in states:
-        states.update(map(str, ON_ITS_WAY))
-    for record in DeliveryRecords(_targets(args)).of_target(target):
-        if not states or str(record.state) in states:
-            yield record
 
 
 def _show(args: argparse.Namespace) -> str:
@@ -206,21 +195,17 @@ def _show(args: argparse.Namespace) -> str:
 
 
 def _resend(args: argparse.Namespace) -> str:
-    from airflow_am_provider.deliveries.uploads.sending import resend_delivery
-
-    record = resend_delivery(_hook(args), args.delivery_id, force=args.force)
+    record = _hook(args).resend(args.delivery_id, force=args.force)
     advice = "Clear the task that waits for its receipt: it waits for that of the last sending."
     return _told(record, args, advice)
 
 
 def _abandon(args: argparse.Namespace) -> str:
-    from airflow_am_provider.deliveries.uploads.sending import abandon_delivery
-
     if args.staging is not None:
         # Where it goes is not known, so nothing is tidied up there.
         records = DeliveryRecords(_targets(args))
         return _told(records.end(args.delivery_id, DeliveryState.ABANDONED, args.reason), args)
-    return _told(abandon_delivery(_hook(args), args.delivery_id, args.reason), args)
+    return _told(_hook(args).abandon(args.delivery_id, args.reason), args)
 
 
 def _add_confirm(parser: argparse.ArgumentParser) -> None:

@@ -26,6 +26,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
@@ -47,7 +48,7 @@ from airflow_am_provider.deliveries.uploads.journal import timestamp
 from airflow_am_provider.deliveries.uploads.record import UploadRecord, read_upload_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from airflow_am_provider.deliveries.target.state import TargetState
     from airflow_am_provider.deliveries.target.target import Target
@@ -56,6 +57,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DELIVERIES", "DeliveryRecord", "DeliveryRecords", "DeliveryState"]
 
+#: Stands for all states in which Audience Manager may still be at work.
+OUTSTANDING: Final = "outstanding"
+#: What deliveries can be asked for by.
+STATES_TO_ASK_FOR: Final = (*map(str, DeliveryState), OUTSTANDING)
 KINDS: Final = ("data", "id_sync")
 DELIVERIES: Final = "deliveries"
 _OUTSTANDING: Final = (DeliveryState.STAGED, DeliveryState.QUEUED, *ON_ITS_WAY)
@@ -189,6 +194,41 @@ class DeliveryRecords:
         """Those of one target, the newest first, read page by page."""
         for entry in target.deliveries():
             yield DeliveryRecord(entry, target, self._staging)
+
+    def matching(
+        self,
+        *,
+        states: Collection[str] = (),
+        target: str | None = None,
+        limit: int | None = None,
+    ) -> list[DeliveryRecord]:
+        """Some of them, the newest last; history is read as far as it is needed.
+
+        :param states: only those; ``outstanding`` stands for sending, sent and picked_up. By
+            default all.
+        :param target: only those whose traits are set there.
+        :param limit: at most so many of each target, the newest ones; by default all.
+        :raises ConfigurationError: when there is no such state.
+        """
+        wanted = set(map(str, states))
+        unknown = wanted - {*STATES_TO_ASK_FOR}
+        if isinstance(states, str) or unknown:
+            given = states if isinstance(states, str) else min(unknown)
+            raise ConfigurationError(
+                f"states: {given!r}: a list of some of {', '.join(STATES_TO_ASK_FOR)} is expected"
+            )
+        if OUTSTANDING in wanted:
+            wanted.update(map(str, ON_ITS_WAY))
+        found = [
+            record
+            for one in self._targets.all()
+            if target in (None, one.name)
+            for record in islice(
+                (each for each in self.of_target(one) if not wanted or str(each.state) in wanted),
+                limit,
+            )
+        ]
+        return sorted(found, key=lambda record: str(record.entry.figures.get("created_at")))
 
     def find(self, delivery_id: str) -> DeliveryRecord:
         """One of them.

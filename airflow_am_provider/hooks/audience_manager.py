@@ -7,15 +7,15 @@ The connection holds no secret of its own: it names the environment and the Airf
 from __future__ import annotations
 
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.get_provider_info import get_provider_info
+from airflow_am_provider.hooks.connection_form import FormForAirflow31
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID, get_connection
+from airflow_am_provider.hooks.parameters import choice, flag
 from airflow_am_provider.hooks.settings import (
     CONNECTION_FIELDS,
     ConnectionSettings,
@@ -23,8 +23,10 @@ from airflow_am_provider.hooks.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
+    from airflow_am_provider.deliveries.manifest import Manifest
+    from airflow_am_provider.deliveries.records import DeliveryRecord
     from airflow_am_provider.deliveries.target.homes import Home
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.deliveries.uploads.destination import Destination
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
     from airflow_am_provider.storage import Folder, FtpDrop, S3Folder
 
 
-class AudienceManagerHook(BaseHook):
-    """What an Audience Manager connection leads to: staging, destination, receipts.
+class AudienceManagerHook(FormForAirflow31, BaseHook):
+    """What an Audience Manager connection leads to, and what can be done with deliveries there.
 
     :param audience_manager_conn_id: the connection.
 
@@ -43,6 +45,7 @@ class AudienceManagerHook(BaseHook):
         hook.settings.environment
         with hook.staging().open_write("probe.txt") as file:
             file.write(b"probe")
+        sent = hook.upload(manifest)
     """
 
     conn_name_attr = "audience_manager_conn_id"
@@ -166,6 +169,151 @@ class AudienceManagerHook(BaseHook):
         ftp = TimedFTPHook(self.settings.ftp_conn_id or "")
         return FtpDrop(ftp.new_connection, self.settings.ftp_directory)
 
+    def upload(
+        self,
+        manifest: object,
+        *,
+        on_older: str = "refuse",
+        after: object = None,
+        in_order: bool | str = True,
+    ) -> dict[str, Any] | None:
+        """Send a staged delivery now, if it is its turn.
+
+        It waits for nothing: what has to be processed first is an error that names it, and the
+        delivery keeps its place in the queue until it is called again. What was sent already is
+        not sent again. :class:`~airflow_am_provider.operators.upload.UploadOperator` calls this,
+        and waits in between.
+
+        :param manifest: what a format operator returned: plain JSON, or that as text.
+        :param on_older: when newer data was sent to the same target already: ``refuse``, ``send``
+            or ``replay``, as for the operator.
+        :param after: what other uploads returned that must be acknowledged first: one of them,
+            several, or None.
+        :param in_order: whether to wait for what was sent to the same target before it.
+        :return: plain JSON for :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`,
+            as the operator returns it; None when the manifest has no parts, so that there is
+            nothing to send.
+        :raises MustWait: when something has to be processed first; a ``TransientError``.
+        :raises Superseded: when another version of the same window took its place.
+        :raises ConfigurationError: when the delivery is refused, was given up, or is of another
+            staging location or destination, or a parameter is wrong.
+        :raises DataError: when a staged part is not what the manifest says.
+        :raises TransientError: when staging, destination or the line fails.
+
+        Example::
+
+            @task(retries=20, retry_delay=timedelta(minutes=15))
+            def send(manifest: dict) -> dict | None:
+                with airflow_errors():
+                    return AudienceManagerHook().upload(manifest, after=None)
+        """
+        from airflow_am_provider.deliveries.records import DeliveryRecords
+        from airflow_am_provider.deliveries.uploads.result import upload_result
+        from airflow_am_provider.deliveries.uploads.sending import send_delivery
+
+        staged = self._at_its_turn(manifest, on_older, after, in_order)
+        if staged is None:
+            return None
+        journal = send_delivery(self, staged, in_order=flag("in_order", in_order))
+        return upload_result(DeliveryRecords(self.targets()), journal).document
+
+    def upload_share(
+        self,
+        manifest: object,
+        share: int,
+        shares: int,
+        *,
+        on_older: str = "refuse",
+        after: object = None,
+        in_order: bool | str = True,
+    ) -> list[str]:
+        """Send some of a delivery's parts now, if it is its turn; :meth:`upload` completes it.
+
+        The other parameters and errors are those of :meth:`upload`.
+
+        :param share: which share, counted from 0.
+        :param shares: into how many all parts are divided, of about the same size each.
+        :return: names of the share's files; none when the manifest has no parts.
+        :raises ConfigurationError: when there is no such share, and as for :meth:`upload`.
+
+        Example::
+
+            names = AudienceManagerHook().upload_share(manifest, 0, 3)
+        """
+        from airflow_am_provider.deliveries.uploads.sending import send_share
+
+        staged = self._at_its_turn(manifest, on_older, after, in_order)
+        if staged is None:
+            return []
+        return send_share(self, staged, share, shares, in_order=flag("in_order", in_order))
+
+    def deliveries(
+        self,
+        *,
+        states: Collection[str] = (),
+        target: str | None = None,
+        limit: int | None = None,
+    ) -> list[DeliveryRecord]:
+        """The records of deliveries in the staging location, the newest last.
+
+        :param states: only those, such as ``sent`` or ``failed``; ``outstanding`` stands for
+            ``sending``, ``sent`` and ``picked_up``. By default all.
+        :param target: only those whose traits are set there, such as ``"478"``.
+        :param limit: at most so many of each target, the newest ones; by default all.
+        :return: records; ``to_json()`` of one is what ``airflow-am deliveries list --json`` prints.
+        :raises ConfigurationError: when there is no such state.
+        :raises TransientError: when staging does not answer.
+
+        Example::
+
+            @task
+            def still_on_their_way() -> list[str]:
+                records = AudienceManagerHook().deliveries(states=["outstanding"])
+                return [record.entry.delivery_id for record in records]
+        """
+        from airflow_am_provider.deliveries.records import DeliveryRecords
+
+        return DeliveryRecords(self.targets()).matching(states=states, target=target, limit=limit)
+
+    def resend(self, delivery_id: str, *, force: bool = False) -> DeliveryRecord:
+        """Send the very same bytes again under the same names; what was begun is finished first.
+
+        :param delivery_id: the delivery; one that was abandoned is taken up again.
+        :param force: send it although newer data of its target was sent.
+        :return: its record, sent. A receipt sensor waits for the last sending by itself.
+        :raises ConfigurationError: when there is none, newer data would be undone, or the
+            destination refuses.
+        :raises DataError: when its parts are no longer in staging.
+        :raises TransientError: when it is not its turn, or the destination or the line fails.
+
+        Example::
+
+            AudienceManagerHook().resend("0123456789abcdef0123").to_json()
+        """
+        from airflow_am_provider.deliveries.uploads.sending import resend_delivery
+
+        return resend_delivery(self, delivery_id, force=force)
+
+    def abandon(self, delivery_id: str, reason: str) -> DeliveryRecord:
+        """Give a delivery up: it is neither sent nor waited for.
+
+        What of it lies half at its destination is deleted; what Audience Manager can see already
+        stays.
+
+        :param delivery_id: the delivery.
+        :param reason: why, in a sentence, for those who look later.
+        :return: its record, abandoned.
+        :raises ConfigurationError: when there is none, or it is acknowledged.
+        :raises TransientError: when staging does not answer.
+
+        Example::
+
+            AudienceManagerHook().abandon("0123456789abcdef0123", "The consent list was old.")
+        """
+        from airflow_am_provider.deliveries.uploads.sending import abandon_delivery
+
+        return abandon_delivery(self, delivery_id, reason)
+
     def receipt_sources(self) -> list[Mailbox | ReceiptFolder]:
         """Where receipts come in: the mailbox, the folder of raw mails, both or none."""
         from airflow_am_provider.hooks.mailbox import Mailbox, ReceiptFolder
@@ -199,6 +347,21 @@ class AudienceManagerHook(BaseHook):
         from airflow_am_provider.hooks.connection_test import prove_parts
 
         return prove_parts(self)
+
+    def _at_its_turn(
+        self, manifest: object, on_older: str, after: object, in_order: bool | str
+    ) -> Manifest | None:
+        """A delivery that may be sent now; None when it has no parts."""
+        from airflow_am_provider.deliveries.manifest import Manifest
+        from airflow_am_provider.deliveries.target.commands import OnOlder
+        from airflow_am_provider.deliveries.uploads.sending import enter_queue
+
+        staged = Manifest.from_json(manifest)
+        order, waits = choice("on_older", on_older, OnOlder), flag("in_order", in_order)
+        if not staged.parts:
+            return None
+        enter_queue(self, staged, on_older=order, after=after, in_order=waits)
+        return staged
 
     def _decisions_home(self) -> Home | None:
         """The SQL database that keeps decisions, where the connection names one."""
@@ -235,34 +398,3 @@ class AudienceManagerHook(BaseHook):
                 f"there. Correct its host, or choose the environment custom"
             )
         return host
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Form fields for Airflow 3.1, which does not read them from the metadata."""
-        return dict(_widgets())
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Fields that the form leaves out, for Airflow 3.1."""
-        (described,) = get_provider_info()["connection-types"]
-        return {
-            name.replace("-", "_"): value for name, value in described["ui-field-behaviour"].items()
-        }
-
-
-def _widgets() -> Iterator[tuple[str, Any]]:
-    # By name, since these packages need not be there: Airflow 3.1 puts replacements in their place.
-    wtforms, validators, babel, widgets = map(
-        import_module,
-        ("wtforms", "wtforms.validators", "flask_babel", "flask_appbuilder.fieldwidgets"),
-    )
-    for name, field in CONNECTION_FIELDS.items():
-        schema = field["schema"]
-        widget = wtforms.StringField(
-            babel.lazy_gettext(field["label"]),
-            widget=widgets.BS3TextFieldWidget(),
-            validators=[validators.any_of(schema["enum"])] if "enum" in schema else [],
-            description=field["description"],
-            default=schema.get("default"),
-        )
-        yield name, widget

@@ -17,7 +17,7 @@ from airflow_am_provider.airflow_compat import (
 from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.hooks.parameters import choice, flag
+from airflow_am_provider.hooks.parameters import flag
 from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
 from airflow_am_provider.links import StagingLink
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_am_provider.deliveries.queue_gate import QueueGate
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
 # The trigger keeps the deadline itself; this is for a triggerer that is not there.
@@ -130,9 +129,7 @@ class UploadOperator(BaseOperator):
         raise (AirflowException if status == "failed" else AirflowFailException)(message)
 
     def _send(self, deadline: datetime) -> dict[str, Any]:
-        from airflow_am_provider.deliveries.target.commands import OnOlder
         from airflow_am_provider.deliveries.uploads.journal import MustWait, Superseded
-        from airflow_am_provider.deliveries.uploads.sending import queue_gate
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
         with airflow_errors():
@@ -144,61 +141,47 @@ class UploadOperator(BaseOperator):
                     f"there is nothing to send"
                 )
             hook = AudienceManagerHook(self.audience_manager_conn_id)
-            gate = queue_gate(
-                hook,
-                manifest,
-                on_older=choice("on_older", self.on_older, OnOlder),
-                after=self.after,
-                in_order=flag("in_order", self.in_order),
-            )
-            try:
-                gate.enter()
-                while True:
-                    self._wait(gate, deadline)
-                    try:
-                        return self._sent(hook, manifest, in_order=gate.in_order)
-                    except MustWait as wait:
-                        # Something came before it since it was looked.
-                        self.log.info("Not its turn yet: %s", wait)
-            except Superseded as reason:
-                raise AirflowSkipException(
-                    f"Nothing was sent: {reason}. That one is sent in its place"
-                ) from None
+            known = ""
+            while True:
+                try:
+                    return self._sent(hook, manifest)
+                except MustWait as wait:
+                    if known != str(wait):
+                        known = str(wait)
+                        self.log.info("Not its turn yet: %s", known)
+                except Superseded as reason:
+                    raise AirflowSkipException(
+                        f"Nothing was sent: {reason}. That one is sent in its place"
+                    ) from None
+                left = deadline - datetime.now(UTC)
+                if left <= timedelta(0):
+                    raise self._not_its_turn(known)
+                if self.deferrable:
+                    self._defer(hook, manifest, deadline, left)
+                time.sleep(min(self.poke_interval, left.total_seconds()))
 
-    def _sent(
-        self, hook: AudienceManagerHook, manifest: Manifest, *, in_order: bool
-    ) -> dict[str, Any]:
-        from airflow_am_provider.deliveries.records import DeliveryRecords
-        from airflow_am_provider.deliveries.uploads.result import upload_result
-        from airflow_am_provider.deliveries.uploads.sending import send_delivery
+    def _sent(self, hook: AudienceManagerHook, manifest: Manifest) -> dict[str, Any]:
+        """Send it, if it is its turn; see the hook."""
+        sent = hook.upload(
+            self.manifest, on_older=self.on_older, after=self.after, in_order=self.in_order
+        )
+        assert sent is not None  # it has parts
+        return sent
 
-        book = send_delivery(hook, manifest, in_order=in_order)
-        return upload_result(DeliveryRecords(hook.targets()), book).document
-
-    def _wait(self, gate: QueueGate, deadline: datetime) -> None:
-        """Come back when it is the delivery's turn."""
-        known = ""
-        while waits := gate.waits_for():
-            if known != "; ".join(waits):
-                known = "; ".join(waits)
-                self.log.info("Not its turn yet: %s", known)
-            left = deadline - datetime.now(UTC)
-            if left <= timedelta(0):
-                raise self._not_its_turn(known)
-            if self.deferrable:
-                self._defer(gate, deadline, left)
-            time.sleep(min(self.poke_interval, left.total_seconds()))
-
-    def _defer(self, gate: QueueGate, deadline: datetime, left: timedelta) -> None:
+    def _defer(
+        self, hook: AudienceManagerHook, manifest: Manifest, deadline: datetime, left: timedelta
+    ) -> None:
+        from airflow_am_provider.deliveries.uploads.result import read_deliveries
+        from airflow_am_provider.deliveries.uploads.sending import checked_manifest
         from airflow_am_provider.triggers.queue import QueueTrigger
 
         self.defer(
             trigger=QueueTrigger(
-                manifest=gate.manifest.to_json(),
+                manifest=checked_manifest(hook, manifest).to_json(),
                 audience_manager_conn_id=self.audience_manager_conn_id,
-                on_older=str(gate.on_older),
-                after=[one.document for one in gate.after],
-                in_order=gate.in_order,
+                on_older=str(self.on_older),
+                after=[one.document for one in read_deliveries(self.after)],
+                in_order=flag("in_order", self.in_order),
                 poll_interval_s=self.poke_interval,
                 deadline=deadline.isoformat(),
             ),

@@ -48,13 +48,14 @@ class UploadPartsOperator(UploadOperator):
         self.share = share
         self.shares = shares
 
-    def _sent(
-        self, hook: AudienceManagerHook, manifest: Manifest, *, in_order: bool
-    ) -> dict[str, Any]:
-        from airflow_am_provider.deliveries.uploads.sending import send_share
-
+    def _sent(self, hook: AudienceManagerHook, manifest: Manifest) -> dict[str, Any]:
         share, shares = whole_number("share", self.share), whole_number("shares", self.shares)
-        return {
-            "delivery_id": manifest.delivery_id,
-            "files": send_share(hook, manifest, share, shares, in_order=in_order),
-        }
+        files = hook.upload_share(
+            self.manifest,
+            share,
+            shares,
+            on_older=self.on_older,
+            after=self.after,
+            in_order=self.in_order,
+        )
+        return {"delivery_id": manifest.delivery_id, "files": files}

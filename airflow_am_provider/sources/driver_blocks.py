@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES: Final = 4 << 20
 _WAITING: Final = 2
-# Rows by the hundred are far smaller; beyond this it is one row.
+# A larger row would not fit into memory several times, as it has to.
 _MOST_ROW_BYTES: Final = 64 << 20
 
 
@@ -73,21 +73,21 @@ def written_blocks(work: Callable[[Any], object], connection: Any) -> Iterator[I
                 thread.join()
 
 
-def check_size(rows: Sized) -> None:
-    """See that what a driver hands out at once can be held a few times.
+def check_size(row: Sized) -> None:
+    """See that a row can be held a few times.
 
-    :raises DataError: when it is a row that cannot.
+    :raises DataError: when it cannot.
     """
-    if len(rows) > _MOST_ROW_BYTES:
+    if len(row) > _MOST_ROW_BYTES:
         raise DataError(
-            f"sql: a row of {len(rows):,} bytes; at most {_MOST_ROW_BYTES:,} are held. No line is "
+            f"sql: a row of {len(row):,} bytes; at most {_MOST_ROW_BYTES:,} are held. No line is "
             f"longer than {limits.MAX_LINE_BYTES:,} (inbound-file-contents.md), so leave longer "
             f"values out in the query, as by WHERE octet_length(...) <= {limits.MAX_LINE_BYTES}"
         )
 
 
 class _Rows(io.RawIOBase):
-    """Takes rows, one or many at a time, and passes them on by the block."""
+    """Takes rows, one at a time, and passes them on by the block."""
 
     def __init__(self, put: Callable[[Block], None]) -> None:
         super().__init__()

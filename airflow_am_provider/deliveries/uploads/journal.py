@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.deliveries.target.commands import Begin, Complete
 from airflow_am_provider.deliveries.target.events import Outcome, Refused, RefusedFor
 from airflow_am_provider.deliveries.uploads.record import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.storage.folder import Folder
 
 
-class MustWait(Exception):
+class MustWait(TransientError):
     """Something has to be processed first; the message says what."""
 
 

@@ -74,6 +74,29 @@ def queue_gate(
     )
 
 
+def enter_queue(
+    hook: Connection,
+    manifest: Manifest,
+    *,
+    on_older: OnOlder = OnOlder.REFUSE,
+    after: object = None,
+    in_order: bool = True,
+) -> None:
+    """Enter the queue of a delivery's target, and see that it may be sent now.
+
+    Parameters are those of :func:`queue_gate`.
+
+    :raises MustWait: when something has to be processed first.
+    :raises Superseded: when another version of the same window took its place.
+    :raises ConfigurationError: when the delivery is refused, or was given up.
+    """
+    gate = queue_gate(hook, manifest, on_older=on_older, after=after, in_order=in_order)
+    gate.enter()
+    waits = gate.waits_for()
+    if waits:
+        raise MustWait("; ".join(waits))
+
+
 def checked_manifest(hook: Connection, manifest: Manifest) -> Manifest:
     """A manifest that is of the connection's staging location and destination.
 
