@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # The folders of a staging location (docs/manifest.md).
 _STAGED: Final = "deliveries/"
-_NAMES: Final = "names/"
+_BESIDE: Final = ("targets/", "target-details/", "snapshots/", ".decisions.lock")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +47,7 @@ class _Delivery:
             own.append(self._whole(self.manifest.rejects))
         if not self.path.startswith(self.root + _STAGED):
             return _absolute(path) in map(_absolute, own)
-        return path.startswith((self.root + _STAGED, self.root + _NAMES))
+        return path.startswith(tuple(self.root + one for one in (_STAGED, *_BESIDE)))
 
     def _whole(self, path: str) -> str:
         """Paths are whole already in what ``airflow-am format --json`` prints."""

@@ -318,8 +318,6 @@ def staged(folder) -> dict:
     parts.mkdir(parents=True)
     (parts / "00001.gz").write_bytes(gzip.compress(GOOD))
     (parts.parent / "rejects.csv").write_bytes(b"row_number,reason,id_masked,id_sha256\n")
-    (folder / "names").mkdir()
-    (folder / "names" / NAME).write_bytes(b"abc")
     manifest = {
         "version": 1,
         "delivery_id": "abc",
@@ -345,7 +343,15 @@ def staged(folder) -> dict:
     delivery = folder / "deliveries/data/abc"
     delivery.mkdir()
     (delivery / "manifest.json").write_text(json.dumps(manifest))
-    (delivery / "sent.json").write_text("{}")
+    for beside in (
+        f"deliveries/data/abc/sending/{NAME}.gz.json",
+        "targets/production-acme-1b2c3d4e/478.json",
+        "target-details/production-acme-1b2c3d4e/478/records/abc.json",
+        "snapshots/1b2c3d4e/2026-11-23-abc.parquet",
+        ".decisions.lock",
+    ):
+        (folder / beside).parent.mkdir(parents=True, exist_ok=True)
+        (folder / beside).write_text("{}")
     return manifest
 
 
