@@ -32,8 +32,6 @@ _T = TypeVar("_T")
 
 UNFINISHED: Final = ".part"
 _BLOCK_BYTES: Final = 1 << 16
-# Replies that say "no such command" or "not with these parameters" (RFC 959).
-_UNKNOWN_COMMAND: Final = ("500", "501", "502", "504")
 _DISK_FULL: Final = ("452", "552")
 
 
@@ -183,9 +181,10 @@ class FtpDrop:
             reader.skip(offset)
         try:
             ftp.storbinary(f"STOR {path}", reader, _BLOCK_BYTES, rest=offset or None)
-        except ftplib.error_perm as error:
-            if not offset or not str(error).startswith(_UNKNOWN_COMMAND):
+        except ftplib.error_perm:
+            if not offset:
                 raise
+            # It knows no such command, or another attempt has just given the file its name.
             _logger.info("The host cannot go on with a file, so %s starts over", path)
             return self._send(ftp, path, source, 0, size, sha256)
         try:
@@ -259,6 +258,8 @@ def _published(temporary: str, name: str, names: frozenset[str]) -> Published | 
 def _size(ftp: ftplib.FTP, path: str) -> int | None:
     """Size of a file in bytes; None when there is none, or the host does not tell."""
     try:
+        # A listing leaves the connection in text mode, where many hosts tell no sizes.
+        ftp.voidcmd("TYPE I")
         return ftp.size(path)
     except ftplib.error_perm:
         return None

@@ -258,3 +258,17 @@ class TestTwoStagingPlaces:
             list(pool.map(send_one, teams))
         wanted = [content_of(team, 5_000) for team in teams]
         assert sorted(in_bucket(s3, bucket)) == sorted(wanted)
+
+
+def test_ten_attempts_over_ftp_at_once_are_one_delivery(
+    tmp_path: Path, to_ftp: FtpDestination, ftp_directory: Path
+) -> None:
+    staging = LocalFolder(tmp_path / "staging")
+    for number in range(5):
+        manifest = staged(staging, f"round{number}")
+        with ThreadPoolExecutor(10) as pool:
+            tries = [pool.submit(sent, staging, to_ftp, manifest) for _ in range(10)]
+        assert [one.exception() for one in tries] == [None] * 10
+        assert state_of(staging, manifest) is DeliveryState.SENT
+    wanted = [content_of(f"round{number}", 5_000) for number in range(5)]
+    assert sorted(in_folder(ftp_directory)) == sorted(wanted)

@@ -267,14 +267,16 @@ class FtpDestination:
                 if journal.known(part) is not None:
                     continue
                 with _Progress(part), staging.open_read(part.path) as source:
+                    begun = None if journal.is_new else _begun(drop, part, staging, journal)
                     drop.put(
-                        _temporary(part, staging, journal),
+                        # What an attempt before this one began is gone on with. What none began
+                        # has a name of this attempt's own: two at once would cut each other's
+                        # short, perhaps one that just gets its name.
+                        begun or _temporary(part, staging, journal),
                         source,
                         size=part.compressed_bytes,
                         sha256=part.sha256,
-                        # What lies there under a temporary name is this delivery's only if it
-                        # was begun before.
-                        resume=not journal.is_new,
+                        resume=begun is not None,
                     )
                 journal.uploaded(part, f"{self.url.rstrip('/')}/{part.file_name}", is_sent=False)
             if only is not None:
@@ -287,7 +289,7 @@ class FtpDestination:
         with self.open_drop() as drop:
             for part in journal.manifest.parts:
                 if not journal.has_its_name(part):
-                    drop.discard(_temporary(part, staging, journal))
+                    _discard(drop, part, staging, journal)
                     # Should it be taken up again, it is uploaded anew.
                     journal.forget(part)
 
@@ -299,12 +301,23 @@ class FtpDestination:
             other.startswith(prefix) and not other.endswith(UNFINISHED) for other in drop.names()
         )
 
+    def _whole(self, drop: FtpDrop, part: Part, staging: Folder, journal: UploadJournal) -> str:
+        """The temporary name of a whole part: this attempt's, or that of one before it."""
+        own = _temporary(part, staging, journal)
+        names = _temporaries(drop, part, staging, journal)
+        if own in names:
+            return own
+        # Of a host that tells no sizes, what was noted as uploaded is whole.
+        sizes = {name: drop.size(name) for name in names}
+        whole = [name for name in names if sizes[name] in (part.compressed_bytes, None)]
+        return whole[0] if whole else own
+
     def _publish(self, drop: FtpDrop, part: Part, staging: Folder, journal: UploadJournal) -> None:
         if journal.has_its_name(part):
             return
         was_begun = journal.begin(part)
         found = drop.publish(
-            _temporary(part, staging, journal),
+            self._whole(drop, part, staging, journal),
             part.file_name,
             only_new=journal.sending.number == 1,
         )
@@ -320,14 +333,41 @@ class FtpDestination:
                 raise _taken(part, url, journal)
             if found is Published.TAKEN and drop.size(part.file_name) != part.compressed_bytes:
                 raise _in_doubt(part, url, journal)
-        drop.discard(_temporary(part, staging, journal))
+        _discard(drop, part, staging, journal)
         journal.sent(part)
 
 
 def _temporary(part: Part, staging: Folder, journal: UploadJournal) -> str:
-    """A temporary name that no other delivery has, nor one of another staging location."""
-    whose = hashlib.sha256(f"{staging.url} {journal.entry.delivery_id}".encode()).hexdigest()[:12]
-    return f"{part.file_name}.{whose}{UNFINISHED}"
+    """A temporary name that no other attempt, delivery or staging location has."""
+    return f"{_own_begin(part, staging, journal)}{journal.attempt}{UNFINISHED}"
+
+
+def _temporaries(drop: FtpDrop, part: Part, staging: Folder, journal: UploadJournal) -> list[str]:
+    """Temporary names under which attempts have begun a part."""
+    begin = _own_begin(part, staging, journal)
+    names = [name for name in drop.names() if name.startswith(begin) and name.endswith(UNFINISHED)]
+    return sorted(names)
+
+
+def _begun(drop: FtpDrop, part: Part, staging: Folder, journal: UploadJournal) -> str | None:
+    """The temporary name of what attempts before this one have uploaded most of, or None.
+
+    What is empty yet is not gone on with: that would begin it anew under another attempt's hands.
+    """
+    sizes = {name: drop.size(name) or 0 for name in _temporaries(drop, part, staging, journal)}
+    most = max(sizes, key=lambda name: sizes[name], default=None)
+    return most if most is not None and sizes[most] > 0 else None
+
+
+def _discard(drop: FtpDrop, part: Part, staging: Folder, journal: UploadJournal) -> None:
+    for name in _temporaries(drop, part, staging, journal):
+        drop.discard(name)
+
+
+def _own_begin(part: Part, staging: Folder, journal: UploadJournal) -> str:
+    # With its checksum: what lies there is always the begin of these very bytes.
+    facts = f"{staging.url} {journal.entry.delivery_id} {part.sha256}"
+    return f"{part.file_name}.{hashlib.sha256(facts.encode()).hexdigest()[:12]}-"
 
 
 def _taken(part: Part, url: str, journal: UploadJournal) -> Exception:

@@ -119,7 +119,7 @@ class UploadJournal:
         self.entry = entry
         self.is_new = is_new
         # Each attempt has notes of its own, so that each of two at once sees the other.
-        self._attempt = secrets.token_hex(4)
+        self.attempt = secrets.token_hex(4)
         self.manifest = manifest.named(entry.timestamp)
         self._files = UploadPaths(location=manifest.location, sending=entry.sending.number)
         record = read_upload_record(staging, self.manifest, entry.sending)
@@ -143,7 +143,7 @@ class UploadJournal:
 
     def was_begun(self, part: Part) -> bool:
         """Whether another attempt than this one may have put a part under its name."""
-        mine = self._files.begun(part.file_name, self._attempt)
+        mine = self._files.begun(part.file_name, self.attempt)
         begun = self._staging.list(self._files.begun(part.file_name))
         return any(entry.path != mine for entry in begun)
 
@@ -154,7 +154,7 @@ class UploadJournal:
         """
         was_begun = not self.is_new and self.was_begun(part)
         note = {"at": timestamp(self._clock())}
-        path = self._files.begun(part.file_name, self._attempt)
+        path = self._files.begun(part.file_name, self.attempt)
         self._staging.write_bytes(path, _text(note))
         return was_begun
 
