@@ -23,8 +23,8 @@ from airflow_am_provider.audience_manager.names import MIN_TIMESTAMP, IdSyncFile
 from airflow_am_provider.deliveries.layout import MANIFEST_FILE
 from airflow_am_provider.deliveries.manifest import Manifest, Part
 from airflow_am_provider.deliveries.staging import named_parts
+from airflow_am_provider.formatting.file_names import REJECTS_FILE
 from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
-from airflow_am_provider.formatting.rejects import REJECTS_FILE
 from airflow_am_provider.storage.local import LocalFolder, make_private_folder
 
 if TYPE_CHECKING:

@@ -23,9 +23,10 @@ from airflow_am_provider.deliveries.staging import (
     stage_content,
 )
 from airflow_am_provider.formatting.acceptance import check_set_aside
+from airflow_am_provider.formatting.file_names import REJECTS_FILE
 from airflow_am_provider.formatting.parts import WrittenPart
 from airflow_am_provider.formatting.pipeline import FormattedParts
-from airflow_am_provider.formatting.rejects import HEADER, REJECTS_FILE
+from airflow_am_provider.formatting.rejects import HEADER
 from airflow_am_provider.formatting.remarks import together
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from airflow_am_provider.audience_manager.processed_markers import Marker
-from airflow_am_provider.formatting.rejects import REJECTS_FILE
+from airflow_am_provider.formatting.file_names import REJECTS_FILE
 
 MANIFEST_FILE: Final = "manifest.json"
 RECONCILIATION_FILE: Final = "reconciliation.json"

@@ -25,10 +25,10 @@ from airflow_am_provider.formatting.acceptance import (
 from airflow_am_provider.formatting.batches import bounded
 from airflow_am_provider.formatting.columns.arrow import to_arrow
 from airflow_am_provider.formatting.columns.checks import CODE_OF
+from airflow_am_provider.formatting.file_names import REJECTS_FILE
 from airflow_am_provider.formatting.lines.item_counts import ItemCounts
 from airflow_am_provider.formatting.overlap import BackgroundWorker, prefetched
 from airflow_am_provider.formatting.parts import PartSizes, PartWriter, WrittenPart
-from airflow_am_provider.formatting.rejects import REJECTS_FILE
 from airflow_am_provider.formatting.repeats.bits import Bits
 from airflow_am_provider.formatting.repeats.exact_repeats import user_ids
 from airflow_am_provider.formatting.repeats.line_origins import LineOrigins

@@ -32,9 +32,6 @@ MOST_IDS_OF_A_REASON: Final = 100_000
 _NOTHING: Final = texts_array([b","])
 _REASONS: Final = texts_array([rule.value.encode() for rule in BY_CODE])
 
-#: What the file is called where nobody asks for another name.
-REJECTS_FILE: Final = "rejects.csv"
-
 
 class Rejects:
     """Writes ``rejects.csv`` when there is a first row for it.

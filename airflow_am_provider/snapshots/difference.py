@@ -21,11 +21,11 @@ from airflow_am_provider.formatting.acceptance import (
     limit,
 )
 from airflow_am_provider.formatting.batches import bounded
+from airflow_am_provider.formatting.file_names import REJECTS_FILE
 from airflow_am_provider.formatting.lines.data_lines import DataLineWriter
 from airflow_am_provider.formatting.overlap import BackgroundWorker, prefetched
 from airflow_am_provider.formatting.parts import PartWriter
 from airflow_am_provider.formatting.pipeline import FormattedParts
-from airflow_am_provider.formatting.rejects import REJECTS_FILE
 from airflow_am_provider.formatting.source_pass import SourcePass
 from airflow_am_provider.snapshots.change_lines import change_lines
 from airflow_am_provider.snapshots.comparison import NOW, Counts, compared, marked

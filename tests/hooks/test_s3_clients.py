@@ -159,7 +159,8 @@ def test_the_test_of_a_connection_says_each_in_a_sentence(
     conn_id = audience_manager(partner_name="acme", staging_location="s3://crm/am", aws_conn_id=aws)
     holds, said = AudienceManagerHook(conn_id).test_connection()
     assert not holds
-    assert said.count("(STS); is there a way to it? ") == 2
+    # Staging, decisions and destination.
+    assert said.count("(STS); is there a way to it? ") == 3
     assert json.dumps(said).count("\\n") == 0
 
 

@@ -208,7 +208,7 @@ def test_of_each_list_it_is_counted_how_often_it_found_an_id() -> None:
     some.add([table([(sha256("cid"),)], ["id"])], "second", hashed=True)
     some.add([table([("BOB",)], ["id"])], "third")
     assert on(some, "bob", "bob", "cid", "dan") == [True, True, True, False]
-    assert [(one.place, one.entries, one.found) for one in some.lists] == [
+    assert [(one.label, one.entries, one.found) for one in some.lists] == [
         ("list", 2, 2), ("second", 1, 1), ("third", 1, 0),
     ]  # fmt: skip
     assert some.remarks == {

@@ -1,0 +1,8 @@
+"""What files beside the parts are called."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: The file of rows that were set aside, where nobody asks for another name.
+REJECTS_FILE: Final = "rejects.csv"
