@@ -1,9 +1,11 @@
-"""Names that moved into Airflow's SDK with 3.2, from where the installed Airflow has them.
+"""What differs between Airflow's releases: names that moved into its SDK with 3.2, and an error.
 
 The provider ``common.compat`` has a module for this as well, but not in 1.7.4, the version that
 Airflow 3.1.0 pins.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -33,4 +35,21 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "conf",
+    "missing_is_not_found",
 ]
+
+
+@contextmanager
+def missing_is_not_found() -> Iterator[None]:
+    """Have a connection that is not there raise the same error on every Airflow.
+
+    Where no task runs, as on the command line, 3.1.0 asks for what only a task has.
+
+    :raises AirflowNotFoundException: when there is no such connection.
+    """
+    try:
+        yield
+    except ImportError as error:
+        if "SUPERVISOR_COMMS" not in str(error):
+            raise
+        raise AirflowNotFoundException("There is no such connection") from None

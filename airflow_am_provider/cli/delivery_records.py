@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
@@ -106,9 +107,24 @@ def _connections_of_the_database() -> Iterator[None]:
         return
     os.environ[_CONTEXT] = "server"
     try:
-        yield
+        with _on_airflow_3_1_0() if version("apache-airflow-core") == "3.1.0" else nullcontext():
+            yield
     finally:
         del os.environ[_CONTEXT]
+
+
+@contextmanager
+def _on_airflow_3_1_0() -> Iterator[None]:
+    """The same for the one release that knows no such variable, only a list of where to look."""
+    from airflow import secrets
+
+    as_in_a_task = secrets.DEFAULT_SECRETS_SEARCH_PATH_WORKERS
+    before = list(as_in_a_task)
+    as_in_a_task[:] = secrets.DEFAULT_SECRETS_SEARCH_PATH
+    try:
+        yield
+    finally:
+        as_in_a_task[:] = before
 
 
 def _answer(args: argparse.Namespace) -> str:

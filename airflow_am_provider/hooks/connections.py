@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow.sdk import BaseHook
 
-from airflow_am_provider.airflow_compat import AirflowNotFoundException
+from airflow_am_provider.airflow_compat import AirflowNotFoundException, missing_is_not_found
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,17 +27,13 @@ def get_connection(conn_id: str, *, asked_by: str = "") -> Connection:
     :raises ConfigurationError: when there is none.
     """
     try:
-        return BaseHook.get_connection(conn_id)
+        with missing_is_not_found():
+            return BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
-        pass
-    except ImportError as error:
-        # Where no task runs, Airflow 3.1.0 asks for what only a task has.
-        if "SUPERVISOR_COMMS" not in str(error):
-            raise
-    where = f"{asked_by}: " if asked_by else ""
-    raise ConfigurationError(
-        f"{where}Airflow has no connection {conn_id!r}; create it or name another"
-    )
+        where = f"{asked_by}: " if asked_by else ""
+        raise ConfigurationError(
+            f"{where}Airflow has no connection {conn_id!r}; create it or name another"
+        ) from None
 
 
 def is_on(extra: Mapping[str, object], name: str) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 
-from airflow_am_provider.airflow_compat import AirflowNotFoundException
+from airflow_am_provider.airflow_compat import AirflowNotFoundException, missing_is_not_found
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ def database_hook(conn_id: str, *, asked_by: str) -> DbApiHook:
     :raises ConfigurationError: when there is no such connection.
     """
     try:
-        hook: DbApiHook = BaseHook.get_hook(conn_id)
+        with missing_is_not_found():
+            hook: DbApiHook = BaseHook.get_hook(conn_id)
     except AirflowNotFoundException:
         raise ConfigurationError(
             f"{asked_by}: Airflow has no connection {conn_id!r}; create it or name another"
