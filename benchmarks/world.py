@@ -108,6 +108,10 @@ class World:
                 "extra": {"charset": "utf8mb4"},
             },
             "aws_default": self.s3.airflow_connection(),
+            "decisions": {
+                "conn_type": "sqlite",
+                "host": str(self.directory / "decisions.sqlite"),
+            },
         }
         for name, staging in (
             ("audience_manager_default", f"s3://{OUTPUT_BUCKET}/staging"),
@@ -120,6 +124,9 @@ class World:
                 "aws_conn_id": "aws_default",
                 "staging_location": staging,
             }
+            if staging.startswith("s3://"):
+                # rclone keeps no conditional writes, so decisions have another place.
+                fields["state_conn_id"] = "decisions"
             connections[name] = {"conn_type": "audience_manager", "extra": fields}
         return {
             "AIRFLOW_HOME": str(self.directory / "airflow"),
