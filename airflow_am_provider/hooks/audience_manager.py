@@ -96,7 +96,7 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
         """The targets of the staging location, each with what was decided about it."""
         from airflow_am_provider.deliveries.targets import Targets
 
-        return Targets(self.staging(), self._decisions_home())
+        return Targets(self.staging(), self._decisions_home)
 
     def is_staged_on_amazon(self) -> bool:
         """Whether staging lies on Amazon's own S3, and not on another server that speaks S3."""
@@ -363,8 +363,11 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
         enter_queue(self, staged, on_older=order, after=after, in_order=waits)
         return staged
 
+    @cached_property
     def _decisions_home(self) -> Home | None:
         """The SQL database that keeps decisions, where the connection names one."""
+        from sqlalchemy.pool import NullPool
+
         from airflow_am_provider.deliveries.target.homes.sql_table import SqlTableHome
 
         conn_id = self.settings.state_conn_id
@@ -377,7 +380,9 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
                 f"connection {self.audience_manager_conn_id!r}: state_conn_id: {conn_id!r} is a "
                 f"connection of the type {hook.conn_type!r}, and no SQL database"
             )
-        return SqlTableHome(engine_of(), self.settings.staging_location)
+        # Decisions are seconds or days apart: no connection is kept open in between.
+        engine = engine_of(engine_kwargs={"poolclass": NullPool})
+        return SqlTableHome(engine, self.settings.staging_location)
 
     def _staging_aws(self) -> tuple[str, str]:
         """The AWS connection for staging, and the field that names it."""
