@@ -7,6 +7,7 @@ dictionaries until batches are cut (:mod:`~airflow_am_provider.formatting.batche
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from airflow_am_provider.audience_manager import limits
@@ -34,7 +35,7 @@ _I32_FIELD: Final = 0x15
 
 
 def dictionary_columns(metadata: pq.FileMetaData, columns: Sequence[str]) -> list[str]:
-    """The text columns that are read as dictionaries.
+    """The text columns, and the items of lists, that are read as dictionaries; by their paths.
 
     Those that the file keeps as small ones, since each value is worked on once; of them not the
     first one, the user ID's: few values in it mean few users. And those that could take a hundred
@@ -42,11 +43,11 @@ def dictionary_columns(metadata: pq.FileMetaData, columns: Sequence[str]) -> lis
     """
     found = []
     for name in columns:
-        chunks = list(_chunks(metadata, name))
-        few = all(_has_few_values(chunk) for chunk in chunks) and name != columns[0]
-        packed = _MOST_PACKED_BYTES_OF_FEW if name == columns[0] else _MOST_PACKED_BYTES_A_ROW
-        if chunks and (few or any(_may_unfold(chunk, packed) for chunk in chunks)):
-            found.append(name)
+        for path, chunks in _texts(metadata, name):
+            few = all(map(_has_few_values, chunks)) and name != columns[0] and path == name
+            packed = _MOST_PACKED_BYTES_OF_FEW if name == columns[0] else _MOST_PACKED_BYTES_A_ROW
+            if chunks and (few or any(_may_unfold(chunk, packed) for chunk in chunks)):
+                found.append(path)
     return found
 
 
@@ -69,7 +70,8 @@ def check_page_sizes(
     :raises DataError: when one is.
     """
     for column in columns:
-        for number, chunk in enumerate(_chunks(metadata, column), start=1):
+        of_groups = (enumerate(chunks, start=1) for _, chunks in _texts(metadata, column))
+        for number, chunk in chain.from_iterable(of_groups):
             if chunk.total_uncompressed_size <= _MOST_BYTES_AS_A_WHOLE:
                 continue
             size = _dictionary_bytes(file, chunk)
@@ -128,10 +130,16 @@ def _may_unfold(chunk: pq.ColumnChunkMetaData, packed_bytes_a_row: float) -> boo
     return bool(rest <= packed_bytes_a_row * chunk.num_values)
 
 
-def _chunks(metadata: pq.FileMetaData, column: str) -> Iterator[pq.ColumnChunkMetaData]:
-    """What each row group has of a text column; nothing for columns of other types."""
+def _texts(
+    metadata: pq.FileMetaData, column: str
+) -> Iterator[tuple[str, list[pq.ColumnChunkMetaData]]]:
+    """Where the texts of a column lie, its own or those in its lists, and all row groups of them.
+
+    Nothing for columns of other types.
+    """
     for place in range(metadata.num_columns):
         schema = metadata.schema.column(place)
-        if schema.path == column and schema.physical_type == "BYTE_ARRAY":
-            for number in range(metadata.num_row_groups):
-                yield metadata.row_group(number).column(place)
+        is_of_it = schema.path == column or schema.path.startswith(f"{column}.")
+        if is_of_it and schema.physical_type == "BYTE_ARRAY":
+            groups = range(metadata.num_row_groups)
+            yield schema.path, [metadata.row_group(number).column(place) for number in groups]

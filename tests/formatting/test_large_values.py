@@ -15,7 +15,7 @@ import pytest
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.names import IdSyncPrefix
 from airflow_am_provider.formatting import batches
-from airflow_am_provider.formatting.columns.long_values import LONGEST_VALUE
+from airflow_am_provider.formatting.columns.long_values import LONGEST_VALUE, row_sizes
 from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
 from airflow_am_provider.formatting.lines.hashed_email_lines import HashedEmailLineWriter
 from airflow_am_provider.formatting.lines.id_sync_lines import IdSyncSpec
@@ -74,6 +74,17 @@ def test_what_a_dictionary_unfolds_to_is_never_held(
         }
     assert written == ROWS - sum(reasons.values())
     assert peak < MOST_MB
+
+
+def test_items_of_lists_stay_in_their_dictionary() -> None:
+    cities = pa.array([["x" * 200_000] if row % 2 else ["Bern"] for row in range(2000)])
+    file = io.BytesIO()
+    pq.write_table(pa.table({"id": [f"user{row}" for row in range(2000)], "city": cities}), file)
+    (batch,) = read_table(file, "crm.parquet", ["id", "city"])
+    assert batch.nbytes < 1_000_000
+    cut = list(batches.bounded([batch], ["id", "city"]))
+    assert max(int(row_sizes(some.column(1)).sum()) for some in cut) <= batches.MAX_BYTES
+    assert [row for some in cut for row in some.column(1).to_pylist()] == cities.to_pylist()
 
 
 @pytest.mark.parametrize(
