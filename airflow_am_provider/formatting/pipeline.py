@@ -242,8 +242,12 @@ class _Run(SourcePass):
         number = 0
         with closing(prefetched(self._lines.read())) as read:
             for lines, order in read:
-                numbers = np.arange(number, number + len(lines))
-                number += len(lines)
+                start, number = number, number + len(lines)
+                some = any(bits.may_hold_any(start, number) for bits in (duplicates, too_many))
+                if self._lines.are_parts and not some:
+                    second.write(lines)
+                    continue
+                numbers = np.arange(start, number)
                 codes = np.where(duplicates.holds(numbers), _DUPLICATE, np.uint8(0))
                 codes[too_many.holds(numbers)] = _TOO_MANY
                 out = codes != 0

@@ -214,6 +214,18 @@ def test_the_same_is_set_aside_as_when_looking_at_one_row_after_another(shape, w
     assert set(done.storage.files) == left
 
 
+def test_users_with_too_many_lines_are_seen_while_lines_come(monkeypatch):
+    monkeypatch.setattr(early_repeats, "_OTHER_USERS", np.uint64(0))
+    found = []
+    for lines_of_each in (200, 201):
+        finder = RepeatFinder(200)
+        for number in range(lines_of_each):
+            finder.observe(lines(b"ann\td_sid=%d" % number, b"bob%d\td_sid=1" % number))
+        found.append(finder.found_some)
+        finder.close()
+    assert found == [False, True]
+
+
 def test_ids_of_the_first_duplicates_are_told_and_of_all_rows_that_are_lost(monkeypatch):
     monkeypatch.setattr(rejects, "MOST_IDS_OF_A_REASON", 3)
     rows = [("bob:1", "1"), *[("some-user", "1")] * 6, *[("bob:2", "1")] * 5]

@@ -45,6 +45,10 @@ class Bits:
         starts = np.flatnonzero(np.concatenate(([True], places[1:] != places[:-1])))
         self._bytes[places[starts]] |= np.bitwise_or.reduceat(_bit(ordered), starts)
 
+    def may_hold_any(self, start: int, end: int) -> bool:
+        """Whether numbers of a range are in it, or some next to it."""
+        return bool(self._bytes[start >> 3 : (end + 7) >> 3].any())
+
     def holds(self, numbers: Numbers) -> npt.NDArray[np.bool_]:
         """Which of these numbers are in it."""
         found: npt.NDArray[np.bool_] = (self._bytes[numbers >> 3] & _bit(numbers)) != 0

@@ -1,4 +1,4 @@
-"""Whether lines come again, seen from a few of them while all are still coming."""
+"""Whether lines must be taken out, seen from a few of them while all are still coming."""
 
 from __future__ import annotations
 
@@ -23,14 +23,18 @@ _SLOT_SHIFT: Final = np.uint64(64 - 20)
 
 
 class EarlyRepeats:
-    """Looks at a sample of lines, in 8 MB, whatever their number.
+    """Looks at a sample of lines, in 16 MB, whatever their number.
 
     It may find lines that only have the same hash, and it may find none where there are a few.
+
+    :param max_lines_per_user: lines that one user ID may have, or None for any number.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_lines_per_user: int | None) -> None:
         self.found = 0
+        self._max_lines_per_user = max_lines_per_user
         self._seen = np.zeros(_SLOTS, np.uint64)
+        self._lines_of_users = np.zeros(_SLOTS, np.int64)
 
     def look(self, lines: pa.Array, id_hashes: Hashes) -> None:
         """Take the next lines into account.
@@ -38,6 +42,10 @@ class EarlyRepeats:
         :param id_hashes: of their user IDs.
         """
         chosen = (id_hashes & _OTHER_USERS) == 0
+        if self._max_lines_per_user is not None:
+            users = (id_hashes[chosen] >> _SLOT_SHIFT).astype(np.int64)
+            np.add.at(self._lines_of_users, users, 1)
+            self.found += int((self._lines_of_users[users] > self._max_lines_per_user).sum())
         chosen[::_LINES] = True
         rows = np.flatnonzero(chosen)
         view = ByteView.of(lines)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _RUN_BYTES: Final = 3 << 20
 _SHARES: Final = 256
 _HIGHEST_BYTE: Final = np.uint64(56)
-_PIECE_BYTES: Final = 16 << 20
+_PIECE_BYTES: Final = 8 << 20
 # A line costs some numbers besides its text.
 _BYTES_BESIDES: Final = 64
 

@@ -14,8 +14,9 @@ always nothing must: a table of customers has each ID once.
    the removal of the same trait, does not have the last word.
 5. Lines to be taken out are handed back; their parts are written anew without them.
 
-Where a sample shows early that lines come again, all of them wait on the local disk instead
-(:mod:`~airflow_am_provider.formatting.waiting_lines`), and are looked at there.
+Where a sample shows early that lines come again, or that users have too many, all of them wait
+on the local disk instead (:mod:`~airflow_am_provider.formatting.waiting_lines`), and are looked at
+there.
 
 Memory depends on the number of lines looked at in one go, never on the number of rows.
 """
@@ -71,7 +72,7 @@ class RepeatFinder:
         self._max_lines_per_user = max_lines_per_user
         self._hashes_at_a_time = hashes_at_a_time
         self._ids = HashFile(hashes_at_a_time)
-        self._early = EarlyRepeats()
+        self._early = EarlyRepeats(max_lines_per_user)
 
     def __len__(self) -> int:
         """How many lines were observed."""
@@ -79,7 +80,7 @@ class RepeatFinder:
 
     @property
     def found_some(self) -> bool:
-        """Whether lines come again, as far as a sample of them tells."""
+        """Whether lines must be taken out, as far as a sample of them tells."""
         return self._early.found > 0
 
     def observe(self, lines: pa.Array, ids: pa.Array | None = None) -> Hashes:
