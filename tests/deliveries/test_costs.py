@@ -2,10 +2,12 @@
 
 from collections import Counter
 
+from airflow_am_provider.audience_manager.names import Mode
 from airflow_am_provider.deliveries.queue_gate import QueueGate
-from airflow_am_provider.deliveries.target.commands import Acknowledge
+from airflow_am_provider.deliveries.target.commands import Acknowledge, Stage
+from airflow_am_provider.deliveries.target.decide import decide
 from airflow_am_provider.deliveries.target.homes import Loaded
-from airflow_am_provider.deliveries.target.state import DeliveryState
+from airflow_am_provider.deliveries.target.state import DeliveryState, TargetState
 from airflow_am_provider.deliveries.targets import Targets
 from tests.formatting.memory_folder import MemoryFolder, MemoryHome
 from tests.staged_deliveries import send, stage
@@ -54,3 +56,23 @@ def test_a_delivery_costs_the_same_after_150_as_after_a_few() -> None:
     assert early == late
     assert late.total() <= 23 * _PAGE
     assert max(cost.total() for cost in costs) <= 31
+
+
+def test_however_many_are_staged_in_one_second_each_has_a_name() -> None:
+    state, given = TargetState(), []
+    for number in range(1001):
+        command = Stage(
+            content_id=f"d{number}",
+            folder="deliveries/data",
+            name="ftp_dpm_478",
+            now=1_366_545_717,
+            at="",
+            mode=Mode.SYNC,
+            removes=False,
+            series="daily/format",
+            subject=f"run {number}",
+        )
+        state, event = decide(state, command)
+        assert event.entry is not None
+        given.append(event.entry.timestamp)
+    assert given == list(range(1_366_545_717, 1_366_545_717 + 1001))
