@@ -147,9 +147,9 @@ def send_delivery(
     book = send_parts(hook.targets(), hook.destination(), manifest, in_order=in_order, clock=clock)
     if book.is_whole:
         _logger.info(
-            "%s: all of it was sent already, at %s: nothing is sent now",
-            what.capitalize(),
+            "All of it was sent already, at %s: nothing is sent now (%s)",
             book.record.sent_at,
+            what,
         )
         return book
     record = book.complete()
