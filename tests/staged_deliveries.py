@@ -146,7 +146,10 @@ def send(
         queue_again(DeliveryRecords(targets).find(delivery_id), force=True)
     else:
         target.decide(Enqueue(delivery_id=delivery_id, at="", on_older=OnOlder.SEND))
-    clock = lambda: at or datetime.now(UTC)  # noqa: E731
+
+    def clock() -> datetime:
+        return at or datetime.now(UTC)
+
     journal = begin_sending(target, manifest, targets.staging, url, clock, in_order=in_order)
     for part in journal.manifest.parts if is_whole else journal.manifest.parts[:1]:
         journal.uploaded(part, f"{url}/{part.file_name}", is_sent=True)

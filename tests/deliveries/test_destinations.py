@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -29,7 +27,7 @@ from airflow_am_provider.deliveries.uploads.sending import (
     confirm_file,
     utc_now,
 )
-from airflow_am_provider.storage import FtpDrop, LocalFolder, S3Folder
+from airflow_am_provider.storage import LocalFolder, S3Folder
 from demo.local.ftp import FtpServer
 from demo.local.s3 import S3
 from tests.faults.line import Line
@@ -50,34 +48,6 @@ class Crash(BaseException):
 @pytest.fixture
 def staging(tmp_path: Path) -> LocalFolder:
     return LocalFolder(tmp_path / "staging")
-
-
-@pytest.fixture
-def to_s3(s3: S3, bucket: str) -> S3Destination:
-    folder = S3Folder(s3.client(), bucket, extra_args=OBJECT_ARGS)
-    return S3Destination(folder=folder, partner_name="acme")
-
-
-@pytest.fixture
-def ftp_directory(ftp_server: FtpServer) -> Path:
-    directory = ftp_server.root / uuid4().hex
-    directory.mkdir()
-    return directory
-
-
-@pytest.fixture
-def to_ftp(ftp_server: FtpServer, ftp_directory: Path) -> FtpDestination:
-    ftp_server.faults.unlink(missing_ok=True)
-
-    def connect() -> Any:
-        client = ftp_server.connect()
-        client.voidcmd("TYPE I")
-        return client
-
-    return FtpDestination(
-        open_drop=partial(FtpDrop, connect, f"/{ftp_directory.name}", pause_s=0.01, attempts=3),
-        url=f"ftp://127.0.0.1/{ftp_directory.name}",
-    )
 
 
 def objects(destination: S3Destination) -> dict[str, bytes | None]:

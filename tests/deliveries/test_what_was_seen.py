@@ -27,8 +27,7 @@ from airflow_am_provider.deliveries.uploads.destination import (
 )
 from airflow_am_provider.deliveries.uploads.sending import send_parts
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-from airflow_am_provider.storage import FtpDrop, LocalFolder, S3Folder
-from demo.local.ftp import FtpServer
+from airflow_am_provider.storage import LocalFolder, S3Folder
 from demo.local.postgres import Postgres
 from demo.local.s3 import S3
 from tests.connections import Connect
@@ -65,34 +64,6 @@ def state_of(folder: LocalFolder, manifest: Manifest) -> DeliveryState:
     entry = Targets(folder).of(manifest).find(manifest.delivery_id)
     assert entry is not None
     return entry.state
-
-
-@pytest.fixture
-def ftp_directory(ftp_server: FtpServer) -> Path:
-    directory = ftp_server.root / uuid4().hex
-    directory.mkdir()
-    return directory
-
-
-@pytest.fixture
-def to_ftp(ftp_server: FtpServer, ftp_directory: Path) -> FtpDestination:
-    ftp_server.faults.unlink(missing_ok=True)
-
-    def connect() -> Any:
-        client = ftp_server.connect()
-        client.voidcmd("TYPE I")
-        return client
-
-    return FtpDestination(
-        open_drop=partial(FtpDrop, connect, f"/{ftp_directory.name}", pause_s=0.01, attempts=3),
-        url=f"ftp://127.0.0.1/{ftp_directory.name}",
-    )
-
-
-@pytest.fixture
-def to_s3(s3: S3, bucket: str) -> S3Destination:
-    folder = S3Folder(s3.client(), bucket, extra_args=OBJECT_ARGS)
-    return S3Destination(folder=folder, partner_name="acme")
 
 
 def in_bucket(s3: S3, bucket: str) -> list[bytes]:

@@ -92,7 +92,7 @@ class Target:
             if self.home.store(self._key, self._text(decided), if_version=version):
                 return event
             # Others are at it: each has to come through once in a while.
-            time.sleep(pause * random.random())  # noqa: S311
+            time.sleep(pause * random.random())  # noqa: S311  # a pause, not a secret
             pause = min(2 * pause, _LONGEST_PAUSE_S)
         raise TransientError(
             f"{self.home.url}/{self._key}: too many tasks decide about this target at once"
