@@ -164,18 +164,14 @@ def _(command: commands.Rename, state: TargetState) -> Decision:
 @_decide.register
 def _(command: commands.Complete, state: TargetState) -> Decision:
     entry = state.entries.get(command.delivery_id)
-    if (
-        entry is None
-        or entry.state is not DeliveryState.SENDING
-        or entry.sending is None
-        or entry.sending.number != command.sending
-    ):
+    sending = _last_sending(entry, command.sending)
+    if entry is None or sending is None or entry.state is not DeliveryState.SENDING:
         return state, Event(outcome=Outcome.ALREADY, entry=state.find(command.delivery_id))
     entry = replace(
         entry,
         state=DeliveryState.SENT,
         since=command.at,
-        sending=replace(entry.sending, sent_at=command.at),
+        sending=replace(sending, sent_at=command.at),
     )
     state = _sent_whole(state.with_entry(entry), entry)
     for other in _not_waited_for(state, entry):
@@ -186,12 +182,8 @@ def _(command: commands.Complete, state: TargetState) -> Decision:
 @_decide.register
 def _(command: commands.PickUp, state: TargetState) -> Decision:
     entry = state.entries.get(command.delivery_id)
-    if (
-        entry is None
-        or entry.state is not DeliveryState.SENT
-        or entry.sending is None
-        or entry.sending.number != command.sending
-    ):
+    sending = _last_sending(entry, command.sending)
+    if entry is None or sending is None or entry.state is not DeliveryState.SENT:
         return state, Event(outcome=Outcome.ALREADY, entry=state.find(command.delivery_id))
     entry = replace(entry, state=DeliveryState.PICKED_UP, since=command.at)
     return state.with_entry(entry), Event(entry=entry)
@@ -200,8 +192,7 @@ def _(command: commands.PickUp, state: TargetState) -> Decision:
 @_decide.register
 def _(command: commands.Acknowledge, state: TargetState) -> Decision:
     entry = _found(state, command.delivery_id, command.closed)
-    is_of_it = entry.sending is not None and entry.sending.number == command.sending
-    if not is_of_it or entry.state in PROCESSED_WELL:
+    if _last_sending(entry, command.sending) is None or entry.state in PROCESSED_WELL:
         return state, Event(outcome=Outcome.ALREADY, entry=entry)
     judged = replace(
         entry,
@@ -300,6 +291,13 @@ def _found(
     if entry is None:
         raise Refused(RefusedFor.UNKNOWN, f"delivery {delivery_id!r}: there is none")
     return entry
+
+
+def _last_sending(entry: DeliveryEntry | None, number: int) -> Sending | None:
+    """The entry's last sending, if it is the one of this number."""
+    if entry is None or entry.sending is None or entry.sending.number != number:
+        return None
+    return entry.sending
 
 
 def _check_not_given_up(entry: DeliveryEntry) -> None:
