@@ -4,7 +4,7 @@
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-long test-matrix faults faults-airflow fuzz bench lint format
+.PHONY: help setup demo serve test test-long test-matrix faults faults-airflow fuzz bench docs lint format
 
 # A shell that forbids bytecode would make every Airflow process start at half the speed.
 unexport PYTHONDONTWRITEBYTECODE
@@ -45,6 +45,9 @@ bench:  ## speed and memory beside what else could do the work (ROWS=, REPEATS=,
 	@scripts/make-venv.sh .venvs/bench constraints.txt "$(PYTHON)" local,dev,bench
 	@.venvs/bench/bin/python -m benchmarks $(if $(ROWS),--rows $(ROWS)) \
 		$(if $(REPEATS),--repeats $(REPEATS)) $(if $(ONLY),--only $(ONLY))
+
+docs: setup  ## write the tables of parameters and options from the code
+	@.venv/bin/python scripts/reference.py
 
 lint: setup  ## style, types and the import contract
 	@.venv/bin/ruff check

@@ -61,31 +61,33 @@ def deliver(
     skipped, by a branch before it for instance, the data is skipped too: that is what the task
     ``start`` is for.
 
-    :param group_id: the group's name; it stands before the tasks' names.
-    :param id_sync: parameters of
+    :param group_id: Name of the task group. It stands before the names of its tasks.
+    :param id_sync: Parameters of
         :class:`~airflow_am_provider.operators.id_sync.IdSyncExtractOperator`, or None for no ID
         sync. ``conn_id``, ``audience_manager_conn_id``, the window and the suppression list are
-        those of the data unless given.
-    :param guard: parameters of :class:`~airflow_am_provider.operators.guard.GuardOperator`, ``{}``
-        for its defaults, or None for no guard. It stands before the data's upload.
-    :param upload: more parameters of
-        :class:`~airflow_am_provider.operators.upload.UploadOperator`. With ``on_older="replay"``
-        a task ``replay_newer`` stands at the end, a
-        :class:`~airflow_am_provider.sensors.replay.ReplayNewerSensor`.
-    :param upload_shares: over how many mapped tasks the sending is spread, each with some of the
-        parts, before ``upload`` completes it.
-    :param receipt: more parameters of
+        those of the data unless given. Example: ``{"sql": "SELECT aam_uuid, customer_id FROM ids",
+        "master_dpid": 0, "dpids": [478], "columns": ["aam_uuid", "customer_id"]}``.
+    :param guard: Parameters of :class:`~airflow_am_provider.operators.guard.GuardOperator`, which
+        stands before the data's upload. ``{}`` takes its defaults, None means no guard. Example:
+        ``{"min_rows_share": 0.8}``.
+    :param upload: More parameters of :class:`~airflow_am_provider.operators.upload.UploadOperator`.
+        With ``on_older="replay"`` the group ends with a task ``replay_newer``, a
+        :class:`~airflow_am_provider.sensors.replay.ReplayNewerSensor`. Example: ``{"deferrable":
+        True}``.
+    :param upload_shares: Over how many mapped tasks the sending is spread. Each sends some of the
+        parts, and then ``upload`` completes the delivery.
+    :param receipt: More parameters of
         :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`. With
-        ``on_breach="skip"`` a breach skips what comes after the data; the ID sync's receipt fails
-        on one, or the data would go all the same.
-    :param data: parameters of
-        :class:`~airflow_am_provider.operators.data_file.FormatDataFileOperator`. With
-        ``partitions``, each partition is formatted by a mapped task of its own, and ``format``
-        makes one delivery of them; the same goes for ``id_sync``. ``pool`` and
-        ``max_active_tis_per_dagrun`` say how many of them read from the source at once. With
-        ``snapshot``, parameters of
-        :class:`~airflow_am_provider.operators.snapshot_diff.SnapshotDiffOperator`: what has changed
-        since the last acknowledged extract is delivered.
+        ``on_breach="skip"`` a breach skips what comes after the data. A breach of the ID sync's
+        receipt then fails that sensor, as the data would otherwise go all the same. Example:
+        ``{"limits": {"format_errors": 0}}``.
+    :param data: Parameters of
+        :class:`~airflow_am_provider.operators.data_file.FormatDataFileOperator`, or with
+        ``snapshot`` those of
+        :class:`~airflow_am_provider.operators.snapshot_diff.SnapshotDiffOperator`. With
+        ``partitions``, each partition is formatted by a mapped task, and ``format`` makes one
+        delivery of them. The same goes for ``id_sync``. ``pool`` and ``max_active_tis_per_dagrun``
+        are passed on to the mapped tasks and say how many of them read from the source at once.
     :return: the task group, to be wired with what comes before and after.
 
     .. code-block:: python

@@ -1,11 +1,9 @@
 """The documentation: complete, true to the code, and without a broken link."""
 
-import argparse
 import inspect
 import json
 import re
 import sys
-from ast import literal_eval
 from dataclasses import fields
 from importlib import import_module
 from itertools import pairwise
@@ -23,26 +21,13 @@ from airflow_am_provider.audience_manager.receipts.reconciliation import Verdict
 from airflow_am_provider.audience_manager.receipts.text import COUNT_LABELS
 from airflow_am_provider.audience_manager.receipts.thresholds import LIMITED_COUNTS
 from airflow_am_provider.audience_manager.rules import RULES
-from airflow_am_provider.cli import arguments, check, format_arguments, receipt
+from airflow_am_provider.cli import arguments
 from airflow_am_provider.cli.arguments import WrongUse, parse
 from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.hooks.settings import CONNECTION_FIELDS, ConnectionSettings
-from airflow_am_provider.operators._stage_delivery import StageDeliveryOperator
-from airflow_am_provider.operators._suppressing import SuppressingOperator
-from airflow_am_provider.operators.clean_staging import CleanStagingOperator
-from airflow_am_provider.operators.data_file import FormatDataFileOperator
-from airflow_am_provider.operators.guard import GuardOperator
-from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
-from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
-from airflow_am_provider.operators.suppression_removal import SuppressionRemovalOperator
-from airflow_am_provider.operators.upload import UploadOperator
-from airflow_am_provider.sandbox import command
 from airflow_am_provider.sandbox.behaviour import Behaviour
 from airflow_am_provider.sandbox.events import Kind
-from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
-from airflow_am_provider.sensors.replay import ReplayNewerSensor
-from airflow_am_provider.task_groups import deliver
 from tests.docs_pages import (
     DOCS,
     PAGES,
@@ -59,54 +44,6 @@ from tests.docs_pages import (
     sentences,
     stripped,
 )
-
-# Its default is another setting of Airflow's.
-DEFAULTS_ELSEWHERE = {"deferrable": "[operators] default_deferrable"}
-
-
-@pytest.mark.parametrize(
-    ("heading", "owner"),
-    [
-        ("## Source, staging and limits", StageDeliveryOperator),
-        ("## FormatDataFileOperator", FormatDataFileOperator),
-        ("## SnapshotDiffOperator", SnapshotDiffOperator),
-        ("## IdSyncExtractOperator", IdSyncExtractOperator),
-        ("## Suppression lists", SuppressingOperator),
-        ("## GuardOperator", GuardOperator),
-        ("## SuppressionRemovalOperator", SuppressionRemovalOperator),
-        ("## CleanStagingOperator", CleanStagingOperator),
-        ("## UploadOperator", UploadOperator),
-        ("## DeliveryReceiptSensor", DeliveryReceiptSensor),
-        ("## ReplayNewerSensor", ReplayNewerSensor),
-    ],
-)
-def test_every_parameter_stands_there_with_its_default(heading, owner):
-    told = {
-        codes(row["parameter"])[0]: (row["default"].strip("`"), row["template"])
-        for row in rows(section(page("operators.md"), heading), "parameter")
-    }
-    parameters = [
-        parameter
-        for parameter in inspect.signature(owner.__init__).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    ]
-    assert list(told) == [parameter.name for parameter in parameters]
-    for parameter in parameters:
-        default, template = told[parameter.name]
-        assert template == ("yes" if parameter.name in owner.template_fields else "no"), parameter
-        if parameter.default is parameter.empty:
-            assert default == "required", parameter
-        elif parameter.name in DEFAULTS_ELSEWHERE:
-            assert default == DEFAULTS_ELSEWHERE[parameter.name]
-        else:
-            assert literal_eval(default) == parameter.default, parameter
-
-
-def test_every_parameter_of_the_task_group_stands_there():
-    told = first_codes(section(page("operators.md"), "## deliver"), "parameter")
-    assert told == [
-        str(p).partition(":")[0] for p in inspect.signature(deliver).parameters.values()
-    ]
 
 
 def test_every_operator_and_sensor_has_a_section():
@@ -164,76 +101,6 @@ def test_examples_of_connections_are_good():
     assert [
         ConnectionSettings.parse(json.loads(block.text), "am").environment for block in examples
     ] == ["beta", "production", "production", "custom"]
-
-
-def _options(parser: argparse.ArgumentParser) -> dict[str, object]:
-    """Options and positional arguments with their defaults, those of subcommands left out."""
-    return {
-        (
-            action.option_strings[-1] if action.option_strings else str(action.metavar)
-        ): action.default
-        for action in parser._actions
-        if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
-    }
-
-
-def _values(parser: argparse.ArgumentParser) -> dict[str, list[str]]:
-    """What help calls the value of each option; choices stand beside it."""
-    return {
-        action.option_strings[-1]: (
-            [] if action.choices or action.nargs == 0 else [action.metavar or action.dest.upper()]
-        )
-        for action in parser._actions
-        if action.option_strings and not isinstance(action, argparse._HelpAction)
-    }
-
-
-def _parsers(add_arguments) -> dict[str, argparse.ArgumentParser]:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    found = {"": parser}
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            found |= action.choices
-    return found
-
-
-@pytest.mark.parametrize(
-    ("name", "heading", "tables", "parser"),
-    [
-        ("cli.md", "## check", ["argument"], _parsers(check.add_arguments)[""]),
-        (
-            "cli.md",
-            "## format",
-            ["argument of both", "argument of `data`"],
-            _parsers(format_arguments.add_arguments)["data"],
-        ),
-        (
-            "cli.md",
-            "## format",
-            ["argument of both", "argument of `id-sync`"],
-            _parsers(format_arguments.add_arguments)["id-sync"],
-        ),
-        ("cli.md", "## receipt", ["argument"], _parsers(receipt.add_arguments)[""]),
-        ("sandbox.md", "## Options", ["option"], _parsers(command.add_arguments)[""]),
-        (
-            "sandbox.md",
-            "## Options",
-            ["option of `profile`"],
-            _parsers(command.add_arguments)["profile"],
-        ),
-    ],
-)
-def test_every_option_of_the_command_line_stands_there(name, heading, tables, parser):
-    found = [row for table in tables for row in rows(section(page(name), heading), table)]
-    told = {codes(row[next(iter(row))])[0].split(" ")[0]: row for row in found}
-    options = _options(parser)
-    assert set(told) == set(options)
-    for option, value in _values(parser).items():
-        assert codes(told[option][next(iter(told[option]))])[0].split(" ")[1:] == value, option
-    for option, default in options.items():
-        if "default" in told[option] and isinstance(default, str | int | float) and default:
-            assert told[option]["default"].strip("`") == str(default), option
 
 
 def test_every_command_stands_there():

@@ -86,4 +86,4 @@ def parse(argv: Sequence[str]) -> Callable[[], int] | None:
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
-    parser.add_argument("--json", action="store_true", help="print JSON for machines, and only it")
+    parser.add_argument("--json", action="store_true", help="Print JSON, and nothing else.")

@@ -29,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         metavar="PATH",
         nargs="+",
-        help="a file, a directory, the manifest of a delivery, s3://bucket/key or "
-        "s3://bucket/prefix",
+        help="A file, a folder, the manifest of a delivery, s3://bucket/key or s3://bucket/prefix.",
     )
     add_json(parser)
 

@@ -76,12 +76,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         where.add_argument(
             "--conn-id",
             metavar="ID",
-            help="Airflow connection of the type audience_manager, from AIRFLOW_CONN_…, a secrets "
-            "backend or Airflow's database",
+            help="Airflow connection of the type audience_manager. Airflow looks for it in "
+            "AIRFLOW_CONN_…, in a secrets backend and in its database.",
         )
         if name not in _AT_THE_DESTINATION:
             where.add_argument(
-                "--staging", metavar="URL", help="staging location: s3://bucket/prefix or a path"
+                "--staging",
+                metavar="URL",
+                help="Staging location, in place of the connection: s3://bucket/prefix or a path.",
             )
         add_json(action)
 
@@ -141,20 +143,29 @@ def _answer(args: argparse.Namespace) -> str:
 
 
 def _add_id(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("delivery_id", metavar="DELIVERY", help="its ID, as list and logs have it")
+    parser.add_argument(
+        "delivery_id",
+        metavar="DELIVERY",
+        help="ID of the delivery, as in the output of list and in the task logs.",
+    )
 
 
 def _add_resend(parser: argparse.ArgumentParser) -> None:
     _add_id(parser)
     parser.add_argument(
-        "--force", action="store_true", help="send it although newer data of its target was sent"
+        "--force",
+        action="store_true",
+        help="Send it although newer data of its target was sent. Send the newer data again "
+        "afterwards.",
     )
 
 
 def _add_abandon(parser: argparse.ArgumentParser) -> None:
     _add_id(parser)
     parser.add_argument(
-        "--reason", required=True, help="a sentence for those who look at the record later"
+        "--reason",
+        required=True,
+        help="Why the delivery is given up, in a sentence for those who look later.",
     )
 
 
@@ -163,14 +174,17 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
         "--state",
         action="append",
         choices=STATES_TO_ASK_FOR,
-        help="only those; may be repeated. outstanding: sending, sent or picked_up",
+        help="Only deliveries in this state. May be repeated. outstanding stands for sending, sent"
+        " and picked_up.",
     )
-    parser.add_argument("--target", metavar="DPID", help="only those whose traits are set there")
+    parser.add_argument(
+        "--target", metavar="DPID", help="Only deliveries that set traits of this data source."
+    )
     parser.add_argument(
         "--limit",
         type=int,
         metavar="N",
-        help="at most so many of each target, the newest ones; by default all",
+        help="At most so many deliveries of each target, the newest ones. By default all.",
     )
 
 
@@ -226,7 +240,9 @@ def _abandon(args: argparse.Namespace) -> str:
 
 def _add_confirm(parser: argparse.ArgumentParser) -> None:
     _add_id(parser)
-    parser.add_argument("file_name", metavar="FILE", help="its name, as the task's log has it")
+    parser.add_argument(
+        "file_name", metavar="FILE", help="Name of the file, as in the upload's log."
+    )
 
 
 def _confirm(args: argparse.Namespace) -> str:
@@ -251,9 +267,10 @@ def _add_clean(parser: argparse.ArgumentParser) -> None:
         "--retention",
         required=True,
         metavar="DAYS",
-        help="how long to keep after the acknowledgement: P30D, P4W or a number of days",
+        help="How long to keep files after the acknowledgement: a number of days, or a text such "
+        "as P30D or P4W. At least one day.",
     )
-    parser.add_argument("--dry-run", action="store_true", help="count only, delete nothing")
+    parser.add_argument("--dry-run", action="store_true", help="Count only, and delete nothing.")
 
 
 def _clean(args: argparse.Namespace) -> str:

@@ -38,54 +38,90 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--dpid", type=_number, required=True, metavar="N", help="data source of the user IDs")
+    add(
+        "--dpid",
+        type=_number,
+        required=True,
+        metavar="N",
+        help="Number of the data source of the user IDs.",
+    )
     add(
         "--target-dpid",
         type=_number,
         metavar="N",
-        help="data source whose traits or signals are set; mandatory for device IDs",
+        help="Number of the data source whose traits or signals are set, when it is not --dpid. "
+        "Needed for device IDs.",
     )
     add(
         "--mode",
         choices=[mode.value for mode in Mode],
         default=Mode.SYNC.value,
-        help="sync adds and removes, overwrite replaces users' traits (default: %(default)s)",
+        help="sync adds and removes traits. overwrite replaces, for each user in the file, all "
+        "traits of the target data source. (default: %(default)s)",
     )
-    add("--id-column", required=True, metavar="C", help="column with the user ID")
-    add("--id-kind", choices=list(ID_KINDS), help="kind of ID; follows from the data source")
-    add("--traits-column", type=_names, default=(), metavar="C,…", help="columns with trait IDs")
+    add(
+        "--id-column",
+        required=True,
+        metavar="C",
+        help="Column with the user ID, which is sent byte for byte.",
+    )
+    add(
+        "--id-kind",
+        choices=list(ID_KINDS),
+        help="Kind of the user ID. It follows from --dpid, so it is needed only to say aam_uuid "
+        "for a data source of your own.",
+    )
+    add(
+        "--traits-column",
+        type=_names,
+        default=(),
+        metavar="C,…",
+        help="Column or columns with the IDs of traits that the user has. A value is one ID, "
+        "several IDs with commas between them, or a list.",
+    )
     add(
         "--traits-separator",
         default=",",
         metavar="S",
-        help="what stands between trait IDs, or json for arrays (default: %(default)s)",
+        help="What stands between the trait IDs of a text: one character, or json for texts such "
+        "as [1, 2]. (default: %(default)s)",
     )
     add(
         "--removed-traits-column",
         type=_names,
         default=(),
         metavar="C,…",
-        help="columns with IDs of traits the user no longer has",
+        help="Column or columns with the IDs of traits that the user no longer has, in the same "
+        "forms as --traits-column. Not with overwrite.",
     )
-    add("--ic-column", type=_names, default=(), metavar="C,…", help="columns with ic codes")
+    add(
+        "--ic-column",
+        type=_names,
+        default=(),
+        metavar="C,…",
+        help="Column or columns with codes of the key ic, in the same forms as --traits-column.",
+    )
     add(
         "--trait-flags",
         type=_flags,
         default={},
         metavar="C=N,…",
-        help="boolean columns, and the trait that each stands for (Parquet only)",
+        help="Boolean columns, and the trait that each stands for. True means that the user has "
+        "the trait. Anything else says nothing. CSV files have no such columns.",
     )
     add(
         "--signal-columns",
         type=_keys,
         default={},
         metavar="A,B=KEY,…",
-        help="columns sent as signals, under their own names or other keys",
+        help='Columns that are sent as signals "key"="value", under their own names or under other'
+        " keys. Empty values are left out.",
     )
     add(
         "--remove-all-of-users-without-items",
         action="store_true",
-        help="with --mode overwrite, remove all traits of users without any item",
+        help="With the mode overwrite: remove all traits of users without any item. Otherwise the "
+        "rows of these users are set aside.",
     )
 
 
@@ -96,105 +132,132 @@ def _add_id_sync(parser: argparse.ArgumentParser) -> None:
         type=_number,
         required=True,
         metavar="N",
-        help="data source of the first column; 0 stands for AAM UUIDs",
+        help="Number of the data source of the first column. 0 stands for AAM UUIDs. In a c2c_id "
+        "file it is the CRM's.",
     )
     add(
         "--dpids",
         type=_numbers,
         required=True,
         metavar="N,…",
-        help="data sources of the other columns",
+        help="Numbers of the data sources of the other columns, in the order of the columns.",
     )
     add(
         "--columns",
         type=_names,
         required=True,
         metavar="A,B,…",
-        help="columns with the IDs, the master's first",
+        help="Columns with the IDs, the master's first. In a c2c_id file all others hold e-mails, "
+        "and rows of one CRM ID must follow each other.",
     )
     add(
         "--prefix",
         choices=[prefix.value for prefix in IdSyncPrefix],
         default=IdSyncPrefix.ADOBE_ID.value,
-        help="c2c_id maps CRM IDs to hashed e-mails (default: %(default)s)",
+        help="adobe_id maps device IDs to device IDs or CRM IDs. c2c_id maps CRM IDs to hashed "
+        "e-mails, for People-Based Destinations. (default: %(default)s)",
     )
     add(
         "--hash-columns",
         type=_names,
         default=(),
         metavar="A,…",
-        help="those of the columns that hold e-mail addresses to be hashed",
+        help="Those of the columns that hold plain e-mail addresses. They are trimmed, lower-cased"
+        " and hashed with SHA-256 before they leave the task.",
     )
     add(
         "--allow-crm-master",
         action="store_true",
-        help="permit CRM IDs as master of an adobe_id file, synchronised by an earlier one",
+        help="Permit CRM IDs as master of an adobe_id file. Use it when an earlier file "
+        "synchronised these IDs.",
     )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    kinds = f"{', '.join(READABLE[:-1])} or {READABLE[-1]}"
     add(
         "input",
         metavar="INPUT",
         nargs="+",
-        help=f"{kinds}; a path or s3://bucket/key; of a folder, all such files in it; '*' and '?' "
-        f"stand for more names",
+        help="CSV or Parquet files to read the rows from: a path or s3://bucket/key of a file or "
+        "of a folder, or, with * and ? in the last name, of all files of such names. Known endings "
+        f"are {', '.join(READABLE[:-1])} and {READABLE[-1]}. Row numbers go on from file to file.",
     )
-    add("--out", type=Path, required=True, metavar="DIR", help="directory for the files")
-    add("--delimiter", default=",", metavar="D", help="what separates the fields of a CSV file")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="Directory for the files. It is made when it is not there.",
+    )
+    add(
+        "--delimiter",
+        default=",",
+        metavar="D",
+        help="The character between the fields of a CSV file. (default: %(default)s)",
+    )
     add(
         "--encoding",
         default="utf-8",
         metavar="E",
-        help="what a CSV file's text is encoded in, such as latin-1, windows-1252 or utf-16 "
-        "(default: %(default)s)",
+        help="The text encoding of CSV files, by a name that Python knows. Files are sent in "
+        "UTF-8, whatever they were read in. (default: %(default)s)",
     )
     add(
         "--compression",
         choices=list(ENCODINGS),
         default="gzip",
-        help="how files are packed (default: %(default)s)",
+        help="How files are packed: gzip or none. (default: %(default)s)",
     )
     add(
         "--part-bytes",
         type=_number,
         default=limits.BEST_PART_BYTES,
         metavar="N",
-        help="uncompressed size at which the next part begins (default: %(default)s)",
+        help="Uncompressed size in bytes at which the next part begins. (default: %(default)s)",
     )
     add(
         "--compressed-part-bytes",
         type=_number,
         default=limits.BEST_COMPRESSED_PART_BYTES,
         metavar="N",
-        help="compressed size at which the next part begins (default: %(default)s)",
+        help="Compressed size in bytes at which the next part begins. (default: %(default)s)",
     )
     add(
         "--max-set-aside",
         default=0.01,
         metavar="N",
-        help="how many rows may break a rule: a count, or a share; 1 is one row, 1.0 all of them "
-        "(default: %(default)s)",
+        help="How many rows may break a rule. A whole number is a count, a fraction is a share of "
+        "the rows read: 1 is one row, 1.0 is all rows. (default: %(default)s)",
     )
     add(
         "--on-empty",
         choices=ON_EMPTY,
         default="skip",
-        help="when there is nothing to send: skip, and be done, or fail (default: %(default)s)",
+        help="What happens when there is nothing to send: skip or fail. (default: %(default)s)",
     )
     add(
         "--suppress",
         metavar="FILE",
-        help=f"list of IDs of users of whom nothing is sent: {kinds}; a path or s3://bucket/key",
+        help="File with the suppression list, the IDs of users of whom nothing is sent.",
     )
-    add("--suppress-column", metavar="C", help="its column, where it has more than one")
-    add("--suppress-hashed", action="store_true", help="it holds the SHA-256 of the IDs")
+    add(
+        "--suppress-column",
+        metavar="C",
+        help="Column of the IDs in the suppression list. Needed when the list has more than one "
+        "column.",
+    )
+    add(
+        "--suppress-hashed",
+        action="store_true",
+        help="Says that the suppression list holds the SHA-256 of the IDs, as 64 hexadecimal "
+        "digits.",
+    )
     add(
         "--suppress-allow-empty",
         action="store_true",
-        help="a list without any ID means that nobody is on it; otherwise it is an error",
+        help="Says that the suppression list may be empty, which means that nobody is on it. "
+        "Otherwise an empty list is an error, as it may be a broken one.",
     )
     add_json(parser)
 

@@ -44,12 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files",
         metavar="FILE",
         nargs="+",
-        help="a raw message (.eml) or its saved text; a path or s3://bucket/key",
+        help="A raw message (.eml), or its text or HTML saved by hand: a path or s3://bucket/key.",
     )
     parser.add_argument(
         "--manifest",
         metavar="M",
-        help="manifest of the delivery, as a format task or airflow-am format wrote it",
+        help="Manifest of the delivery: manifest.json of a format task, or NAME.manifest.json of "
+        "airflow-am format.",
     )
     add_json(parser)
 

@@ -24,7 +24,9 @@ class OutstandingDeliveriesNotifier(BaseNotifier):
     as ``on_failure_callback`` of a sensor it works on 3.1 too. To tell somebody else, override
     :meth:`tell`.
 
-    :param audience_manager_conn_id: the Audience Manager connection. (templated)
+    :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
+        the staging location and where deliveries go. All tasks of one delivery use the same.
+        (templated)
     :param kwargs: what Airflow gives notifiers.
 
     Example::

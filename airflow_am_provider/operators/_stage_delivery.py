@@ -45,58 +45,66 @@ class StageDeliveryOperator(SuppressingOperator):
 
     Rows come from ``sql`` on ``conn_id``, or from files at ``source``: one of the two.
 
-    :param sql: one SELECT, for any common-sql connection. It may use the placeholders
-        ``window_start`` and ``window_end`` in the way of the database's driver, such as
-        ``%(window_start)s`` for PostgreSQL: they get the window of the run, as moments. Where the
-        window is made of whole days, ``window_start_date`` and ``window_end_date`` get dates.
-        ``docs/windows.md`` says what each driver gets.
-    :param conn_id: the connection it runs on.
-    :param parameters: values for placeholders in ``sql``, as the database's driver wants them.
-    :param source: URL of a CSV or Parquet file, ``s3://bucket/key`` or an absolute path; of a
-        folder, whose files are read in the order of their names; a pattern with ``*`` and ``?`` in
-        its last name; or a list of these.
-    :param source_conn_id: AWS connection for ``s3://`` sources; the one of the staging
-        location when not given.
-    :param delimiter: what separates the fields of CSV files.
-    :param encoding: what the text of CSV files is encoded in, by a name that Python knows, such as
-        ``latin-1``, ``windows-1252`` or ``utf-16``. Files are sent in UTF-8.
-    :param audience_manager_conn_id: connection of the type ``audience_manager``, which knows
-        the staging location and where deliveries go.
-    :param window_start: first moment of the data, ISO 8601, in ``window_timezone`` where it names
-        no zone; by default the run's partition, its data interval, or what ``watermark_start``
-        says.
-    :param window_end: first moment after the data, ISO 8601 as well.
-    :param window_timezone: name of the time zone in which days begin and ``sql`` runs, such as
-        ``Europe/Berlin``; UTC when not given. In it a session of PostgreSQL, MySQL or DuckDB reads
-        times and dates that name no zone, whatever its server or connection says.
-    :param watermark_start: where the first window of all begins, ISO 8601, for runs that have
-        neither partition nor interval. Once something was delivered, the window is from the end of
-        the last window whose delivery was sent up to when the run was due (``run_after``). Runs
-        that are scheduled or triggered by assets move it; backfills never use it.
-    :param max_set_aside: how many rows may break a rule: a whole number is a count, a fraction
-        a share of the rows read. Over it the task fails before anything is sent.
-    :param on_empty: when there is nothing to send: ``skip`` the task, or ``fail`` it.
-    :param partitions: into how many shares the rows are divided by their user ID: each is a query
-        of its own. With ``partition`` this task formats one of them, and
+    :param sql: One SELECT that gives the rows, or a path that ends in ``.sql``. Name either ``sql``
+        or ``source``. It may use the placeholders ``window_start`` and ``window_end``, written as
+        the database's driver wants them: they get the run's window as moments. Where the window is
+        made of whole days, ``window_start_date`` and ``window_end_date`` get dates
+        (``docs/windows.md``). Example: ``SELECT customer_id, traits FROM changes WHERE changed_at
+        >= %(window_start)s AND changed_at < %(window_end)s``. (templated)
+    :param conn_id: Airflow connection of the database that ``sql`` runs on, of any common-sql
+        provider. Needed with ``sql``. (templated)
+    :param parameters: Values for other placeholders in ``sql``: a dict or a list, as the database's
+        driver wants them. Example: ``{"platform": "ios"}``. (templated)
+    :param source: CSV or Parquet files to read the rows from: a URL, or a list of URLs. A URL is
+        ``s3://bucket/key`` or an absolute path. It names a file, a folder, or, with ``*`` and ``?``
+        in the last name, all files of such names. Known endings are ``.parquet``, ``.pq``,
+        ``.csv``, ``.csv.gz``, ``.tsv`` and ``.tsv.gz``. Example:
+        ``s3://crm/exports/customers_*.parquet``. (templated)
+    :param source_conn_id: AWS connection for ``s3://`` sources. When not given, the AWS connection
+        of the staging location is used. (templated)
+    :param delimiter: The character between the fields of a CSV file. (templated)
+    :param encoding: The text encoding of CSV files, by a name that Python knows. Files are sent in
+        UTF-8, whatever they were read in. Example: ``latin-1``, ``windows-1252`` or ``utf-16``.
+        (templated)
+    :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
+        the staging location and where deliveries go. All tasks of one delivery use the same.
+        (templated)
+    :param window_start: First moment of the data, in ISO 8601. A time without a zone is in
+        ``window_timezone``. When not given, the window is the run's partition, its data interval,
+        or what ``watermark_start`` says. Example: ``2026-03-01``. (templated)
+    :param window_end: First moment after the data, in ISO 8601. A time without a zone is in
+        ``window_timezone``. Example: ``2026-03-02``. (templated)
+    :param window_timezone: Name of the time zone in which days begin and ``sql`` runs. UTC when not
+        given. PostgreSQL, MySQL and DuckDB read times and dates without a zone in this zone,
+        whatever the server or the connection says. Example: ``Europe/Berlin``. (templated)
+    :param watermark_start: Turns on the watermark, for runs that have neither a partition nor a
+        data interval: the start of the very first window, in ISO 8601. Each later window goes from
+        the end of the last window whose delivery was sent to the moment at which the run was due
+        (``run_after``). Runs that are scheduled or triggered by assets move the watermark.
+        Backfills never use it. Example: ``2026-01-01``. (templated)
+    :param max_set_aside: How many rows may break a rule. A whole number is a count, a fraction is a
+        share of the rows read: ``1`` is one row, ``1.0`` is all rows. Over the limit nothing is
+        sent. Example: ``100`` or ``0.01``. (templated)
+    :param on_empty: What happens when there is nothing to send: ``skip`` or ``fail``. (templated)
+    :param partitions: Into how many partitions the rows are divided, by user ID. With ``partition``
+        this task formats one of them, and
         :class:`~airflow_am_provider.operators.combine_partitions.CombinePartitionsOperator` makes
-            one
-        delivery of all; without, it formats one after the other.
-    :param partition: which of them, counted from 0: what to ``.expand()`` over.
-    :param partition_by: what the rows are divided by; it must be the same for all rows of a user
-        ID. Of ``sql`` an SQL expression: for PostgreSQL of any type, on the columns of ``sql``, and
-        by default the ID's column. For other databases a whole number, such as
-        ``customer_number``, and ``sql`` says where the condition is to stand by the placeholder
-        ``in_partition`` in the way of its driver: ``WHERE :in_partition``. Without both, each task
-        reads all rows. Of files: by default row groups where their statistics tell the users of
-        one from those of others, else the ID, and each task reads all rows; ``files`` when each
-        user's rows are in one file.
-    :param partition_bounds: divide rows of ``sql`` not by a hash or remainder of ``partition_by``
-        but by ranges of it, which an index finds: where each range but the last ends, in ascending
-        order. ``[1000, 2000]`` makes three partitions: below 1000 or without a value, from 1000 to
-        below 2000, and from 2000. Numbers, texts, or dates and times.
-    :param compression: ``gzip``, or ``none``.
-    :param part_bytes: size in bytes, uncompressed, at which the next part begins.
-    :param compressed_part_bytes: size in bytes, compressed, at which the next part begins.
+        one delivery of all. Without ``partition`` this task formats all of them, one after the
+        other. Example: ``8``. (templated)
+    :param partition: Which partition this task formats, counted from 0. This is what to
+        ``.expand()`` over. (templated)
+    :param partition_by: What the rows are divided by: an SQL expression for ``sql``, or ``files``
+        for ``source``. It must be the same for all rows of a user ID. The default depends on the
+        source (``docs/operators.md#partitions``). Example: ``customer_number``. (templated)
+    :param partition_bounds: Divides the rows of ``sql`` by ranges of ``partition_by``, which an
+        index finds, and not by a hash. It lists where each range but the last ends, in ascending
+        order: numbers, texts, dates or times. Example: ``[1000, 2000]`` makes three partitions:
+        below 1000 or without a value, from 1000 to below 2000, and from 2000. (templated)
+    :param compression: How files are packed: ``gzip`` or ``none``. (templated)
+    :param part_bytes: Uncompressed size in bytes at which the next part begins. 1,000,000,000 when
+        not given, at most 5,000,000,000. (templated)
+    :param compressed_part_bytes: Compressed size in bytes at which the next part begins.
+        250,000,000 when not given, at most 997,902,848. (templated)
 
     For the users of whom nothing is sent see
     :class:`~airflow_am_provider.operators._suppressing.SuppressingOperator`.

@@ -23,14 +23,22 @@ class SuppressingOperator(BaseOperator):
     and not held against ``max_set_aside``. In an ID sync any of a row's IDs counts. IDs are
     compared byte for byte.
 
-    :param suppress_sql: one SELECT that gives the list, or the name of a table.
-    :param suppress_source: URL of a CSV or Parquet file instead, or of a folder of them.
-    :param suppress_conn_id: the connection that ``suppress_sql`` runs on; for ``suppress_source``
-        the AWS connection, where it is not that of the staging location.
-    :param suppress_column: the column of the IDs; may be left out where there is only one.
-    :param suppress_hashed: whether the list holds the SHA-256 of the IDs, as 64 hexadecimal digits.
-    :param suppress_allow_empty: whether a list without any ID means that nobody is on it. Otherwise
-        it is taken for a broken one, and the task fails.
+    :param suppress_sql: One SELECT that gives the suppression list, or the name of a table. Name
+        either ``suppress_sql`` or ``suppress_source``. Example: ``SELECT customer_id FROM
+        opt_outs``. (templated)
+    :param suppress_source: File with the suppression list, the IDs of users of whom nothing is
+        sent. It is a URL of a file of the kinds that ``source`` takes, or of a folder of them. A
+        CSV file has a header, ``,`` between its fields, and is in UTF-8, or in UTF-16 with its byte
+        order mark. Example: ``s3://crm/opt_outs.csv``. (templated)
+    :param suppress_conn_id: Connection of the suppression list. For ``suppress_sql`` it is the
+        database's. For ``suppress_source`` it is the AWS connection, when that is not the one of
+        the staging location. (templated)
+    :param suppress_column: Column of the IDs in the suppression list. Needed when the list has more
+        than one column. (templated)
+    :param suppress_hashed: Says that the suppression list holds the SHA-256 of the IDs, as 64
+        hexadecimal digits. (templated)
+    :param suppress_allow_empty: Says that the suppression list may be empty, which means that
+        nobody is on it. Otherwise an empty list is an error, as it may be a broken one. (templated)
     """
 
     template_fields: Sequence[str] = (

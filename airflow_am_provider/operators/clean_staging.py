@@ -25,10 +25,13 @@ class CleanStagingOperator(BaseOperator):
     delivery is deleted that is not acknowledged, or that is being sent again. Of attempts that
     became no delivery, and of writes that broke off, all is deleted when it is as old.
 
-    :param retention: how long to keep after the acknowledgement: a timedelta, or text such as
-        ``P30D`` or ``P4W``; a number is days. At least a day. (templated)
-    :param only_report: count only, delete nothing. (templated)
-    :param audience_manager_conn_id: the Audience Manager connection. (templated)
+    :param retention: How long to keep files after the acknowledgement: a number of days, or a text
+        such as ``P30D`` or ``P4W``. At least one day. Python code may give a timedelta. Example:
+        ``timedelta(days=30)``. (templated)
+    :param only_report: Count only, and delete nothing. (templated)
+    :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
+        the staging location and where deliveries go. All tasks of one delivery use the same.
+        (templated)
     :return: plain JSON: ``deliveries``, ``attempts``, ``files``, ``bytes``, ``unacknowledged`` and
         ``dry_run``.
     :raises AirflowFailException: for a wrong retention, and when a manifest cannot be read; nothing

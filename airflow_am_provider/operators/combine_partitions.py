@@ -25,9 +25,12 @@ class CombinePartitionsOperator(BaseOperator):
     Parts stay where they lie in staging; nothing is read or written again but the lists of rows
     that were set aside. ``max_set_aside`` of the format task holds for all partitions together.
 
-    :param partitions: what a format operator with ``partition`` returned for each. (templated)
-    :param audience_manager_conn_id: the Audience Manager connection. (templated)
-    :param on_empty: when there is nothing to send: ``skip`` the task, or ``fail`` it. (templated)
+    :param partitions: What the format operator returned for each partition: the ``.output`` of the
+        mapped task. (templated)
+    :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
+        the staging location and where deliveries go. All tasks of one delivery use the same.
+        (templated)
+    :param on_empty: What happens when there is nothing to send: ``skip`` or ``fail``. (templated)
     :return: the manifest as plain JSON, as of a format operator without partitions.
     :raises AirflowSkipException: when there is nothing to send, unless ``on_empty`` is ``fail``.
     :raises AirflowFailException: when a partition is missing or there twice, when they do not

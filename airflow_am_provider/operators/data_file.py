@@ -30,25 +30,32 @@ class FormatDataFileOperator(StageDeliveryOperator):
     rule are set aside, counted by reason and listed in a rejects file. The manifest that is
     returned goes to :class:`~airflow_am_provider.operators.upload.UploadOperator`.
 
-    :param dpid: the data source whose IDs are in ``id_column``.
-    :param id_column: the column with the user ID. It is sent byte for byte.
-    :param id_kind: the kind of ID: ``dpuuid``, ``aam_uuid``, ``gaid``, ``idfa`` … By default it
-        follows from ``dpid``.
-    :param target_dpid: the data source whose traits or signals are set, when it is not
-        ``dpid``; mandatory when ``dpid`` is a global device data source.
-    :param mode: ``sync`` adds and removes traits; ``overwrite`` replaces, for each user in the
-        file, all traits of the target data source.
-    :param traits_column: column or columns with IDs of traits the user has: one, several behind
-        commas, or a list.
-    :param traits_separator: what stands between the trait IDs of a text, such as ``;`` or ``|``;
-        ``json`` for text such as ``[1, 2]``.
-    :param removed_traits_column: likewise, of traits the user no longer has.
-    :param ic_column: likewise, of codes of the key ``ic``.
-    :param trait_flags: boolean columns, and the trait that each stands for.
-    :param signal_columns: columns that are sent as signals: a list, or a dict from column to
-        the signal's key.
-    :param remove_all_of_users_without_items: with ``mode="overwrite"``, write users without any
-        item too, which removes all their traits.
+    :param dpid: Number of the data source of the user IDs. Example: ``478``. (templated)
+    :param id_column: Column with the user ID, which is sent byte for byte. (templated)
+    :param id_kind: Kind of the user ID. It follows from ``dpid``, so it is needed only to say
+        ``aam_uuid`` for a data source of your own. (templated)
+    :param target_dpid: Number of the data source whose traits or signals are set, when it is not
+        ``dpid``. Needed for device IDs. (templated)
+    :param mode: ``sync`` adds and removes traits. ``overwrite`` replaces, for each user in the
+        file, all traits of the target data source. (templated)
+    :param traits_column: Column or columns with the IDs of traits that the user has. A value is one
+        ID, several IDs with commas between them, or a list. Example: ``traits`` or ``["traits",
+        "loyalty"]``. (templated)
+    :param traits_separator: What stands between the trait IDs of a text: one character, or ``json``
+        for texts such as ``[1, 2]``. Lists and PostgreSQL's arrays need none. Example: ``;``.
+        (templated)
+    :param removed_traits_column: Column or columns with the IDs of traits that the user no longer
+        has, in the same forms as ``traits_column``. Not with ``overwrite``. (templated)
+    :param ic_column: Column or columns with codes of the key ``ic``, in the same forms as
+        ``traits_column``. (templated)
+    :param trait_flags: Boolean columns, and the trait that each stands for. True means that the
+        user has the trait. Anything else says nothing. CSV files have no such columns. Example:
+        ``{"is_member": 24}``. (templated)
+    :param signal_columns: Columns that are sent as signals ``"key"="value"``, under their own names
+        or under other keys. Empty values are left out. Give a list, or a dict from column to key.
+        Example: ``["city"]`` or ``{"city": "home_city"}``. (templated)
+    :param remove_all_of_users_without_items: With the mode ``overwrite``: remove all traits of
+        users without any item. Otherwise the rows of these users are set aside. (templated)
 
     All parameters are template fields. For the source, staging and limits see
     :class:`~airflow_am_provider.operators._stage_delivery.StageDeliveryOperator`.

@@ -37,20 +37,27 @@ class GuardOperator(HITLOperator):
     task fails and says the figures, or asks a person in Airflow's UI (*Required Actions*). Who
     rejects a delivery abandons it, with the reason in its record; what comes behind is skipped.
 
-    :param manifest: what a format operator returned. (templated)
-    :param audience_manager_conn_id: the Audience Manager connection. (templated)
-    :param min_rows_share: fewest rows, as a share of the median of the earlier deliveries; None to
-        let any number pass. (templated, as all limits are)
-    :param max_rows_share: most rows, likewise.
-    :param max_removed_share: of an ``.overwrite``: the largest share of users' traits that it may
-        remove, answer by users whose line is empty and by items a line against the last
-        ``.overwrite``. Users who are not in the file keep theirs.
-    :param max_set_aside: how many rows may be set aside: a whole number is a count, a fraction a
-        share of the rows read. The format operator has a limit of its own, and fails over it.
-    :param compared_with: with how many earlier deliveries; the first one of all has none.
-    :param approved: whether to let it pass over all limits, such as ``{{ params.approved }}``.
+    :param manifest: What a format operator returned. Example: ``format_traits.output``. (templated)
+    :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
+        the staging location and where deliveries go. All tasks of one delivery use the same.
         (templated)
-    :param on_breach: ``fail``, or ``ask`` a person and wait, without a worker. (templated)
+    :param min_rows_share: Fewest rows written, as a share of the median of the earlier deliveries.
+        None lets any number pass. Example: ``0.5``. (templated)
+    :param max_rows_share: Most rows written, as a share of the median of the earlier deliveries.
+        None lets any number pass. Example: ``2.0``. (templated)
+    :param max_removed_share: Largest share of its users' traits that an ``.overwrite`` may remove.
+        Two figures are held against it: by how much the share of users with an empty line has grown
+        since the last ``.overwrite``, and which share of the items of an average line is gone since
+        then. Users who are not in the file keep their traits. (templated)
+    :param max_set_aside: How many rows may be set aside. A whole number is a count, a fraction is a
+        share of the rows read. The format operator has a limit of its own and fails over it: to
+        have a person asked, give that one ``1.0``. Example: ``100`` or ``0.01``. (templated)
+    :param compared_with: How many earlier deliveries to compare with. The first delivery has none.
+        (templated)
+    :param approved: Whether to let the delivery pass over all limits. Example: ``{{ params.approved
+        }}``. (templated)
+    :param on_breach: What happens over a limit: ``fail`` with the figures, or ``ask`` a person in
+        Airflow's UI and wait without a worker. (templated)
     :param kwargs: with ``ask`` also those of Airflow's ``HITLOperator``: ``assigned_users``,
         ``notifiers``, ``defaults`` (``Approve`` or ``Reject``) and ``response_timeout``.
     :return: the manifest, for the upload.

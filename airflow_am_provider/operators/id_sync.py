@@ -20,16 +20,20 @@ class IdSyncExtractOperator(StageDeliveryOperator):
     Audience Manager skips data of users it cannot map, so an ID sync goes first, and the data
     waits for its receipt (id-sync-file-based.md).
 
-    :param master_dpid: the data source of the first column: 0 for AAM UUIDs, a device platform's,
-        or in a ``c2c_id`` file the CRM's.
-    :param dpids: the data sources of the other columns, in their order.
-    :param columns: the columns with the IDs, the master's first. In a ``c2c_id`` file all others
-        hold hashed e-mails, and rows of one CRM ID must follow each other.
-    :param prefix: ``adobe_id`` (device IDs to device or CRM IDs) or ``c2c_id`` (CRM IDs to hashed
-        e-mails, for People-Based Destinations).
-    :param hash_columns: columns with e-mail addresses, which are trimmed, lower-cased and hashed
-        with SHA-256 before they leave the task.
-    :param allow_crm_master: permit CRM IDs as master of an ``adobe_id`` file.
+    :param master_dpid: Number of the data source of the first column. 0 stands for AAM UUIDs. In a
+        ``c2c_id`` file it is the CRM's. Example: ``0``. (templated)
+    :param dpids: Numbers of the data sources of the other columns, in the order of the columns.
+        Example: ``[478]`` or ``478,479``. (templated)
+    :param columns: Columns with the IDs, the master's first. In a ``c2c_id`` file all others hold
+        e-mails, and rows of one CRM ID must follow each other. Example: ``["aam_uuid",
+        "customer_id"]``. (templated)
+    :param prefix: ``adobe_id`` maps device IDs to device IDs or CRM IDs. ``c2c_id`` maps CRM IDs to
+        hashed e-mails, for People-Based Destinations. (templated)
+    :param hash_columns: Those of the columns that hold plain e-mail addresses. They are trimmed,
+        lower-cased and hashed with SHA-256 before they leave the task. Example: ``["email"]``.
+        (templated)
+    :param allow_crm_master: Permit CRM IDs as master of an ``adobe_id`` file. Use it when an
+        earlier file synchronised these IDs. (templated)
 
     All parameters are template fields. For the source, staging and limits see
     :class:`~airflow_am_provider.operators._stage_delivery.StageDeliveryOperator`.

@@ -44,20 +44,27 @@ class SnapshotDiffOperator(StageDeliveryOperator):
     suppression list takes away all that the user has. Only traits can be compared: nothing takes an
     ``ic`` code or a signal back.
 
-    :param snapshot: the name of the extract. Compared is what has the same name, destination and
-        data sources, whichever DAG it comes from.
-    :param dpid: the data source whose IDs are in ``id_column``.
-    :param id_column: the column with the user ID. It is sent byte for byte.
-    :param id_kind: the kind of ID; by default it follows from ``dpid``.
-    :param target_dpid: the data source whose traits are set, when it is not ``dpid``; mandatory
-        when ``dpid`` is a global device data source.
-    :param traits_column: column or columns with IDs of traits the user has: one, several behind
-        commas, or a list. A row without any says that its user has none.
-    :param traits_separator: what stands between the trait IDs of a text, such as ``;`` or ``|``;
-        ``json`` for text such as ``[1, 2]``.
-    :param trait_flags: boolean columns, and the trait that each stands for.
-    :param max_removed: how many traits of the last extract may be missing, over all users: a whole
-        number is a count, a fraction a share. Over it the task fails before anything is staged.
+    :param snapshot: Name of the extract. It is compared with earlier extracts of the same name,
+        destination, ``dpid`` and ``target_dpid``, whichever DAG they came from. A new name begins
+        anew. Example: ``customers``. (templated)
+    :param dpid: Number of the data source of the user IDs. Example: ``478``. (templated)
+    :param id_column: Column with the user ID, which is sent byte for byte. (templated)
+    :param id_kind: Kind of the user ID. It follows from ``dpid``, so it is needed only to say
+        ``aam_uuid`` for a data source of your own. (templated)
+    :param target_dpid: Number of the data source whose traits are set, when it is not ``dpid``.
+        Needed for device IDs. (templated)
+    :param traits_column: Column or columns with the IDs of traits that the user has. A value is one
+        ID, several IDs with commas between them, or a list. A row without any says that its user
+        has none. Example: ``traits`` or ``["traits", "loyalty"]``. (templated)
+    :param traits_separator: What stands between the trait IDs of a text: one character, or ``json``
+        for texts such as ``[1, 2]``. Lists and PostgreSQL's arrays need none. Example: ``;``.
+        (templated)
+    :param trait_flags: Boolean columns, and the trait that each stands for. True means that the
+        user has the trait, anything else that the user has not. CSV files have no such columns.
+        Example: ``{"is_member": 24}``. (templated)
+    :param max_removed: How many traits of the last extract may be missing in this one, over all
+        users. A whole number is a count, a fraction is a share: ``1.0`` is all. Over the limit the
+        task fails, says its figures, and stages nothing. Example: ``100`` or ``0.2``. (templated)
 
     All parameters are template fields. For the source, staging and limits see
     :class:`~airflow_am_provider.operators._stage_delivery.StageDeliveryOperator`; ``partition``

@@ -37,10 +37,14 @@ class SuppressionRemovalOperator(SuppressingOperator):
     What was cleaned from staging is not found: run this more often than the retention of
     :class:`~airflow_am_provider.operators.clean_staging.CleanStagingOperator` is long.
 
-    :param dpid: the data source of the user IDs. (templated)
-    :param target_dpid: the data source of the traits, when it is not ``dpid``. (templated)
-    :param id_kind: the kind of ID; follows from ``dpid``. (templated)
-    :param audience_manager_conn_id: the Audience Manager connection. (templated)
+    :param dpid: Number of the data source of the user IDs. Example: ``478``. (templated)
+    :param target_dpid: Number of the data source of the traits, when it is not ``dpid``.
+        (templated)
+    :param id_kind: Kind of the user ID. It follows from ``dpid``, so it is needed only to say
+        ``aam_uuid`` for a data source of your own. (templated)
+    :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
+        the staging location and where deliveries go. All tasks of one delivery use the same.
+        (templated)
 
     For the list see :class:`~airflow_am_provider.operators._suppressing.SuppressingOperator`; that
     of the connection holds here, too.

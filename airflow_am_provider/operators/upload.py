@@ -48,21 +48,25 @@ class UploadOperator(BaseOperator):
     waits until what went to the same target before it is acknowledged, and what comes after it
     waits for it. Deliveries that only add wait for nothing.
 
-    :param manifest: what a format operator returned. (templated)
-    :param audience_manager_conn_id: the Audience Manager connection. (templated)
-    :param after: what other uploads returned that must be acknowledged first, such as the ID
-        sync's: one of them, several, or None for one that was skipped. (templated)
-    :param on_older: when newer data was sent to the same target already: ``refuse`` fails with a
-        sentence that names both; ``send`` sends old data all the same; ``replay`` sends it, for
-        :class:`~airflow_am_provider.sensors.replay.ReplayNewerSensor` to send the newer data again
-        after it. An ``.overwrite`` is held against others of its kind. (templated)
-    :param in_order: wait for one's turn. False for accounts that get neither receipts nor markers:
-        nothing says there when a delivery was processed, so nothing can be waited for. (templated)
-    :param deferrable: wait in the triggerer, without a worker.
-    :param poke_interval: seconds between two looks whether it is its turn; 300 by default, or as
-        for :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`.
-    :param order_timeout: seconds to wait for it; three days by default, since files are processed
-        twice a day (reference/reporting-file-transfer-timeframe.md).
+    :param manifest: What a format operator returned. Example: ``format_traits.output``. (templated)
+    :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
+        the staging location and where deliveries go. All tasks of one delivery use the same.
+        (templated)
+    :param after: Uploads that must be acknowledged first, such as the ID sync's: what
+        ``UploadOperator`` returned, or a list of that. None stands for an upload that was skipped.
+        Example: ``upload_ids.output``. (templated)
+    :param on_older: What happens when newer data was already sent to the same target. ``refuse``
+        fails with a sentence that names both. ``send`` sends the old data all the same. ``replay``
+        sends it too, and :class:`~airflow_am_provider.sensors.replay.ReplayNewerSensor` then sends
+        the newer data again. An ``.overwrite`` is compared with other ``.overwrite`` deliveries
+        only. (templated)
+    :param in_order: Whether the delivery waits for its turn. Use False for accounts that get
+        neither receipts nor markers: there, nothing says when a delivery was processed. (templated)
+    :param deferrable: Whether to wait in the triggerer, without a worker.
+    :param poke_interval: Seconds between two looks. The default can be set in Airflow's
+        configuration: ``receipt_poke_interval_s`` in section ``[audience_manager]``.
+    :param order_timeout: Seconds to wait for the delivery's turn. After that the task fails and
+        names what it waits for.
     :return: plain JSON for :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`:
         the delivery's ID and kind, lines by file name, rows, destination, times and the manifest's
         place.

@@ -22,8 +22,10 @@ class UploadPartsOperator(UploadOperator):
     retried or cleared, it sends what is missing. Over FTP the parts keep their temporary names
     until :class:`~airflow_am_provider.operators.upload.UploadOperator` gives them theirs.
 
-    :param share: which share, counted from 0: what to ``.expand()`` over. (templated)
-    :param shares: into how many all parts are divided. (templated)
+    :param share: Which share of the parts this task sends, counted from 0. This is what to
+        ``.expand()`` over. (templated)
+    :param shares: Into how many shares the parts are divided, of about the same size each. A share
+        may be empty. (templated)
 
     For the other parameters see :class:`~airflow_am_provider.operators.upload.UploadOperator`.
 

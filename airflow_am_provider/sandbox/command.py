@@ -39,35 +39,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PLACE",
-        help="where files come in: s3://BUCKET, ftp-folder:/PATH (the folder that an FTP server "
-        "serves) or the path of a folder; may be repeated",
+        help="Where files come in: s3://BUCKET, s3://BUCKET/PARTNER, ftp-folder:/PATH (the folder "
+        "that an FTP server serves), or the path of a folder. May be repeated.",
     )
     add(
         "--database",
         type=Path,
         metavar="FILE",
-        help="SQLite file that keeps profiles and what was seen; made if absent",
+        help="SQLite file with profiles and what was seen. It is made when it is not there. A "
+        "sandbox that was killed goes on from it.",
     )
     add(
         "--mail",
         action="append",
         default=[],
         metavar="PLACE",
-        help="where receipts go: imap://USER@HOST:PORT/MAILBOX (or imaps://; password in "
-        f"{PASSWORD_VARIABLE}), s3://BUCKET/PREFIX or the path of a folder; may be repeated",
+        help="Where receipts go: imap://USER@HOST:PORT/MAILBOX (or imaps://; the password stands "
+        f"in {PASSWORD_VARIABLE}), s3://BUCKET/PREFIX, or the path of a folder. May be repeated.",
     )
     add(
         "--environment",
         choices=sorted(ENVIRONMENTS),
         default="production",
-        help="beta maps no IDs, as Adobe's does (default: %(default)s)",
+        help="Whose rules hold. beta maps no IDs, as Adobe's does. (default: %(default)s)",
     )
     add(
         "--partner-id",
         type=int,
         default=7,
         metavar="N",
-        help="the number that receipts greet (default: %(default)s)",
+        help="Partner ID that receipts greet. (default: %(default)s)",
     )
     add(
         "--cross-device",
@@ -75,58 +76,73 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DPID",
-        help="a data source whose records are stored before their IDs are synchronised",
+        help="Number of a data source whose records are stored before their IDs are synchronised. "
+        "May be repeated.",
     )
     add(
         "--traits",
         action="append",
         default=[],
         metavar="DPID:TRAIT,…",
-        help="the onboarded traits of a target data source (default: every trait)",
+        help="The onboarded traits of a target data source. Without the option every trait is "
+        "known. May be repeated.",
     )
     add(
         "--rule",
         action="append",
         default=[],
         metavar="DPID:KEY=VALUE:TRAIT",
-        help="a signal that realises a trait",
+        help="A signal that realises a trait. May be repeated.",
     )
     add(
         "--behaviour",
         action="append",
         default=[],
         metavar="[PATTERN:]NAME=VALUE,…",
-        help="how to answer, for all files or those of a name like PATTERN: quiet_s, delay_s, "
-        "merge_within_s (seconds), split_over, copies, forged (numbers), lose, markers, "
-        "added_split (true, false), reject (nothing, file, lines), body (both, plain, html)",
+        help="How to answer, for all files or for those of a name like PATTERN. The names are "
+        "listed under Behaviours on the sandbox's page of the documentation. May be repeated.",
     )
     add(
         "--shuffle",
         type=int,
         metavar="SEED",
-        help="take the files found at one look in random order, since Adobe promises none",
+        help="Take the files of one look in random order, since Adobe promises none. By default "
+        "they go by name.",
     )
     add(
         "--poll-interval",
         type=float,
         default=1.0,
         metavar="SECONDS",
-        help="time between two looks (default: %(default)s)",
+        help="Time between two looks. (default: %(default)s)",
     )
     add(
         "--once",
         action="store_true",
-        help="take and answer what is there, then end: 0 if every file was taken, else 1",
+        help="Take and answer what is there, then end. Exit 0 if every file was taken, else 1.",
     )
-    add("--json", action="store_true", help="one JSON object a line")
+    add("--json", action="store_true", help="Print one JSON object a line.")
     modes = parser.add_subparsers(dest="sandbox_mode", metavar="profile")
     profile = modes.add_parser("profile", help="print what is known of one user")
     # Suppressed, or the defaults here would replace what stands before the word "profile".
     late = argparse.SUPPRESS
-    profile.add_argument("--database", type=Path, default=late, metavar="FILE")
-    profile.add_argument("--dpid", type=int, required=True, help="the data source of the ID")
-    profile.add_argument("--id", dest="user_id", required=True, help="the ID, byte for byte")
-    profile.add_argument("--json", action="store_true", default=late)
+    profile.add_argument(
+        "--database",
+        type=Path,
+        default=late,
+        metavar="FILE",
+        help="The sandbox's SQLite file. It may be asked while the sandbox runs.",
+    )
+    profile.add_argument(
+        "--dpid",
+        type=int,
+        required=True,
+        help="Number of the data source of the ID. 0 stands for AAM UUIDs.",
+    )
+    profile.add_argument("--id", dest="user_id", required=True, help="The user ID, byte for byte.")
+    profile.add_argument(
+        "--json", action="store_true", default=late, help="Print JSON, and nothing else."
+    )
 
 
 def run(args: argparse.Namespace) -> int:

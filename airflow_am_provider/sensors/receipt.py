@@ -47,22 +47,27 @@ class DeliveryReceiptSensor(BaseSensorOperator):
     :mod:`airflow_am_provider.hooks.asset_events`. Of a delivery that was sent again meanwhile, the
     last sending is waited for.
 
-    :param delivery: what :class:`~airflow_am_provider.operators.upload.UploadOperator` returned,
-        or several of it. (templated)
-    :param audience_manager_conn_id: the Audience Manager connection. (templated)
-    :param acknowledged_by: what counts: ``receipt``, ``processed`` for the marker, ``any`` for one
-        of them, ``all`` for both of every file. (templated)
-    :param limits: the most that may be lost by count: a whole number of records, or a share of
-        those received from 0.0 to 1.0, such as ``{"format_errors": 0, "invalid_aam_id": 0.05}``.
-        Fewer or more records received than lines sent are a breach in any case. (templated)
-    :param on_breach: ``fail`` without a retry, ``warn``, or ``skip``. (templated)
-    :param receipts_since: older messages are not looked at; ISO 8601 or a datetime. By default an
-        hour before sending began. (templated)
-    :param deferrable: wait in the triggerer, without a worker.
-    :param poke_interval: seconds between two looks; by default 300, or what
-        ``receipt_poke_interval_s`` in section ``[audience_manager]`` of Airflow's configuration
-        says. Files are processed twice a day (reference/reporting-file-transfer-timeframe.md).
-    :param timeout: seconds until the task gives up; two days by default.
+    :param delivery: What :class:`~airflow_am_provider.operators.upload.UploadOperator` returned, or
+        a list of that. The task is skipped when the upload was skipped. Example:
+        ``upload_traits.output``. (templated)
+    :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
+        the staging location and where deliveries go. All tasks of one delivery use the same.
+        (templated)
+    :param acknowledged_by: What counts as an acknowledgement of each file: ``receipt`` is a receipt
+        that lists it, ``processed`` is its marker, ``any`` is one of the two, ``all`` is both.
+        (templated)
+    :param limits: How much may be lost, by count of the receipt. A whole number is a number of
+        records, a fraction is a share of those received. Fewer or more records received than lines
+        sent are a breach in any case. Example: ``{"format_errors": 0, "invalid_aam_id": 0.05}``.
+        (templated)
+    :param on_breach: What happens over a limit, or when fewer or more records were received than
+        lines sent: ``fail`` without a retry, ``warn`` or ``skip``. (templated)
+    :param receipts_since: Messages older than this are not looked at: ISO 8601 or a datetime. By
+        default an hour before sending began. (templated)
+    :param deferrable: Whether to wait in the triggerer, without a worker.
+    :param poke_interval: Seconds between two looks. The default can be set in Airflow's
+        configuration: ``receipt_poke_interval_s`` in section ``[audience_manager]``.
+    :param timeout: Seconds until the task gives up. Audience Manager processes files twice a day.
     :return: the reconciliation as plain JSON; a list of them for several deliveries.
     :raises AirflowSkipException: when nothing was sent, or by ``on_breach``.
     :raises AirflowFailException: by ``on_breach``, or when the connection is wrong.

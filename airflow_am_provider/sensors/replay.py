@@ -35,16 +35,21 @@ class ReplayNewerSensor(BaseSensorOperator):
     (``mode="reschedule"``); what was sent again is read off the records in staging, so a retry goes
     on where the last attempt stopped.
 
-    :param delivery: what :class:`~airflow_am_provider.operators.upload.UploadOperator` returned for
-        the older data, or several of it. (templated)
-    :param audience_manager_conn_id: the Audience Manager connection. (templated)
-    :param acknowledged_by: what counts as acknowledged, as for
-        :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`. (templated)
-    :param limits: the most that may be lost by count, likewise. (templated)
-    :param mode: ``reschedule``, or ``poke`` to keep the worker.
-    :param poke_interval: seconds between two looks.
-    :param timeout: seconds until the task gives up; seven days by default, as each delivery that is
-        sent again is waited for.
+    :param delivery: What :class:`~airflow_am_provider.operators.upload.UploadOperator` returned for
+        the older data, or a list of that. Example: ``upload_traits.output``. (templated)
+    :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
+        the staging location and where deliveries go. All tasks of one delivery use the same.
+        (templated)
+    :param acknowledged_by: What counts as an acknowledgement of each file: ``receipt`` is a receipt
+        that lists it, ``processed`` is its marker, ``any`` is one of the two, ``all`` is both.
+        (templated)
+    :param limits: How much may be lost, by count of the receipt, as for
+        :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`. Over a limit the task
+        fails. (templated)
+    :param mode: ``reschedule`` leaves the worker between two looks, ``poke`` keeps it.
+    :param poke_interval: Seconds between two looks. The default can be set in Airflow's
+        configuration: ``receipt_poke_interval_s`` in section ``[audience_manager]``.
+    :param timeout: Seconds until the task gives up. It waits for each delivery that is sent again.
     :return: ID and number of sending of each delivery that was sent again, as a list.
     :raises AirflowSkipException: when nothing newer was sent.
     :raises AirflowFailException: when the connection is wrong, or a receipt says that more was lost
