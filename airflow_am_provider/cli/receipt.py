@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _COLOURS: Final = {
     Verdict.RECONCILED: Colour.GOOD,
     Verdict.SHARED: Colour.DOUBTFUL,
-    Verdict.UNCOUNTED: Colour.DOUBTFUL,
+    Verdict.UNCOUNTED: Colour.BAD,
     Verdict.PENDING: Colour.BAD,
     Verdict.DISCREPANT: Colour.BAD,
 }
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Read receipts, and with a manifest hold a delivery against them. Exit 0: all read, and "
         "the delivery is acknowledged without a discrepancy; 1: a file holds no receipt, or the "
-        "delivery is not wholly acknowledged; 2: wrong use."
+        "delivery is not wholly acknowledged and counted; 2: wrong use."
     )
     parser.add_argument(
         "files",

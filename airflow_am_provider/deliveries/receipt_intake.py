@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from airflow_am_provider.audience_manager.receipts.copies import may_be_a_copy
 from airflow_am_provider.audience_manager.receipts.listed_names import SentNames
 from airflow_am_provider.audience_manager.receipts.mail import (
     Authentication,
@@ -28,6 +30,8 @@ _logger = logging.getLogger(__name__)
 # A mailbox is open to the world: what it holds must fill neither the log nor the memory.
 MAX_TOLD: Final = 20
 MAX_LISTED_NAMES: Final = 500_000
+# How far a worker's clock may be ahead of Adobe's when it notes that a sending began.
+_MARGIN: Final = timedelta(hours=1)
 
 
 class ReceiptIntake:
@@ -98,7 +102,7 @@ class ReceiptIntake:
         deliveries = [
             delivery
             for delivery, names in self._names
-            if any(map(names.match, receipt.files)) and _is_about(receipt, delivery)
+            if any(map(names.match, receipt.files)) and self._is_about(receipt, delivery)
         ]
         if not deliveries:
             return
@@ -115,6 +119,15 @@ class ReceiptIntake:
         receipt = replace(receipt, warnings=(*doubts, *receipt.warnings))
         for delivery in deliveries:
             self._receipts[delivery.delivery_id].append(receipt)
+
+    def _is_about(self, receipt: Receipt, delivery: UploadResult) -> bool:
+        doubt = _doubt_of_sending(receipt, delivery)
+        if doubt is not None:
+            self._tell_once(
+                f"A receipt of delivery {delivery.delivery_id} does not count for its sending "
+                f"{delivery.sending}: {doubt}"
+            )
+        return doubt is None
 
     def _refuse(self, mail: Mail, reason: str) -> None:
         self.refused_count += 1
@@ -145,12 +158,25 @@ class ReceiptIntake:
             _logger.warning("%s", sentence)
 
 
-def _is_about(receipt: Receipt, delivery: UploadResult) -> bool:
-    """Whether a receipt can be of this sending: an earlier one had the same names."""
-    if receipt.digest in delivery.counted:
-        return False
-    if delivery.sending == 1 or delivery.counted or receipt.job_start is None:
-        return True
-    # No receipt of an earlier sending is known, so one may come late: its job began before this
-    # sending did. Only then is a clock asked, since those of workers may be wrong.
-    return receipt.job_start >= delivery.begun_at
+def _doubt_of_sending(receipt: Receipt, delivery: UploadResult) -> str | None:
+    """Why a receipt may be of an earlier sending, which had the same names; None when it is not.
+
+    Adobe's times are held against each other where that is possible, since the clocks of workers
+    may be wrong.
+    """
+    if delivery.sending == 1:
+        return None
+    names = SentNames.of(delivery.files)
+    own = receipt.about({name for name in receipt.files if names.match(name)})
+    if any(may_be_a_copy(own, known) for known in delivery.counted):
+        return "it may be a copy of a receipt that an earlier sending got"
+    if receipt.job_start is None:
+        return "it does not say when its job started, so it may be of an earlier sending"
+    before = [one.job_start for one in delivery.counted if one.job_start is not None]
+    if before and receipt.job_start <= max(before):
+        return "its job started no later than one that read an earlier sending"
+    # Where nothing of an earlier sending came back, a worker's clock is all there is to go by.
+    earliest = delivery.begun_at - _MARGIN if before else delivery.begun_at
+    if receipt.job_start < earliest:
+        return "its job started before this sending began"
+    return None

@@ -198,6 +198,8 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 
 def _discrepancy(status: AcknowledgementStatus) -> str:
     found = status.reconciliation
-    received = (found.counts or found.shared_counts).get("records_received", 0)
+    received = (found.counts or found.shared_counts).get("records_received")
+    if received is None or received == found.lines_sent or (found.differences and not found.exact):
+        return "; ".join(found.differences)
     shared = "" if found.exact else " together with files of other deliveries"
     return f"{found.lines_sent:,} lines were sent, and {received:,} records received{shared}"

@@ -337,10 +337,10 @@ class DeliveryRecords:
 
         target.decide(command)
 
-    def counted(self, location: str, sending: int) -> list[str]:
-        """Digests of the receipts that acknowledged earlier sendings: they say nothing of this."""
+    def counted(self, location: str, sending: int) -> list[dict[str, Any]]:
+        """What the receipts of earlier sendings said: they say nothing of this one."""
         found = [_json(self._staging, location, number) or {} for number in range(1, sending)]
-        return sorted({str(one) for each in found for one in each.get("receipt_digests") or ()})
+        return [one for each in found for one in each.get("receipts_said") or ()]
 
 
 def _json(staging: Folder, location: str, sending: int) -> dict[str, Any] | None:

@@ -188,7 +188,7 @@ def test_a_file_without_a_receipt_is_said_and_exits_1(folder, capsys, content, r
         (TEXT.format(1001), 1, "discrepant"),
         (TEXT.format(1000).replace("_478_", "_479_"), 1, "pending"),
         (f"{OTHER}{TEXT.format(5000)}", 0, "shared"),
-        (f"File name: {NAME}\nFormat Errors: 0\n", 0, "uncounted"),
+        (f"File name: {NAME}\nFormat Errors: 0\n", 1, "uncounted"),
     ],
 )  # fmt: skip
 def test_a_delivery_is_held_against_receipts(manifest, folder, capsys, text, code, verdict):

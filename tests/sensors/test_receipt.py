@@ -81,6 +81,11 @@ class World:
         ).execute(CONTEXT)
 
 
+def an_hour(hours: int) -> Any:
+    """A time so many hours from now, as a job's."""
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(hours=hours)
+
+
 @pytest.fixture
 def mail_to_folder(tmp_path: Path) -> tuple[dict[str, str], Callable[[bytes], None]]:
     folder = LocalFolder(tmp_path / "mail")
@@ -178,7 +183,7 @@ def test_of_a_delivery_that_was_sent_again_the_last_sending_is_acknowledged(
 ) -> None:
     hook = AudienceManagerHook(world.conn_id)
     resend_delivery(hook, world.delivery["delivery_id"])
-    world.receipt(NAMES, records_received=2000)
+    world.receipt(NAMES, records_received=2000, job_start=an_hour(1))
     # What the upload returned is all that the cleared task knows.
     result = world.sensor(deferrable=deferrable).execute(CONTEXT)
     assert (result["sending"], result["verdict"]) == (2, "reconciled")
@@ -193,10 +198,8 @@ def test_a_late_receipt_of_the_first_sending_is_not_added_to_that_of_the_second(
     world: World,
 ) -> None:
     resend_delivery(AudienceManagerHook(world.conn_id), world.delivery["delivery_id"])
-    now = datetime.now(UTC).replace(microsecond=0)
     for hours in (-1, 1):
-        time: Any = now + timedelta(hours=hours)
-        world.receipt(NAMES, records_received=2000, job_start=time)
+        world.receipt(NAMES, records_received=2000, job_start=an_hour(hours))
     result = world.sensor().execute(CONTEXT)
     assert (result["verdict"], result["sending"], result["receipts"]) == ("reconciled", 2, 1)
 
@@ -204,12 +207,32 @@ def test_a_late_receipt_of_the_first_sending_is_not_added_to_that_of_the_second(
 def test_a_worker_whose_clock_is_ahead_finds_the_receipt_of_what_it_sent_again(
     world: World,
 ) -> None:
-    world.receipt(NAMES, records_received=2000)
+    world.receipt(NAMES, records_received=2000, job_start=an_hour(-12))
     world.sensor().execute(CONTEXT)
     resend_delivery(AudienceManagerHook(world.conn_id), world.delivery["delivery_id"])
     earlier: Any = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=15)
     world.receipt(NAMES, records_received=2000, job_start=earlier)
     result = world.sensor().execute(CONTEXT)
+    assert (result["verdict"], result["sending"], result["receipts"]) == ("reconciled", 2, 1)
+
+
+@pytest.mark.parametrize("is_acknowledged", [True, False])
+def test_a_cut_copy_of_the_first_receipt_does_not_acknowledge_what_was_sent_again(
+    world: World, is_acknowledged: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts: Any = {"records_received": 2000, "format_errors": 0}
+    if is_acknowledged:
+        world.receipt(NAMES, **counts, job_start=an_hour(-12))
+        world.sensor().execute(CONTEXT)
+    resend_delivery(AudienceManagerHook(world.conn_id), world.delivery["delivery_id"])
+    world.receipt(NAMES, records_received=2000)
+    world.receipt(NAMES[:1], records_received=2000)
+    world.receipt([NAMES[0], NAMES[1]], **counts)
+    sensor = world.sensor()
+    assert not sensor.poke(CONTEXT)
+    assert "does not count for its sending 2: it" in caplog.text
+    world.receipt(NAMES, **counts, job_start=an_hour(1))
+    result = sensor.poke(CONTEXT).xcom_value
     assert (result["verdict"], result["sending"], result["receipts"]) == ("reconciled", 2, 1)
 
 

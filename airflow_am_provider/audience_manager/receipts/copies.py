@@ -42,6 +42,25 @@ def without_copies(receipts: Iterable[Receipt]) -> list[Receipt]:
     return [receipt for facts, receipt in said if kept[frozenset(receipt.files)].is_new(facts)]
 
 
+def may_be_a_copy(receipt: Receipt, known: Receipt) -> bool:
+    """Whether a receipt may be another one that lost lines on its way, or of which the other did.
+
+    That is so when nothing that both say differs, and the one lists no file that the other has not.
+
+    >>> from airflow_am_provider.audience_manager.receipts.receipt import Receipt
+    >>> known = Receipt(paths=("a.sync", "b.sync"), records_received=5, format_errors=0)
+    >>> may_be_a_copy(Receipt(paths=("a.sync",), records_received=5), known)
+    True
+    >>> may_be_a_copy(Receipt(paths=("a.sync",), records_received=4), known)
+    False
+    """
+    files, others = set(receipt.files), set(known.files)
+    if not (files <= others or others <= files):
+        return False
+    said, before = _said(receipt), _said(known)
+    return all(said[name] == before[name] for name in said.keys() & before.keys())
+
+
 class _Kept:
     """What receipts for the same files say, so that a copy is found without comparing each pair."""
 

@@ -12,8 +12,9 @@ from airflow_am_provider.audience_manager.receipts.text import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from airflow_am_provider.audience_manager.receipts.accounts import Account
     from airflow_am_provider.audience_manager.receipts.listed_names import ListedNames
     from airflow_am_provider.audience_manager.receipts.receipt import Receipt
 
@@ -60,6 +61,21 @@ class Counted(Protocol):
         ...
 
     @property
+    def in_part(self) -> Sequence[str]:
+        """Those of them that receipts list in pieces."""
+        ...
+
+    @property
+    def uncounted(self) -> Sequence[str]:
+        """Files whose receipts do not say how many records they are about."""
+        ...
+
+    @property
+    def differences(self) -> Sequence[str]:
+        """Where records received and lines sent do not fit, in sentences."""
+        ...
+
+    @property
     def shared_with(self) -> Sequence[str]:
         """The other names on those receipts."""
         ...
@@ -83,6 +99,28 @@ class Counted(Protocol):
     def discrepancy(self) -> int | None:
         """Records received less lines sent, where that is known."""
         ...
+
+
+def differences_of(accounts: Iterable[Account]) -> Iterator[str]:
+    """Say of which files more or fewer records came back than were sent."""
+    for account in accounts:
+        for one in account.contradictions():
+            of, sent = _names(sorted(one.files)), f"{one.sent:,} lines sent"
+            apart = abs(one.received - one.sent)
+            more = "more" if one.received > one.sent else "fewer"
+            if one.is_shared:
+                yield (
+                    f"{of}: {one.received:,} records received in all, other deliveries' among "
+                    f"them, but {sent}: at least {apart:,} are lost"
+                )
+            elif one.is_bound:
+                bound = "at most" if one.received > one.sent else "at least"
+                yield (
+                    f"{of}: {one.received:,} records received, where {bound} {one.sent:,} fit to "
+                    f"the lines sent: {apart:,} {more}"
+                )
+            else:
+                yield f"{of}: {one.received:,} records received, {sent}: {apart:,} {more}"
 
 
 def findings_of(found: Counted, listed: ListedNames, receipts: Sequence[Receipt]) -> Iterator[str]:
@@ -141,17 +179,38 @@ def _coverage(found: Counted, listed: ListedNames) -> Iterator[str]:
         yield (
             f"in no receipt yet: {len(unlisted)} of {_files(len(found.files))}: {_names(unlisted)}"
         )
-    for name in found.missing:
-        if name in listed.pieces:
-            numbers = sorted(listed.pieces[name])
-            pieces = ", ".join(map(str, numbers[:MAX_NAMED_FILES]))
-            more = ", …" if len(numbers) > MAX_NAMED_FILES else ""
-            yield f"{printable(name)} is acknowledged in pieces ({pieces}{more}); more are awaited"
+    for name in found.in_part:
+        numbers = sorted(listed.pieces[name])
+        pieces = ", ".join(map(str, numbers[:MAX_NAMED_FILES]))
+        more = ", …" if len(numbers) > MAX_NAMED_FILES else ""
+        yield (
+            f"{printable(name)} is acknowledged in pieces ({pieces}{more}), and {_not_shown(found)}"
+        )
     if found.shared_with:
         yield (
             f"counts are totals shared with {_files(len(found.shared_with))} of other deliveries: "
             f"{_names(found.shared_with)} ({RECEIPT_PAGE})"
         )
+
+
+def _not_shown(found: Counted) -> str:
+    """Why pieces that are listed do not show that all of them are there."""
+    totals = found.counts if found.exact else found.shared_counts
+    received = totals.get("records_received")
+    if found.shared_with:
+        return (
+            "its records cannot be told from those of other deliveries, so it is not shown that "
+            "all pieces are there"
+        )
+    if received is None:
+        return (
+            "a receipt has no count of records received, so it is not shown that all pieces are "
+            "there"
+        )
+    return (
+        f"{received:,} records of {found.lines_sent:,} lines sent are accounted for so far: more "
+        f"pieces are awaited"
+    )
 
 
 def _lines(found: Counted) -> Iterator[str]:
@@ -162,10 +221,17 @@ def _lines(found: Counted) -> Iterator[str]:
             f"{received:,} records received, {found.lines_sent:,} lines sent: "
             f"{abs(found.discrepancy):,} {more} ({RECEIPT_PAGE})"
         )
-    elif found.exact and not found.missing and received is None:
-        yield f"no count of records received, so the {found.lines_sent:,} lines sent are not proven"
     shared = found.shared_counts.get("records_received")
-    if not found.missing and shared is not None and shared < found.lines_sent:
+    is_short = not found.missing and shared is not None and shared < found.lines_sent
+    # Of a single group of files that has been said, or is said below.
+    if len(found.differences) > 1 or not (found.discrepancy or is_short):
+        yield from found.differences
+    if found.uncounted:
+        yield (
+            f"no count of records received for {_names(found.uncounted)}: that it was processed is "
+            f"shown, that its lines arrived is not"
+        )
+    if is_short and shared is not None:
         yield (
             f"{shared:,} records received in all, other deliveries' among them, but "
             f"{found.lines_sent:,} lines sent: at least {found.lines_sent - shared:,} are lost"

@@ -3,6 +3,11 @@
 Page: inbound-receipt-message.md: "The tail number (1,2,3...) is the split number added either by
 the customer or by the inbound distributor." Its sample lists names without `.gz`. So a name may
 come back longer by a number and without its extension; it never comes back with another root.
+
+The distributor's numbers say nothing of how many pieces there are: the pictures of
+reporting/onboarding-status-report.md show `….overwrite.1213788`. They need be neither small nor
+without gaps, nor start at 1. Whether all pieces are there is told by the records alone, see
+:mod:`airflow_am_provider.audience_manager.receipts.accounts`.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 _PACKED: Final = frozenset(str(encoding) for encoding in Encoding if encoding)
-_PIECE = re.compile(r"(?P<stem>.+)\.(?P<number>[0-9]{1,9})")
+_PIECE = re.compile(r"(?P<stem>.+)\.(?P<number>[0-9]{1,16})")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,13 +129,6 @@ class ListedNames:
         roots = {_root(stem) for stem in sent.names} - {None}
         strays = frozenset(name for name in others if _root(_stem(name)) in roots)
         return cls(whole=whole, pieces=dict(pieces), others=frozenset(others), strays=strays)
-
-    def covers(self, name: str) -> bool:
-        """Whether a file is listed, as it is or in pieces without a gap from the first."""
-        numbers = self.pieces.get(name, ())
-        first = min(numbers, default=None)
-        in_a_row = first in (0, 1) and len(numbers) == max(numbers) - first + 1
-        return name in self.whole or in_a_row
 
 
 def _root(stem: str) -> str | None:

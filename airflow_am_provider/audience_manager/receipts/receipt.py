@@ -12,7 +12,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.audience_manager.receipts.text import (
@@ -26,6 +26,9 @@ from airflow_am_provider.audience_manager.receipts.text import (
     read_path,
     read_statements,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
 
 __all__ = ["COUNT_LABELS", "NotAReceipt", "Receipt"]
 
@@ -185,6 +188,30 @@ class Receipt:
             **{name: _iso(getattr(self, name)) for name in TIME_LABELS},
             "warnings": list(self.warnings),
         }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Receipt:
+        """Read what :meth:`to_json` gave; folders of files, which it leaves out, are not known.
+
+        :raises NotAReceipt: when it is none.
+        """
+        try:
+            said: dict[str, Any] = {name: document.get(name) for name in COUNT_LABELS}
+            for name in TIME_LABELS:
+                if document.get(name) is not None:
+                    said[name] = datetime.fromisoformat(document[name])
+            paths = tuple(map(str, document["files"]))
+            return cls(paths=paths, partner_id=document["partner_id"], **said)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise NotAReceipt(f"not a receipt as JSON: {error!r}") from None
+
+    def about(self, names: Container[str]) -> Receipt:
+        """The same without the files that are not meant.
+
+        :param names: the files' own names.
+        :raises NotAReceipt: when none is left.
+        """
+        return replace(self, paths=tuple(one for one in self.paths if base_name(one) in names))
 
 
 def _contradictions(receipt: Receipt) -> list[str]:

@@ -2,7 +2,8 @@
 
 Page: inbound-receipt-message.md. A receipt's counts are totals over every file it lists, and a
 delivery's files may be spread over several receipts. So a delivery's own counts are known when the
-receipts that list its files list no others; otherwise only totals shared with others are.
+receipts that list its files list no others; otherwise only totals shared with others are. A file
+that comes back in pieces is there when its records are, see :mod:`.accounts`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.audience_manager.receipts.accounts import Listing, accounts_of
 from airflow_am_provider.audience_manager.receipts.copies import without_copies
 from airflow_am_provider.audience_manager.receipts.findings import (
     MAX_NAMED_FILES,
+    differences_of,
     findings_of,
     warnings_of,
 )
@@ -30,10 +33,10 @@ class Verdict(StrEnum):
     """What is known of a delivery."""
 
     PENDING = "pending"  # some of its files are in no receipt yet
-    RECONCILED = "reconciled"  # as many records received as lines sent
-    DISCREPANT = "discrepant"  # more or fewer
+    RECONCILED = "reconciled"  # as many records received as lines sent, of each file or group
+    DISCREPANT = "discrepant"  # more or fewer of any
     SHARED = "shared"  # all files are acknowledged; counts are totals shared with other files
-    UNCOUNTED = "uncounted"  # all files are acknowledged; no receipt says how many records
+    UNCOUNTED = "uncounted"  # receipts list all files; one of them does not say how many records
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,13 +48,20 @@ class Reconciliation:
     :param files: names as sent.
     :param covered: those that receipts list.
     :param missing: those that receipts do not list, or list in pieces that are not all there.
-    :param receipt_digests: identities of the receipts that list any of them, copies left out.
+    :param in_part: those of the missing ones that receipts list in pieces.
+    :param uncounted: those of the covered ones whose receipts do not say how many records they are
+        about.
+    :param receipts: the receipts that list any of them, copies left out; of each the names of this
+        delivery alone.
+    :param receipt_digests: identities of the whole receipts.
     :param shared_with: the other names on those receipts, sorted.
     :param counts: sums over those receipts, by field of :class:`Receipt`, when exact; empty
         otherwise. A count that one of them does not have is left out: it is unknown, not 0.
     :param shared_counts: the same sums when they are shared with other files; empty otherwise.
     :param lines_sent: lines of all files.
-    :param discrepancy: records received less lines sent, when exact and nothing is missing.
+    :param discrepancy: records received less lines sent, when exact and nothing is missing. It may
+        be 0 although files differ: one has lost what another one has too many.
+    :param differences: where records received and lines sent do not fit, in sentences.
     :param rows_read: rows the source gave, if known.
     :param rows_written: rows that are in the files, if known.
     :param rows_set_aside: rows that are not, if known.
@@ -64,12 +74,16 @@ class Reconciliation:
     files: tuple[str, ...]
     covered: tuple[str, ...]
     missing: tuple[str, ...]
+    in_part: tuple[str, ...] = ()
+    uncounted: tuple[str, ...] = ()
+    receipts: tuple[Receipt, ...]
     receipt_digests: tuple[str, ...]
     shared_with: tuple[str, ...]
     counts: dict[str, int] = field(default_factory=dict)
     shared_counts: dict[str, int] = field(default_factory=dict)
     lines_sent: int
     discrepancy: int | None
+    differences: tuple[str, ...] = ()
     rows_read: int | None = None
     rows_written: int | None = None
     rows_set_aside: int | None = None
@@ -92,14 +106,18 @@ class Reconciliation:
             "files": list(self.files),
             "covered": list(self.covered),
             "missing": list(self.missing),
-            "receipts": len(self.receipt_digests),
+            "in_part": list(self.in_part),
+            "uncounted": list(self.uncounted),
+            "receipts": len(self.receipts),
             "receipt_digests": list(self.receipt_digests),
+            "receipts_said": [receipt.to_json() for receipt in self.receipts],
             "shared_with": list(self.shared_with[:MAX_NAMED_FILES]),
             "shared_with_count": len(self.shared_with),
             "lines_sent": self.lines_sent,
             "counts": _all_counts(self.counts) if self.exact else None,
             "shared_counts": _all_counts(self.shared_counts) if self.shared_with else None,
             "discrepancy": self.discrepancy,
+            "differences": list(self.differences),
             "rows_read": self.rows_read,
             "rows_written": self.rows_written,
             "rows_set_aside": self.rows_set_aside,
@@ -137,26 +155,37 @@ def reconcile(
     sent = SentNames.of(delivery, other_files)
     relevant = without_copies(one for one in receipts if any(map(sent.match, one.files)))
     listed = ListedNames.of(sent, (name for receipt in relevant for name in set(receipt.files)))
+    listings = [Listing.of(sent, receipt) for receipt in relevant]
+    accounts = accounts_of(delivery, listings)
     totals = _sums(relevant)
     received, lines = totals.get("records_received"), sum(delivery.values())
     exact = bool(relevant) and not listed.others
-    missing = {name for name in delivery if not listed.covers(name)}
-    # The distributor does not say how many pieces it made: while lines are wanting, more may come.
-    if not missing and received is not None and received < lines:
-        missing.update(listed.pieces.keys() - listed.whole.keys())
+    in_part = _files(one.outstanding for one in accounts)
+    covered = _files(one.files - one.outstanding for one in accounts)
+    uncounted = _files(one.files for one in accounts if not one.is_counted) & covered
+    missing = [name for name in delivery if name not in covered]
     discrepancy = received - lines if exact and not missing and received is not None else None
+    differences = tuple(differences_of(accounts))
+    # Others' records only add to ours: a shared total below what was sent is short for sure.
+    is_short = not missing and received is not None and received < lines
     result = Reconciliation(
-        verdict=_verdict(bool(missing), exact=exact, received=received, lines=lines),
+        verdict=_verdict(
+            missing, uncounted, exact=exact, is_discrepant=bool(differences) or is_short
+        ),
         exact=exact,
         files=tuple(delivery),
-        covered=tuple(name for name in delivery if name not in missing),
-        missing=tuple(name for name in delivery if name in missing),
+        covered=tuple(name for name in delivery if name in covered),
+        missing=tuple(missing),
+        in_part=tuple(name for name in delivery if name in in_part),
+        uncounted=tuple(name for name in delivery if name in uncounted),
+        receipts=_own(sent, relevant),
         receipt_digests=tuple(sorted(receipt.digest for receipt in relevant)),
         shared_with=tuple(sorted(listed.others)),
         counts=totals if exact else {},
         shared_counts={} if exact else totals,
         lines_sent=lines,
         discrepancy=discrepancy,
+        differences=differences,
         rows_read=rows_read,
         rows_written=rows_written,
         rows_set_aside=rows_set_aside,
@@ -169,16 +198,26 @@ def reconcile(
     )
 
 
-def _verdict(is_missing: bool, *, exact: bool, received: int | None, lines: int) -> Verdict:
-    if is_missing:
+def _verdict(
+    missing: Collection[str], uncounted: Collection[str], *, exact: bool, is_discrepant: bool
+) -> Verdict:
+    if missing:
         return Verdict.PENDING
-    if not exact:
-        # Others' records only add to ours: a shared total below what was sent is short for sure.
-        is_short = received is not None and received < lines
-        return Verdict.DISCREPANT if is_short else Verdict.SHARED
-    if received is None:
+    if is_discrepant:
+        return Verdict.DISCREPANT
+    if uncounted:
         return Verdict.UNCOUNTED
-    return Verdict.RECONCILED if received == lines else Verdict.DISCREPANT
+    return Verdict.RECONCILED if exact else Verdict.SHARED
+
+
+def _own(sent: SentNames, receipts: Iterable[Receipt]) -> tuple[Receipt, ...]:
+    """Receipts without the names of other deliveries, in an order that is always the same."""
+    ordered = sorted(receipts, key=lambda one: one.digest)
+    return tuple(one.about({name for name in one.files if sent.match(name)}) for one in ordered)
+
+
+def _files(groups: Iterable[frozenset[str]]) -> frozenset[str]:
+    return frozenset().union(*groups)
 
 
 def _sums(receipts: Sequence[Receipt]) -> dict[str, int]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.receipts.receipt import Receipt
 from airflow_am_provider.deliveries.layout import MANIFEST_FILE
 from airflow_am_provider.deliveries.records import DeliveryRecord, DeliveryRecords
 from airflow_am_provider.deliveries.target.names import target_of
@@ -54,8 +55,7 @@ class UploadResult:
     :param staging: the staging location.
     :param location: the delivery's folder in it.
     :param sending: 1, or the number of this repetition.
-    :param counted: digests of the receipts that an earlier sending was acknowledged by; they say
-        nothing of this one.
+    :param counted: the receipts of earlier sendings; they say nothing of this one.
     :param document: all of it as it was given.
     """
 
@@ -73,7 +73,7 @@ class UploadResult:
     staging: str
     location: str
     sending: int = 1
-    counted: frozenset[str] = frozenset()
+    counted: tuple[Receipt, ...] = ()
     document: dict[str, Any] = field(repr=False, compare=False)
 
     def record(self, targets: Targets) -> DeliveryRecord | None:
@@ -117,21 +117,21 @@ class UploadResult:
                 begun_at=datetime.fromisoformat(document["begun_at"]),
                 sent_at=datetime.fromisoformat(document["sent_at"]),
                 sending=int(document.get("sending", 1)),
-                counted=frozenset(map(str, document.get("counted", ()))),
+                counted=tuple(map(Receipt.from_json, document.get("counted", ()))),
                 document=document,
             )
-        except (TypeError, ValueError) as error:
+        except (DataError, TypeError, ValueError) as error:
             raise _wrong(str(error)) from None
 
 
 def upload_json(
-    manifest: Manifest, record: UploadRecord, *, counted: Sequence[str] = ()
+    manifest: Manifest, record: UploadRecord, *, counted: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
     """What the sensor is told of a delivery, as plain JSON.
 
     :param manifest: the delivery, with the names it was sent under.
     :param record: what became of it.
-    :param counted: digests of receipts that say nothing of this sending.
+    :param counted: receipts that say nothing of this sending, as JSON.
     """
     return {
         "delivery_id": manifest.delivery_id,

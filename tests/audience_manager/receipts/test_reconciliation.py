@@ -51,8 +51,11 @@ def test_one_receipt_for_all_files():
         "files": [ONE, TWO],
         "covered": [ONE, TWO],
         "missing": [],
+        "in_part": [],
+        "uncounted": [],
         "receipts": 1,
         "receipt_digests": list(found.receipt_digests),
+        "receipts_said": [receipt(ONE, TWO, received=1000, records_processed=1000).to_json()],
         "shared_with": [],
         "shared_with_count": 0,
         "lines_sent": 1000,
@@ -60,6 +63,7 @@ def test_one_receipt_for_all_files():
         | {"records_received": 1000, "records_processed": 1000},
         "shared_counts": None,
         "discrepancy": 0,
+        "differences": [],
         "rows_read": 1010,
         "rows_written": 1000,
         "rows_set_aside": 10,
@@ -128,7 +132,12 @@ def test_no_count_of_records_is_no_proof():
     found = reconcile({ONE: 600}, [receipt(ONE, format_errors=0)])
     assert found.verdict is Verdict.UNCOUNTED
     assert found.discrepancy is None
-    assert found.findings == ("no count of records received, so the 600 lines sent are not proven",)
+    assert (found.covered, found.uncounted) == ((ONE,), (ONE,))
+    (finding,) = found.findings
+    assert finding == (
+        f"no count of records received for {ONE}: that it was processed is shown, that its lines "
+        f"arrived is not"
+    )
 
 
 def test_counts_of_a_merged_receipt_are_shared_totals():
@@ -236,14 +245,95 @@ def test_pieces_of_the_distributor_add_up():
     first = reconcile({f"{STEM}.gz": 1000}, pieces[:1])
     assert first.verdict is Verdict.PENDING
     assert first.missing == (f"{STEM}.gz",)
-    assert first.findings == (f"{STEM}.gz is acknowledged in pieces (1); more are awaited",)
-    gap = reconcile({f"{STEM}.gz": 400}, pieces[1:])
-    assert gap.verdict is Verdict.PENDING
+    assert (first.missing, first.in_part) == ((f"{STEM}.gz",), (f"{STEM}.gz",))
+    (finding,) = first.findings
+    assert finding == (
+        f"{STEM}.gz is acknowledged in pieces (1), and 600 records of 1,000 lines sent are "
+        f"accounted for so far: more pieces are awaited"
+    )
     again = reconcile({f"{STEM}.gz": 1000}, [*pieces, receipt(f"{STEM}.gz", received=1000)])
     assert again.verdict is Verdict.DISCREPANT
     assert again.findings[1] == (
         f"{STEM}.gz is in several receipts by pieces: processed more than once"
     )
+
+
+# reporting/onboarding-status-report.md shows `ftp_dpm_813_1459198814.overwrite.1213788`, and
+# nothing that tells how many pieces there are.
+@pytest.mark.parametrize(
+    "numbers", [(1213788,), (1213981, 1213788, 1214002), (9, 2), (0,), (10**15,), (7, 1213788)]
+)
+def test_pieces_are_all_there_when_the_records_are_whatever_their_numbers(numbers):
+    sent = {"ftp_dpm_813_1459198814.overwrite": 100 * len(numbers)}
+    pieces = [receipt(f"{next(iter(sent))}.{number}", received=100) for number in numbers]
+    assert reconcile(sent, pieces).verdict is Verdict.RECONCILED
+    assert reconcile(sent, pieces[::-1]).verdict is Verdict.RECONCILED
+    assert reconcile(sent, pieces[:-1]).verdict is Verdict.PENDING
+    together = receipt(*(name for one in pieces for name in one.files), received=sum(sent.values()))
+    assert reconcile(sent, [together]).verdict is Verdict.RECONCILED
+    assert reconcile(sent, [*pieces, receipt(f"{next(iter(sent))}.5", received=1)]).discrepancy == 1
+
+
+def test_a_piece_that_was_processed_twice_does_not_stand_for_one_that_is_not_there():
+    morning = receipt(f"{STEM}.7", received=600, job_start=datetime(2026, 11, 23, 6, tzinfo=UTC))
+    evening = replace(morning, job_start=datetime(2026, 11, 23, 18, tzinfo=UTC))
+    found = reconcile({STEM: 1000}, [morning, evening])
+    assert found.verdict is Verdict.PENDING
+    assert found.findings[1] == (
+        f"{STEM} is in several receipts by pieces: processed more than once"
+    )
+    found = reconcile({STEM: 1000}, [morning, evening, receipt(f"{STEM}.9", received=400)])
+    assert (found.verdict, found.discrepancy) == (Verdict.DISCREPANT, 600)
+
+
+def test_pieces_on_a_receipt_that_other_deliveries_share_are_not_shown_to_be_all():
+    found = reconcile({STEM: 600}, [receipt(f"{STEM}.1", FOREIGN, received=5000)])
+    assert (found.verdict, found.in_part) == (Verdict.PENDING, (STEM,))
+    assert found.findings[0] == (
+        f"{STEM} is acknowledged in pieces (1), and its records cannot be told from those of other "
+        f"deliveries, so it is not shown that all pieces are there"
+    )
+
+
+def test_pieces_without_a_count_are_not_shown_to_be_all():
+    found = reconcile({STEM: 600}, [receipt(f"{STEM}.1", format_errors=0)])
+    assert found.verdict is Verdict.PENDING
+    assert found.findings[0].startswith(
+        f"{STEM} is acknowledged in pieces (1), and a receipt has no count of records received"
+    )
+
+
+def test_one_files_loss_does_not_hide_behind_what_another_has_too_many():
+    found = reconcile(
+        {ONE: 600, TWO: 400}, [receipt(ONE, received=400), receipt(TWO, received=600)]
+    )
+    assert (found.verdict, found.discrepancy) == (Verdict.DISCREPANT, 0)
+    assert (
+        found.findings
+        == found.differences
+        == (
+            f"{ONE}: 400 records received, 600 lines sent: 200 fewer",
+            f"{TWO}: 600 records received, 400 lines sent: 200 more",
+        )
+    )
+
+
+def test_a_file_read_twice_does_not_make_up_for_one_on_the_same_receipt():
+    found = reconcile(
+        {ONE: 600, TWO: 600}, [receipt(ONE, TWO, received=600), receipt(ONE, received=600)]
+    )
+    assert (found.verdict, found.discrepancy) == (Verdict.DISCREPANT, 0)
+    assert found.findings[0] == (
+        f"{ONE}, {TWO}: 600 records received, where at least 601 fit to the lines sent: 1 fewer"
+    )
+
+
+def test_a_loss_of_one_file_does_not_hide_behind_another_ones_shared_total():
+    found = reconcile(
+        {ONE: 600, TWO: 400}, [receipt(ONE, received=500), receipt(TWO, FOREIGN, received=5000)]
+    )
+    assert found.verdict is Verdict.DISCREPANT
+    assert f"{ONE}: 500 records received, 600 lines sent: 100 fewer" in found.findings
 
 
 def test_a_part_that_was_never_sent_is_told():
