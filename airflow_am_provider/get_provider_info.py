@@ -149,6 +149,18 @@ _CONNECTION_FIELDS: dict[str, Any] = {
     ),
 }
 
+_API_FIELDS: dict[str, Any] = {
+    "scope": _field(
+        "Scope",
+        "The scopes of the credential, as its page in Adobe's Developer Console shows them.",
+    ),
+    "token_url": _field(
+        "Token URL",
+        "Where Adobe's identity service gives tokens.",
+        default="https://ims-na1.adobelogin.com/ims/token/v3",
+    ),
+}
+
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata in the form of Airflow's ``provider_info.schema.json``."""
@@ -172,7 +184,28 @@ def get_provider_info() -> dict[str, Any]:
                     "relabeling": {"port": "Port: 0"},
                     "placeholders": {"port": "0, or the Test button of Airflow 3.3 is refused"},
                 },
-            }
+            },
+            {
+                "hook-class-name": (
+                    "airflow_am_provider.hooks.audience_manager_api.AudienceManagerApiHook"
+                ),
+                "hook-name": "Adobe Audience Manager API",
+                "connection-type": "audience_manager_api",
+                "conn-fields": _API_FIELDS,
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema"],
+                    "relabeling": {
+                        "host": "API URL",
+                        "login": "Client ID",
+                        "password": "Client secret",
+                        "port": "Port: 0",
+                    },
+                    "placeholders": {
+                        "host": "https://aam.adobe.io/v1/",
+                        "port": "0, or the Test button of Airflow 3.3 is refused",
+                    },
+                },
+            },
         ],
         "notifications": [
             "airflow_am_provider.notifications.outstanding.OutstandingDeliveriesNotifier"

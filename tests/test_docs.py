@@ -224,9 +224,21 @@ def test_python_in_pages_of_operators_is_cut_from_the_example_dags():
         for block in blocks(path.read_text())
         if block.language == "python" and not block.mark
     ]
-    # Both are run: the one here as it stands, the other behind the examples of its page.
-    assert [name for name, _ in unmarked] == ["README.md", "sandbox.md"]
-    exec(compile(unmarked[0][1], "README.md", "exec"), {})
+    # All are run: the first and the third here, the second by the tests of the API's hook, the
+    # last behind the examples of its page.
+    assert [name for name, _ in unmarked] == ["README.md", "api.md", "api.md", "sandbox.md"]
+    for name, text in (unmarked[0], unmarked[2]):
+        exec(compile(text, name, "exec"), {})
+
+
+def test_urls_in_the_page_of_the_api_are_what_the_code_gives():
+    (_, urls) = (one.text for one in blocks(page("api.md")) if one.language == "python")
+    names: dict[str, object] = {}
+    exec(compile(urls.partition("\n\n")[0], "api.md", "exec"), names)
+    calls = re.findall(r"^(\w+\(.*\))\n# (.*)$", urls, re.MULTILINE)
+    assert len(calls) == 2
+    for call, told in calls:
+        assert repr(eval(call, names)) == told
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

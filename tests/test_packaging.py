@@ -35,9 +35,8 @@ def schema_of_airflow(name: str) -> dict[str, Any]:
     raise FileNotFoundError(name)
 
 
-def connection_type() -> dict[str, Any]:
-    (only,) = get_provider_info()["connection-types"]
-    found: dict[str, Any] = only
+def connection_types() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = get_provider_info()["connection-types"]
     return found
 
 
@@ -49,19 +48,21 @@ def test_connection_form_follows_airflows_schema() -> None:
     # The schema of the information itself says nothing about form fields; the one that Airflow's
     # own providers are written against does.
     schema = schema_of_airflow("provider.yaml.schema.json")["properties"]["connection-types"]
-    jsonschema.validate([connection_type()], schema)
+    jsonschema.validate(connection_types(), schema)
 
 
 def test_defaults_of_the_connection_form_are_among_its_choices() -> None:
-    for name, field in connection_type()["conn-fields"].items():
-        schema = field["schema"]
-        if "enum" in schema:
-            assert schema["default"] in schema["enum"], name
+    for described in connection_types():
+        for name, field in described["conn-fields"].items():
+            schema = field["schema"]
+            if "enum" in schema:
+                assert schema["default"] in schema["enum"], name
 
 
 def test_receipts_come_from_adobes_address_by_default() -> None:
     # Written out in the form's metadata, which every Airflow process loads, to keep that light.
-    assert connection_type()["conn-fields"]["receipts_sender"]["schema"]["default"] == SENDER
+    fields = connection_types()[0]["conn-fields"]
+    assert fields["receipts_sender"]["schema"]["default"] == SENDER
 
 
 def test_version_is_the_same_everywhere() -> None:

@@ -268,7 +268,7 @@ def test_the_form_of_older_airflows_has_the_same_fields() -> None:
     modules["flask_appbuilder"] = ModuleType("flask_appbuilder")
     with mock.patch.dict("sys.modules", modules):
         widgets = AudienceManagerHook.get_connection_form_widgets()
-    (described,) = get_provider_info()["connection-types"]
+    described = get_provider_info()["connection-types"][0]
     assert list(widgets) == list(described["conn-fields"])
     assert widgets["transport"].rest["validators"] == [("s3", "ftp")]
     behaviour = AudienceManagerHook.get_ui_field_behaviour()
@@ -276,8 +276,12 @@ def test_the_form_of_older_airflows_has_the_same_fields() -> None:
 
 
 def test_the_metadata_names_this_hook() -> None:
-    (described,) = get_provider_info()["connection-types"]
-    module, _, name = described["hook-class-name"].rpartition(".")
-    assert getattr(import_module(module), name) is AudienceManagerHook
-    assert AudienceManagerHook.conn_type == described["connection-type"]
-    assert AudienceManagerHook.hook_name == described["hook-name"]
+    hooks = {}
+    for described in get_provider_info()["connection-types"]:
+        module, _, name = described["hook-class-name"].rpartition(".")
+        hook = getattr(import_module(module), name)
+        assert hook.conn_type == described["connection-type"]
+        assert hook.hook_name == described["hook-name"]
+        hooks[hook.conn_type] = hook
+    assert hooks["audience_manager"] is AudienceManagerHook
+    assert set(hooks) == {"audience_manager", "audience_manager_api"}
