@@ -10,33 +10,19 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or find_spec("airflow.sdk.configuration"):
-    from airflow.sdk.configuration import conf
-    from airflow.sdk.exceptions import (
-        AirflowException,
-        AirflowFailException,
-        AirflowNotFoundException,
-        AirflowSensorTimeout,
-        AirflowSkipException,
-    )
+    from airflow.sdk.configuration import conf as conf
+    from airflow.sdk.exceptions import AirflowException as AirflowException
+    from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
+    from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
+    from airflow.sdk.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
+    from airflow.sdk.exceptions import AirflowSkipException as AirflowSkipException
 else:  # Airflow 3.1
-    from airflow.configuration import conf
-    from airflow.exceptions import (
-        AirflowException,
-        AirflowFailException,
-        AirflowNotFoundException,
-        AirflowSensorTimeout,
-        AirflowSkipException,
-    )
-
-__all__ = [
-    "AirflowException",
-    "AirflowFailException",
-    "AirflowNotFoundException",
-    "AirflowSensorTimeout",
-    "AirflowSkipException",
-    "conf",
-    "missing_is_not_found",
-]
+    from airflow.configuration import conf as conf
+    from airflow.exceptions import AirflowException as AirflowException
+    from airflow.exceptions import AirflowFailException as AirflowFailException
+    from airflow.exceptions import AirflowNotFoundException as AirflowNotFoundException
+    from airflow.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
+    from airflow.exceptions import AirflowSkipException as AirflowSkipException
 
 
 @contextmanager

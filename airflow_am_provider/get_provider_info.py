@@ -10,6 +10,8 @@ from typing import Any
 
 from airflow_am_provider import __version__
 
+__all__ = ["get_provider_info"]
+
 
 def _field(
     label: str,

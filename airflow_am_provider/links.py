@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
+__all__ = ["StagingLink"]
+
 
 class StagingLink(BaseOperatorLink):
     """Leads to the delivery's folder in the S3 console: manifest, record and reconciliation.

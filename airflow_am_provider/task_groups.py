@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.operators._stage_delivery import StageDeliveryOperator
 
+__all__ = ["deliver"]
+
 # What combining partitions shares with formatting them.
 _COMBINING = ("audience_manager_conn_id", "on_empty", "retries", "retry_delay", "queue")
 # What sending newer data again shares with waiting for a receipt.

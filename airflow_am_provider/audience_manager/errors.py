@@ -16,6 +16,8 @@ Messages say value, place, rule and page, and never hold a secret or a whole row
 
 from __future__ import annotations
 
+__all__ = ["AudienceManagerError", "ConfigurationError", "DataError", "TransientError"]
+
 
 class AudienceManagerError(Exception):
     """Base of every error that this package raises on purpose."""

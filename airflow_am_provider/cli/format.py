@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.identifiers import ID_KINDS
 from airflow_am_provider.audience_manager.names import IdSyncPrefix, Mode
-from airflow_am_provider.cli.format_arguments import ENCODINGS, add_arguments
+from airflow_am_provider.cli.format_arguments import ENCODINGS
+from airflow_am_provider.cli.format_arguments import add_arguments as add_arguments
 from airflow_am_provider.cli.sources import tables_at
 from airflow_am_provider.cli.text import Colour, coloured, counted, number, print_json, table
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.manifest import Manifest
     from airflow_am_provider.formatting.lines.line_writer import LineWriter
     from airflow_am_provider.suppression.ids import Suppression
-
-__all__ = ["add_arguments", "run"]
 
 
 def run(args: argparse.Namespace) -> int:

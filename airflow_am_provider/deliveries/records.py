@@ -42,8 +42,8 @@ from airflow_am_provider.deliveries.target.state import (
     ON_ITS_WAY,
     PROCESSED_WELL,
     DeliveryEntry,
-    DeliveryState,
 )
+from airflow_am_provider.deliveries.target.state import DeliveryState as DeliveryState
 from airflow_am_provider.deliveries.uploads.journal import timestamp
 from airflow_am_provider.deliveries.uploads.record import UploadRecord, read_upload_record
 
@@ -54,8 +54,6 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.target.target import Target
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.storage.folder import Folder
-
-__all__ = ["DELIVERIES", "DeliveryRecord", "DeliveryRecords", "DeliveryState"]
 
 #: Stands for all states in which Audience Manager may still be at work.
 OUTSTANDING: Final = "outstanding"

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from airflow_am_provider.hooks.mailbox import Mailbox, ReceiptFolder
     from airflow_am_provider.storage import Folder, FtpDrop, S3Folder
 
+__all__ = ["AudienceManagerHook"]
+
 
 class AudienceManagerHook(FormForAirflow31, BaseHook):
     """What an Audience Manager connection leads to, and what can be done with deliveries there.

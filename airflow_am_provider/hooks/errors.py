@@ -18,9 +18,12 @@ from airflow_am_provider.audience_manager.errors import (
     DataError,
     TransientError,
 )
+from airflow_am_provider.deliveries.uploads.journal import MustWait, Superseded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["MustWait", "Superseded", "airflow_errors"]
 
 
 @contextmanager

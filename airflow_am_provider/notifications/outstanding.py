@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.deliveries.target.state import DeliveryEntry
 
+__all__ = ["OutstandingDeliveriesNotifier"]
+
 
 class OutstandingDeliveriesNotifier(BaseNotifier):
     """Write down, as an error in the log, what is known of a DAG's outstanding deliveries.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+__all__ = ["CleanStagingOperator"]
+
 
 class CleanStagingOperator(BaseOperator):
     """Delete parts and rejects files of deliveries that were acknowledged long enough ago.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+__all__ = ["CombinePartitionsOperator"]
+
 
 class CombinePartitionsOperator(BaseOperator):
     """Make one delivery, with one numbering and one manifest, of all partitions of a source.

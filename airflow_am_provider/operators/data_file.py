@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.formatting.lines.data_lines import DataLineWriter
 
+__all__ = ["FormatDataFileOperator"]
+
 
 class FormatDataFileOperator(StageDeliveryOperator):
     """Format rows as a data file of Audience Manager and stage it.

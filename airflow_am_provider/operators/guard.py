@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.guard import GuardReport
     from airflow_am_provider.deliveries.guard_limits import GuardLimits
 
+__all__ = ["GuardOperator"]
+
 APPROVE: Final = "Approve"
 REJECT: Final = "Reject"
 _ON_BREACH: Final = ("fail", "ask")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.formatting.lines.line_writer import LineWriter
 
+__all__ = ["IdSyncExtractOperator"]
+
 
 class IdSyncExtractOperator(StageDeliveryOperator):
     """Extract IDs of the same people and stage them as an ID sync file.

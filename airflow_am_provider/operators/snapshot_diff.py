@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.formatting.lines.data_lines import DataFileSpec
 
+__all__ = ["SnapshotDiffOperator"]
+
 
 class SnapshotDiffOperator(StageDeliveryOperator):
     """Compare a full extract with the last acknowledged one, and stage what has changed.

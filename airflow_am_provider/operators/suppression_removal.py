@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.suppression.ids import Suppression
 
+__all__ = ["SuppressionRemovalOperator"]
+
 
 class SuppressionRemovalOperator(SuppressingOperator):
     """Find which users on the suppression list were sent, and stage the removal of their traits.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
+__all__ = ["UploadOperator"]
+
 # The trigger keeps the deadline itself; this is for a triggerer that is not there.
 _GRACE: Final = timedelta(minutes=10)
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.manifest import Manifest
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
+__all__ = ["UploadPartsOperator"]
+
 
 class UploadPartsOperator(UploadOperator):
     """Send a share of a delivery's parts; an ``UploadOperator`` behind all shares completes it.

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+__all__ = ["ApiSource", "ApiTrait", "RestApi", "RestConfig"]
+
 _TOKEN_PATH: Final = "/ims/token/v3"  # noqa: S105  # a path
 _API_PATH: Final = "/v1/"
 _DEFAULT_PAGE_SIZE: Final = 10

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus, ReceiptWatch
     from airflow_am_provider.deliveries.uploads.result import UploadResult
 
+__all__ = ["DeliveryReceiptSensor"]
+
 # The trigger keeps the deadline itself; this is for a triggerer that is not there.
 _GRACE: Final = timedelta(minutes=10)
 _MAX_FAILURES: Final = 10

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.deliveries.replay import Replay
 
+__all__ = ["ReplayNewerSensor"]
+
 
 class ReplayNewerSensor(BaseSensorOperator):
     """After a delivery of older data was acknowledged, send the newer ones again, one by one.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_am_provider.storage.folder import Folder, ListedFile
-from airflow_am_provider.storage.ftp import FtpDrop
-from airflow_am_provider.storage.local import LocalFolder
-from airflow_am_provider.storage.s3.folder import S3Folder
-
-__all__ = ["Folder", "FtpDrop", "ListedFile", "LocalFolder", "S3Folder"]
+from airflow_am_provider.storage.folder import Folder as Folder
+from airflow_am_provider.storage.folder import ListedFile as ListedFile
+from airflow_am_provider.storage.ftp import FtpDrop as FtpDrop
+from airflow_am_provider.storage.local import LocalFolder as LocalFolder
+from airflow_am_provider.storage.s3.folder import S3Folder as S3Folder

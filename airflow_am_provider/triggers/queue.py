@@ -6,6 +6,8 @@ from typing import Any
 
 from airflow_am_provider.triggers.polling import MAX_FAILURES, PollingTrigger, PollResult
 
+__all__ = ["QueueTrigger"]
+
 
 class QueueTrigger(PollingTrigger):
     """Look at the queue of a delivery's target until nothing has to be processed before it.

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.deliveries.acknowledgement import ReceiptWatch
 
+__all__ = ["ReceiptTrigger"]
+
 
 class ReceiptTrigger(PollingTrigger):
     """Look for receipts and markers until all files are acknowledged or the deadline has passed.

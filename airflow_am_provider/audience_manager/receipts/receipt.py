@@ -15,22 +15,20 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.audience_manager.receipts.text import COUNT_LABELS as COUNT_LABELS
 from airflow_am_provider.audience_manager.receipts.text import (
-    COUNT_LABELS,
     FILE_LABEL,
     MAX_COUNT,
     RECEIPT_PAGE,
     TIME_LABELS,
-    NotAReceipt,
     base_name,
     read_path,
     read_statements,
 )
+from airflow_am_provider.audience_manager.receipts.text import NotAReceipt as NotAReceipt
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
-
-__all__ = ["COUNT_LABELS", "NotAReceipt", "Receipt"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
