@@ -16,6 +16,7 @@ NAMES = "inbound-s3-filenames.md"
 OVERVIEW = "batch-data-transfer-overview.md"
 IDS = "reference/ids-in-aam.md"
 PEOPLE_BASED = "features/destinations/people-based-destinations-prerequisites.md"
+INGESTION = "faq/faq-inbound-data-ingestion.md"
 PROJECT = "docs/choices.md"
 
 
@@ -61,6 +62,9 @@ class Rule(StrEnum):
     # All lines of a file
     DUPLICATE_LINE = "duplicate_line"
     TOO_MANY_LINES_PER_USER = "too_many_lines_per_user"
+    JOINED_LINE_TOO_LONG = "joined_line_too_long"
+    USER_INCOMPLETE = "user_incomplete"
+    USER_IN_TWO_PARTS = "user_in_two_parts"
     TOO_MANY_HASHED_EMAILS = "too_many_hashed_emails"
     HASHED_EMAIL_FORM = "hashed_email_form"
     EMAIL_FORM = "email_form"
@@ -182,6 +186,19 @@ RULES: dict[Rule, RuleText] = {
     ),
     Rule.TOO_MANY_LINES_PER_USER: RuleText(
         sentence="at most 200 lines of one user ID are read", page=CONTENTS
+    ),
+    Rule.JOINED_LINE_TOO_LONG: RuleText(
+        sentence="all that an .overwrite says of a user fits on one line of 102,400 bytes",
+        page=PROJECT,
+    ),
+    Rule.USER_INCOMPLETE: RuleText(
+        sentence="an .overwrite says nothing of a user of whom another row breaks a rule",
+        page=PROJECT,
+    ),
+    Rule.USER_IN_TWO_PARTS: RuleText(
+        sentence="all lines of a user of an .overwrite stand in one part, since nothing says that "
+        "parts replace together",
+        page=INGESTION,
     ),
     Rule.TOO_MANY_HASHED_EMAILS: RuleText(
         sentence="at most 10 hashed e-mails are read for one CRM ID", page=PEOPLE_BASED

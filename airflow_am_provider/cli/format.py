@@ -140,12 +140,15 @@ def _id_sync_writer(args: argparse.Namespace) -> LineWriter:
 
 
 def _report(manifest: Manifest) -> Iterator[str]:
+    from airflow_am_provider.deliveries.manifest import said_of_joined_rows
     from airflow_am_provider.formatting.remarks import warnings_of
 
     yield (
         f"{counted(manifest.rows_read, 'row')} read, {number(manifest.rows_written)} written, "
         f"{number(manifest.rows_set_aside)} set aside"
     )
+    if joined := said_of_joined_rows(manifest):
+        yield f"  {joined}"
     for reason, count in manifest.set_aside_by_reason.items():
         yield f"  {number(count)} {reason}"
     for warning in warnings_of(manifest.remarks):

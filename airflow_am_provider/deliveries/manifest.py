@@ -179,6 +179,14 @@ class Manifest:
             raise ConfigurationError(f"manifest: {error}") from None
 
 
+def said_of_joined_rows(manifest: Manifest) -> str:
+    """Say how many lines the rows became, where several stand on one; otherwise nothing."""
+    lines = sum(part.lines for part in manifest.parts)
+    if lines == manifest.rows_written:
+        return ""
+    return f"{manifest.rows_written:,} rows joined on {lines:,} lines"
+
+
 def nothing_to_send(manifest: Manifest) -> str:
     """Say that a delivery has no parts, and why none is made."""
     rows = "row" if manifest.rows_read == 1 else "rows"

@@ -34,6 +34,7 @@ from airflow_am_provider.formatting.repeats.exact_repeats import user_ids
 from airflow_am_provider.formatting.repeats.line_origins import LineOrigins
 from airflow_am_provider.formatting.repeats.repeat_finder import RepeatFinder
 from airflow_am_provider.formatting.source_pass import SourcePass
+from airflow_am_provider.formatting.user_lines import UserLines
 from airflow_am_provider.formatting.waiting_lines import WaitingLines
 
 if TYPE_CHECKING:
@@ -154,7 +155,11 @@ class _Run(SourcePass):
         self._worker: BackgroundWorker[tuple[pa.Array, Hashes, bool]] = BackgroundWorker(
             self._write
         )
-        self._repeats = RepeatFinder(1 if writer.one_line_per_user else writer.max_lines_per_user)
+        self._repeats = RepeatFinder(
+            1 if writer.one_line_per_user else writer.max_lines_per_user,
+            joins_lines=writer.joins_lines,
+        )
+        self._users = UserLines(self._repeats) if writer.joins_lines else None
         self._origins = LineOrigins()
         self._started = self._reported = time.monotonic()
 
@@ -168,7 +173,10 @@ class _Run(SourcePass):
         self._watch.check(at_least=ENOUGH_VALUES if self._options.is_partition else 1)
         self._worker.close()
         self._lines.end()
-        self._take_out_repeats()
+        if self._users is not None:
+            self._join_lines(self._users)
+        else:
+            self._take_out_repeats()
         self._repeats.close()
         check_set_aside(self._rejects.counts, self._rows_read, self._options.max_set_aside)
         rejects = self._rejects.close()
@@ -221,11 +229,35 @@ class _Run(SourcePass):
     def _take(self, batch: FormattedBatch) -> None:
         self._origins.add(batch.line_rows + self._rows_read)
         self._count(batch.codes, batch.ids, batch.personal_data, batch.more_ids)
+        if self._users is not None:
+            self._users.note(batch.codes, batch.ids)
         if len(batch.lines):
             hashes = self._repeats.observe(batch.lines, batch.line_ids)
             self._worker.put((batch.lines, hashes, self._repeats.found_some))
         if time.monotonic() - self._reported >= _PROGRESS_EVERY_S:
             self._report_progress("so far")
+
+    def _join_lines(self, users: UserLines) -> None:
+        """Write the parts with one line of each user, where some have several."""
+        if self._lines.are_parts and not self._repeats.has_several():
+            return
+        log.info("Joining the lines of users who have several")
+        second = self._without_repeats = self._part_writer("parts-joined")
+        with closing(prefetched(users.joined(self._lines))) as joined:
+            for some in joined:
+                for rule, numbers, ids in some.refused:
+                    self._refuse(rule, numbers, ids)
+                second.write(some.lines)
+        second.close()
+        self._lines.discard()
+
+    def _refuse(self, rule: Rule, numbers: Rows, ids: pa.Array) -> None:
+        """Set lines of users aside of whom none is sent."""
+        self._rejects.add(
+            self._origins.rows_of(numbers),
+            np.full(len(numbers), CODE_OF[rule], np.uint8),
+            lambda some: ids.filter(to_arrow(some)),
+        )
 
     def _take_out_repeats(self) -> None:
         """Set repeated lines aside, and write the parts without them."""

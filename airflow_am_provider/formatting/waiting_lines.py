@@ -8,6 +8,7 @@ moment in which that shows, as long as there is room for them.
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import tempfile
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,7 @@ from airflow_am_provider.formatting.columns.arrow import to_arrow
 from airflow_am_provider.formatting.overlap import prefetched
 from airflow_am_provider.formatting.reading_back import read_lines
 from airflow_am_provider.formatting.repeats.exact_repeats import id_hashes
-from airflow_am_provider.formatting.repeats.line_file import LineFile
+from airflow_am_provider.formatting.repeats.line_file import LineFile, rotated, rotated_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.columns.row_hash import Hashes
     from airflow_am_provider.formatting.parts import PartWriter
     from airflow_am_provider.formatting.repeats.exact_repeats import Repeats
+    from airflow_am_provider.formatting.repeats.line_file import Share
     from airflow_am_provider.formatting.repeats.repeat_finder import RepeatFinder
     from airflow_am_provider.storage.folder import Folder
 
@@ -38,6 +40,8 @@ log = logging.getLogger(__name__)
 _MOST_BYTES: Final = 16 << 30
 # Of what is free on the local disk: others need some, too.
 _MOST_OF_DISK: Final = 0.5
+# A line on the local disk costs some numbers besides its text.
+_BYTES_BESIDES: Final = 20
 
 
 class WaitingLines:
@@ -86,6 +90,20 @@ class WaitingLines:
             return finder.repeats(self._read_parts)
         return finder.repeats_in(self._file)
 
+    def shares(self) -> Iterator[Share]:
+        """All lines, those of some users at a time, in the order of the hashes of their IDs."""
+        if self._file is not None:
+            yield from self._file.shares()
+            return
+        # As many times as it takes, parts are read for the users that the local disk has room for.
+        size = sum(part.bytes + _BYTES_BESIDES * part.lines for part in self.parts.parts)
+        bits = max(0, math.ceil(math.log2(max(1.0, size / _room()))))
+        for number in range(1 << bits):
+            file = self._of_users(number, bits)
+            for share in file.shares():
+                yield rotated_back(share, bits)
+            file.close()
+
     @property
     def are_parts(self) -> bool:
         """Whether the lines lie in parts already."""
@@ -110,9 +128,24 @@ class WaitingLines:
     def _read_parts(self) -> Iterator[pa.Array]:
         return prefetched(read_lines(self._storage, self.parts.parts, self._encoding))
 
+    def _of_users(self, number: int, bits: int) -> LineFile:
+        """The lines of users the hashes of whose IDs begin with a number of so many bits."""
+        file, count = LineFile(), 0
+        for lines in self._read_parts():
+            hashes, numbers = id_hashes(lines), np.arange(count, count + len(lines))
+            count += len(lines)
+            if bits:
+                here = (hashes >> np.uint64(64 - bits)) == np.uint64(number)
+                hashes, numbers = hashes[here], numbers[here]
+                lines = lines.filter(to_arrow(here))
+            file.add(lines, rotated(hashes, bits), numbers)
+        return file
+
     def _hold(self) -> None:
-        self._room = min(_MOST_BYTES, _MOST_OF_DISK * shutil.disk_usage(tempfile.gettempdir()).free)
-        log.info("Some lines come again: all wait on the local disk until they are compared")
+        self._room = _room()
+        log.info(
+            "Some users have several lines: all wait on the local disk until they are compared"
+        )
         self.parts.close()
         self._file = LineFile()
         self._count = 0
@@ -133,3 +166,8 @@ class WaitingLines:
             self.parts.write(lines.take(to_arrow(order)))
         self._file.close()
         self._file = None
+
+
+def _room() -> float:
+    """How many bytes of the local disk lines may take."""
+    return min(_MOST_BYTES, _MOST_OF_DISK * shutil.disk_usage(tempfile.gettempdir()).free)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_am_provider.airflow_compat import AirflowSkipException
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.deliveries.manifest import nothing_to_send
+from airflow_am_provider.deliveries.manifest import nothing_to_send, said_of_joined_rows
 from airflow_am_provider.formatting.acceptance import ON_EMPTY, limit
 from airflow_am_provider.formatting.remarks import warnings_of
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
@@ -375,6 +375,8 @@ def report_staged(log: Callable[..., object], manifest: Manifest, on_empty: str)
         f"{manifest.rows_written:,}",
         f"{manifest.rows_set_aside:,}",
     )
+    if joined := said_of_joined_rows(manifest):
+        log("  %s", joined)
     for reason, count in manifest.set_aside_by_reason.items():
         log("  set aside: %s %s", f"{count:,}", reason)
     for warning in warnings_of(manifest.remarks):

@@ -107,7 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="SEED",
         help="Take the files of one look in random order, since Adobe promises none. By default "
-        "they go by name.",
+        "they go by name, and only the parts of an .overwrite in a random order, always the same.",
     )
     add(
         "--poll-interval",

@@ -2,8 +2,9 @@
 
 Page: inbound-file-contents.md. Decided here, where the pages are silent:
 
-- All files of one delivery (one name but for the split number) replace together, so a user whose
-  lines stand in two parts of an ``.overwrite`` ends with the traits of both.
+- Each part of an ``.overwrite`` replaces by itself, since no order is promised between the parts of
+  a delivery and nothing says that they replace together (faq/faq-inbound-data-ingestion.md). A user
+  whose lines stand in two parts ends with the traits of the one that was taken last.
 - A line of which nothing maps to a trait changes nothing, in an ``.overwrite`` too. A user ID with
   nothing behind it does: it removes (aam-marketplace-implement-validate).
 - An ``.overwrite`` replaces a user's signals along with the traits.
@@ -46,7 +47,7 @@ class DataLoading:
         self._target = name.dpid if name.target_dpid is None else name.target_dpid
         self._rules = account.rules_of(self._target)
         self._overwrites = name.mode is Mode.OVERWRITE
-        self._delivery = _delivery_key(connection, name)
+        self._file = _file_key(connection, name)
         # The last word on a trait within a batch: True for has, False for has no more.
         self._traits: dict[tuple[int, str], bool] = {}
         self._signals: dict[tuple[int, str, str], None] = {}
@@ -70,7 +71,7 @@ class DataLoading:
     def finish(self) -> None:
         """Do and count what concerns all lines of the file."""
         if self._overwrites:
-            self._totals.total_removed_traits += self._remove_what_is_not_of_this_delivery()
+            self._totals.total_removed_traits += self._remove_what_is_not_of_this_file()
         self._totals.total_devices += self._ids.count_devices()
 
     def _note(self, user: int, items: tuple[Item, ...]) -> bool:
@@ -105,10 +106,10 @@ class DataLoading:
 
     def _write(self) -> None:
         """Write a batch."""
-        # A trait that came with an earlier delivery must be seen as this one's, or the end of
-        # the file would take it away.
+        # A trait that came with an earlier file must be seen as this one's, or the end of the file
+        # would take it away.
         again = "UPDATE SET delivery = excluded.delivery" if self._overwrites else "NOTHING"
-        target, delivery = self._target, self._delivery
+        target, delivery = self._target, self._file
         self._connection.executemany(
             f"INSERT INTO traits VALUES (?, ?, ?, ?) ON CONFLICT DO {again}",  # noqa: S608
             [(user, target, trait, delivery) for (user, trait), has in self._traits.items() if has],
@@ -126,12 +127,12 @@ class DataLoading:
         self._traits.clear()
         self._signals.clear()
 
-    def _remove_what_is_not_of_this_delivery(self) -> int:
+    def _remove_what_is_not_of_this_file(self) -> int:
         """Take away what the users of this file had before; tell how many traits that were."""
         of_these_users = (
             "WHERE dpid = ? AND delivery != ? AND user IN (SELECT key FROM temp.touched)"
         )
-        values = (self._target, self._delivery)
+        values = (self._target, self._file)
         self._connection.execute(f"DELETE FROM signals {of_these_users}", values)  # noqa: S608
         return self._connection.execute(
             f"DELETE FROM traits {of_these_users}",  # noqa: S608
@@ -143,8 +144,9 @@ def _key_and_value(item: IcItem | SignalItem) -> tuple[str, str]:
     return ("ic", item.code) if isinstance(item, IcItem) else (item.key, item.value)
 
 
-def _delivery_key(connection: sqlite3.Connection, name: DataFileName) -> int:
-    stem = str(name.with_split(None))
+def _file_key(connection: sqlite3.Connection, name: DataFileName) -> int:
+    # The same file that comes once more is the same.
+    stem = str(name)
     connection.execute("INSERT OR IGNORE INTO deliveries (stem) VALUES (?)", (stem,))
     row = connection.execute("SELECT key FROM deliveries WHERE stem = ?", (stem,)).fetchone()
     key: int = row[0]

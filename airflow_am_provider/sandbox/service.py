@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
 from typing import TYPE_CHECKING, Self
 
-from airflow_am_provider.audience_manager.errors import TransientError
-from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.audience_manager.errors import DataError, TransientError
+from airflow_am_provider.audience_manager.names import DataFileName, Mode, printable
 from airflow_am_provider.sandbox.account import Account
 from airflow_am_provider.sandbox.answering import answers
 from airflow_am_provider.sandbox.behaviour import Behaviours
@@ -53,7 +54,8 @@ class SandboxConfig:
     :param behaviours: how files are answered.
     :param shuffle: a seed by which the files found at one look are put into a random order, since
         Adobe promises none (faq/faq-inbound-data-ingestion.md). None: by name, inbox by inbox,
-        which happens to put ID syncs before data.
+        which happens to put ID syncs before data; only the parts of an ``.overwrite`` are in a
+        random order then, the same one each time, so that nobody comes to count on one.
     """
 
     database: str | Path
@@ -78,7 +80,7 @@ class Sandbox:
     ) -> None:
         self._config = config
         self._tell_outside = tell
-        self._random = random.Random(config.shuffle)  # noqa: S311  # order, not secrets
+        self._random = random.Random(config.shuffle or 0)  # noqa: S311  # order, not secrets
         self._told: list[Event] = []
         self._troubles: set[tuple[str, str]] = set()
         bucket = config.account.environment.bucket
@@ -118,6 +120,8 @@ class Sandbox:
         ]
         if self._config.shuffle is not None:
             self._random.shuffle(files)
+        else:
+            files = self._with_parts_shuffled(files)
         for inbox, file in files:
             self._take(inbox, file, moment)
         self._mark_all(moment)
@@ -139,6 +143,23 @@ class Sandbox:
                 place = str(self._config.database)
                 self._tell(Kind.TROUBLE, datetime.now(UTC), place, f"database: {error}")
             stop.wait(poll_interval_s)
+
+    def _with_parts_shuffled(
+        self, files: list[tuple[Inbox, FoundFile]]
+    ) -> list[tuple[Inbox, FoundFile]]:
+        """The same files, with the parts of each ``.overwrite`` in a random order."""
+        places: dict[str, list[int]] = {}
+        for place, (_, file) in enumerate(files):
+            with suppress(DataError):
+                name = DataFileName.parse(file.path.rpartition("/")[2])
+                if name.mode is Mode.OVERWRITE:
+                    places.setdefault(str(name.with_split(None)), []).append(place)
+        ordered = list(files)
+        for of_parts in places.values():
+            mixed = self._random.sample(of_parts, len(of_parts))
+            for place, other in zip(of_parts, mixed, strict=True):
+                ordered[place] = files[other]
+        return ordered
 
     def _found(self, inbox: Inbox, moment: datetime) -> list[FoundFile]:
         """What is in an inbox as far as it can be seen."""

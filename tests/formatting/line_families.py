@@ -63,6 +63,7 @@ class Deletions(Family):
     """``.overwrite`` with users that lose all their traits."""
 
     name = "overwrite deletions"
+    is_joined = True
     spec = DataFileSpec(
         dpid=478,
         id_column="id",
@@ -89,4 +90,21 @@ class Deletions(Family):
         return (mixer.unique_id(), b"24", b"x")
 
 
-ALL: tuple[Family, ...] = (LongLines(), Repeats(), Deletions())
+class Joined(Deletions):
+    """Few users with many rows each, so that most lines are joined and some are too long."""
+
+    name = "overwrite joined"
+
+    def hostile(self, mixer: Mixer) -> Row:
+        random = mixer.random
+        user_id = random.choice((b"ann", b"bob", b"Ann", b"an,n", b"ann ", mixer.value(b"eve")))
+        if random.random() < 0.9:
+            user_id += b"%d" % random.randint(0, 20)
+        traits = ",".join(str(random.randint(1, 40)) for _ in range(random.randint(0, 3)))
+        value = random.choice((None, None, b"x", mixer.value(b"x")))
+        if random.random() < 0.02:
+            value = b"%05d" % random.randint(0, 99_999) * random.randint(1, 20_000)
+        return (user_id, random.choice((traits.encode(), mixer.maybe(b"24"))), value)
+
+
+ALL: tuple[Family, ...] = (LongLines(), Repeats(), Deletions(), Joined())

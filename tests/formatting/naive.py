@@ -12,7 +12,7 @@ import re
 import string
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.audience_manager.identifiers import DPUUID, IdKind
 from airflow_am_provider.audience_manager.items import ic_problem, trait_problem, value_problem
@@ -80,6 +80,46 @@ def outcome(
             result.aside[number] = aside.rule
     kept = ((number, text) for others in seen.values() for text, number in others.items())
     result.lines = [text + b"\n" for _, text in sorted(kept)]
+    return result
+
+
+def joined_outcome(
+    rows: Iterable[Sequence[object]],
+    line: Callable[..., bytes],
+    *,
+    is_good_id: Callable[[Any], bool],
+) -> Outcome:
+    """The same where each user has one line, with the items of all of that user's rows."""
+    result = Outcome()
+    numbers: dict[bytes, list[int]] = {}
+    lines: dict[bytes, list[bytes]] = {}
+    incomplete: set[bytes] = set()
+    for number, row in enumerate(rows, start=1):
+        try:
+            text = line(*row)
+            if len(text) > 102_400:
+                raise Aside(Rule.LINE_TOO_LONG)
+            user_id, items = text.split(b"\t")
+            numbers.setdefault(user_id, []).append(number)
+            lines.setdefault(user_id, []).append(items)
+        except Aside as aside:
+            result.aside[number] = aside.rule
+            if is_good_id(row[0]) and not RULES[aside.rule].loses_nothing:
+                incomplete.add(row[0])  # type: ignore[arg-type]
+    for user_id, texts in lines.items():
+        whole = texts[0]
+        if len(texts) > 1:
+            said = (item for text in texts for item in text.split(b",") if item)
+            whole = b",".join(dict.fromkeys(said))
+        rule = None
+        if user_id in incomplete:
+            rule = Rule.USER_INCOMPLETE
+        elif len(user_id) + 1 + len(whole) > 102_400:
+            rule = Rule.JOINED_LINE_TOO_LONG
+        if rule is None:
+            result.lines.append(user_id + b"\t" + whole + b"\n")
+        else:
+            result.aside |= dict.fromkeys(numbers[user_id], rule)
     return result
 
 

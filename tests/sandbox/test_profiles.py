@@ -174,14 +174,30 @@ def test_overwrite_replaces_the_traits_of_its_target_only(bench: Bench, synced: 
     assert (entry.totals.total_removed_traits, entry.totals.stored_records) == (2, 2)
 
 
-def test_the_parts_of_an_overwrite_replace_together(bench: Bench, synced: Synced) -> None:
+def test_each_part_of_an_overwrite_replaces_by_itself(bench: Bench, synced: Synced) -> None:
     synced("ann")
     bench.take(f"ftp_dpm_478_{T}.sync", ["ann\td_sid=1"])
 
     bench.take(f"ftp_dpm_478_{T}.overwrite.1.gz", ["ann\td_sid=2", "ann\td_sid=3"])
     bench.take(f"ftp_dpm_478_{T}.overwrite.2.gz", ["ann\td_sid=4"])
 
-    assert bench.profiles().traits(478, "ann") == {"2", "3", "4"}
+    assert bench.profiles().traits(478, "ann") == {"4"}
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_the_parts_of_an_overwrite_are_taken_in_a_random_order(bench: Bench, seed: int) -> None:
+    bench.configure(shuffle=seed)
+    for part in range(1, 9):
+        bench.put(f"ftp_dpm_478_{T}.overwrite.{part}", [f"ann\td_sid={part}"])
+        bench.put(f"ftp_dpm_478_{T + 1}.sync.{part}", [f"ann\td_sid={part}"])
+
+    bench.run()
+    bench.restart()
+
+    names = [entry.name for entry in bench.sandbox.ledger.files()]
+    overwrites, syncs = ([name for name in names if mode in name] for mode in ("overw", "sync"))
+    assert overwrites != sorted(overwrites)
+    assert (syncs == sorted(syncs)) is (seed is None)
 
 
 def test_a_trait_that_is_not_onboarded_fails_validation(bench: Bench, synced: Synced) -> None:
@@ -276,7 +292,8 @@ def test_profiles_agree_with_a_model_of_dictionaries(
         for split, part in enumerate(parts, start=1):
             bench.put(f"{name}.{split}", [_printed(*line) for line in part])
         bench.run()
-        _apply(model, mode, target, [line for part in parts for line in part])
+        for entry in bench.sandbox.ledger.files()[-len(parts) :]:
+            _apply(model, mode, target, parts[int(entry.name.rpartition(".")[2]) - 1])
 
     profiles = bench.profiles()
     for user in USERS:

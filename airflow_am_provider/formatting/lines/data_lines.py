@@ -146,6 +146,11 @@ class DataLineWriter:
     suppression: SuppressedIds | None = None
 
     @property
+    def joins_lines(self) -> bool:
+        """Whether a user's lines become one: nothing says that parts replace together."""
+        return self.spec.mode is Mode.OVERWRITE
+
+    @property
     def removes(self) -> bool:
         """Whether order counts: an ``.overwrite`` replaces, ``d_unsid`` takes away."""
         return self.spec.mode is Mode.OVERWRITE or bool(self.spec.removed_traits_columns)

@@ -64,6 +64,7 @@ class HashedEmailLineWriter:
 
     max_lines_per_user = None
     removes = False
+    joins_lines = False
     one_line_per_user = True
     suppression: SuppressedIds | None = None
 

@@ -137,6 +137,7 @@ class IdSyncLineWriter:
     # The rule of 200 lines is one of data files.
     max_lines_per_user = None
     removes = False
+    joins_lines = False
     one_line_per_user = False
     suppression: SuppressedIds | None = None
 

@@ -131,6 +131,11 @@ class LineWriter(Protocol):
         """Whether all rows of a user are joined into one line, and so must follow each other."""
         ...
 
+    @property
+    def joins_lines(self) -> bool:
+        """Whether all lines of a user become one, once the last row is known."""
+        ...
+
     def file_name(self, timestamp: int) -> DataFileName | IdSyncFileName:
         """The name of the file, without split number and encoding."""
         ...

@@ -1,4 +1,4 @@
-"""Whether lines must be taken out, seen from a few of them while all are still coming."""
+"""Whether lines must be taken out or joined, seen from a few of them while all are still coming."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ class EarlyRepeats:
     It may find lines that only have the same hash, and it may find none where there are a few.
 
     :param max_lines_per_user: lines that one user ID may have, or None for any number.
+    :param joins_lines: whether a user who has two lines is found, whatever is in them.
     """
 
-    def __init__(self, max_lines_per_user: int | None) -> None:
+    def __init__(self, max_lines_per_user: int | None, *, joins_lines: bool = False) -> None:
         self.found = 0
+        self._joins_lines = joins_lines
         self._max_lines_per_user = max_lines_per_user
         self._seen = np.zeros(_SLOTS, np.uint64)
         self._lines_of_users = np.zeros(_SLOTS, np.int64)
@@ -48,8 +50,11 @@ class EarlyRepeats:
             self.found += int((self._lines_of_users[users] > self._max_lines_per_user).sum())
         chosen[::_LINES] = True
         rows = np.flatnonzero(chosen)
-        view = ByteView.of(lines)
-        hashes = np.sort(hash_rows(view.data, view.offsets[rows], view.lengths[rows]))
+        if self._joins_lines:
+            hashes = np.sort(id_hashes[rows])
+        else:
+            view = ByteView.of(lines)
+            hashes = np.sort(hash_rows(view.data, view.offsets[rows], view.lengths[rows]))
         is_again = np.concatenate(([False], hashes[1:] == hashes[:-1]))
         slots = (hashes >> _SLOT_SHIFT).astype(np.int64)
         is_again |= self._seen[slots] == hashes

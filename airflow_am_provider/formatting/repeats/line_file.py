@@ -7,6 +7,10 @@ and a share in as many as there are runs.
 from __future__ import annotations
 
 import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -17,7 +21,7 @@ from airflow_am_provider.formatting.columns.byte_columns import ByteView
 from airflow_am_provider.formatting.repeats.hash_file import temporary_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
@@ -27,7 +31,11 @@ if TYPE_CHECKING:
 _RUN_BYTES: Final = 3 << 20
 _SHARES: Final = 256
 _HIGHEST_BYTE: Final = np.uint64(56)
+_HASH_BITS: Final = 64
+_BYTE_BITS: Final = 8
 _PIECE_BYTES: Final = 8 << 20
+# A larger share is divided once more, where its users are not all of one.
+_LARGE_SHARE_BYTES: Final = 3 * _PIECE_BYTES
 # A line costs some numbers besides its text.
 _BYTES_BESIDES: Final = 64
 
@@ -43,6 +51,16 @@ class Piece(NamedTuple):
     numbers: Rows
     hashes: Hashes
     lines: pa.Array
+
+
+@dataclass(frozen=True, slots=True)
+class Share(Iterable[Piece]):
+    """All lines of some users, as pieces in their order; they can be gone through again."""
+
+    read: Callable[[], Iterator[Piece]]
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self.read()
 
 
 class LineFile:
@@ -61,6 +79,8 @@ class LineFile:
     def __init__(self) -> None:
         self.bytes = 0
         self._file = temporary_file()
+        # Closed, and so deleted, with this object at the latest.
+        weakref.finalize(self, self._file.close)
         self._waiting: list[Piece] = []
         self._waiting_bytes = 0
         # Of each run: where it starts in the file; and where each share starts, in it by its bytes
@@ -86,8 +106,11 @@ class LineFile:
             piece = self._read(run, 0, _SHARES)
             yield piece.lines, np.argsort(piece.numbers)
 
-    def shares(self) -> Iterator[Iterator[Piece]]:
-        """Some shares at a time, as pieces; those of a share are in order."""
+    def shares(self, *, is_divided: bool = False) -> Iterator[Share]:
+        """Some shares at a time, in the order of their users' hashes.
+
+        :param is_divided: whether these are the lines of one share already.
+        """
         self._write_run()
         if not self._runs:
             return
@@ -97,14 +120,30 @@ class LineFile:
         first, held = 0, 0
         for share, size in enumerate(sizes.tolist()):
             if held and held + size > _PIECE_BYTES:
-                yield self._pieces(first, share)
+                yield self._share(first, share)
                 first, held = share, 0
+            if size > _LARGE_SHARE_BYTES and not is_divided:
+                for some in self._divided(share).shares(is_divided=True):
+                    yield rotated_back(some, _BYTE_BITS)
+                first, held = share + 1, 0
+                continue
             held += size
-        yield self._pieces(first, _SHARES)
+        if first < _SHARES:
+            yield self._share(first, _SHARES)
 
     def close(self) -> None:
         """Delete the file."""
         self._file.close()
+
+    def _share(self, first: int, end: int) -> Share:
+        return Share(partial(self._pieces, first, end))
+
+    def _divided(self, share: int) -> LineFile:
+        """The lines of a share in a file of their own, by the next byte of their hashes."""
+        file = LineFile()
+        for numbers, hashes, lines in self._pieces(share, share + 1):
+            file.add(lines, rotated(hashes, _BYTE_BITS), numbers)
+        return file
 
     def _pieces(self, first: int, end: int) -> Iterator[Piece]:
         held: list[Piece] = []
@@ -156,6 +195,29 @@ class LineFile:
             read = os.preadv(self._file.fileno(), [data.data], place)
             assert read == data.nbytes, "a temporary file is shorter than what was written to it"
         return data
+
+
+def rotated(hashes: Hashes, bits: int) -> Hashes:
+    """Hashes with their highest bits, so many of them, behind the others.
+
+    >>> rotated(np.array([0x12 << 56], np.uint64), 8).tolist(), rotated(np.array([3]), 0).tolist()
+    ([18], [3])
+    """
+    if not bits:
+        return hashes
+    return (hashes << np.uint64(bits)) | (hashes >> np.uint64(_HASH_BITS - bits))
+
+
+def rotated_back(share: Share, bits: int) -> Share:
+    """A share with the hashes that its lines had before they were rotated."""
+    if not bits:
+        return share
+    return Share(partial(_rotated_pieces, share, _HASH_BITS - bits))
+
+
+def _rotated_pieces(share: Share, bits: int) -> Iterator[Piece]:
+    for numbers, hashes, lines in share:
+        yield Piece(numbers, rotated(hashes, bits), lines)
 
 
 def together(pieces: Sequence[Piece]) -> Piece:

@@ -14,6 +14,9 @@ always nothing must: a table of customers has each ID once.
    the removal of the same trait, does not have the last word.
 5. Lines to be taken out are handed back; their parts are written anew without them.
 
+Where the lines of a user are joined, step 2 alone is taken here: an ID that occurs twice has to be
+looked at (:mod:`~airflow_am_provider.formatting.user_lines`).
+
 Where a sample shows early that lines come again, or that users have too many, all of them wait
 on the local disk instead (:mod:`~airflow_am_provider.formatting.waiting_lines`), and are looked at
 there.
@@ -64,18 +67,23 @@ class RepeatFinder:
 
     :param max_lines_per_user: lines that one user ID may have, or None for any number.
     :param hashes_at_a_time: how many hashes are compared at a time; this bounds the memory.
+    :param joins_lines: whether the lines of a user are joined, so that two of them are looked for.
     """
 
     def __init__(
-        self, max_lines_per_user: int | None, hashes_at_a_time: int = HASHES_AT_A_TIME
+        self,
+        max_lines_per_user: int | None,
+        hashes_at_a_time: int = HASHES_AT_A_TIME,
+        *,
+        joins_lines: bool = False,
     ) -> None:
         self._max_lines_per_user = max_lines_per_user
         self._hashes_at_a_time = hashes_at_a_time
         self._ids = HashFile(hashes_at_a_time)
-        self._early = EarlyRepeats(max_lines_per_user)
+        self._early = EarlyRepeats(max_lines_per_user, joins_lines=joins_lines)
 
     def __len__(self) -> int:
-        """How many lines were observed."""
+        """How many IDs were observed: one of each line."""
         return len(self._ids)
 
     @property
@@ -93,6 +101,14 @@ class RepeatFinder:
         self._ids.add(hashes)
         self._early.look(lines, hashes)
         return hashes
+
+    def observe_ids(self, hashes: Hashes) -> None:
+        """Remember IDs of rows that have no line."""
+        self._ids.add(hashes)
+
+    def has_several(self) -> bool:
+        """Whether an ID was observed twice."""
+        return next(self._ids.repeated(), None) is not None
 
     def repeats(self, read: Callable[[], Iterable[pa.Array]]) -> Iterator[Repeats]:
         """The lines that must not stay.
