@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseNotifier
 
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
+from airflow_am_provider.hooks.polling import Seen, Waiting, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.target.state import DeliveryEntry
 
 __all__ = ["OutstandingDeliveriesNotifier"]
+
+# Nobody looks again later, so a line that breaks for a moment is borne.
+_INTERVAL_S: Final = 5.0
+_TIMEOUT: Final = timedelta(minutes=2)
 
 
 class OutstandingDeliveriesNotifier(BaseNotifier):
@@ -52,7 +58,7 @@ class OutstandingDeliveriesNotifier(BaseNotifier):
 
     async def async_notify(self, context: Context) -> None:
         """Find out and tell, in the triggerer, which has other things to do meanwhile."""
-        self.tell(await asyncio.to_thread(self._known, context))
+        self.tell(await in_thread(self._known, context))
 
     def tell(self, text: str) -> None:
         """Pass it on.
@@ -62,10 +68,23 @@ class OutstandingDeliveriesNotifier(BaseNotifier):
         self.log.error("%s", text)
 
     def _known(self, context: Mapping[str, Any]) -> str:
-        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-
         run = context.get("dag_run")
         dag_id, run_id = _fact(run, "dag_id"), _fact(run, "run_id", "dag_run_id")
+        waiting = Waiting(_INTERVAL_S, deadline=datetime.now(UTC) + _TIMEOUT)
+        seen = waiting.until_over(partial(self._look, dag_id))
+        if seen is None:
+            known = f"Which of its deliveries are not acknowledged is not known: {waiting.told()}"
+        else:
+            known = f"Deliveries of this DAG that are not acknowledged: {seen.result}"
+        return (
+            f"Run {run_id} of {dag_id} is not done in time. {known}. A receipt that comes later "
+            f"still counts: the sensor finds it, or, when it has given up, does so once it is "
+            f"cleared"
+        )
+
+    def _look(self, dag_id: str) -> Seen:
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+
         targets = AudienceManagerHook(self.audience_manager_conn_id).targets()
         outstanding = [
             _in_words(entry)
@@ -73,12 +92,7 @@ class OutstandingDeliveriesNotifier(BaseNotifier):
             for entry in target.state().entries.values()
             if entry.series.startswith(f"{dag_id}/")
         ]
-        told = "; ".join([str(len(outstanding)), *outstanding])
-        return (
-            f"Run {run_id} of {dag_id} is not done in time. Deliveries of this DAG that are not "
-            f"acknowledged: {told}. A receipt that comes later still counts: the sensor finds it, "
-            f"or, when it has given up, does so once it is cleared"
-        )
+        return Seen("", is_over=True, result="; ".join([str(len(outstanding)), *outstanding]))
 
 
 def _in_words(entry: DeliveryEntry) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
 from airflow_am_provider.airflow_compat import (
-    AirflowException,
     AirflowFailException,
     AirflowSkipException,
     conf,
@@ -18,7 +16,7 @@ from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.parameters import flag
-from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
+from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S
 from airflow_am_provider.links import StagingLink
 
 if TYPE_CHECKING:
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
 __all__ = ["UploadOperator"]
-
-# The trigger keeps the deadline itself; this is for a triggerer that is not there.
-_GRACE: Final = timedelta(minutes=10)
 
 
 class UploadOperator(BaseOperator):
@@ -78,6 +73,7 @@ class UploadOperator(BaseOperator):
         older than what was sent, its turn did not come in time, or the destination refuses; a
         person must look.
     :raises AirflowException: when the destination or the line fails; a retry goes on from there.
+        What fails while it waits for its turn is looked at again for as long as there is time.
 
     Example::
 
@@ -132,7 +128,7 @@ class UploadOperator(BaseOperator):
             return self._send(datetime.fromisoformat(event["deadline"]))
         if status == "timeout":
             raise self._not_its_turn(message)
-        raise (AirflowException if status == "failed" else AirflowFailException)(message)
+        raise AirflowFailException(message)
 
     def _send(self, deadline: datetime) -> dict[str, Any]:
         from airflow_am_provider.deliveries.uploads.journal import MustWait, Superseded
@@ -147,24 +143,16 @@ class UploadOperator(BaseOperator):
                     f"there is nothing to send"
                 )
             hook = AudienceManagerHook(self.audience_manager_conn_id)
-            known = ""
             while True:
                 try:
                     return self._sent(hook, manifest)
                 except MustWait as wait:
-                    if known != str(wait):
-                        known = str(wait)
-                        self.log.info("Not its turn yet: %s", known)
+                    self.log.info("Not its turn yet: %s", wait)
                 except Superseded as reason:
                     raise AirflowSkipException(
                         f"Nothing was sent: {reason}. That one is sent in its place"
                     ) from None
-                left = deadline - datetime.now(UTC)
-                if left <= timedelta(0):
-                    raise self._not_its_turn(known)
-                if self.deferrable:
-                    self._defer(hook, manifest, deadline, left)
-                time.sleep(min(self.poke_interval, left.total_seconds()))
+                self._wait(hook, manifest, deadline)
 
     def _sent(self, hook: AudienceManagerHook, manifest: Manifest) -> dict[str, Any]:
         """Send it, if it is its turn; see the hook."""
@@ -174,26 +162,27 @@ class UploadOperator(BaseOperator):
         assert sent is not None  # it has parts
         return sent
 
-    def _defer(
-        self, hook: AudienceManagerHook, manifest: Manifest, deadline: datetime, left: timedelta
-    ) -> None:
+    def _wait(self, hook: AudienceManagerHook, manifest: Manifest, deadline: datetime) -> None:
+        """Wait for its turn: in the triggerer, or here by the same looks."""
         from airflow_am_provider.deliveries.uploads.result import read_deliveries
         from airflow_am_provider.deliveries.uploads.sending import checked_manifest
         from airflow_am_provider.triggers.queue import QueueTrigger
 
-        self.defer(
-            trigger=QueueTrigger(
-                manifest=checked_manifest(hook, manifest).to_json(),
-                audience_manager_conn_id=self.audience_manager_conn_id,
-                on_older=str(self.on_older),
-                after=[one.document for one in read_deliveries(self.after)],
-                in_order=flag("in_order", self.in_order),
-                poll_interval_s=self.poke_interval,
-                deadline=deadline.isoformat(),
-            ),
-            method_name="execute_complete",
-            timeout=left + _GRACE,
+        trigger = QueueTrigger(
+            manifest=checked_manifest(hook, manifest).to_json(),
+            audience_manager_conn_id=self.audience_manager_conn_id,
+            on_older=str(self.on_older),
+            after=[one.document for one in read_deliveries(self.after)],
+            in_order=flag("in_order", self.in_order),
+            poll_interval_s=self.poke_interval,
+            deadline=deadline.isoformat(),
         )
+        if self.deferrable:
+            left = max(deadline - datetime.now(UTC), timedelta(0))
+            self.defer(trigger=trigger, method_name="execute_complete", timeout=left + GRACE)
+        waiting = trigger.waiting()
+        if waiting.until_over(trigger.look) is None:
+            raise self._not_its_turn(waiting.told())
 
     def _not_its_turn(self, known: str) -> AirflowFailException:
         return AirflowFailException(

@@ -5,21 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
-
 from airflow_am_provider.airflow_compat import (
-    AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     conf,
 )
-from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
+from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.hooks.asset_events import ACKNOWLEDGED
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.parameters import choice
-from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
+from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S, Seen, Waiting
+from airflow_am_provider.sensors._polling import PollingSensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,13 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DeliveryReceiptSensor"]
 
-# The trigger keeps the deadline itself; this is for a triggerer that is not there.
-_GRACE: Final = timedelta(minutes=10)
-_MAX_FAILURES: Final = 10
 _ON_BREACH: Final = ("fail", "warn", "skip")
 
 
-class DeliveryReceiptSensor(BaseSensorOperator):
+class DeliveryReceiptSensor(PollingSensor):
     """Wait until receipts or ``.processed`` markers cover all files of one or several deliveries.
 
     A receipt counts all files of the partner that were processed together, so a delivery's own
@@ -118,23 +113,13 @@ class DeliveryReceiptSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self._watch: ReceiptWatch | None = None
         self._marked: Sequence[str] = ()
-        self._known = "no look succeeded"
-        self._failures = 0
 
     def execute(self, context: Context) -> Any:
         """Look at once; then wait, in the triggerer or here."""
         if self.deferrable:
             deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
-            return self._announced(context, self._or_defer(self._look_patiently(), deadline))
-        try:
-            return self._announced(context, super().execute(context))
-        except AirflowSensorTimeout as error:
-            raise AirflowSensorTimeout(f"{error} What is known: {self._known}") from None
-
-    def poke(self, context: Context) -> PokeReturnValue:
-        """Look once."""
-        result = self._look_patiently()
-        return PokeReturnValue(is_done=result is not None, xcom_value=result)
+            return self._announced(context, self._or_defer(deadline))
+        return self._announced(context, super().execute(context))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on when the trigger has seen all there is to see, or has given up.
@@ -146,15 +131,15 @@ class DeliveryReceiptSensor(BaseSensorOperator):
             # Read again by the worker: receipts do not travel through the database. Markers may be
             # gone by now, so their files' names do.
             self._watch, self._marked = None, event.get("marked", ())
-            with airflow_errors():
-                deadline = datetime.fromisoformat(event["deadline"])
-                return self._announced(context, self._or_defer(self._look(), deadline))
+            self._waiting = Waiting(self.poke_interval, failures=event.get("failures", 0))
+            deadline = datetime.fromisoformat(event["deadline"])
+            return self._announced(context, self._or_defer(deadline))
         if status == "timeout":
             raise AirflowSensorTimeout(
                 f"Not acknowledged within {timedelta(seconds=self.timeout)}. What is known: "
                 f"{message}"
             )
-        raise (AirflowException if status == "failed" else AirflowFailException)(message)
+        raise AirflowFailException(message)
 
     def _announced(self, context: Context, result: Any) -> Any:
         """Tell other DAGs of what is acknowledged."""
@@ -166,15 +151,17 @@ class DeliveryReceiptSensor(BaseSensorOperator):
         announce(context.get("outlet_events"), destination, found)
         return result
 
-    def _or_defer(self, result: Any, deadline: datetime) -> Any:
+    def _or_defer(self, deadline: datetime) -> Any:
+        """Look, and give the result when it is over; else wait in the triggerer."""
         from airflow_am_provider.deliveries.uploads.result import receipts_since
         from airflow_am_provider.triggers.receipt import ReceiptTrigger
 
-        if result is not None:
-            return result
+        seen = self._patiently()
+        if seen is not None and seen.is_over:
+            return seen.result
         with airflow_errors():
             deliveries = self._deliveries() if self._watch is None else self._watch.deliveries
-        seen = self._marked if self._watch is None else self._watch.marked
+        marked = self._marked if self._watch is None else self._watch.marked
         left = max(deadline - datetime.now(UTC), timedelta(0))
         self.defer(
             trigger=ReceiptTrigger(
@@ -184,38 +171,23 @@ class DeliveryReceiptSensor(BaseSensorOperator):
                 since=receipts_since(self.receipts_since, deliveries).isoformat(),
                 poll_interval_s=self.poke_interval,
                 deadline=deadline.isoformat(),
-                marked=sorted(seen),
+                marked=sorted(marked),
+                failures=self._waiting.failures,
             ),
             method_name="execute_complete",
-            timeout=left + _GRACE,
+            timeout=left + GRACE,
         )
         return None
 
-    def _look_patiently(self) -> Any:
-        """Look, and let a failure pass that may not come again: receipts take half a day."""
-        with airflow_errors():
-            try:
-                result = self._look()
-            except TransientError as error:
-                self._failures += 1
-                self.log.warning("Look %d of %d failed: %s", self._failures, _MAX_FAILURES, error)
-                if self._failures >= _MAX_FAILURES:
-                    raise
-                return None
-        self._failures = 0
-        return result
-
-    def _look(self) -> Any:
-        """The result when all files are acknowledged, else None."""
+    def look(self) -> Seen:
+        """Look once for receipts and markers; judge what they say when all of them are there."""
         self._watch = self._watch or self._new_watch()
         statuses = self._watch.look()
         known = self._watch.known(statuses)
-        if known != self._known:
-            self.log.info("%s", known)
-            self._known = known
         if any(status.outstanding for status in statuses):
-            return None
-        return self._judge(statuses)
+            return Seen(known, is_over=False)
+        self._waiting.tell(known)
+        return Seen(known, is_over=True, result=self._judge(statuses))
 
     def _new_watch(self) -> ReceiptWatch:
         from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy, ReceiptWatch

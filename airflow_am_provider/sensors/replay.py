@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
-
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
-from airflow_am_provider.audience_manager.errors import TransientError
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
-from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.parameters import choice
-from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
+from airflow_am_provider.hooks.polling import POKE_INTERVAL_S, Seen
+from airflow_am_provider.sensors._polling import PollingSensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
-
-    from airflow.sdk import Context
 
     from airflow_am_provider.deliveries.replay import Replay
 
 __all__ = ["ReplayNewerSensor"]
 
 
-class ReplayNewerSensor(BaseSensorOperator):
+class ReplayNewerSensor(PollingSensor):
     """After a delivery of older data was acknowledged, send the newer ones again, one by one.
 
     A backfill that runs backwards, or an old day that is run again, sends old changes after newer
@@ -92,29 +87,27 @@ class ReplayNewerSensor(BaseSensorOperator):
         self.acknowledged_by = acknowledged_by
         self.limits = limits
 
-    def poke(self, context: Context) -> PokeReturnValue:
+    def look(self) -> Seen:
         """Go on as far as it goes now."""
         from airflow_am_provider.deliveries.replay import Replay
         from airflow_am_provider.deliveries.uploads.result import read_deliveries
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
-        with airflow_errors():
-            hook = AudienceManagerHook(self.audience_manager_conn_id)
-            replays = [
-                Replay(hook=hook, delivery=delivery) for delivery in read_deliveries(self.delivery)
-            ]
-            try:
-                is_done = all(self._goes_through(replay) for replay in replays)
-            except TransientError as error:
-                self.log.warning("The next look may go better: %s", error)
-                is_done = False
-            replayed = [one for replay in replays for one in replay.replayed()] if is_done else []
-        if is_done and not replayed:
+        hook = AudienceManagerHook(self.audience_manager_conn_id)
+        replays = [
+            Replay(hook=hook, delivery=delivery) for delivery in read_deliveries(self.delivery)
+        ]
+        for replay in replays:
+            waits_for = self._go_on(replay)
+            if waits_for:
+                return Seen(waits_for, is_over=False)
+        replayed = [one for replay in replays for one in replay.replayed()]
+        if not replayed:
             raise AirflowSkipException("Nothing newer was sent, so nothing has to be sent again")
-        return PokeReturnValue(is_done=is_done, xcom_value=replayed)
+        return Seen(f"sent again: {len(replayed)}", is_over=True, result=replayed)
 
-    def _goes_through(self, replay: Replay) -> bool:
-        """Send and look until something has to be waited for."""
+    def _go_on(self, replay: Replay) -> str:
+        """Send and look until something has to be waited for; what that is, or nothing."""
         from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy, ReceiptWatch
         from airflow_am_provider.deliveries.receipt_report import judge_and_record
         from airflow_am_provider.deliveries.uploads.journal import MustWait
@@ -129,13 +122,12 @@ class ReplayNewerSensor(BaseSensorOperator):
                     since=receipts_since(None, [sent]),
                 )
                 statuses = watch.look()
-                self.log.info("%s", statuses[0])
                 if statuses[0].outstanding:
-                    return False
+                    return watch.known(statuses)
+                self.log.info("%s", watch.known(statuses))
                 (report,) = judge_and_record(replay.hook, statuses, self.limits or {})
                 if report.problems:
                     raise AirflowFailException(report.problem)
         except MustWait as wait:
-            self.log.info("Not its turn yet: %s", wait)
-            return False
-        return True
+            return f"Not its turn yet: {wait}"
+        return ""

@@ -2,59 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_am_provider.audience_manager.errors import AudienceManagerError, TransientError
+from airflow_am_provider.audience_manager.errors import AudienceManagerError
+from airflow_am_provider.hooks.polling import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-MAX_FAILURES: Final = 10
-
-
-class PollResult(NamedTuple):
-    """What one look has shown.
-
-    :param known: in a sentence, for the log.
-    :param is_over: whether there is nothing to wait for any more.
-    :param more: what the event is to carry then.
-    """
-
-    known: str
-    is_over: bool
-    more: dict[str, Any]
+    from airflow_am_provider.hooks.polling import Seen
 
 
 class PollingTrigger(BaseTrigger):
-    """Look until it is over or the deadline has passed.
+    """Look until it is over or the deadline has passed; see :mod:`…hooks.polling`.
 
-    Its event is ``{"status": DONE | "timeout" | "failed" | "error", "message": …, "deadline": …}``:
-    ``failed`` is worth a retry, ``error`` is not.
+    Its event is ``{"status": DONE | "timeout" | "error", "message": …, "deadline": …,
+    "failures": …}``: ``error`` is not worth a retry. With what a look's result has when it is over.
 
     :param poll_interval_s: seconds between two looks.
     :param deadline: when to give up; ISO 8601.
-    :param max_failures: how many looks in a row may fail.
+    :param failures: how many looks of the task failed in a row before; then it pauses first.
     """
 
     #: The status when there is nothing to wait for any more.
     done = "done"
 
-    def __init__(
-        self, *, poll_interval_s: float, deadline: str, max_failures: int = MAX_FAILURES
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+    def __init__(self, *, poll_interval_s: float, deadline: str, failures: int = 0) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's has no annotations
         self.poll_interval_s = poll_interval_s
         self.deadline = deadline
-        self.max_failures = max_failures
+        self.failures = failures
 
     @abstractmethod
-    def look(self) -> PollResult:
-        """Look once, in a thread.
+    def look(self) -> Seen:
+        """Look once, in a thread. The result is a dictionary, or None.
 
         :raises TransientError: when it may go better next time.
         :raises AudienceManagerError: when it will not.
@@ -67,47 +52,38 @@ class PollingTrigger(BaseTrigger):
             {
                 "poll_interval_s": self.poll_interval_s,
                 "deadline": self.deadline,
-                "max_failures": self.max_failures,
+                "failures": self.failures,
             },
+        )
+
+    def waiting(self) -> Waiting:
+        """The wait, for the triggerer or a worker that keeps its place."""
+        return Waiting(
+            self.poll_interval_s,
+            deadline=datetime.fromisoformat(self.deadline),
+            failures=self.failures,
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, sleep, look again; yield one event."""
-        # Not asyncio.to_thread: connections are asked for from within the thread, and on Airflow
-        # 3.1 the answer finds its way back only through asgiref.
-        from asgiref.sync import sync_to_async
-
-        look = sync_to_async(self.look, thread_sensitive=False)
-        failures, known = 0, ""
-        while True:
-            try:
-                seen = await look()
-            except TransientError as error:
-                failures += 1
-                self.log.warning("Look %d of %d failed: %s", failures, self.max_failures, error)
-                if failures >= self.max_failures:
-                    yield self._event(
-                        "failed", f"{failures} looks in a row failed, at last: {error}"
-                    )
-                    return
-            except AudienceManagerError as error:
-                yield self._event("error", str(error))
-                return
-            else:
-                failures = 0
-                if seen.known != known:
-                    self.log.info("%s", seen.known)
-                    known = seen.known
-                if seen.is_over:
-                    yield self._event(self.done, known, **seen.more)
-                    return
-            left_s = (datetime.fromisoformat(self.deadline) - datetime.now(UTC)).total_seconds()
-            if left_s <= 0:
-                yield self._event("timeout", known or "no look succeeded")
-                return
-            await asyncio.sleep(min(self.poll_interval_s, left_s))
+        waiting = self.waiting()
+        try:
+            seen = await waiting.until_over_in_thread(self.look)
+        except AudienceManagerError as error:
+            yield self._event("error", str(error))
+            return
+        if seen is None:
+            yield self._event("timeout", waiting.told())
+            return
+        yield self._event(self.done, seen.known, **(seen.result or {}))
 
     def _event(self, status: str, message: str, **more: Any) -> TriggerEvent:
         # With the deadline: `dag.test()` goes on without what the task was deferred with.
-        payload = {"status": status, "message": message, "deadline": self.deadline, **more}
-        return TriggerEvent(payload)  # type: ignore[no-untyped-call]
+        payload = {
+            "status": status,
+            "message": message,
+            "deadline": self.deadline,
+            "failures": self.failures,
+            **more,
+        }
+        return TriggerEvent(payload)  # type: ignore[no-untyped-call]  # as above

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_am_provider.triggers.polling import MAX_FAILURES, PollingTrigger, PollResult
+from airflow_am_provider.hooks.polling import Seen
+from airflow_am_provider.triggers.polling import PollingTrigger
 
 __all__ = ["QueueTrigger"]
 
@@ -12,7 +13,7 @@ __all__ = ["QueueTrigger"]
 class QueueTrigger(PollingTrigger):
     """Look at the queue of a delivery's target until nothing has to be processed before it.
 
-    Its event is ``{"status": "free" | "timeout" | "failed" | "error", "message": …}``.
+    Its event is ``{"status": "free" | "timeout" | "error", "message": …}``.
 
     :param manifest: what the format operator returned, as plain JSON.
     :param audience_manager_conn_id: the Audience Manager connection.
@@ -21,7 +22,7 @@ class QueueTrigger(PollingTrigger):
     :param in_order: whether to wait for what was sent to the same target before it.
     :param poll_interval_s: seconds between two looks.
     :param deadline: when to give up; ISO 8601.
-    :param max_failures: how many looks in a row may fail.
+    :param failures: how many looks failed in a row before.
     """
 
     done = "free"
@@ -36,11 +37,9 @@ class QueueTrigger(PollingTrigger):
         in_order: bool,
         poll_interval_s: float,
         deadline: str,
-        max_failures: int = MAX_FAILURES,
+        failures: int = 0,
     ) -> None:
-        super().__init__(
-            poll_interval_s=poll_interval_s, deadline=deadline, max_failures=max_failures
-        )
+        super().__init__(poll_interval_s=poll_interval_s, deadline=deadline, failures=failures)
         self.manifest = manifest
         self.audience_manager_conn_id = audience_manager_conn_id
         self.on_older = on_older
@@ -59,7 +58,7 @@ class QueueTrigger(PollingTrigger):
             "in_order": self.in_order,
         }
 
-    def look(self) -> PollResult:
+    def look(self) -> Seen:
         """Look once at the queue."""
         from airflow_am_provider.deliveries.manifest import Manifest
         from airflow_am_provider.deliveries.queue_gate import QueueGate
@@ -75,4 +74,4 @@ class QueueTrigger(PollingTrigger):
             in_order=self.in_order,
         )
         waits = gate.waits_for()
-        return PollResult(known="; ".join(waits) or "free", is_over=not waits, more={})
+        return Seen("; ".join(waits) or "free", is_over=not waits)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_am_provider.triggers.polling import MAX_FAILURES, PollingTrigger, PollResult
+from airflow_am_provider.hooks.polling import Seen
+from airflow_am_provider.triggers.polling import PollingTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +19,9 @@ __all__ = ["ReceiptTrigger"]
 class ReceiptTrigger(PollingTrigger):
     """Look for receipts and markers until all files are acknowledged or the deadline has passed.
 
-    Its event is ``{"status": "acknowledged" | "timeout" | "failed" | "error", "message": …}``:
-    ``failed`` is worth a retry, ``error`` is not. With ``acknowledged`` comes ``marked``, the files
-    whose markers were seen: who looks after it may not find them any more.
+    Its event is ``{"status": "acknowledged" | "timeout" | "error", "message": …}``. With
+    ``acknowledged`` comes ``marked``, the files whose markers were seen: who looks after it may not
+    find them any more.
 
     :param deliveries: what uploads returned, as plain JSON.
     :param audience_manager_conn_id: the Audience Manager connection.
@@ -29,7 +30,7 @@ class ReceiptTrigger(PollingTrigger):
     :param poll_interval_s: seconds between two looks.
     :param deadline: when to give up; ISO 8601.
     :param marked: files whose markers were seen before.
-    :param max_failures: how many looks in a row may fail.
+    :param failures: how many looks failed in a row before.
     """
 
     done = "acknowledged"
@@ -44,11 +45,9 @@ class ReceiptTrigger(PollingTrigger):
         poll_interval_s: float,
         deadline: str,
         marked: Sequence[str] = (),
-        max_failures: int = MAX_FAILURES,
+        failures: int = 0,
     ) -> None:
-        super().__init__(
-            poll_interval_s=poll_interval_s, deadline=deadline, max_failures=max_failures
-        )
+        super().__init__(poll_interval_s=poll_interval_s, deadline=deadline, failures=failures)
         self.deliveries = deliveries
         self.audience_manager_conn_id = audience_manager_conn_id
         self.acknowledged_by = acknowledged_by
@@ -69,7 +68,7 @@ class ReceiptTrigger(PollingTrigger):
             "marked": list(self.marked),
         }
 
-    def look(self) -> PollResult:
+    def look(self) -> Seen:
         """Look once for receipts and markers."""
         from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy, ReceiptWatch
         from airflow_am_provider.deliveries.uploads.result import read_deliveries
@@ -83,8 +82,8 @@ class ReceiptTrigger(PollingTrigger):
             marked=self.marked,
         )
         statuses = self._watch.look()
-        return PollResult(
-            known=self._watch.known(statuses),
+        return Seen(
+            self._watch.known(statuses),
             is_over=not any(status.outstanding for status in statuses),
-            more={"marked": [name for status in statuses for name in status.marked]},
+            result={"marked": [name for status in statuses for name in status.marked]},
         )

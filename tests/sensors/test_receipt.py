@@ -619,7 +619,7 @@ class TestDeferrable:
             "poll_interval_s",
             "deadline",
             "marked",
-            "max_failures",
+            "failures",
         }
         assert caught.value.timeout is not None
         assert caught.value.timeout > timedelta(minutes=10)
@@ -639,34 +639,6 @@ class TestDeferrable:
                 **arguments,
             }
         )
-
-    async def test_failures_in_a_row_are_bounded(
-        self, world: World, audience_manager: Connect, connect: Connect
-    ) -> None:
-        nobody = connect(
-            {"conn_type": "imap", "host": "127.0.0.1", "port": 9, "extra": {"use_ssl": False}}
-        )
-        world.conn_id = audience_manager(
-            environment="custom",
-            bucket=world.delivery["destination"].split("/")[2],
-            partner_name="acme",
-            staging_location=world.staging.url,
-            receipts_imap_conn_id=nobody,
-        )
-        trigger = self.trigger(world, max_failures=3)
-        event = await anext(aiter(trigger.run()))
-        assert event.payload == {
-            "deadline": trigger.deadline,
-            "status": "failed",
-            "message": (
-                f"3 looks in a row failed, at last: mailbox {nobody!r}: ConnectionRefusedError; "
-                f"the server does not answer, or the line broke"
-            ),
-        }
-        sensor = world.sensor()
-        with pytest.raises(AirflowException, match="3 looks in a row failed") as caught:
-            sensor.execute_complete(CONTEXT, event.payload)
-        assert not isinstance(caught.value, AirflowFailException)
 
     async def test_a_wrong_connection_is_not_tried_again(self, world: World) -> None:
         trigger = self.trigger(world, audience_manager_conn_id="absent")
