@@ -9,6 +9,7 @@ from airflow_am_provider.audience_manager.lines import Finding, Severity
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.deliveries import find_sources
+from airflow_am_provider.cli.shared_users import note_shared_users
 from airflow_am_provider.cli.text import Colour, coloured, number, print_json, table
 from airflow_am_provider.cli.verdict import Verdict, judge_all
 
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Look at the files and print the verdicts."""
     verdicts = judge_all(find_sources(args.paths))
+    note_shared_users(verdicts)
     if args.json:
         print_json({"files": [verdict.to_json() for verdict in verdicts]})
     else:

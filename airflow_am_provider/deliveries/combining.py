@@ -12,9 +12,16 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.audience_manager.names import OracleDataCloudFileName, parse_file_name
-from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.audience_manager.names import (
+    DataFileName,
+    Mode,
+    OracleDataCloudFileName,
+    parse_file_name,
+)
+from airflow_am_provider.audience_manager.rules import RULES, Rule
 from airflow_am_provider.deliveries.partition import Partition
 from airflow_am_provider.deliveries.staging import (
     DeliveryContext,
@@ -24,13 +31,17 @@ from airflow_am_provider.deliveries.staging import (
 )
 from airflow_am_provider.formatting.acceptance import check_set_aside
 from airflow_am_provider.formatting.file_names import REJECTS_FILE
+from airflow_am_provider.formatting.overlap import prefetched
 from airflow_am_provider.formatting.parts import WrittenPart
 from airflow_am_provider.formatting.pipeline import FormattedParts
+from airflow_am_provider.formatting.reading_back import read_lines
 from airflow_am_provider.formatting.rejects import HEADER
 from airflow_am_provider.formatting.remarks import together
+from airflow_am_provider.formatting.repeats.joined_lines import leading_ids
+from airflow_am_provider.formatting.repeats.shared_users import SomeIds, shared_users
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from airflow_am_provider.deliveries.manifest import Manifest
@@ -47,6 +58,7 @@ class FormattedPartition:
 
     :param partition: which share of the rows.
     :param partitioning: by what the rows were told from those of other partitions.
+    :param is_by_user: whether no user can be in two partitions, by how they were told.
     :param staging: the staging location, for people.
     :param content: what was written.
     :param max_set_aside: how many rows of all partitions may be set aside.
@@ -54,6 +66,7 @@ class FormattedPartition:
 
     partition: Partition
     partitioning: str
+    is_by_user: bool
     staging: str
     content: FormattedContent
     max_set_aside: int | float
@@ -66,6 +79,7 @@ class FormattedPartition:
             "partition": self.partition.number,
             "partitions": self.partition.count,
             "partitioning": self.partitioning,
+            "is_by_user": self.is_by_user,
             "name": str(self.content.name),
             "removes": self.content.removes,
             "context": asdict(self.content.context),
@@ -100,6 +114,7 @@ class FormattedPartition:
             return cls(
                 partition=Partition(number=document["partition"], count=document["partitions"]),
                 partitioning=document["partitioning"],
+                is_by_user=document["is_by_user"],
                 staging=document["staging"],
                 content=FormattedContent(
                     name=name,
@@ -143,6 +158,7 @@ def combine(
         )
     folder = attempt_folder(first.content.kind, now)
     _check_there(ordered, storage)
+    _check_users(ordered, storage)
     results = [one.content.result for one in ordered]
     reasons: Counter[str] = Counter()
     for result in results:
@@ -216,6 +232,38 @@ def _check_there(ordered: Sequence[FormattedPartition], storage: Folder) -> None
                     f"partition {one.partition}: {storage.url}/{part.path} is gone or has another "
                     f"size; nothing was staged. Clear that mapped task"
                 )
+
+
+def _check_users(ordered: Sequence[FormattedPartition], storage: Folder) -> None:
+    """See that no user of an ``.overwrite`` is in two partitions, where only a person has said so.
+
+    Nothing says that parts replace together (faq/faq-inbound-data-ingestion.md).
+    """
+    name = ordered[0].content.name
+    is_overwrite = isinstance(name, DataFileName) and name.mode is Mode.OVERWRITE
+    if not is_overwrite or all(one.is_by_user for one in ordered):
+        return
+
+    def read() -> Iterator[SomeIds]:
+        for one in ordered:
+            parts = one.content.result.parts
+            for lines in prefetched(read_lines(storage, parts, name.encoding)):
+                yield SomeIds(
+                    one.partition.number, np.zeros(len(lines), np.int64), leading_ids(lines)
+                )
+
+    count, pair = 0, ""
+    for found in shared_users(read):
+        count += len(found.parts)
+        pair = pair or f"{found.others[0]} and {found.parts[0]}"
+    if count:
+        users = "1 user has" if count == 1 else f"{count:,} users have"
+        raise DataError(
+            f"partitions: {users} rows in several of them, such as {pair}. An .overwrite replaces "
+            f"part by part, so that one part would take away what another has set "
+            f"({RULES[Rule.USER_IN_TWO_PARTS].page}). Nothing was staged. Divide the rows "
+            f"by something that is the same for all rows of a user ID, or leave partition_by out"
+        )
 
 
 def _join_rejects(ordered: Sequence[FormattedPartition], storage: Folder, path: str) -> str | None:

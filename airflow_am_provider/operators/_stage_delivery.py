@@ -258,6 +258,7 @@ class StageDeliveryOperator(SuppressingOperator):
         return FormattedPartition(
             partition=partition,
             partitioning=rows.partitioning,
+            is_by_user=rows.is_by_user,
             staging=staging.url,
             content=content,
             max_set_aside=limit("max_set_aside", self.max_set_aside),

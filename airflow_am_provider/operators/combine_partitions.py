@@ -25,7 +25,9 @@ class CombinePartitionsOperator(BaseOperator):
     """Make one delivery, with one numbering and one manifest, of all partitions of a source.
 
     Parts stay where they lie in staging; nothing is read or written again but the lists of rows
-    that were set aside. ``max_set_aside`` of the format task holds for all partitions together.
+    that were set aside, and the parts of an ``.overwrite`` where ``partition_by`` was given: no
+    user may be in two partitions then. ``max_set_aside`` of the format task holds for all
+    partitions together.
 
     :param partitions: What the format operator returned for each partition: the ``.output`` of the
         mapped task. (templated)

@@ -88,7 +88,9 @@ def file_partition(
         way,
         "" if by or shares else ": each partition reads all of them",
     )
-    return PartitionRows(batches=batches(), partitioning=f"{way}, source version {version}")
+    return PartitionRows(
+        batches=batches(), partitioning=f"{way}, source version {version}", is_by_user=not by
+    )
 
 
 def _by_row_groups(

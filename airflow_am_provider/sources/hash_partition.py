@@ -35,10 +35,13 @@ class PartitionRows:
 
     :param batches: the rows.
     :param partitioning: by what they were told, in words that are the same for all partitions.
+    :param is_by_user: whether that follows from the user ID, so that no user is in two partitions;
+        otherwise somebody has said that it is so.
     """
 
     batches: Iterable[pa.RecordBatch]
     partitioning: str
+    is_by_user: bool = True
 
 
 def rows_of(

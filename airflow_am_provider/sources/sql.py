@@ -140,7 +140,9 @@ def read_partitions(
             else:
                 yield from read_sql(hook, query, parameters, window=window)
 
-    return PartitionRows(batches=batches(), partitioning=partitioning)
+    return PartitionRows(
+        batches=batches(), partitioning=partitioning, is_by_user=not expression or None in queries
+    )
 
 
 def _copied_columns(

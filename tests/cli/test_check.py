@@ -260,6 +260,53 @@ def test_the_rule_of_200_lines_is_one_of_each_file(folder, capsys):
     capsys.readouterr()
 
 
+OVERWRITE = "ftp_dpm_478_1366545717.overwrite"
+
+
+def shared(capsys, *names: str) -> tuple[int, dict[str, list]]:
+    code = main(["check", "--json", *names])
+    files = json.loads(capsys.readouterr().out)["files"]
+    return code, {file["name"]["split"]: file["findings"] for file in files}
+
+
+def test_a_user_of_an_overwrite_in_two_parts_is_an_error(folder, capsys):
+    names = [f"{OVERWRITE}.1", f"{OVERWRITE}.2.gz", f"{OVERWRITE}.3"]
+    texts = [
+        b"ann\td_sid=1\nbob\td_sid=1\n",
+        b"cal\td_sid=1\ncal\td_sid=2\nno tab\ndan\td_sid=1\nbob\td_sid=1\nbob\td_sid=2",
+        b"eve\td_sid=1\nAnn\td_sid=1\n",
+    ]
+    for name, text in zip(names, texts, strict=True):
+        (folder / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+
+    code, found = shared(capsys, *names)
+
+    assert code == 1
+    said = [(one["line"], one["message"]) for one in found[2] if "two_parts" in one["rule"]]
+    assert [line for line, _ in said] == [5, 6]
+    assert f"also in {OVERWRITE}.1 (faq/faq-inbound-data-ingestion.md)" in said[0][1]
+    assert found[1] == found[3] == []
+    # Another delivery's parts, a part alone and a .sync have nothing to do with it.
+    assert shared(capsys, names[0], names[2]) == (0, {1: [], 3: []})
+    (folder / names[1].replace("7.", "8.")).write_bytes((folder / names[1]).read_bytes())
+    for text, split in zip(texts, (1, 2, 3), strict=True):
+        (folder / f"{NAME}.{split}").write_bytes(text.replace(b"no tab\n", b"x\ty=z\n"))
+    assert "user_in_two_parts" not in str(shared(capsys, names[0], names[1].replace("7.", "8.")))
+    assert "user_in_two_parts" not in str(shared(capsys, f"{NAME}.1", f"{NAME}.2"))
+
+
+def test_users_in_two_parts_beyond_a_hundred_are_counted(folder, capsys):
+    for split in (1, 2):
+        lines = b"".join(b"user-%d\td_sid=%d\n" % (n, split) for n in range(3_000))
+        (folder / f"{OVERWRITE}.{split}").write_bytes(lines)
+
+    code, found = shared(capsys, f"{OVERWRITE}.1", f"{OVERWRITE}.2")
+
+    assert (code, found[1]) == (1, [])
+    assert [one["line"] for one in found[2]] == [*range(1, 101), None]
+    assert "3,000 lines in all, 100 of them listed" in found[2][-1]["message"]
+
+
 def test_memory_stays_flat_however_many_users(tmp_path):
     generator = random.Random(1)
     path = tmp_path / f"{NAME}.gz"

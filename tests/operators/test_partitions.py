@@ -472,6 +472,41 @@ class TestRanges:
         assert combined(partitions)["rows_read"] == 1204
 
 
+class TestOverwrite:
+    """Nothing says that parts replace together, so that a user is in one partition."""
+
+    def test_by_the_id_all_rows_of_a_user_are_on_one_line(self, staging: Path) -> None:
+        partitions = formatted(mode="overwrite", max_set_aside=1.0)
+        assert all(one["is_by_user"] for one in partitions)
+        lines = lines_of(staging, combined(partitions)["parts"])
+        assert len({line.split(b"\t")[0] for line in lines}) == len(lines)
+
+    @pytest.mark.parametrize(("expression", "is_right"), [("right(id, 1)", True), ("ctid", False)])
+    def test_by_what_a_person_says_is_looked_at(
+        self, staging: Path, expression: str, is_right: bool
+    ) -> None:
+        sql = "SELECT ctid, * FROM partitioned"
+        arguments = {"sql": sql, "max_set_aside": 1.0, "partition_by": expression}
+        partitions = formatted(**arguments, mode="overwrite")
+        if is_right:
+            assert combined(partitions)["parts"]
+            return
+        with pytest.raises(AirflowFailException, match=r"rows in several of them.*part by part"):
+            combined(partitions)
+        assert combined(formatted(**arguments))["parts"]
+
+    def test_a_user_in_two_files_is_found(self, staging: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "files"
+        folder.mkdir()
+        for number in range(3):
+            (folder / f"{number}.csv").write_text(f"id,traits\nann{number},1\n")
+        arguments = {"source": f"{folder}/", "partition_by": "files", "mode": "overwrite"}
+        assert combined(formatted(**arguments))["rows_written"] == 3
+        (folder / "2.csv").write_text("id,traits\nann0,2\n")
+        with pytest.raises(AirflowFailException, match="1 user has rows in several of them, such"):
+            combined(formatted(**arguments))
+
+
 def test_partitions_divided_in_different_ways_make_no_delivery(staging: Path) -> None:
     one, two, _ = formatted()
     _, _, three = formatted(partition_by="right(id, 1)")

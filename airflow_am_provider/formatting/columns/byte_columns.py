@@ -229,6 +229,25 @@ class ByteView:
         return found
 
 
+def stretches(data: Bytes, starts: Rows, ends: Rows, end: int) -> pa.Array:
+    """Stretches of bytes that follow each other and do not overlap, as a ``binary`` array.
+
+    :param data: bytes.
+    :param starts: where each begins.
+    :param ends: where each ends.
+    :param end: where the bytes end that are looked at.
+
+    >>> data = np.frombuffer(b"ab,cd,", np.uint8)
+    >>> stretches(data, np.array([0, 3]), np.array([2, 5]), 6).to_pylist()
+    [b'ab', b'cd']
+    """
+    offsets = np.empty(2 * len(starts) + 1, np.int32)
+    offsets[:-1:2], offsets[1::2], offsets[-1] = starts, ends, end
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    both = pa.Array.from_buffers(pa.binary(), 2 * len(starts), buffers)
+    return both.take(to_arrow(np.arange(0, 2 * len(starts), 2)))
+
+
 def is_text(kind: pa.DataType) -> bool:
     """Whether values are text, or bytes that may be text."""
     return bool(

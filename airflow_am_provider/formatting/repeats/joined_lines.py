@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.formatting.columns.arrow import text_scalar, texts_array, to_arrow
-from airflow_am_provider.formatting.columns.byte_columns import ByteView
+from airflow_am_provider.formatting.columns.byte_columns import ByteView, stretches
 from airflow_am_provider.formatting.columns.lookups import joined
 from airflow_am_provider.formatting.columns.row_hash import hash_rows
 from airflow_am_provider.formatting.columns.same_texts import in_order
@@ -68,7 +68,7 @@ def joined_lines(pieces: Iterable[Piece]) -> tuple[pa.Array, frozenset[bytes]]:
 def leading_ids(lines: pa.Array) -> pa.Array:
     """What stands before the tab of each line, of which each has one."""
     view = ByteView.of(lines)
-    return _every_other(view.data, view.offsets[:-1], _tabs(view), int(view.offsets[-1]))
+    return stretches(view.data, view.offsets[:-1], _tabs(view), int(view.offsets[-1]))
 
 
 def _one_of_each(hashes: Hashes, lines: pa.Array) -> tuple[Hashes, pa.Array]:
@@ -102,7 +102,7 @@ def _items_of_each(view: ByteView, rows: Rows, users: Rows, several: Marks) -> p
     :param users: the user's number of each row, from 0.
     :param several: of which users each item is said once.
     """
-    behind = _every_other(view.data, _tabs(view) + 1, view.offsets[1:], int(view.offsets[-1]))
+    behind = stretches(view.data, _tabs(view) + 1, view.offsets[1:], int(view.offsets[-1]))
     texts = ByteView.of(behind.take(to_arrow(rows)))
     data = texts.data.copy()
     _set_ends(data, texts.offsets[1:], users)
@@ -130,13 +130,6 @@ def _tabs(view: ByteView) -> Rows:
     found: Rows = np.flatnonzero(view.data == _TAB)
     assert len(found) == len(view.offsets) - 1
     return found
-
-
-def _every_other(data: Bytes, starts: Rows, ends: Rows, end: int) -> pa.Array:
-    """Stretches of bytes that do not overlap, as a ``binary`` array."""
-    offsets = np.empty(2 * len(starts) + 1, np.int64)
-    offsets[:-1:2], offsets[1::2], offsets[-1] = starts, ends, end
-    return _arrays(data, offsets).take(to_arrow(np.arange(0, 2 * len(starts), 2)))
 
 
 def _arrays(data: Bytes, offsets: npt.NDArray[Any]) -> pa.Array:
