@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from demo.local.postgres import Postgres, _binaries, postgres
 from demo.local.processes import HOST, REPOSITORY, Process, free_port, running

@@ -375,7 +375,8 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
         conn_id = self.settings.state_conn_id
         if not conn_id:
             return None
-        hook = get_connection(conn_id, asked_by="state_conn_id").get_hook()  # type: ignore[no-untyped-call]
+        connection = get_connection(conn_id, asked_by="state_conn_id")
+        hook = connection.get_hook()  # type: ignore[no-untyped-call]  # Airflow's is without
         engine_of = getattr(hook, "get_sqlalchemy_engine", None)
         if engine_of is None:
             raise ConfigurationError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -103,7 +104,7 @@ def _checks(hook: Connection) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "Receipts", lambda: "none are read, since neither a mailbox nor a folder is named"
         return
     for source in hook.receipt_sources():
-        yield "Receipts", lambda source=source: _receipts(source)  # type: ignore[misc]
+        yield "Receipts", partial(_receipts, source)
     if settings.receipts_authserv_id is None:
         yield "Receipts", lambda: _UNKNOWN_SERVER
     if settings.receipts_partner_id is None:

@@ -35,10 +35,16 @@ def s3_client(conn_id: str, field: str) -> Any:
         try:
             client = AwsBaseHook(aws_conn_id=conn_id, client_type="s3").get_conn()
         except BotoCoreError:
-            # Some of them are a ValueError as well.
+            # The service that gives the keys of a role, or a setting that botocore checks; some of
+            # them are a ValueError as well.
             raise
         except (AirflowException, KeyError, NotImplementedError, TypeError, ValueError) as error:
-            # The hook's and botocore's words for a setting that is missing, unknown or no good.
+            # What a setting that is missing, unknown or no good comes to:
+            #   AirflowException     a federation that the hook does not know
+            #   KeyError             a setting of assume_role_with_saml is missing
+            #   NotImplementedError  an assume_role_method or idp_auth_method it does not know
+            #   TypeError            no JSON object, or an argument that botocore does not know
+            #   ValueError           a value of the wrong form, such as an endpoint or a region
             # Their texts may hold values, and so secrets.
             name = f" {printable(str(error))}" if isinstance(error, KeyError) else ""
             raise ConfigurationError(

@@ -111,7 +111,7 @@ class DataLoading:
         again = "UPDATE SET delivery = excluded.delivery" if self._overwrites else "NOTHING"
         target, delivery = self._target, self._file
         self._connection.executemany(
-            f"INSERT INTO traits VALUES (?, ?, ?, ?) ON CONFLICT DO {again}",  # noqa: S608
+            f"INSERT INTO traits VALUES (?, ?, ?, ?) ON CONFLICT DO {again}",  # noqa: S608  # no value is in the text
             [(user, target, trait, delivery) for (user, trait), has in self._traits.items() if has],
         )
         removals = self._connection.executemany(
@@ -121,7 +121,7 @@ class DataLoading:
         # SQLite says -1 when there was nothing to execute.
         self._totals.total_removed_traits += max(removals.rowcount, 0)
         self._connection.executemany(
-            f"INSERT INTO signals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO {again}",  # noqa: S608
+            f"INSERT INTO signals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO {again}",  # noqa: S608  # no value is in the text
             [(user, target, key, value, delivery) for user, key, value in self._signals],
         )
         self._traits.clear()
@@ -133,9 +133,9 @@ class DataLoading:
             "WHERE dpid = ? AND delivery != ? AND user IN (SELECT key FROM temp.touched)"
         )
         values = (self._target, self._file)
-        self._connection.execute(f"DELETE FROM signals {of_these_users}", values)  # noqa: S608
+        self._connection.execute(f"DELETE FROM signals {of_these_users}", values)  # noqa: S608  # no value is in the text
         return self._connection.execute(
-            f"DELETE FROM traits {of_these_users}",  # noqa: S608
+            f"DELETE FROM traits {of_these_users}",  # noqa: S608  # no value is in the text
             values,
         ).rowcount
 

@@ -89,7 +89,7 @@ class FolderInbox:
             status = path.lstat()
         except FileNotFoundError:
             return None
-        if not os.path.isfile(path) or path.is_symlink():  # noqa: PTH113
+        if not os.path.isfile(path) or path.is_symlink():  # noqa: PTH113  # Path's raises where it may not look
             return None
         changed_on = datetime.fromtimestamp(status.st_mtime, UTC).date()
         text = _text(path)

@@ -15,7 +15,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Tran
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PASSWORD_VARIABLE: Final = "AIRFLOW_AM_SANDBOX_MAIL_PASSWORD"  # noqa: S105
+PASSWORD_VARIABLE: Final = "AIRFLOW_AM_SANDBOX_MAIL_PASSWORD"  # noqa: S105  # a name, no password
 
 _TIMEOUT_S: Final = 30.0
 _PORTS: Final = {"imap": 143, "imaps": 993}

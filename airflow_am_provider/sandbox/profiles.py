@@ -29,7 +29,7 @@ _DEVICES: Final = f"""
         UNION SELECT master FROM links JOIN above ON links.other = above.key)
     SELECT ids.key, ids.dpid, ids.id FROM ids JOIN above USING (key)
     WHERE ids.dpid IN ({DEVICE_DPIDS})
-"""  # noqa: S608
+"""  # noqa: S608  # no value is in the text
 _BELOW: Final = """
     WITH RECURSIVE below (key) AS (
         SELECT value FROM json_each(?)

@@ -103,14 +103,14 @@ def run_context(run_id: str) -> Context:
 
 def load_what_execute_imports(*conn_ids: str) -> None:
     """What Airflow loads when a worker's first hook is made is no work of any side."""
-    import boto3.s3.transfer  # noqa: F401
-    import psycopg2  # noqa: F401
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: F401
+    import boto3.s3.transfer  # noqa: F401  # loaded before the clock runs
+    import psycopg2  # noqa: F401  # loaded before the clock runs
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: F401  # loaded before the clock runs
 
     import airflow_am_provider.deliveries.staging
     import airflow_am_provider.deliveries.uploads.sending
     import airflow_am_provider.sources.files
-    import airflow_am_provider.sources.sql  # noqa: F401
+    import airflow_am_provider.sources.sql  # noqa: F401  # loaded before the clock runs
 
     for conn_id in conn_ids:
         BaseHook.get_hook(conn_id)

@@ -36,7 +36,7 @@ class _Faults:
         return fault
 
 
-class _CuttingDataChannel(DTPHandler):  # type: ignore[misc]
+class _CuttingDataChannel(DTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
     fault: dict[str, Any] | None = None
 
     def enable_receiving(self, transfer_type: str, command: str) -> None:
@@ -62,7 +62,7 @@ class _CuttingDataChannel(DTPHandler):  # type: ignore[misc]
             self.close()
 
 
-class _Handler(FTPHandler):  # type: ignore[misc]
+class _Handler(FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
     dtp_handler = _CuttingDataChannel
 
 

@@ -8,15 +8,13 @@ from airflow_am_provider.cli import main
 from tests.audience_manager.receipts.receipt_samples import (
     PUBLISHED_FILES,
     PUBLISHED_HTML,
+    PUBLISHED_JSON,
     PUBLISHED_TEXT,
+    PUBLISHED_WARNING,
 )
 
 SENDER = "From: Adobe <aam-noreply@adobe.com>\n"
 SUBJECT = "Subject: Adobe Audience Manager Server-To-Server Processing Result:\n"
-WARNING = (
-    "'Stored Records' is 13,938,958, but 'Records processed' less errors and misses is "
-    "13,938,965: 7 apart (inbound-receipt-message.md)"
-)
 NAME = "ftp_dpm_478_1366545717.sync.gz"
 TEXT = f"File name: s3n://b/2018-05-17/{NAME}\nRecords received: {{}}\nFormat Errors: 0\n"
 OTHER = "File name: ftp_dpm_7_1366545717.sync\n"
@@ -70,30 +68,7 @@ def read(capsys, *argv: str) -> dict:
 def test_the_published_receipt_as_json(folder, capsys):
     (folder / "receipt.txt").write_text(PUBLISHED_TEXT)
     assert read(capsys, "receipt.txt") == {
-        "receipts": [
-            {
-                "partner_id": 7,
-                "files": list(PUBLISHED_FILES),
-                "records_received": 40669900,
-                "format_errors": 0,
-                "invalid_aam_id": 112,
-                "invalid_device_id": None,
-                "no_matching_aam_id": 0,
-                "no_trait_realized": 26730823,
-                "records_processed": 40669900,
-                "stored_records": 13938958,
-                "total_devices": 21,
-                "total_signals": 918878926,
-                "total_unused_signals": 660348376,
-                "total_realized_traits": 258086908,
-                "total_removed_traits": 0,
-                "total_traits_failed_validation": 0,
-                "total_users_failed_validation": 0,
-                "job_start": "2018-05-17T18:07:49+00:00",
-                "job_end": "2018-05-17T18:45:02+00:00",
-                "warnings": [WARNING],
-            }
-        ],
+        "receipts": [PUBLISHED_JSON],
         "reconciliation": None,
     }
 
@@ -149,7 +124,7 @@ def test_a_receipt_saved_by_hand_is_read_and_its_origin_told(folder, capsys, con
     (folder / "saved").write_bytes(content)
     (receipt,) = read(capsys, "saved")["receipts"]
     assert receipt["files"] == list(PUBLISHED_FILES)
-    assert receipt["warnings"] == [*warnings, WARNING]
+    assert receipt["warnings"] == [*warnings, PUBLISHED_WARNING]
 
 
 def test_saved_html_is_read(folder, capsys):

@@ -101,6 +101,21 @@ def fail_write(
     monkeypatch.setattr(folder, "write_bytes", write_bytes)
 
 
+def killed(
+    monkeypatch: pytest.MonkeyPatch,
+    destination: Destination,
+    manifest: Manifest,
+    staging: LocalFolder,
+    *,
+    at_write: int,
+) -> None:
+    """Send by a worker that is killed when it writes to staging for the so many-th time."""
+    with monkeypatch.context() as patch:
+        fail_write(patch, staging, at_write, Crash())
+        with pytest.raises(Crash):
+            send(destination, manifest, staging)
+
+
 class TestS3:
     def test_parts_go_under_partner_and_day_with_the_acl(
         self, staging: LocalFolder, to_s3: S3Destination, bucket: str, s3: S3
@@ -252,7 +267,7 @@ class TestS3:
         self, staging: LocalFolder, to_s3: S3Destination
     ) -> None:
         asked: list[str] = []
-        client = to_s3.folder.client  # type: ignore[attr-defined]
+        client = to_s3.folder.client
         client.meta.events.register("before-call.s3", lambda model, **_: asked.append(model.name))
         large = {NAMES[0]: content_of("large", 20 << 20), NAMES[1]: b"small"}
         send(to_s3, stage(staging, large), staging, clock=lambda: LATE)
@@ -491,10 +506,7 @@ class TestFtp:
         killed_at: int,
     ) -> None:
         manifest = stage(staging)
-        with monkeypatch.context() as patch:
-            fail_write(patch, staging, killed_at, Crash())
-            with pytest.raises(Crash):
-                send(to_ftp, manifest, staging)
+        killed(monkeypatch, to_ftp, manifest, staging, at_write=killed_at)
         send(to_ftp, manifest, staging)
         found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
         assert found == {name: content_of(name) for name in NAMES}
@@ -507,10 +519,7 @@ class TestFtp:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         manifest = stage(staging)
-        with monkeypatch.context() as patch:
-            fail_write(patch, staging, 3, Crash())
-            with pytest.raises(Crash):
-                send(to_ftp, manifest, staging)
+        killed(monkeypatch, to_ftp, manifest, staging, at_write=3)
         picked_up = ftp_directory / NAMES[0].replace(".sync", ".processed")
         (ftp_directory / NAMES[0]).rename(picked_up)
         send(to_ftp, manifest, staging)
@@ -524,10 +533,7 @@ class TestFtp:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         manifest = stage(staging)
-        with monkeypatch.context() as patch:
-            fail_write(patch, staging, 3, Crash())
-            with pytest.raises(Crash):
-                send(to_ftp, manifest, staging)
+        killed(monkeypatch, to_ftp, manifest, staging, at_write=3)
         (ftp_directory / NAMES[0]).unlink()
         with pytest.raises(TransientError, match="uploads it again under the same name"):
             send(to_ftp, manifest, staging)

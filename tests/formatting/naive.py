@@ -105,7 +105,7 @@ def joined_outcome(
         except Aside as aside:
             result.aside[number] = aside.rule
             if is_good_id(row[0]) and not RULES[aside.rule].loses_nothing:
-                incomplete.add(row[0])  # type: ignore[arg-type]
+                incomplete.add(row[0])
     for user_id, texts in lines.items():
         whole = texts[0]
         if len(texts) > 1:

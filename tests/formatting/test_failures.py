@@ -37,7 +37,7 @@ class FullFolder(MemoryFolder):
     @contextmanager
     def open_write(self, path):
         class File(io.BytesIO):
-            def write(file, data):  # noqa: N805
+            def write(file, data):  # noqa: N805  # a file's method
                 if self.where in path:
                     self.room -= len(data)
                 if self.room < 0:

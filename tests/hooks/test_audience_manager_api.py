@@ -222,7 +222,7 @@ def test_the_example_of_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
     with RestApi(config()) as api:
         extra = {"scope": "openid", "token_url": api.token_url}
         document = {"conn_type": "audience_manager_api", "host": api.url, "login": "client"}
-        document |= {"password": "planted-secret", "extra": extra}  # type: ignore[dict-item]
+        document |= {"password": "planted-secret", "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_AUDIENCE_MANAGER_API_DEFAULT", json.dumps(document))
         names: dict[str, object] = {}
         exec(example.replace("478", "401"), names)

@@ -56,13 +56,13 @@ def operator(
 
 
 def execute(operator: FormatDataFileOperator) -> Any:
-    return operator.execute({"dag_run": SimpleNamespace(dag_id="d"), "run_id": "r"})  # type: ignore[typeddict-item]
+    return operator.execute({"dag_run": SimpleNamespace(dag_id="d"), "run_id": "r"})
 
 
 def sleeping(postgres: Postgres) -> int:
     with closing(psycopg2.connect(postgres.uri())) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
-        return int(cursor.fetchone()[0])  # type: ignore[index]
+        return int(cursor.fetchone()[0])
 
 
 @contextmanager

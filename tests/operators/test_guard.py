@@ -95,7 +95,7 @@ class World:
         """What the guard says against it, or None when it passes."""
         guard = self.guard(manifest, **arguments)
         try:
-            assert guard.execute({}) == manifest.to_json()  # type: ignore[typeddict-item]
+            assert guard.execute({}) == manifest.to_json()
         except AirflowFailException as error:
             return str(error)
         return None
@@ -223,7 +223,7 @@ def test_what_is_approved_passes_all_limits(
 
 def test_an_approved_delivery_goes_on(world: World) -> None:
     manifest = world.staged(10)
-    assert world.guard(manifest).execute_complete({}, answer("Approve")) == manifest.to_json()  # type: ignore[typeddict-item]
+    assert world.guard(manifest).execute_complete({}, answer("Approve")) == manifest.to_json()
     assert DeliveryRecords(Targets(world.staging)).find(manifest.delivery_id).reason is None
 
 
@@ -231,19 +231,19 @@ def test_who_rejected_a_delivery_may_be_asked_again_and_approve(world: World) ->
     manifest, records = world.staged(10), DeliveryRecords(Targets(world.staging))
     guard = world.guard(manifest)
     with pytest.raises(AirflowSkipException):
-        guard.execute_complete({}, answer("Reject"))  # type: ignore[typeddict-item]
-    guard.execute_complete({}, answer("Approve"))  # type: ignore[typeddict-item]
+        guard.execute_complete({}, answer("Reject"))
+    guard.execute_complete({}, answer("Approve"))
     assert records.find(manifest.delivery_id).state is DeliveryState.STAGED
     # What was given up for another reason stays so.
     records.end(manifest.delivery_id, DeliveryState.ABANDONED, "superseded")
-    guard.execute_complete({}, answer("Approve"))  # type: ignore[typeddict-item]
+    guard.execute_complete({}, answer("Approve"))
     assert records.find(manifest.delivery_id).state is DeliveryState.ABANDONED
 
 
 def test_a_rejected_delivery_is_abandoned_and_says_by_whom_and_why(world: World) -> None:
     manifest = world.staged(10)
     with pytest.raises(AirflowSkipException) as caught:
-        world.guard(manifest).execute_complete({}, answer("Reject", "the CRM was empty"))  # type: ignore[typeddict-item]
+        world.guard(manifest).execute_complete({}, answer("Reject", "the CRM was empty"))
     assert str(caught.value) == (
         f"Delivery {manifest.delivery_id} is abandoned. Rejected by admin: the CRM was empty"
     )

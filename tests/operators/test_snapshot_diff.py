@@ -71,7 +71,7 @@ class World:
 
     def compare(self, day: int, **arguments: Any) -> dict[str, Any]:
         run = {"dag_run": SimpleNamespace(dag_id="crm_to_aam"), "run_id": f"scheduled__{day}"}
-        found: dict[str, Any] = self.operator(**arguments).execute(run)  # type: ignore[arg-type]
+        found: dict[str, Any] = self.operator(**arguments).execute(run)
         return found
 
     def upload(self, manifest: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def upload(manifest: object, conn_id: str) -> dict[str, Any]:
     operator = UploadOperator(task_id="upload", manifest=manifest, audience_manager_conn_id=conn_id)
-    return operator.execute({})  # type: ignore[typeddict-item]
+    return operator.execute({})
 
 
 def test_a_delivery_is_sent_and_described_for_the_sensor(

@@ -42,7 +42,7 @@ def send_share(manifest: Manifest, conn_id: str, share: int) -> list[str]:
         share=share,
         shares=SHARES,
     )
-    files: list[str] = operator.execute({})["files"]  # type: ignore[typeddict-item]
+    files: list[str] = operator.execute({})["files"]
     return files
 
 
@@ -50,7 +50,7 @@ def complete(manifest: Manifest, conn_id: str) -> dict[str, Any]:
     operator = UploadOperator(
         task_id="upload", manifest=manifest.to_json(), audience_manager_conn_id=conn_id
     )
-    return operator.execute({})  # type: ignore[typeddict-item]
+    return operator.execute({})
 
 
 def arrived(s3: S3, bucket: str) -> dict[str, str]:
@@ -181,7 +181,7 @@ def test_a_share_waits_for_the_turn_of_the_whole(
         order_timeout=0,
     )
     with pytest.raises(AirflowException, match="Nothing was sent: its turn did not come"):
-        operator.execute({})  # type: ignore[typeddict-item]
+        operator.execute({})
     assert not any("1366545719" in name for name in arrived(s3, bucket))
 
 

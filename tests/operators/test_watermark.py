@@ -255,7 +255,7 @@ def test_partitions_share_a_window_and_move_it_together(task: Task) -> None:
     def combine(*partitions: dict[str, Any]) -> dict[str, Any]:
         return CombinePartitionsOperator(
             task_id="combine", partitions=partitions, audience_manager_conn_id=task.conn_id
-        ).execute({})  # type: ignore[typeddict-item]
+        ).execute({})
 
     first = one(3, 0)
     late = one(3, 1)

@@ -59,7 +59,7 @@ class Bench:
             changes["behaviours"] = Behaviours.parse(list(behaviours))
         if account is not None:
             changes["account"] = account
-        self.config = replace(self.config, **changes)  # type: ignore[arg-type]
+        self.config = replace(self.config, **changes)
         self.restart()
 
     def restart(self) -> None:

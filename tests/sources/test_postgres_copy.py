@@ -158,7 +158,7 @@ class TestWhatIsCopied:
             connection.cursor().execute("SET search_path TO tenant")
             return connection
 
-        crm.get_conn = get_conn  # type: ignore[method-assign]
+        crm.get_conn = get_conn
         assert rows(crm, "SELECT id FROM whose") == [(b"tenant",)]
 
     def test_the_zone_of_the_window_goes_before_that_of_the_connection(
@@ -179,7 +179,7 @@ class TestWhatIsCopied:
             opened.append(connect())
             return opened[-1]
 
-        crm.get_conn = get_conn  # type: ignore[method-assign]
+        crm.get_conn = get_conn
         assert rows(crm, "SELECT 'a' AS id") == [(b"a",)]
         assert [bool(connection.closed) for connection in opened] == [True]
 
@@ -201,7 +201,7 @@ class TestWhatIsCopied:
         batches = read_sql(crm, sql)
         assert next(batches).num_rows > 0
         begun = time.monotonic()
-        batches.close()  # type: ignore[attr-defined]  # it is a generator
+        batches.close()
         # The server was asked, and not hung up on.
         assert time.monotonic() - begun < STOP_S / 2
         left = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'COPY%%stopped early%%'"
@@ -247,7 +247,7 @@ def test_a_fallback_keeps_what_the_hook_has_set(
         connection.cursor().execute("SET application_name TO 'tenant'")
         return connection
 
-    crm.get_conn = get_conn  # type: ignore[method-assign]
+    crm.get_conn = get_conn
     monkeypatch.setattr(postgres_copy, "_copy", lambda query: b"COPIER " + query.encode())
     assert rows(crm, "SELECT current_setting('application_name') AS id") == [("tenant",)]
 

@@ -216,7 +216,7 @@ def test_an_error_in_closing_brings_no_row_along(lite: DbApiHook) -> None:
             self.connection.close()
             raise sqlite3.ProgrammingError(f"still reading {JANE}")
 
-    lite.get_conn = Closing  # type: ignore[method-assign]
+    lite.get_conn = Closing
     failure(lite, "SELECT json_extract(email, '$.a') AS id FROM users")
 
 

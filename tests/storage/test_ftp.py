@@ -178,6 +178,6 @@ def test_names_of_a_hostile_listing_lead_nowhere() -> None:
     good = "ftp_dpm_478_1366545717.processed.1.gz"
     hostile = ["..", ".", "", "../../etc/passwd", "a\\..\\b", "a\x00b", "a\r\nDELE b", "\x1b[2J",
                "\u202egz.exe", "x" * 300, "/", "in/", "\udcff"]  # fmt: skip
-    listed = _names(Listing([*hostile, f"/in/{good}"]))  # type: ignore[arg-type]  # what is asked of it
+    listed = _names(Listing([*hostile, f"/in/{good}"]))
     # Of a path the last name counts, which is looked for in the folder that was listed.
     assert listed == {good, "passwd"}

@@ -46,7 +46,7 @@ def test_a_full_disk_may_be_better_later() -> None:
         file.write(b"1")
 
 
-def _open_full():  # type: ignore[no-untyped-def]
+def _open_full():
     from airflow_am_provider.storage.local import _File
 
     return _File("/dev/full", "wb")

@@ -18,7 +18,7 @@ MEGABYTE = b"x" * (1 << 20)
 
 
 @contextmanager
-def fault(client: Any, operation: str, respond: Callable[..., Any]):  # type: ignore[no-untyped-def]
+def fault(client: Any, operation: str, respond: Callable[..., Any]):
     """Let a client's calls of one operation get an answer that no server sent."""
     event = f"before-send.s3.{operation}"
     client.meta.events.register(event, respond)

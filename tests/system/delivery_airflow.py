@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg2
 
 from airflow_am_provider.sandbox import Account, Profiles, Sandbox, SandboxConfig

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -165,8 +166,10 @@ def read_deliveries(given: object) -> list[UploadResult]:
     """
     if given is None or given in ("", "None"):
         return []
-    several = not isinstance(given, str | dict)
-    items = list(given) if several else [given]  # type: ignore[call-overload]
+    if isinstance(given, Iterable) and not isinstance(given, str | dict):
+        items = list(given)
+    else:
+        items = [given]
     found = [UploadResult.from_json(item) for item in items if item is not None]
     names = [name for delivery in found for name in delivery.files]
     if len(names) != len(set(names)):

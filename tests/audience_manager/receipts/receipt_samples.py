@@ -63,6 +63,32 @@ PUBLISHED_FILES = tuple(
         1368806404,
     )
 )
+PUBLISHED_WARNING = (
+    "'Stored Records' is 13,938,958, but 'Records processed' less errors and misses is "
+    "13,938,965: 7 apart (inbound-receipt-message.md)"
+)
+PUBLISHED_JSON = {
+    "partner_id": 7,
+    "files": list(PUBLISHED_FILES),
+    "records_received": 40669900,
+    "format_errors": 0,
+    "invalid_aam_id": 112,
+    "invalid_device_id": None,
+    "no_matching_aam_id": 0,
+    "no_trait_realized": 26730823,
+    "records_processed": 40669900,
+    "stored_records": 13938958,
+    "total_devices": 21,
+    "total_signals": 918878926,
+    "total_unused_signals": 660348376,
+    "total_realized_traits": 258086908,
+    "total_removed_traits": 0,
+    "total_traits_failed_validation": 0,
+    "total_users_failed_validation": 0,
+    "job_start": "2018-05-17T18:07:49+00:00",
+    "job_end": "2018-05-17T18:45:02+00:00",
+    "warnings": [PUBLISHED_WARNING],
+}
 
 file_names = st.builds(
     "ftp_dpm_{}_{}_{}.{}{}{}".format,
