@@ -32,7 +32,7 @@ from demo.local.ftp import FtpServer
 from demo.local.s3 import S3
 from tests.faults.line import Line
 from tests.faults.s3_line import s3_line
-from tests.faults.schedule import Fault
+from tests.faults.trouble import Fault
 from tests.staged_deliveries import NAMES, content_of, stage
 from tests.staged_deliveries import send_for_real as send
 

@@ -5,9 +5,10 @@ import json
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
-from tests.faults.many import results_of, table
+from tests.faults.many import busy, results_of, table
 
 
 def main() -> int:
@@ -16,17 +17,21 @@ def main() -> int:
     parser.add_argument("-n", type=int, default=20, help="how many schedules (N=)")
     parser.add_argument("--seed", type=int, default=1, help="the first one's number (SEED=)")
     parser.add_argument("--calm", action="store_true", help="the same jobs without faults")
+    parser.add_argument(
+        "--loaded", action="store_true", help="something else keeps all cores busy (LOADED=1)"
+    )
     parser.add_argument("--json", type=Path, help="write what came of each schedule to a file")
     asked = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="airflow-am-faults-"))
     seeds = range(asked.seed, asked.seed + asked.n)
     begun = time.monotonic()
     results = []
-    for result in results_of(seeds, directory, is_calm=asked.calm):
-        results.append(result)
-        print(f"{len(results):4} of {asked.n}  {result['said']}", flush=True)
-        if asked.json:
-            asked.json.write_text(json.dumps(results, indent=2))
+    with busy() if asked.loaded else nullcontext():
+        for result in results_of(seeds, directory, is_calm=asked.calm):
+            results.append(result)
+            print(f"{len(results):4} of {asked.n}  {result['said']}", flush=True)
+            if asked.json:
+                asked.json.write_text(json.dumps(results, indent=2))
     print(table(results, time.monotonic() - begun))
     return int(len(results) < asked.n or any(result["problems"] for result in results))
 

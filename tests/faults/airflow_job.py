@@ -24,10 +24,12 @@ from tests.faults.airflow_schedule import (
     Loss,
     airflow_schedule_of,
 )
-from tests.faults.job import PART_BYTES, Told
+from tests.faults.chain import PART_BYTES
 from tests.faults.schedule import Run
+from tests.faults.stage import Stage, stage
+from tests.faults.told import Told
 from tests.faults.verdict import Judge
-from tests.faults.world import Stage, World, stage
+from tests.faults.world import World
 from tests.system.delivery_airflow import kill_all_of
 
 _DAG_ID = "faults"
@@ -261,7 +263,7 @@ def _result(
     result = AirflowResult(seed=schedule.job.seed, schedule=str(schedule))
     told = Told()
     begun = time.monotonic()
-    places.start_sandbox(loses="")
+    places.start_sandbox()
     for run, losses in zip(schedule.job.runs, schedule.losses, strict=True):
         run_id = started.api.trigger(_DAG_ID, conf=_conf(places, run))
         if not _came_to_its_end(started, components, losses, run_id, result):
@@ -274,6 +276,9 @@ def _result(
         for kind in ("_ids", ""):
             sent = started.api.xcom(_DAG_ID, run_id, f"deliver.upload{kind}")
             told.sent[sent["delivery_id"]] = sent
+            rows = len(crm.rows_of(schedule.job.variant, run))
+            if sent["rows_read"] != rows:
+                told.problems.append(f"{sent['delivery_id']}: {sent['rows_read']} of {rows} rows")
             told.receipts[sent["delivery_id"]] = started.api.xcom(
                 _DAG_ID, run_id, f"deliver.receipt{kind}"
             )
@@ -293,8 +298,8 @@ def _conf(places: Stage, run: Run) -> dict[str, str]:
         "crm": f"crm_{schedule.seed}",
         "start": start,
         "end": end,
-        "ids": crm.query(places.table, "format_ids"),
-        "data": crm.query(places.table, "format"),
+        "ids": crm.query(places.table(run), "format_ids", run, has_window=True),
+        "data": crm.query(places.table(run), "format", run, has_window=True),
         "by": schedule.acknowledged_by,
     }
 

@@ -4,7 +4,8 @@ import random
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tests.faults.schedule import Run, Schedule, calm
+from tests.faults.drawing import calm
+from tests.faults.schedule import Run, Schedule
 
 COMPONENTS: Final = ("scheduler", "triggerer", "dag-processor")
 # The process of a task's code, and the one that watches it and speaks for it: without that one the

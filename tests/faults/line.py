@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from demo.local.processes import HOST
-from tests.faults.schedule import Fault
+from tests.faults.trouble import Fault
 
 _BLOCK_BYTES = 1 << 16
 
@@ -21,11 +21,15 @@ class Line:
 
     :param name: which faults are its own.
     :param happened: how many of each kind came to pass.
+    :param conditions: what becomes of conditions for writes to S3, by bucket.
+    :param asked: what was asked and answered since the attempt began, such as ``PUT bucket/key``.
     """
 
     name: str
     port: int = 0
     happened: dict[str, int] = field(default_factory=dict)
+    conditions: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
     _faults: tuple[Fault, ...] = ()
     _count: int = 0
     _pid: int = 0
@@ -38,6 +42,7 @@ class Line:
         with self._lock:
             self._faults = tuple(fault for fault in faults if fault.line == self.name)
             self._count = 0
+            self.asked = []
             self._attempt += 1
             self._known.clear()
 

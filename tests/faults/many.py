@@ -6,7 +6,8 @@ import queue
 import statistics
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,33 @@ def results_of(seeds: Iterable[int], directory: Path, *, is_calm: bool) -> Itera
         side.join()
 
 
+@contextmanager
+def busy() -> Iterator[None]:
+    """Let each core have something else to do all the time."""
+    context = multiprocessing.get_context("spawn")
+    found = [context.Process(target=_spin, daemon=True) for _ in range(os.cpu_count() or 1)]
+    for process in found:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in found:
+            process.kill()
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
 def _side(waiting: Any, done: Any, directory: Path, is_calm: bool) -> None:
     # Before Airflow is imported anywhere in this process.
     home = directory / "airflow"
     home.mkdir(parents=True)
     os.environ["AIRFLOW_HOME"] = str(home)
+    from tests.faults.drawing import calm, schedule_of
     from tests.faults.job import fork_server
     from tests.faults.running import run_schedule
-    from tests.faults.schedule import calm, schedule_of
     from tests.faults.world import world
 
     context = fork_server()
@@ -93,13 +113,14 @@ def table(results: list[dict[str, Any]], seconds: float) -> str:
     failed = [result["seed"] for result in results if result["problems"]]
     total = {
         name: sum(result[name] for result in results)
-        for name in ("attempts", "kills", "clears", "sent_again")
+        for name in ("attempts", "kills", "clears", "sent_again", "waited")
     }
     at_once = sum(len(result["at_once"]) for result in results)
     summary = (
         f"{len(results)} schedules in {seconds:.0f} s: {total['attempts']} attempts, "
         f"{total['kills']} killed, {total['clears']} times cleared, {at_once} failures without "
-        f"a retry, {total['sent_again']} files sent again under their name; "
+        f"a retry, {total['sent_again']} files sent again under their name, "
+        f"{total['waited']} receipts lost while a successor waited; "
         f"{len(failed)} failed{f': seeds {failed}' if failed else ''}"
     )
     return "\n".join([*lines, summary])

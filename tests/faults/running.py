@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.job import Job, JobFailedError, Told
+from tests.faults.job import Job
 from tests.faults.schedule import Schedule
+from tests.faults.stage import stage
+from tests.faults.told import JobFailedError, Told
 from tests.faults.verdict import Judge
-from tests.faults.world import World, stage
+from tests.faults.world import World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +23,8 @@ class Result:
     :param happened: what went wrong on the lines, and how often.
     :param sent_again: files that were sent a second time under their name.
     :param at_once: failures without a retry.
+    :param waited: how many receipts were lost while a successor waited.
+    :param asked: the most requests about decisions of one attempt, by step.
     :param folder: what was kept of a failed one.
     """
 
@@ -34,6 +38,8 @@ class Result:
     sent_again: int
     at_once: list[str] = field(default_factory=list)
     happened: dict[str, int] = field(default_factory=dict)
+    waited: int = 0
+    asked: dict[str, int] = field(default_factory=dict)
     folder: str = ""
     schedule: str = ""
 
@@ -87,6 +93,8 @@ def run_schedule(world: World, context: Any, schedule: Schedule, directory: Path
         sent_again=again,
         at_once=told.at_once,
         happened=dict(told.happened),
+        waited=told.waited,
+        asked=dict(told.most_asked),
         folder=str(folder) if problems else "",
         schedule=str(schedule),
     )

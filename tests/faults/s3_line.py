@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from demo.local.processes import HOST
 from tests.faults.line import Line, break_off
-from tests.faults.schedule import Fault
+from tests.faults.schedule import DROPS_SOME, REFUSES
+from tests.faults.trouble import Fault
 
 _PER_HOP = frozenset(("connection", "content-length", "keep-alive", "transfer-encoding"))
 
@@ -63,12 +64,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._break(fault)
             return
         body = self.rfile.read(size)
+        if not self._keeps_conditions():
+            self._say(_NO_SUCH_REQUEST)
+            return
         if fault is not None and not fault.after:
             self.line.note(fault)
             self._say(_refusal(fault))
             return
         answer = self._ask(body)
         if fault is None:
+            self.line.asked.append(f"{self.command} {self.path.lstrip('/')}")
             self._say(answer)
         elif fault.what == "answer":
             self.line.note(fault)
@@ -80,6 +85,19 @@ class _Handler(BaseHTTPRequestHandler):
             self._break(fault)
 
     do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _serve  # noqa: N815  # so it looks for them
+
+    def _keeps_conditions(self) -> bool:
+        """Pass over conditions where this is such a store; False where it knows none."""
+        does = self.line.conditions.get(self.path.lstrip("/").partition("/")[0])
+        if does is None or self.command not in ("PUT", "POST"):
+            return True
+        dropped = ("If-Match",) if does == DROPS_SOME else ("If-Match", "If-None-Match")
+        found = [name for name in dropped if name in self.headers]
+        if found and does == REFUSES:
+            return False
+        for name in found:
+            del self.headers[name]
+        return True
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
@@ -126,8 +144,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _refusal(fault: Fault) -> Answer:
+    return _error(fault.status, fault.code)
+
+
+def _error(status: int, code: str) -> Answer:
     body = (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{fault.code}</Code>'
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code>'
         f"<Message>on request</Message><RequestId>0</RequestId></Error>"
     ).encode()
-    return Answer(fault.status, [("Content-Type", "application/xml")], body, str(len(body)))
+    return Answer(status, [("Content-Type", "application/xml")], body, str(len(body)))
+
+
+_NO_SUCH_REQUEST = _error(501, "NotImplemented")

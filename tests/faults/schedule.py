@@ -1,118 +1,20 @@
-"""What goes wrong and when, all of it drawn from one number.
+"""A delivery job, and all that goes wrong in it."""
 
-A fault belongs to one attempt of one task and counts that attempt's own words on a line, so that
-the same number gives the same schedule on every machine.
-"""
-
-import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+from tests.faults.trouble import Place, Trouble
 
 VARIANTS: Final = 4
 PARTITIONS: Final = 2
+MAPPED: Final = 2
 WINDOWS: Final = 2
-MIDNIGHT: Final = "midnight"
+HISTORY: Final = 1_000
 
-# About as many requests as an attempt makes on a line.
-_REQUESTS: Final = {
-    ("s3", "format"): 9,
-    ("s3", "upload"): 17,
-    ("s3", "pieces"): 50,
-    ("s3", "receipt"): 4,
-    ("ftp", "upload"): 23,
-    ("ftp", "receipt"): 8,
-    ("mail", "receipt"): 8,
-}
-_S3_ANSWERS: Final = (
-    (500, "InternalError"),
-    (503, "SlowDown"),
-    (503, "ServiceUnavailable"),
-    (400, "ExpiredToken"),
-    (400, "RequestTimeout"),
-    (409, "OperationAborted"),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """One thing that goes wrong on a line.
-
-    :param line: ``s3``, ``ftp``, ``crm`` or ``mail``.
-    :param what: ``answer`` (S3 answers with an error), ``cut`` (the line breaks), ``kill`` (the
-        worker is killed), ``terminate`` (the database ends the session).
-    :param at: from which request on; for the CRM, after how many bytes of its answers.
-    :param times: how many requests in a row.
-    :param after: whether the server does what was asked before it goes wrong.
-    :param status: of S3's answer.
-    :param code: of S3's answer.
-    :param keep: bytes of the request or of the answer that still pass.
-    """
-
-    line: str
-    what: str
-    at: int
-    times: int = 1
-    after: bool = False
-    status: int = 0
-    code: str = ""
-    keep: int = 0
-
-    def __str__(self) -> str:
-        said = f"{self.line}: {self.what} {self.code}".strip()
-        where = f"byte {self.at:,}" if self.line == "crm" else f"request {self.at}"
-        passes = f", {self.keep:,} bytes pass" if self.what == "cut" and self.line == "s3" else ""
-        when = "after the server did it" if self.after else "before the server hears of it"
-        return f"{said} at {where}, {self.times} times, {when}{passes}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """What befalls one attempt.
-
-    :param faults: on its lines.
-    :param clock_s: how far its worker's clock is off, in seconds; or just before midnight.
-    :param free_bytes: what the staging disk has left; None for enough.
-    :param kill_after_s: when its process is killed, whatever it does.
-    :param kill_at_end: whether it is killed when all is done and nothing told yet.
-    :param ftp_cut: at which byte an upload's data connection is cut, and how many uploads are.
-    """
-
-    faults: tuple[Fault, ...] = ()
-    clock_s: int | str = 0
-    free_bytes: int | None = None
-    kill_after_s: float | None = None
-    kill_at_end: bool = False
-    ftp_cut: tuple[int, int] | None = None
-
-    def kinds(self) -> Iterator[str]:
-        """What kinds of trouble this is."""
-        for fault in self.faults:
-            yield f"{fault.line} {fault.code or fault.what}"
-        if self.clock_s:
-            yield "clock moved"
-        if self.free_bytes is not None:
-            yield "disk full"
-        if self.kill_after_s is not None:
-            yield "kill at any time"
-        if self.kill_at_end:
-            yield "kill before the result is told"
-        if self.ftp_cut:
-            yield "ftp data cut"
-
-    def __str__(self) -> str:
-        said = list(map(str, self.faults))
-        if self.clock_s:
-            said.append(f"clock {self.clock_s}")
-        if self.free_bytes is not None:
-            said.append(f"{self.free_bytes:,} bytes free in staging")
-        if self.kill_after_s is not None:
-            said.append(f"killed after {self.kill_after_s} s")
-        if self.kill_at_end:
-            said.append("killed when done, before it says so")
-        if self.ftp_cut:
-            said.append(f"{self.ftp_cut[1]} FTP uploads cut at byte {self.ftp_cut[0]:,}")
-        return "; ".join(said)
+# What the store of staging does with conditions for a write: it passes over all of them or over
+# some, or says that it knows no such thing.
+DROPS, DROPS_SOME, REFUSES = "drops conditions", "drops If-Match", "answers 501 to conditions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,19 +25,41 @@ class Run:
     :param window: the day that it is about, from 0; for ``full`` the day up to which it knows.
     :param twin: whether a second run of the same goes on at the same time.
     :param replays: whether newer data is sent again after it, should it come late.
+    :param dag: its DAG; by default one for each kind.
+    :param customers: whose traits it delivers: those of the job, or of so many variants further.
+        Of those no ID sync is sent, and nobody else says anything.
+    :param share: which of the mapped tasks of its DAG it is; None where none is mapped.
+    :param place: from which of two staging places it goes: 0, or 1 by another connection.
     """
 
     kind: str
     window: int
     twin: bool = False
     replays: bool = False
+    dag: str = ""
+    customers: int = 0
+    share: int | None = None
+    place: int = 0
+
+    @property
+    def dag_id(self) -> str:
+        """The DAG."""
+        return self.dag or self.kind
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Its tasks in their order."""
         data: tuple[str, ...] = ("format", "upload", "receipt")
-        ids = () if self.kind == "full" else tuple(f"{task}_ids" for task in data)
+        has_ids = self.kind != "full" and not self.customers
+        ids = tuple(f"{task}_ids" for task in data) if has_ids else ()
         return (*ids, *data, "replay") if self.replays else (*ids, *data)
+
+    def __str__(self) -> str:
+        said = f"{self.kind} {self.window}"
+        said += f" of {self.dag}" if self.dag else ""
+        said += "" if self.share is None else f", mapped task {self.share}"
+        said += ", from the other staging place" if self.place else ""
+        return said + (" twice at once" if self.twin else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,19 +67,49 @@ class Correction:
     """Rows of a window that are mended at their source while the window is delivered.
 
     :param run: the number of the run.
-    :param when: before the ``retry`` of its format task, or before its tasks are cleared after an
-        upload that failed.
+    :param when: before the ``retry`` of its format task, before its tasks are cleared (``clear``)
+        after an upload that failed, or before the ``replay`` that follows its receipt.
+    :param window: which window's rows; by default the run's. Of another one, its run is cleared.
     """
 
     run: int
     when: str
+    window: int | None = None
 
     def __str__(self) -> str:
-        return f"rows corrected before the {self.when}"
+        whose = "" if self.window is None else "newer " if self.window else "older "
+        return f"{whose}rows corrected before the {self.when}"
 
 
-# Chain (0, or 1 for what runs at the same time), number of the run, task, attempt from 1.
-Place = tuple[int, int, str, int]
+@dataclass(frozen=True, kw_only=True)
+class ThereAndBack:
+    """Rows that are corrected, and the correction taken back; the run is cleared each time.
+
+    :param run: the number of the run.
+    :param after: how far the run came with the first rows, and with the corrected ones: ``format``
+        or ``receipt`` was its last task.
+    """
+
+    run: int
+    after: tuple[str, str]
+
+    def __str__(self) -> str:
+        return f"rows corrected and put back, after {' and '.join(self.after)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostReceipt:
+    """No receipt of a run's data comes, while the next run waits for it.
+
+    :param run: the number of the run.
+    :param way: what the user does then, ``resend`` or ``abandon``.
+    """
+
+    run: int
+    way: str
+
+    def __str__(self) -> str:
+        return f"receipt lost, successor waits, then {self.way}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +118,12 @@ class Schedule:
 
     :param piece_bytes: of what is sent to S3 in pieces; 0 for the package's own.
     :param is_copied: whether S3 may copy parts from staging, or they are sent from here.
+    :param is_windowless: whether runs have no intervals, so that deliveries have no windows.
+    :param is_frozen: whether all of staging sees one and the same second.
+    :param conditions: what the staging store does with conditions; empty where it keeps them.
+    :param in_sql: whether decisions are kept in an SQL database from the start.
+    :param is_old: whether the target has a history of finished deliveries before the start.
+    :param beside: runs that go on at once for the same target, before all others or after them.
     """
 
     seed: int
@@ -185,16 +145,47 @@ class Schedule:
     piece_bytes: int = 0
     is_copied: bool = True
     correction: Correction | None = None
+    there_and_back: ThereAndBack | None = None
+    lost: LostReceipt | None = None
+    is_windowless: bool = False
+    is_frozen: bool = False
+    conditions: str = ""
+    in_sql: bool = False
+    is_old: bool = False
+    beside: tuple[Run, ...] = ()
+    is_beside_first: bool = False
+
+    @property
+    def all_runs(self) -> tuple[Run, ...]:
+        """All of them by their number; those beside come last."""
+        return (*self.runs, *self.beside)
+
+    @property
+    def has_own_customers(self) -> bool:
+        """Whether rows change during the job, so that it needs a table for itself."""
+        return self.correction is not None or self.there_and_back is not None
 
     @property
     def chains(self) -> tuple[tuple[tuple[int, int, Run], ...], ...]:
         """What runs one after the other, and in each of these what runs at once: chain, number."""
+        steps: list[tuple[tuple[int, int, Run], ...]]
         if self.order == "overlapping":
-            return (tuple((number, number, run) for number, run in enumerate(self.runs)),)
-        return tuple(
-            tuple((chain, number, run) for chain in range(1 + run.twin))
-            for number, run in enumerate(self.runs)
-        )
+            steps = [tuple((number, number, run) for number, run in enumerate(self.runs))]
+        else:
+            steps = [
+                tuple((chain, number, run) for chain in range(1 + run.twin))
+                for number, run in enumerate(self.runs)
+            ]
+            if self.lost is not None:
+                # What waits for the receipt is there already.
+                first = self.lost.run
+                steps[first : first + 2] = [(*steps[first], *steps[first + 1])]
+        if self.beside:
+            beside = tuple(
+                (0, len(self.runs) + number, run) for number, run in enumerate(self.beside)
+            )
+            steps.insert(0 if self.is_beside_first else len(steps), beside)
+        return tuple(steps)
 
     def trouble(self, place: Place) -> Trouble:
         """What befalls an attempt."""
@@ -208,247 +199,53 @@ class Schedule:
         found |= {"receipts lost"} if self.loses else set()
         found |= {f"runs {self.order}"} if self.order != "forward" else set()
         found |= {"pieces"} if self.piece_bytes else set()
-        found |= {str(self.correction)} if self.correction else set()
+        found |= {str(one) for one in (self.correction, self.there_and_back, self.lost) if one}
+        found |= set(self._circumstances())
         return sorted(found)
 
+    def _circumstances(self) -> Iterator[str]:
+        if self.is_windowless:
+            yield "no windows"
+        if self.is_frozen:
+            yield "all staged in one second"
+        if self.conditions:
+            yield f"store {self.conditions}"
+        if self.in_sql:
+            yield "decisions in SQL"
+        if self.is_old:
+            yield f"{HISTORY:,} deliveries before"
+        if self.beside:
+            yield "DAGs at once"
+        if {run.kind for run in self.beside} == {"daily", "full"}:
+            yield "both modes at once"
+        if any(run.share is not None for run in self.beside):
+            yield "mapped tasks"
+        if any(run.place for run in self.beside):
+            yield "two staging places"
+
     def __str__(self) -> str:
-        runs = ", ".join(
-            f"{run.kind} {run.window}{' twice at once' if run.twin else ''}" for run in self.runs
-        )
         head = (
             f"seed {self.seed}: customers {self.variant}, over {self.transport}, staging on "
             f"{self.staging}, receipts by {self.mail}, acknowledged by {self.acknowledged_by}, "
             f"{'deferred' if self.deferrable else 'poked'}, "
             f"{'partitions, ' if self.partitions else ''}{self.retries} retries, "
             f"{self.s3_attempts} tries of each S3 request, the user clears {self.clears}; "
-            f"runs {self.order}: {runs}; receipts: {self.behaviour or 'as usual'}"
+            f"runs {self.order}: {', '.join(map(str, self.runs))}; "
+            f"receipts: {self.behaviour or 'as usual'}"
             f"{f', lost: {self.loses}' if self.loses else ''}"
         )
         if self.piece_bytes:
             head += f"; pieces of {self.piece_bytes:,} bytes"
             head += "" if self.is_copied else ", not copied by S3"
-        if self.correction:
-            head += f"; run {self.correction.run}: {self.correction}"
+        for one in (self.correction, self.there_and_back, self.lost):
+            head += f"; run {one.run}: {one}" if one else ""
+        for said in self._circumstances():
+            head += f"; {said}"
+        if self.beside:
+            when = "before" if self.is_beside_first else "after"
+            head += f"; {when} all others, at once: {'; '.join(map(str, self.beside))}"
         lines = [
             f"  chain {chain}, run {run}, {task}, attempt {attempt}: {trouble}"
             for (chain, run, task, attempt), trouble in sorted(self.troubles.items())
         ]
         return "\n".join([head, *lines])
-
-
-_RUNS: Final = (
-    (("daily", 0), ("full", 0)),
-    (("daily", 0), ("daily", 1)),
-    (("daily", 0), ("full", 0), ("daily", 1)),
-)
-_BEHAVIOURS: Final = (
-    "delay_s=1.2",
-    "copies=2",
-    "copies=3,forged=1",
-    "split_over=2",
-    "split_over=3,copies=2",
-    "merge_within_s=0.8",
-    "merge_within_s=0.8,copies=2",
-    "forged=2",
-    "forged=1,delay_s=0.8",
-    "added_split=true",
-    "body=html",
-    "body=plain,split_over=2,forged=1",
-)
-
-
-def calm(seed: int) -> Schedule:
-    """The same job with nothing going wrong."""
-    return _job(random.Random(seed), seed)
-
-
-def schedule_of(seed: int) -> Schedule:
-    """The schedule of a number."""
-    # By generators of their own, so that a number's other troubles stay what they are.
-    return _corrected(random.Random(f"corrected {seed}"), in_pieces(seed))
-
-
-def in_pieces(seed: int) -> Schedule:
-    """Without corrections at the source."""
-    return _in_pieces(random.Random(f"pieces {seed}"), of_whole_parts(seed))
-
-
-def of_whole_parts(seed: int) -> Schedule:
-    """Parts go up whole, and the source says the same each time."""
-    chance = random.Random(seed)
-    job = _job(chance, seed)
-    runs = list(job.runs)
-    if job.order == "forward" and chance.random() < 0.2:
-        number = chance.randrange(len(runs))
-        runs[number] = Run(kind=runs[number].kind, window=runs[number].window, twin=True)
-    behaviour = chance.choice(_BEHAVIOURS) if chance.random() < 0.5 else ""
-    loses = chance.choice(("ids", "data")) if chance.random() < 0.12 else ""
-    job = replace(job, runs=tuple(runs), behaviour=behaviour, loses=loses)
-    places = [
-        (chain, number, task)
-        for together in job.chains
-        for chain, number, run in together
-        for task in run.tasks
-    ]
-    troubles = {}
-    for chain, number, task in chance.sample(places, min(len(places), chance.randint(2, 5))):
-        for attempt in range(1, 1 + chance.choice((1, 1, 1, 2, 2, 3, 4))):
-            troubles[chain, number, task, attempt] = _trouble(chance, job, task)
-    return replace(job, troubles=troubles)
-
-
-def _in_pieces(chance: random.Random, job: Schedule) -> Schedule:
-    if job.transport != "s3" or chance.random() < 0.5:
-        return job
-    troubles = dict(job.troubles)
-    for chain, number, task in (
-        (chain, number, task)
-        for together in job.chains
-        for chain, number, run in together
-        for task in run.tasks
-        if task.startswith("upload")
-    ):
-        for attempt in range(1, 1 + chance.choice((0, 1, 2, 3))):
-            fault = _s3(chance, "upload")
-            fault = replace(fault, at=chance.randint(3, _REQUESTS["s3", "pieces"]))
-            troubles.setdefault((chain, number, task, attempt), Trouble(faults=(fault,)))
-    return replace(
-        job,
-        piece_bytes=chance.choice((4_000, 9_000, 20_000)),
-        is_copied=chance.random() < 0.3,
-        troubles=troubles,
-    )
-
-
-def _corrected(chance: random.Random, job: Schedule) -> Schedule:
-    is_plain = job.order == "forward" and not job.partitions
-    if not is_plain or any(run.twin for run in job.runs) or chance.random() < 0.5:
-        return job
-    correction = Correction(
-        run=chance.randrange(len(job.runs)), when=chance.choice(("retry", "clear"))
-    )
-    troubles = dict(job.troubles)
-    if correction.when == "retry":
-        troubles[0, correction.run, "format", 1] = chance.choice(
-            (
-                Trouble(kill_at_end=True),
-                Trouble(faults=(_crm(chance),)),
-                Trouble(faults=(replace(_s3(chance, "format"), what="kill", times=1),)),
-            )
-        )
-        return replace(job, correction=correction, troubles=troubles)
-    for attempt in range(1, 2 + job.retries):
-        fault = _s3(chance, "upload") if job.transport == "s3" else _ftp(chance, "upload")
-        troubles[0, correction.run, "upload", attempt] = Trouble(
-            faults=(replace(fault, what="kill", times=1),)
-        )
-    return replace(job, correction=correction, troubles=troubles, clears="the run")
-
-
-def _job(chance: random.Random, seed: int) -> Schedule:
-    transport = chance.choice(("s3", "s3", "ftp"))
-    order = chance.choice(("forward", "forward", "forward", "backwards", "overlapping"))
-    runs = [Run(kind=kind, window=window) for kind, window in chance.choice(_RUNS)]
-    if order != "forward":
-        runs = [Run(kind="daily", window=window, replays=True) for window in range(WINDOWS)]
-    if order == "backwards":
-        runs.reverse()
-    return Schedule(
-        seed=seed,
-        variant=chance.randrange(VARIANTS),
-        transport=transport,
-        staging=chance.choice(("s3", "s3", "disk")),
-        mail=chance.choice(("imap", "imap", "s3")),
-        acknowledged_by=chance.choice(("receipt", "receipt", "receipt", "any", "all")),
-        deferrable=chance.random() < 0.4,
-        partitions=chance.random() < 0.25,
-        retries=chance.randint(1, 3),
-        s3_attempts=chance.choice((1, 1, 2, 3)),
-        clears=chance.choice(("the task", "the run")),
-        behaviour="",
-        loses="",
-        order=order,
-        runs=tuple(runs),
-    )
-
-
-def _trouble(chance: random.Random, job: Schedule, task: str) -> Trouble:
-    step = {"replay": "upload"}.get(task, task.removesuffix("_ids"))
-    ways = ["end", "time", "clock", "mix"]
-    if job.transport == "s3" or job.staging == "s3" or (step == "receipt" and job.mail == "s3"):
-        ways += ["s3"] * 4
-    if step == "format":
-        ways += ["crm"] * 3 + (["disk"] * 2 if job.staging == "disk" else [])
-    if job.transport == "ftp" and step == "upload":
-        ways += ["ftp"] * 6
-    if job.transport == "ftp" and step == "receipt" and job.acknowledged_by != "receipt":
-        ways += ["ftp"] * 2
-    if step == "upload" and job.staging == "disk":
-        ways.append("disk")
-    if step == "receipt" and job.mail == "imap":
-        ways += ["mail"] * 2
-    way = chance.choice(ways)
-    if way == "mix":
-        return Trouble(
-            faults=(_s3(chance, step), *([_ftp(chance, step)] if step == "upload" else [])),
-            clock_s=_clock(chance),
-        )
-    if way == "ftp" and step == "upload" and chance.random() < 0.4:
-        times = chance.choice((1, 1, 2, 5))
-        return Trouble(ftp_cut=(chance.randrange(1, 60_000), times))
-    made = {
-        "end": lambda: Trouble(kill_at_end=True),
-        "time": lambda: Trouble(kill_after_s=round(chance.uniform(0.02, 0.8), 3)),
-        "clock": lambda: Trouble(clock_s=_clock(chance)),
-        "disk": lambda: Trouble(free_bytes=chance.choice((0, 4_096, 60_000, 200_000))),
-        "s3": lambda: Trouble(faults=(_s3(chance, step),)),
-        "ftp": lambda: Trouble(faults=(_ftp(chance, step),)),
-        "crm": lambda: Trouble(faults=(_crm(chance),)),
-        "mail": lambda: Trouble(faults=(_mail(chance),)),
-    }
-    return made[way]()
-
-
-def _clock(chance: random.Random) -> int | str:
-    """Before midnight, hours or a day back, a little ahead: mail's clock is nearly right."""
-    return chance.choice((MIDNIGHT, MIDNIGHT, -86_400, -7_200, -600, 900, 3_000))
-
-
-def _s3(chance: random.Random, step: str) -> Fault:
-    what = chance.choice(("answer", "answer", "cut", "kill"))
-    at, after = chance.randint(1, _REQUESTS["s3", step]), chance.random() < 0.5
-    if what == "kill":
-        return Fault(line="s3", what=what, at=at, after=after)
-    times = chance.choice((1, 1, 2, 3, 6, 12))
-    if what == "cut":
-        keep = chance.choice((0, 1, 100, 5_000, 50_000))
-        return Fault(line="s3", what=what, at=at, times=times, after=after, keep=keep)
-    status, code = chance.choice(_S3_ANSWERS)
-    return Fault(line="s3", what=what, at=at, times=times, after=after, status=status, code=code)
-
-
-def _ftp(chance: random.Random, step: str) -> Fault:
-    return Fault(
-        line="ftp",
-        what=chance.choice(("cut", "kill")),
-        at=chance.randint(1, _REQUESTS["ftp", step]),
-        times=chance.choice((1, 1, 2)),
-        after=chance.random() < 0.5,
-    )
-
-
-def _crm(chance: random.Random) -> Fault:
-    what = chance.choice(("cut", "terminate", "kill"))
-    # A day's rows are some 150,000 bytes; the greeting and the columns come before.
-    at = chance.choice((1, 400, 3_000, chance.randrange(5_000, 150_000)))
-    return Fault(line="crm", what=what, at=at, after=True)
-
-
-def _mail(chance: random.Random) -> Fault:
-    return Fault(
-        line="mail",
-        what=chance.choice(("cut", "kill")),
-        at=chance.randint(1, _REQUESTS["mail", "receipt"]),
-        times=chance.choice((1, 1, 3)),
-        after=chance.random() < 0.5,
-    )

@@ -8,17 +8,25 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
-from airflow_am_provider.deliveries.targets import Targets
+from airflow_am_provider.deliveries.records import (
+    DeliveryRecord,
+    DeliveryRecords,
+    DeliveryState,
+)
 from airflow_am_provider.sandbox import FileEntry, Ledger, MailEntry, Profiles, Verdict
 from tests.faults import crm
-from tests.faults.job import Told
-from tests.faults.world import Stage
+from tests.faults.history import is_of_history
+from tests.faults.stage import PLACES, Stage
+from tests.faults.told import Told
 
 _DONE = {DeliveryState.ACKNOWLEDGED, DeliveryState.RECONCILED}
 _ARRIVED = _DONE | {DeliveryState.SENT, DeliveryState.PICKED_UP, DeliveryState.FAILED}
 # A marker may acknowledge what no receipt has named yet.
 _GOOD = {"reconciled", "shared", "uncounted", "pending"}
+# Requests about decisions in one attempt, looks at whether it is its turn left out: twice what it
+# takes, for others that decide at the same time, and less than the pages of a long history.
+_STEPS = ("format", "combine", "upload", "receipt", "resend", "abandon")
+_MOST_ASKED = 15
 
 
 class Judge:
@@ -26,7 +34,7 @@ class Judge:
 
     def __init__(self, stage: Stage, told: Told) -> None:
         self._stage, self._told = stage, told
-        self._staging = stage.staging()
+        self._stagings = [stage.staging(place) for place in range(PLACES)]
         with closing(sqlite3.connect(stage.profiles)) as connection:
             ledger = Ledger(connection)
             self._files: list[FileEntry] = ledger.files()
@@ -45,6 +53,7 @@ class Judge:
     def problems(self) -> list[str]:
         """Everything that does not hold; nothing, if all is well."""
         checks = (
+            self._on_the_way,
             self._profiles,
             self._refusals,
             self._rows,
@@ -52,14 +61,21 @@ class Judge:
             self._one_name_each,
             self._records,
             self._acknowledgements,
+            self._order,
+            self._store,
+            self._costs,
         )
         return [f"{check.__name__.strip('_')}: {said}" for check in checks for said in check()]
+
+    def _on_the_way(self) -> Iterator[str]:
+        """What did not hold while tasks ran."""
+        yield from self._told.problems
 
     def _profiles(self) -> Iterator[str]:
         schedule = self._stage.schedule
         with Profiles(self._stage.profiles) as profiles:
             known = set(profiles.dump())
-        wanted = set(crm.expected(schedule.variant, schedule.runs, self._told.corrected))
+        wanted = set(crm.expected(schedule.variant, schedule.all_runs, self._told.contents))
         if known != wanted:
             yield (
                 f"{len(wanted - known)} facts are lost and {len(known - wanted)} are too many, "
@@ -79,14 +95,6 @@ class Judge:
             lines = sum(part["lines"] for part in manifest["parts"])
             if lines != written:
                 yield f"{manifest['delivery_id']}: {lines} lines, {written} written"
-        schedule = self._stage.schedule
-        rows = {run.window: len(crm.rows_of(schedule.variant, run)) for run in schedule.runs}
-        for sent in self._told.sent.values():
-            window = next(
-                number for number in rows if crm.window(number)[0] == sent["window"]["start"]
-            )
-            if sent["rows_read"] != rows[window]:
-                yield f"{sent['delivery_id']}: {sent['rows_read']} of {rows[window]} rows read"
 
     def _nothing_half_sent(self) -> Iterator[str]:
         parts = {
@@ -115,19 +123,30 @@ class Judge:
             yield from (f"{upload['Key']} was begun" for upload in begun.get("Uploads", ()))
 
     def _one_name_each(self) -> Iterator[str]:
-        names: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        taken: defaultdict[str, set[str]] = defaultdict(set)
         for file in self._taken:
             manifest = self._manifest_of(file.name)
-            if manifest is not None and manifest["delivery_id"] not in self._told.given_up:
-                mode = "overwrite" if ".overwrite" in file.name else manifest["kind"]
-                names[mode, manifest["window_start"]].add(file.delivery)
-        for (kind, window), found in names.items():
-            if len(found) > 1:
-                yield f"{kind} of {window} was sent under {len(found)} names: {sorted(found)}"
+            if manifest is not None:
+                taken[manifest["delivery_id"]].add(file.delivery)
+        owners: dict[str, str] = {}
+        for delivery, names in taken.items():
+            if len(names) > 1:
+                yield f"{delivery} was sent under {len(names)} names: {sorted(names)}"
+            if delivery not in self._told.sent and delivery not in self._told.given_up:
+                yield f"{delivery} was sent as {sorted(names)}, and no run knows of it"
+            for name in names:
+                # In whichever mode: a marker does not say which one it is of.
+                other = owners.setdefault(name.partition(".")[0], delivery)
+                if other != delivery:
+                    yield f"{delivery} and {other} were both sent as {name}"
+        for number, contents in self._told.uploads.items():
+            found = {one for one, run in self._told.sent_by.items() if run == number}
+            if len(found) > len(contents):
+                yield f"run {number} sent {sorted(found)} for {contents}"
         # What is sent again on another day lies in that day's folder as well.
         sendings = {
             part.file_name: record.sending
-            for record in DeliveryRecords(Targets(self._staging)).all()
+            for record in self._all_records()
             for part in record.manifest.parts
         }
         paths = Counter(name for name, _ in self._arrived.values())
@@ -138,10 +157,7 @@ class Judge:
     def _records(self) -> Iterator[str]:
         """Each record says what is so: at the destination, and in the sandbox's ledger."""
         there = {name for name, _ in self._arrived.values()}
-        found = {
-            record.manifest.delivery_id: record
-            for record in DeliveryRecords(Targets(self._staging)).all()
-        }
+        found = {record.manifest.delivery_id: record for record in self._all_records()}
         for delivery, record in found.items():
             names = {part.file_name for part in record.manifest.parts}
             noted = {} if record.sent is None else record.sent.parts
@@ -185,6 +201,54 @@ class Judge:
             if found["verdict"] == "reconciled" and received != found["lines_sent"]:
                 yield f"{path}: {received} received of {found['lines_sent']}"
 
+    def _order(self) -> Iterator[str]:
+        """What was lost while a successor waited; both modes are never on their way together."""
+        schedule = self._stage.schedule
+        if schedule.lost is not None and not self._told.waited:
+            yield "a receipt was lost, and nothing waited for it"
+        spans = [
+            (record, begin, end)
+            for place in range(PLACES)
+            for record, begin, end in self._on_their_way(place)
+        ]
+        for one, begin, end in spans:
+            for other, other_begin, other_end in spans:
+                is_pair = one.entry.mode == "overwrite" and one.staging.url == other.staging.url
+                is_pair = is_pair and one.entry.delivery_id != other.entry.delivery_id
+                if is_pair and begin < other_end and other_begin < end:
+                    yield (
+                        f"{one.entry.title} and {other.entry.title} were on their way together: "
+                        f"{begin:.2f} to {end:.2f} and {other_begin:.2f} to {other_end:.2f}"
+                    )
+
+    def _on_their_way(self, place: int) -> Iterator[tuple[DeliveryRecord, float, float]]:
+        """Data files by when Audience Manager first took a delivery's, and last."""
+        for record in self._all_records():
+            if record.staging.url != self._stagings[place].url or record.entry.mode is None:
+                continue
+            names = {part.file_name for part in record.manifest.parts}
+            taken = [file for file in self._taken if file.name in names]
+            if taken and record.entry.delivery_id not in self._told.given_up:
+                begin = min(file.taken_at for file in taken)
+                yield record, begin, max(file.ended_at for file in taken)
+
+    def _store(self) -> Iterator[str]:
+        """A store that keeps no conditions is refused, by a sentence that says what to do."""
+        schedule, said = self._stage.schedule, self._told.refused_for
+        is_refused = schedule.staging == "s3" and schedule.conditions and not schedule.in_sql
+        if is_refused and not said:
+            yield f"a store that {schedule.conditions} was not refused"
+        if said and not is_refused:
+            yield f"refused without need: {said[0]}"
+        yield from (f"no way out: {one}" for one in said if "state_conn_id" not in one)
+
+    def _costs(self) -> Iterator[str]:
+        """A delivery's life takes as many requests, however many were before it."""
+        for step in _STEPS:
+            asked = self._told.most_asked.get(step, 0)
+            if asked > _MOST_ASKED:
+                yield f"{step} made {asked} requests about decisions, {_MOST_ASKED} at most"
+
     def _manifest_of(self, file_name: str) -> dict[str, Any] | None:
         for manifest in self._manifests.values():
             if any(part["file_name"] == file_name for part in manifest["parts"]):
@@ -193,10 +257,18 @@ class Judge:
 
     def _documents(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """The deliveries' documents whose names begin so, with their paths."""
-        for entry in self._staging.list("deliveries/"):
-            folders = entry.path.split("/")
-            if folders[-1].startswith(name) and "attempts" not in folders:
-                yield entry.path, json.loads(self._staging.read_bytes(entry.path) or b"")
+        for staging in self._stagings:
+            for entry in staging.list("deliveries/"):
+                folders = entry.path.split("/")
+                if folders[-1].startswith(name) and "attempts" not in folders:
+                    yield entry.path, json.loads(staging.read_bytes(entry.path) or b"")
+
+    def _all_records(self) -> Iterator[DeliveryRecord]:
+        """Those of both staging places that were not there before."""
+        for place in range(PLACES):
+            for record in DeliveryRecords(self._stage.targets(place)).all():
+                if not is_of_history(record.entry.delivery_id):
+                    yield record
 
     def _what_arrived(self) -> dict[str, tuple[str, str]]:
         """Name and checksum of everything at the destination, by path."""

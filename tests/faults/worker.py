@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from tests.faults.schedule import MIDNIGHT
+from tests.faults.trouble import MIDNIGHT
 
 _logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def attempt(order: dict[str, Any], answer: Connection) -> None:
     """Make an attempt and tell what came of it, unless it is killed meanwhile.
 
     :param order: ``env``, ``log``, ``operator`` and ``arguments`` (or ``trigger``), ``context``,
-        ``event`` of a trigger, ``clock_s`` and ``kill_at_end``.
+        ``event`` of a trigger, ``clock_s``, ``frozen_at`` and ``kill_at_end``.
     """
     os.environ.update(order["env"])
     # Airflow's own log goes to the standard output.
@@ -58,7 +58,12 @@ def attempt(order: dict[str, Any], answer: Connection) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     logging.basicConfig(level=logging.INFO, force=True)
-    _set_clock(order["clock_s"])
+    if order["frozen_at"] is None:
+        _set_clock(order["clock_s"])
+    else:
+        import time_machine
+
+        time_machine.travel(order["frozen_at"], tick=False).start()
     _set_pieces(order["piece_bytes"])
     outcome = _made(order)
     _logger.info("Outcome: %s", outcome)
@@ -151,24 +156,24 @@ def _operator(name: str, arguments: dict[str, Any]) -> Any:
     return kinds[name](task_id=name, **arguments)
 
 
-def _resend(delivery_id: str) -> None:
+def _resend(delivery_id: str, conn_id: str) -> None:
     """What ``airflow-am deliveries resend`` does."""
     from airflow_am_provider.deliveries.uploads.sending import resend_delivery
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.hooks.errors import airflow_errors
 
     with airflow_errors():
-        resend_delivery(AudienceManagerHook(), delivery_id)
+        resend_delivery(AudienceManagerHook(conn_id), delivery_id)
 
 
-def _abandon(delivery_id: str) -> None:
+def _abandon(delivery_id: str, conn_id: str) -> None:
     """What ``airflow-am deliveries abandon`` does."""
     from airflow_am_provider.deliveries.uploads.sending import abandon_delivery
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.hooks.errors import airflow_errors
 
     with airflow_errors():
-        abandon_delivery(AudienceManagerHook(), delivery_id, "corrected at the source")
+        abandon_delivery(AudienceManagerHook(conn_id), delivery_id, "corrected at the source")
 
 
 _BY_HAND = {"resend": _resend, "abandon": _abandon}
@@ -183,7 +188,11 @@ def _context(given: dict[str, Any]) -> Any:
         run_after=datetime.now(UTC),
         conf={},
     )
+    # Where nothing is mapped, all goes without.
+    index = given["map_index"]
+    task = {} if index is None else {"ti": SimpleNamespace(map_index=index)}
     return {
+        **task,
         "dag_run": run,
         "run_id": given["run_id"],
         "data_interval_start": datetime.fromisoformat(given["start"]),

@@ -21,7 +21,7 @@ from demo.local.s3 import S3
 from tests.connections import bucket
 from tests.faults.line import Line
 from tests.faults.s3_line import s3_line
-from tests.faults.schedule import Fault
+from tests.faults.trouble import Fault
 
 __all__ = ["bucket"]
 
