@@ -1,4 +1,4 @@
-"""### Hashed e-mails for People-Based Destinations
+"""### Hashed e-mails
 
 Matches CRM IDs to hashed e-mail addresses: a `c2c_id` file. The addresses are trimmed,
 lower-cased and hashed with SHA-256 inside the task; in the clear they are written nowhere, not

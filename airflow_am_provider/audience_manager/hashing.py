@@ -1,4 +1,4 @@
-"""Hashed e-mail addresses, as People-Based Destinations take them.
+"""Hashed e-mail addresses, as ``c2c_id`` files hold them.
 
 Page: features/destinations/people-based-destinations-prerequisites.md and
 people-based-destinations-workflow-combined.md: trim, lower-case, SHA-256, lower-case

@@ -110,6 +110,10 @@ def _kind(name: str, title: str, dpid: int | None, pattern: str | None, example:
 AAM_UUID: Final = _kind(
     "aam_uuid", "AAM UUID", 0, r"[0-9]{38}", "07955261652886032950143702505894272138"
 )
+# features/datasources-list-and-settings.md. No data source is reserved for it.
+ECID: Final = _kind(
+    "ecid", "Experience Cloud ID", None, AAM_UUID.pattern, "27145613820947213864301775284613928461"
+)
 DPUUID: Final = _kind("dpuuid", "DPUUID", None, None, "2132-3423vn-343fds-3432r")
 GAID: Final = _kind(
     "gaid", "GAID (Android)", 20914, LOWER_GUID_PATTERN, "e4fe9bde-caa0-47b6-908d-ffba3fa184f2"
@@ -138,7 +142,7 @@ VIZIO_IFA: Final = _kind("vizio_ifa", "Vizio IFA", 1171489, ALPHANUMERIC_PATTERN
 ID_KINDS: Final[dict[str, IdKind]] = {
     kind.name: kind
     for kind in (
-        AAM_UUID, DPUUID, GAID, IDFA, RIDA, MAID, TIFA, FIRE_TV, LGUDID, VIZIO_IFA,
+        AAM_UUID, ECID, DPUUID, GAID, IDFA, RIDA, MAID, TIFA, FIRE_TV, LGUDID, VIZIO_IFA,
     )
 }  # fmt: skip
 _BY_DPID: Final = {kind.dpid: kind for kind in ID_KINDS.values() if kind.dpid is not None}

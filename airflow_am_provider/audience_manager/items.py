@@ -33,6 +33,10 @@ IC_KEY: Final = IC_PREFIX.removesuffix("=")
 _REALIZED: Final = {ADD_PREFIX.removesuffix("="): True, REMOVE_PREFIX.removesuffix("="): False}
 RESERVED_KEYS: Final = (*_REALIZED, IC_KEY)
 
+# trait-key-name-requirements.md: letters, digits, dash and underscore; `123` is named as invalid.
+USABLE_KEY_PATTERN: Final = r"(?![0-9]+\Z)[0-9A-Za-z_-]+"
+
+_USABLE_KEY = re.compile(USABLE_KEY_PATTERN)
 _TRAIT = re.compile(TRAIT_PATTERN, re.ASCII)
 _KEY_FORBIDDEN = re.compile(KEY_FORBIDDEN_PATTERN)
 _UNQUOTABLE = re.compile(UNQUOTABLE_PATTERN)
@@ -92,6 +96,15 @@ def signal_prefix(key: str) -> str:
             f"trait IDs or ic codes, or rename it ({RULES[Rule.SIGNAL_KEY].page})"
         )
     return f'"{key}"="'
+
+
+def is_usable_key(key: str) -> bool:
+    """Whether the rule of a trait can use a signal's key (trait-key-name-requirements.md).
+
+    >>> is_usable_key("home_city"), is_usable_key("123"), is_usable_key("price!123")
+    (True, False, False)
+    """
+    return _USABLE_KEY.fullmatch(key) is not None
 
 
 def value_problem(value: str) -> Rule | None:
@@ -208,8 +221,10 @@ def _item_of(key: str, value: str) -> tuple[Item | None, Rule | None]:
         problem = ic_problem(value)
         return (None, problem) if problem is not None else (IcItem(code=value), None)
     problem = value_problem(value)
+    if problem is None and not is_usable_key(key):
+        problem = Rule.UNUSABLE_KEY
     # What is no number is taken by Adobe as text, and all the same worth a finding.
-    is_taken = problem in {None, Rule.VALUE_NOT_A_NUMBER}
+    is_taken = problem in {None, Rule.VALUE_NOT_A_NUMBER, Rule.UNUSABLE_KEY}
     return SignalItem(key=key, value=value) if is_taken else None, problem
 
 

@@ -43,6 +43,7 @@ WARNINGS = frozenset(
         Rule.EMPTY_ITEM,
         Rule.BARE_NUMBER,
         Rule.KEY_DASH,
+        Rule.UNUSABLE_KEY,
         Rule.UNSID_IN_OVERWRITE,
         Rule.DUPLICATE_LINE,
         Rule.WINDOWS_LINE_END,

@@ -139,7 +139,7 @@ class IdSyncFileName:
 
     :param prefix: ``adobe_id`` or ``c2c_id``.
     :param master_dpid: the data source of the first column; 0 stands for AAM UUIDs.
-    :param dpids: the data sources of the other columns, in their order.
+    :param dpids: the data sources of the other columns, in their order; a ``c2c_id`` file has one.
     :param timestamp: UNIX time in seconds, 10 digits, UTC.
     :param split: number of the part of a split file, from 1, or None for a whole one.
     :param encoding: gzip, OpenPGP or plain.
@@ -162,6 +162,12 @@ class IdSyncFileName:
             raise ConfigurationError(
                 f"dpids: empty; an ID sync file maps the master to at least one other data source "
                 f"({ID_SYNC_PAGE})"
+            )
+        if self.prefix is IdSyncPrefix.C2C_ID and len(self.dpids) > 1:
+            raise ConfigurationError(
+                f"dpids: {len(self.dpids)}; a c2c_id file maps the CRM's data source to one of "
+                f"hashed e-mails, so its name has two data sources "
+                f"(people-based-destinations-workflow-combined.md)"
             )
         for number, dpid in enumerate(self.dpids):
             check_dpid(f"dpids[{number}]", dpid, zero_is="AAM UUIDs")

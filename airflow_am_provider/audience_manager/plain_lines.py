@@ -51,7 +51,7 @@ _OPAQUE_ID: Final = (
     r"[^\x00-\x20\x7f-\xff:%@][^\x00-\x1f\x7f:%@]*+"
 )
 _RESERVED: Final = "|".join(RESERVED_KEYS)
-_KEY: Final = rf"(?!(?:{_RESERVED})\")[^\x00-\x1f\x7f\",=-][^\x00-\x1f\x7f\",=]*+"
+_KEY: Final = rf"(?!(?:{_RESERVED}|[0-9]+)\")[0-9A-Za-z_][0-9A-Za-z_-]*+"
 _NOT_A_NUMBER: Final = "|".join(NOT_A_NUMBER)
 _VALUE: Final = rf"(?!(?:{_NOT_A_NUMBER})\")[^\x00-\x1f\x7f\",+%@]*+"
 _SIGNAL: Final = rf'"{_KEY}"="{_VALUE}"'

@@ -44,6 +44,7 @@ class Rule(StrEnum):
     IC_CODE = "ic_code"
     SIGNAL_KEY = "signal_key"
     KEY_DASH = "key_dash"
+    UNUSABLE_KEY = "unusable_key"
     VALUE_CONTROL_CHARACTER = "value_control_character"
     VALUE_COMMA_OR_QUOTE = "value_comma_or_quote"
     VALUE_NOT_A_NUMBER = "value_not_a_number"
@@ -149,6 +150,11 @@ RULES: dict[Rule, RuleText] = {
         page=CONTENTS,
     ),
     Rule.KEY_DASH: RuleText(sentence="a dash at the start of a key is ignored", page=CONTENTS),
+    Rule.UNUSABLE_KEY: RuleText(
+        sentence="a key that a trait's rule can use has letters, digits, dashes and underscores, "
+        "and not digits alone",
+        page="features/traits/trait-key-name-requirements.md",
+    ),
     Rule.VALUE_CONTROL_CHARACTER: RuleText(
         sentence="a value holds no tab, newline or other control character", page=CONTENTS
     ),

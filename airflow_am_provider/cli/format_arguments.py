@@ -155,7 +155,7 @@ def _add_id_sync(parser: argparse.ArgumentParser) -> None:
         choices=[prefix.value for prefix in IdSyncPrefix],
         default=IdSyncPrefix.ADOBE_ID.value,
         help="adobe_id maps device IDs to device IDs or CRM IDs. c2c_id maps CRM IDs to hashed "
-        "e-mails, for People-Based Destinations. (default: %(default)s)",
+        "e-mails. (default: %(default)s)",
     )
     add(
         "--hash-columns",

@@ -30,7 +30,7 @@ class IdSyncExtractOperator(StageDeliveryOperator):
         e-mails, and rows of one CRM ID must follow each other. Example: ``["aam_uuid",
         "customer_id"]``. (templated)
     :param prefix: ``adobe_id`` maps device IDs to device IDs or CRM IDs. ``c2c_id`` maps CRM IDs to
-        hashed e-mails, for People-Based Destinations. (templated)
+        hashed e-mails. (templated)
     :param hash_columns: Those of the columns that hold plain e-mail addresses. They are trimmed,
         lower-cased and hashed with SHA-256 before they leave the task. Example: ``["email"]``.
         (templated)

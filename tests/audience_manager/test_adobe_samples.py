@@ -139,4 +139,4 @@ def test_curly_quotes_of_the_page_are_no_quotes():
     line, rules = read_data_line("ann\t“gender”=”female”".encode())
     assert line is not None
     assert [str(item) for item in line.items] == ['"“gender”"="”female”"']
-    assert rules == []
+    assert rules == [Rule.UNUSABLE_KEY]

@@ -131,8 +131,8 @@ def test_an_unknown_kind_is_refused_with_those_there_are():
     with pytest.raises(ConfigurationError) as error:
         id_kind("cookie")
     assert str(error.value) == (
-        "kind of ID 'cookie' is not known: one of aam_uuid, dpuuid, gaid, idfa, rida, maid, tifa, "
-        "fire_tv, lgudid, vizio_ifa (reference/ids-in-aam.md)"
+        "kind of ID 'cookie' is not known: one of aam_uuid, ecid, dpuuid, gaid, idfa, rida, maid, "
+        "tifa, fire_tv, lgudid, vizio_ifa (reference/ids-in-aam.md)"
     )
 
 

@@ -10,6 +10,7 @@ from airflow_am_provider.audience_manager.items import (
     SignalItem,
     TraitItem,
     ic_problem,
+    is_usable_key,
     parse_item,
     parse_items,
     signal_prefix,
@@ -37,19 +38,25 @@ def _is_refused_key(key: str) -> bool:
     return False
 
 
+def _warning_of(item):
+    is_doubtful = isinstance(item, SignalItem) and not is_usable_key(item.key)
+    return Rule.UNUSABLE_KEY if is_doubtful else None
+
+
 @settings(max_examples=500, deadline=None)
 @given(item=items)
 @example(item=SignalItem(key=" k ", value=" v "))
 @example(item=SignalItem(key="k", value=""))
 @example(item=IcItem(code="a b"))
 def test_an_item_that_was_printed_is_read_as_the_same(item):
-    assert parse_item(str(item)) == (item, None)
+    assert parse_item(str(item)) == (item, _warning_of(item))
 
 
 @settings(max_examples=300, deadline=None)
 @given(several=st.lists(items, min_size=1, max_size=5))
 def test_printed_items_are_told_apart_again(several):
-    assert parse_items(",".join(map(str, several))) == (several, [])
+    warnings = list(filter(None, map(_warning_of, several)))
+    assert parse_items(",".join(map(str, several))) == (several, warnings)
 
 
 @settings(max_examples=1000, deadline=None)
@@ -95,7 +102,11 @@ def test_any_text_is_read_or_breaks_rules_and_nothing_read_holds_control_charact
         ("key=a=b", SignalItem(key="key", value="a=b"), None),
         ('"--key"="v"', SignalItem(key="key", value="v"), Rule.KEY_DASH),
         ('"Product"="3 Months| Free"', SignalItem(key="Product", value="3 Months| Free"), None),
-        ('"Straße"="Zürich 東京"', SignalItem(key="Straße", value="Zürich 東京"), None),
+        (
+            '"Straße"="Zürich 東京"',
+            SignalItem(key="Straße", value="Zürich 東京"),
+            Rule.UNUSABLE_KEY,
+        ),
         # What cannot be read
         ("", None, Rule.EMPTY_ITEM),
         ("  ", None, Rule.EMPTY_ITEM),
@@ -153,3 +164,19 @@ def test_a_key_with_a_meaning_of_its_own_is_no_signal(key):
         f"signal key {key!r}: d_sid, d_unsid and ic are no signals; pass the column as one of "
         f"trait IDs or ic codes, or rename it (inbound-file-contents.md)"
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "rule"),
+    [
+        ("home-city_2", None),
+        ("1st", None),
+        ("123", Rule.UNUSABLE_KEY),
+        ("price!123", Rule.UNUSABLE_KEY),
+        ("home city", Rule.UNUSABLE_KEY),
+        ("größe", Rule.UNUSABLE_KEY),
+    ],
+)
+def test_a_key_that_no_trait_rule_can_use_is_taken_with_a_warning(key, rule):
+    # trait-key-name-requirements.md names 123 and price!123 as invalid.
+    assert parse_item(f'"{key}"="1"') == (SignalItem(key=key, value="1"), rule)

@@ -108,9 +108,17 @@ data_names = st.builds(
 )
 id_sync_names = st.builds(
     IdSyncFileName,
-    prefix=st.sampled_from(IdSyncPrefix),
+    prefix=st.just(IdSyncPrefix.ADOBE_ID),
     master_dpid=st.just(0) | dpids,
     dpids=st.lists(st.just(0) | dpids, min_size=1, max_size=5).map(tuple),
+    timestamp=timestamps,
+    split=splits,
+    encoding=encodings,
+) | st.builds(
+    IdSyncFileName,
+    prefix=st.just(IdSyncPrefix.C2C_ID),
+    master_dpid=st.just(0) | dpids,
+    dpids=st.tuples(dpids),
     timestamp=timestamps,
     split=splits,
     encoding=encodings,
@@ -247,6 +255,12 @@ def test_any_text_is_a_name_that_prints_back_or_is_refused(text):
             "adobe_id_0_012345_1476312152.sync",
             ("file name 'adobe_id_0_012345_1476312152.sync': numbers are written without leading "
             "zeros, so this would be 'adobe_id_0_12345_1476312152.sync' (id-sync-file-based.md)"),
+        ),
+        (
+            "c2c_id_123_898_899_1454442149.sync",
+            ("file name 'c2c_id_123_898_899_1454442149.sync': dpids: 2; a c2c_id file maps the "
+            "CRM's data source to one of hashed e-mails, so its name has two data sources "
+            "(people-based-destinations-workflow-combined.md)"),
         ),
         (
             "ftp_dpm_odc_x_1556223815.sync",

@@ -14,6 +14,7 @@ import pyarrow as pa
 from airflow_am_provider.audience_manager.identifiers import (
     AAM_UUID,
     DPUUID,
+    ECID,
     ID_KINDS,
     IDFA,
     IdKind,
@@ -116,7 +117,7 @@ class Ids(Family):
         return naive.data_line(naive.checked_id(user_id, self.kind), [f"d_sid={trait.decode()}"])
 
     def careless(self, row: Row) -> bytes | None:
-        if self.kind is AAM_UUID:
+        if self.kind in (AAM_UUID, ECID):
             # No data source stands for them in a data file's name: to the reader they are DPUUIDs.
             return None
         user_id, trait = row
@@ -124,7 +125,7 @@ class Ids(Family):
 
     def good_id(self, mixer: Mixer) -> bytes:
         digits = mixer.unique_id()
-        if self.kind is AAM_UUID:
+        if self.kind in (AAM_UUID, ECID):
             return (str(int(digits, 16)) * 2)[:38].encode()
         if b"-" not in self.kind.example.encode() or self.kind is DPUUID:
             return digits

@@ -145,7 +145,7 @@ def checked_id(raw: bytes | None, kind: IdKind) -> bytes:
         good = good and guid(text, LOWER)
     elif kind.name == "idfa":
         good = good and guid(text, UPPER)
-    elif kind.name == "aam_uuid":
+    elif kind.name in {"aam_uuid", "ecid"}:
         good = good and len(text) == 38 and set(text) <= DIGITS
     elif kind.name == "dpuuid":
         good = good and ":" not in text and "%3a" not in text.lower()

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.identifiers import ID_KINDS
 from airflow_am_provider.formatting import batches
 from airflow_am_provider.formatting.columns.byte_columns import ByteView, as_bytes, column_of
 from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
@@ -277,3 +278,30 @@ def test_rows_stay_in_order_however_they_are_cut(monkeypatch):
     whole = users(2000)
     done = run(in_pieces(whole, 700))
     assert done.text == b"".join(b"user-%07d\td_sid=24\n" % number for number in range(2000))
+
+
+def test_keys_that_no_trait_rule_can_use_are_warned_of_and_sent(caplog):
+    spec = DataFileSpec(
+        dpid=478, id_column="id", signal_columns={"a": "home_city", "b": "price!123", "c": "123"}
+    )
+
+    lines = (
+        DataLineWriter(spec).format(table([("ann", "1", "2", "3")], ("id", "a", "b", "c"))).lines
+    )
+
+    assert lines.to_pylist() == [b'ann\t"home_city"="1","price!123"="2","123"="3"\n']
+    assert [record.args[0] for record in caplog.records] == ["price!123", "123"]
+    assert "most likely realises no trait" in caplog.text
+
+
+def test_experience_cloud_ids_stand_in_a_data_source_of_ones_own():
+    ecid = "27145613820947213864301775284613928461"
+    spec = {"id_column": "id", "id_kind": ID_KINDS["ecid"], "traits_columns": ("traits",)}
+    writer = DataLineWriter(DataFileSpec(dpid=478, **spec))
+
+    done = run([table([(ecid, "1"), (ecid[1:], "1")])], writer, max_set_aside=1)
+
+    assert done.text == f"{ecid}\td_sid=1\n".encode()
+    assert done.result.set_aside_by_reason == {"id_form": 1}
+    with pytest.raises(ConfigurationError, match="Experience Cloud ID does not go with dpid 20914"):
+        DataFileSpec(dpid=20914, target_dpid=1, **spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,18 +12,24 @@ import pyarrow as pa
 
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.audience_manager.identifiers import AAM_UUID, IdKind, kind_of_data_source
+from airflow_am_provider.audience_manager.identifiers import (
+    AAM_UUID,
+    ECID,
+    IdKind,
+    kind_of_data_source,
+)
 from airflow_am_provider.audience_manager.items import (
     ADD_PREFIX,
     IC_PREFIX,
     REMOVE_PREFIX,
     ic_problem,
+    is_usable_key,
     signal_prefix,
     trait_problem,
     value_problem,
 )
 from airflow_am_provider.audience_manager.names import DataFileName, Mode, check_dpid
-from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.audience_manager.rules import RULES, Rule
 from airflow_am_provider.formatting.columns.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.columns.byte_columns import (
     ByteView,
@@ -46,6 +53,8 @@ from airflow_am_provider.formatting.lines.traits_text import COMMA, check_separa
 
 if TYPE_CHECKING:
     from airflow_am_provider.formatting.lines.line_writer import SuppressedIds
+
+log = logging.getLogger(__name__)
 
 _CONTENTS = "inbound-file-contents.md"
 
@@ -97,8 +106,8 @@ class DataFileSpec:
             )
         expected = kind_of_data_source(self.dpid)
         given = self.id_kind or expected
-        # AAM UUIDs have no data source of their own: they may stand in any customer's file.
-        if given != expected and (given != AAM_UUID or expected.is_device):
+        # These have no data source of their own: they may stand in any customer's file.
+        if given != expected and (given not in (AAM_UUID, ECID) or expected.is_device):
             raise ConfigurationError(
                 f"id_kind: {given.title} does not go with dpid {self.dpid}, which holds "
                 f"{expected.title} (features/global-data-sources.md)"
@@ -157,6 +166,15 @@ class DataLineWriter:
 
     def __init__(self, spec: DataFileSpec) -> None:
         self.spec = spec
+        for key in spec.signal_columns.values():
+            if not is_usable_key(key):
+                text = RULES[Rule.UNUSABLE_KEY]
+                log.warning(
+                    "Signal key %r most likely realises no trait: %s (%s). It is sent as it is",
+                    key,
+                    text.sentence,
+                    text.page,
+                )
 
     @property
     def columns(self) -> tuple[str, ...]:
