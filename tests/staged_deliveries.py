@@ -12,7 +12,6 @@ from airflow_am_provider.deliveries.manifest import Manifest, Part
 from airflow_am_provider.deliveries.records import DeliveryRecords
 from airflow_am_provider.deliveries.staging import write_manifest
 from airflow_am_provider.deliveries.target.commands import Enqueue, OnOlder, Stage
-from airflow_am_provider.deliveries.target.names import stem
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.deliveries.uploads.destination import Destination
 from airflow_am_provider.deliveries.uploads.journal import UploadJournal, begin_sending
@@ -98,7 +97,7 @@ def register(targets: Targets, manifest: Manifest) -> Manifest:
         Stage(
             content_id=delivery_id,
             folder="deliveries/data",
-            name=stem(name),
+            name=name.kind.stem,
             now=name.timestamp,
             at=manifest.created_at,
             mode=name.mode if isinstance(name, DataFileName) else None,
@@ -106,7 +105,7 @@ def register(targets: Targets, manifest: Manifest) -> Manifest:
             series=manifest.series,
             # Without a window each is of a run of its own.
             subject=json.dumps(
-                [manifest.series, stem(name), str(getattr(name, "mode", "")), *window]
+                [manifest.series, name.kind.stem, str(getattr(name, "mode", "")), *window]
                 if any(window)
                 else [manifest.series, delivery_id]
             ),

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.file_kinds import check_dpid
 from airflow_am_provider.audience_manager.identifiers import kind_of_data_source
-from airflow_am_provider.audience_manager.names import check_dpid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,56 +6,44 @@ id-sync-file-based.md, inbound-file-encryption.md, custom-partner-integrations.m
 >>> name = parse_file_name("ftp_dpm_478_567_1366545717.sync.gz")
 >>> name.dpid, name.target_dpid, str(name)
 (478, 567, 'ftp_dpm_478_567_1366545717.sync.gz')
+
+What a name says but for its time and part is a type of its own: a file is made before it is named.
+
+>>> str(name.kind), str(named(name.kind, 1400000000))
+('ftp_dpm_478_567.sync.gz', 'ftp_dpm_478_567_1400000000.sync.gz')
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.audience_manager.identifiers import (
-    is_device_data_source,
-    is_global_device_data_source,
+from airflow_am_provider.audience_manager.file_kinds import ID_SYNC_PAGE as ID_SYNC_PAGE
+from airflow_am_provider.audience_manager.file_kinds import MAX_DPID as MAX_DPID
+from airflow_am_provider.audience_manager.file_kinds import NAMING_PAGE as NAMING_PAGE
+from airflow_am_provider.audience_manager.file_kinds import (
+    DataFileKind,
+    IdSyncFileKind,
+    not_a_name,
+    tail,
 )
+from airflow_am_provider.audience_manager.file_kinds import Encoding as Encoding
+from airflow_am_provider.audience_manager.file_kinds import IdSyncPrefix as IdSyncPrefix
+from airflow_am_provider.audience_manager.file_kinds import Mode as Mode
+from airflow_am_provider.audience_manager.file_kinds import printable as printable
+from airflow_am_provider.audience_manager.identifiers import is_device_data_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAMING_PAGE: Final = "inbound-s3-filenames.md"
-ID_SYNC_PAGE: Final = "id-sync-file-based.md"
+    from airflow_am_provider.audience_manager.file_kinds import FileKind
 
 # 10 digits of UNIX seconds. The encryption page shows 9 in an example; the naming pages
 # say 10, so 10 are written and others refused (docs/choices.md).
 MIN_TIMESTAMP: Final = 1_000_000_000
 MAX_TIMESTAMP: Final = 9_999_999_999
-# Data source IDs and split numbers are 32-bit integers in Adobe's API.
-MAX_DPID: Final = 2**31 - 1
-
-
-class Mode(StrEnum):
-    """What a data file does to a user's traits."""
-
-    SYNC = "sync"
-    OVERWRITE = "overwrite"
-
-
-class Encoding(StrEnum):
-    """How a file is packed; the value is the extension without its dot."""
-
-    PLAIN = ""
-    GZIP = "gz"
-    PGP = "pgp"
-    GPG = "gpg"
-
-
-class IdSyncPrefix(StrEnum):
-    """What an ID sync file matches."""
-
-    ADOBE_ID = "adobe_id"  # device IDs to device IDs or CRM IDs
-    C2C_ID = "c2c_id"  # CRM IDs to hashed e-mail addresses
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,22 +71,22 @@ class DataFileName:
     encoding: Encoding = Encoding.PLAIN
 
     def __post_init__(self) -> None:
-        check_dpid("dpid", self.dpid)
-        if self.target_dpid is not None:
-            check_dpid("target_dpid", self.target_dpid)
-        elif is_global_device_data_source(self.dpid):
-            raise ConfigurationError(
-                f"target_dpid: missing; data source {self.dpid} belongs to a device platform, so "
-                f"the data source whose traits are set must be named ({NAMING_PAGE})"
-            )
+        _ = self.kind  # it knows the rules about data sources
         _check_timestamp_and_split(self.timestamp, self.split, NAMING_PAGE)
 
-    def __str__(self) -> str:
-        target = "" if self.target_dpid is None else f"_{self.target_dpid}"
-        return (
-            f"ftp_dpm_{self.dpid}{target}_{self.timestamp}.{self.mode}"
-            f"{_tail(self.split, self.encoding)}"
+    @property
+    def kind(self) -> DataFileKind:
+        """What the name says, but for its timestamp and split number."""
+        return DataFileKind(
+            dpid=self.dpid,
+            target_dpid=self.target_dpid,
+            mode=self.mode,
+            encoding=self.encoding,
         )
+
+    def __str__(self) -> str:
+        rest = tail(self.split, self.encoding)
+        return f"{self.kind.stem}_{self.timestamp}.{self.mode}{rest}"
 
     @classmethod
     def parse(cls, text: str) -> DataFileName:
@@ -108,7 +96,7 @@ class DataFileName:
         """
         match = _DATA_FILE.fullmatch(text)
         if match is None:
-            raise _not_a_name(text, "a data file", _DATA_FILE_FORM, NAMING_PAGE)
+            raise not_a_name(text, "a data file", _DATA_FILE_FORM, NAMING_PAGE)
         return _checked(
             text,
             NAMING_PAGE,
@@ -125,10 +113,6 @@ class DataFileName:
     def with_split(self, split: int | None) -> DataFileName:
         """The name of another part of the same file."""
         return replace(self, split=split)
-
-    def packed(self, encoding: Encoding) -> DataFileName:
-        """The name of the same file in another encoding."""
-        return replace(self, encoding=encoding)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,21 +141,18 @@ class IdSyncFileName:
     encoding: Encoding = Encoding.PLAIN
 
     def __post_init__(self) -> None:
-        check_dpid("master_dpid", self.master_dpid, zero_is="AAM UUIDs")
-        if not self.dpids:
-            raise ConfigurationError(
-                f"dpids: empty; an ID sync file maps the master to at least one other data source "
-                f"({ID_SYNC_PAGE})"
-            )
-        if self.prefix is IdSyncPrefix.C2C_ID and len(self.dpids) > 1:
-            raise ConfigurationError(
-                f"dpids: {len(self.dpids)}; a c2c_id file maps the CRM's data source to one of "
-                f"hashed e-mails, so its name has two data sources "
-                f"(people-based-destinations-workflow-combined.md)"
-            )
-        for number, dpid in enumerate(self.dpids):
-            check_dpid(f"dpids[{number}]", dpid, zero_is="AAM UUIDs")
+        _ = self.kind  # it knows the rules about data sources
         _check_timestamp_and_split(self.timestamp, self.split, ID_SYNC_PAGE)
+
+    @property
+    def kind(self) -> IdSyncFileKind:
+        """What the name says, but for its timestamp and split number."""
+        return IdSyncFileKind(
+            prefix=self.prefix,
+            master_dpid=self.master_dpid,
+            dpids=self.dpids,
+            encoding=self.encoding,
+        )
 
     @property
     def columns(self) -> tuple[int, ...]:
@@ -189,8 +170,7 @@ class IdSyncFileName:
         return is_device_data_source(self.master_dpid) is (self.prefix is IdSyncPrefix.ADOBE_ID)
 
     def __str__(self) -> str:
-        dpids = "_".join(map(str, self.columns))
-        return f"{self.prefix}_{dpids}_{self.timestamp}.sync{_tail(self.split, self.encoding)}"
+        return f"{self.kind.stem}_{self.timestamp}.sync{tail(self.split, self.encoding)}"
 
     @classmethod
     def parse(cls, text: str) -> IdSyncFileName:
@@ -200,7 +180,7 @@ class IdSyncFileName:
         """
         match = _ID_SYNC_FILE.fullmatch(text)
         if match is None:
-            raise _not_a_name(text, "an ID sync file", _ID_SYNC_FORM, ID_SYNC_PAGE)
+            raise not_a_name(text, "an ID sync file", _ID_SYNC_FORM, ID_SYNC_PAGE)
         master, *dpids = (int(dpid) for dpid in match["dpids"].split("_"))
         return _checked(
             text,
@@ -218,10 +198,6 @@ class IdSyncFileName:
     def with_split(self, split: int | None) -> IdSyncFileName:
         """The name of another part of the same file."""
         return replace(self, split=split)
-
-    def packed(self, encoding: Encoding) -> IdSyncFileName:
-        """The name of the same file in another encoding."""
-        return replace(self, encoding=encoding)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -243,13 +219,42 @@ class OracleDataCloudFileName:
         :raises DataError: when it is not such a name.
         """
         if _ODC_FILE.fullmatch(text) is None:
-            raise _not_a_name(
+            raise not_a_name(
                 text, "an Oracle Data Cloud file", _ODC_FORM, "custom-partner-integrations.md"
             )
         return cls(text=text)
 
 
 FileName = DataFileName | IdSyncFileName | OracleDataCloudFileName
+
+
+def named(
+    kind: FileKind, timestamp: int, split: int | None = None
+) -> DataFileName | IdSyncFileName:
+    """The name of a file of some kind.
+
+    :param kind: what it is.
+    :param timestamp: UNIX time in seconds, 10 digits, UTC.
+    :param split: number of the part of a split file, from 1, or None for a whole one.
+    :raises ConfigurationError: when timestamp or split number breaks its rule.
+    """
+    if isinstance(kind, IdSyncFileKind):
+        return IdSyncFileName(
+            prefix=kind.prefix,
+            master_dpid=kind.master_dpid,
+            dpids=kind.dpids,
+            timestamp=timestamp,
+            split=split,
+            encoding=kind.encoding,
+        )
+    return DataFileName(
+        dpid=kind.dpid,
+        target_dpid=kind.target_dpid,
+        timestamp=timestamp,
+        mode=kind.mode,
+        split=split,
+        encoding=kind.encoding,
+    )
 
 
 def parse_file_name(text: str) -> FileName:
@@ -265,23 +270,6 @@ def parse_file_name(text: str) -> FileName:
     if text.startswith(tuple(f"{prefix}_" for prefix in IdSyncPrefix)):
         return IdSyncFileName.parse(text)
     return DataFileName.parse(text)
-
-
-def check_dpid(parameter: str, dpid: int, *, zero_is: str | None = None) -> None:
-    """Check a data source ID.
-
-    :param parameter: the parameter's name, for the message.
-    :param zero_is: what 0 stands for here, or None where it is no data source.
-    :raises ConfigurationError: when it is not a number Adobe could have given.
-    """
-    lowest = 1 if zero_is is None else 0
-    if type(dpid) is not int or not lowest <= dpid <= MAX_DPID:
-        zero = "" if zero_is is None else f", or 0 for {zero_is}"
-        raise ConfigurationError(
-            f"{parameter}: {dpid!r} is not a data source ID; a whole number from 1 to "
-            f"{MAX_DPID}{zero} "
-            f"(reference/ids-in-aam.md)"
-        )
 
 
 _TAIL = r"(?:\.(?P<split>[0-9]{1,10}))?(?:\.(?P<encoding>gz|pgp|gpg))?"
@@ -331,19 +319,5 @@ def _check_timestamp_and_split(timestamp: int, split: int | None, page: str) -> 
         raise ConfigurationError(f"split: {split!r} is not a part number from 1 ({page})")
 
 
-def _tail(split: int | None, encoding: Encoding) -> str:
-    return ("" if split is None else f".{split}") + (f".{encoding}" if encoding else "")
-
-
 def _number(text: str | None) -> int | None:
     return None if text is None else int(text)
-
-
-def printable(text: str) -> str:
-    """A hostile file name as it may stand in a message: cut, without control characters."""
-    clean = "".join(character if character.isprintable() else "?" for character in text)
-    return clean if len(clean) <= 120 else f"{clean[:117]}..."
-
-
-def _not_a_name(text: str, what: str, form: str, page: str) -> DataError:
-    return DataError(f"file name {printable(text)!r} is not that of {what}: {form} ({page})")

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.names import MIN_TIMESTAMP, IdSyncFileName
+from airflow_am_provider.audience_manager.names import IdSyncFileName, named
 from airflow_am_provider.deliveries.layout import MANIFEST_FILE
 from airflow_am_provider.deliveries.manifest import Manifest, Part
 from airflow_am_provider.deliveries.staging import named_parts
@@ -64,7 +64,8 @@ def make_delivery(
         result = format_rows(
             batches, writer, storage, work, options, rejects=f"{name}.{REJECTS_FILE}"
         )
-        parts = _placed(result, name, directory, options)
+        file_kind = writer.file_kind.packed(options.encoding)
+        parts = _placed(named_parts(result, file_kind, name.timestamp), directory)
     finally:
         _remove_empty(directory / work)
     manifest = Manifest(
@@ -100,7 +101,7 @@ def _reserved_name(
     a glance.
     """
     while True:
-        name = writer.file_name(timestamp)
+        name = named(writer.file_kind, timestamp)
         work = f"unfinished-{name}"
         with suppress(FileExistsError):
             make_private_folder(directory)
@@ -112,22 +113,16 @@ def _reserved_name(
         timestamp += 1
 
 
-def _placed(
-    result: FormattedParts,
-    name: DataFileName | IdSyncFileName,
-    directory: Path,
-    options: FormatOptions,
-) -> tuple[Part, ...]:
+def _placed(parts: tuple[Part, ...], directory: Path) -> tuple[Part, ...]:
     """Move the parts to where they stay."""
-    parts = named_parts(result, name.packed(options.encoding))
     for part in parts:
         (directory / part.path).replace(directory / part.file_name)
     return tuple(replace(part, path=part.file_name) for part in parts)
 
 
 def _identity(writer: LineWriter, result: FormattedParts) -> str:
-    """A hash of what is sent: the name without its timestamp, and the lines."""
-    facts = [str(writer.file_name(MIN_TIMESTAMP)), result.text_sha256]
+    """A hash of what is sent: what file it is, and the lines."""
+    facts = [str(writer.file_kind), result.text_sha256]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
 
 

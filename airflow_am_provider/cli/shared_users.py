@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.files import MAX_FINDINGS_PER_RULE
 from airflow_am_provider.audience_manager.lines import Finding
-from airflow_am_provider.audience_manager.names import DataFileName, Encoding, Mode
+from airflow_am_provider.audience_manager.names import DataFileName, Encoding, Mode, named
 from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.cli.unpack import Packing, Unpacker, packing_of
 
@@ -31,8 +31,9 @@ def note_shared_users(verdicts: Iterable[Verdict]) -> None:
     deliveries: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         if isinstance(verdict.name, DataFileName) and verdict.name.mode is Mode.OVERWRITE:
-            stem = str(verdict.name.with_split(None).packed(Encoding.PLAIN))
-            deliveries.setdefault(stem, []).append(verdict)
+            kind = verdict.name.kind.packed(Encoding.PLAIN)
+            delivery = str(named(kind, verdict.name.timestamp))
+            deliveries.setdefault(delivery, []).append(verdict)
     for parts in deliveries.values():
         # A file that is given twice, or packed and unpacked, is one part.
         distinct = list({_split(one): one for one in parts}.values())

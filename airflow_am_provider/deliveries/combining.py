@@ -15,12 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.audience_manager.names import (
-    DataFileName,
-    Mode,
-    OracleDataCloudFileName,
-    parse_file_name,
-)
+from airflow_am_provider.audience_manager.file_kinds import DataFileKind, Mode, parse_file_kind
 from airflow_am_provider.audience_manager.rules import RULES, Rule
 from airflow_am_provider.deliveries.partition import Partition
 from airflow_am_provider.deliveries.staging import (
@@ -48,7 +43,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.storage.folder import Folder
 
-PARTITION_VERSION: Final = 1
+PARTITION_VERSION: Final = 2
 _BLOCK_BYTES: Final = 1 << 20
 
 
@@ -80,7 +75,7 @@ class FormattedPartition:
             "partitions": self.partition.count,
             "partitioning": self.partitioning,
             "is_by_user": self.is_by_user,
-            "name": str(self.content.name),
+            "file_kind": str(self.content.file_kind),
             "removes": self.content.removes,
             "context": asdict(self.content.context),
             "staging": self.staging,
@@ -96,18 +91,16 @@ class FormattedPartition:
 
         :raises ConfigurationError: when it is something else.
         """
-        if not isinstance(document, dict) or document.get("version") != PARTITION_VERSION:
-            raise ConfigurationError(
-                "partitions: not what a format operator with partition= returned"
-            )
-        if "partition" not in document:
+        if isinstance(document, dict) and "delivery_id" in document:
             raise ConfigurationError(
                 "partitions: a whole delivery, which needs no combining; set partition= on the "
                 "format operator, or upload its manifest"
             )
+        if not isinstance(document, dict) or document.get("version") != PARTITION_VERSION:
+            raise ConfigurationError(
+                "partitions: not what a format operator with partition= returned"
+            )
         try:
-            name = parse_file_name(document["name"])
-            assert not isinstance(name, OracleDataCloudFileName)  # never written
             facts = ("rows_read", "rows_written", "rows_set_aside", "set_aside_by_reason",
                      "text_sha256", "rejects", "items", "lines_without_items",
                      "remarks")  # fmt: skip
@@ -117,7 +110,7 @@ class FormattedPartition:
                 is_by_user=document["is_by_user"],
                 staging=document["staging"],
                 content=FormattedContent(
-                    name=name,
+                    file_kind=parse_file_kind(document["file_kind"]),
                     removes=document["removes"],
                     context=DeliveryContext(**document["context"]),
                     folder=document["location"],
@@ -210,7 +203,7 @@ def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
     facts: dict[str, set[Any]] = {
         "partitions": {one.partition.count for one in ordered},
         "partitioning": {one.partitioning for one in ordered},
-        "name": {str(one.content.name) for one in ordered},
+        "file_kind": {str(one.content.file_kind) for one in ordered},
         "removes": {one.content.removes for one in ordered},
         "context": {one.content.context for one in ordered},
         "staging": {one.staging for one in ordered},
@@ -239,15 +232,15 @@ def _check_users(ordered: Sequence[FormattedPartition], storage: Folder) -> None
 
     Nothing says that parts replace together (faq/faq-inbound-data-ingestion.md).
     """
-    name = ordered[0].content.name
-    is_overwrite = isinstance(name, DataFileName) and name.mode is Mode.OVERWRITE
+    kind = ordered[0].content.file_kind
+    is_overwrite = isinstance(kind, DataFileKind) and kind.mode is Mode.OVERWRITE
     if not is_overwrite or all(one.is_by_user for one in ordered):
         return
 
     def read() -> Iterator[SomeIds]:
         for one in ordered:
             parts = one.content.result.parts
-            for lines in prefetched(read_lines(storage, parts, name.encoding)):
+            for lines in prefetched(read_lines(storage, parts, kind.encoding)):
                 yield SomeIds(
                     one.partition.number, np.zeros(len(lines), np.int64), leading_ids(lines)
                 )

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.audience_manager.names import DataFileName
+from airflow_am_provider.audience_manager.names import DataFileName, Encoding
 from airflow_am_provider.deliveries.connection import MAKE_ANEW
 from airflow_am_provider.deliveries.guard_limits import breaches, figures
 from airflow_am_provider.deliveries.records import DeliveryRecord
 from airflow_am_provider.deliveries.target.decide import KEPT_PREVIOUS
-from airflow_am_provider.deliveries.target.names import stem
 from airflow_am_provider.deliveries.target.state import DeliveryState
 
 if TYPE_CHECKING:
@@ -37,9 +36,8 @@ class GuardReport:
     @property
     def title(self) -> str:
         """The delivery, on one line."""
-        name = self.manifest.file_name
-        mode = getattr(name, "mode", "sync")
-        return f"Delivery {self.manifest.delivery_id}, {stem(name)}.{mode}, is unlike those before"
+        kind = self.manifest.file_name.kind.packed(Encoding.PLAIN)
+        return f"Delivery {self.manifest.delivery_id}, {kind}, is unlike those before"
 
     @property
     def lines(self) -> list[str]:
@@ -124,7 +122,7 @@ def previous_deliveries(targets: Targets, manifest: Manifest, count: int) -> lis
             continue
         # What somebody gave up or found wrong is no measure.
         is_measure = entry.state not in (DeliveryState.ABANDONED, DeliveryState.FAILED)
-        if not is_measure or (entry.name, entry.mode) != (stem(name), mode):
+        if not is_measure or (entry.name, entry.mode) != (name.kind.stem, mode):
             continue
         with suppress(DataError):  # cleaned away
             found.append(DeliveryRecord(entry, target, targets.staging).manifest)

@@ -15,15 +15,16 @@ import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
-from airflow_am_provider.audience_manager.names import DataFileName, IdSyncFileName
+from airflow_am_provider.audience_manager.file_kinds import DataFileKind, IdSyncFileKind
+from airflow_am_provider.audience_manager.names import named
 from airflow_am_provider.deliveries.layout import MANIFEST_FILE
 from airflow_am_provider.deliveries.manifest import Manifest, Part
 from airflow_am_provider.deliveries.target.commands import Stage
 from airflow_am_provider.deliveries.target.events import Outcome, Refused
-from airflow_am_provider.deliveries.target.names import stem, subject_of, target_of
+from airflow_am_provider.deliveries.target.names import subject_of, target_of
 from airflow_am_provider.deliveries.target.records import Versions
 from airflow_am_provider.deliveries.uploads.record import read_upload_record
 from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from airflow_am_provider.audience_manager.file_kinds import FileKind
     from airflow_am_provider.deliveries.target.commands import NewExtract
     from airflow_am_provider.deliveries.target.state import DeliveryEntry, TargetState
     from airflow_am_provider.deliveries.target.target import Target
@@ -42,9 +44,6 @@ if TYPE_CHECKING:
     from airflow_am_provider.storage.folder import Folder
 
 log = logging.getLogger(__name__)
-
-#: Stands in for the timestamp until the name is given.
-NO_TIMESTAMP: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,14 +72,14 @@ class DeliveryContext:
 class FormattedContent:
     """Parts that lie in staging and are no delivery yet.
 
-    :param name: the name that they will have, but for its timestamp and split number.
+    :param file_kind: what files they will be.
     :param removes: whether lines may take something away from users.
     :param context: what the delivery is for: destination, window, task.
     :param folder: where this attempt wrote, relative to the storage.
     :param result: what it wrote.
     """
 
-    name: DataFileName | IdSyncFileName
+    file_kind: FileKind
     removes: bool
     context: DeliveryContext
     folder: str
@@ -89,14 +88,14 @@ class FormattedContent:
     @property
     def kind(self) -> str:
         """``data`` or ``id_sync``."""
-        return _kind(self.name)
+        return _kind(self.file_kind)
 
     @property
     def content_id(self) -> str:
         """A hash of what is sent, where and for when."""
         context = self.context
-        # The name without its timestamp stands for data source, target and mode.
-        facts = [str(self.name), context.destination, context.window_start, context.window_end]
+        # Its kind stands for data source, target and mode.
+        facts = [str(self.file_kind), context.destination, context.window_start, context.window_end]
         if context.window_start is None and context.window_end is None:
             facts.append(context.run)
         facts.append(self.result.text_sha256)
@@ -109,7 +108,7 @@ class FormattedContent:
         return subject_of(
             series=context.series,
             map_index=context.map_index,
-            name=self.name,
+            file_kind=self.file_kind,
             window_start=context.window_start,
             window_end=context.window_end,
             run=context.run,
@@ -151,11 +150,15 @@ def format_content(
     now: datetime,
 ) -> FormattedContent:
     """Format rows into a folder of staging; see :func:`stage_delivery`."""
-    name = writer.file_name(NO_TIMESTAMP).packed(options.encoding)
-    folder = attempt_folder(_kind(name), now)
+    file_kind = writer.file_kind.packed(options.encoding)
+    folder = attempt_folder(_kind(file_kind), now)
     result = format_rows(batches, writer, storage, folder, options)
     return FormattedContent(
-        name=name, removes=writer.removes, context=context, folder=folder, result=result
+        file_kind=file_kind,
+        removes=writer.removes,
+        context=context,
+        folder=folder,
+        result=result,
     )
 
 
@@ -192,7 +195,7 @@ def stage_content(
         # There is no delivery; the manifest beside the rejects says why.
         write_manifest(storage, manifest)
         return manifest
-    target = targets.named(content.context.destination, target_of(content.name))
+    target = targets.named(content.context.destination, target_of(content.file_kind))
     try:
         event = target.decide(partial(_stage_command, content, target, manifest, extract))
     except Refused as refusal:
@@ -203,7 +206,7 @@ def stage_content(
         manifest,
         delivery_id=entry.delivery_id,
         location=entry.location,
-        parts=named_parts(result, replace(content.name, timestamp=entry.timestamp)),
+        parts=named_parts(result, content.file_kind, entry.timestamp),
     )
     staged = None if event.outcome is Outcome.DONE else _staged_already(storage, entry)
     if staged is None:
@@ -275,10 +278,10 @@ def _stage_command(
     return Stage(
         content_id=content_id,
         folder=f"deliveries/{content.kind}",
-        name=stem(content.name),
+        name=content.file_kind.stem,
         now=int(now.timestamp()),
         at=manifest.created_at,
-        mode=content.name.mode if isinstance(content.name, DataFileName) else None,
+        mode=content.file_kind.mode if isinstance(content.file_kind, DataFileKind) else None,
         removes=content.removes,
         series=content.context.series,
         subject=subject,
@@ -302,16 +305,16 @@ def _stage_command(
     )
 
 
-def _kind(name: DataFileName | IdSyncFileName) -> str:
-    return "id_sync" if isinstance(name, IdSyncFileName) else "data"
+def _kind(file_kind: FileKind) -> str:
+    return "id_sync" if isinstance(file_kind, IdSyncFileKind) else "data"
 
 
-def named_parts(result: FormattedParts, name: DataFileName | IdSyncFileName) -> tuple[Part, ...]:
+def named_parts(result: FormattedParts, file_kind: FileKind, timestamp: int) -> tuple[Part, ...]:
     """Give the parts their names: a single one has no split number."""
     only_one = len(result.parts) == 1
     parts = []
     for number, part in enumerate(result.parts, start=1):
-        part_name = name.with_split(None if only_one else number)
+        part_name = named(file_kind, timestamp, None if only_one else number)
         parts.append(
             Part(
                 path=part.path,

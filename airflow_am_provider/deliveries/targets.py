@@ -40,7 +40,7 @@ class Targets:
 
     def of(self, manifest: Manifest) -> Target:
         """The target of a delivery; it has parts."""
-        return self.named(manifest.destination, target_of(manifest.file_name))
+        return self.named(manifest.destination, target_of(manifest.file_name.kind))
 
     def named(self, destination: str, name: str) -> Target:
         """A target by where its deliveries go, and whose traits they set."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from airflow_am_provider.audience_manager.errors import DataError
-from airflow_am_provider.audience_manager.names import DataFileName, Encoding, Mode
+from airflow_am_provider.audience_manager.file_kinds import DataFileKind, Encoding, Mode
 from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.formatting.acceptance import (
     ENOUGH_VALUES,
@@ -54,7 +54,6 @@ DEFAULT_MAX_SET_ASIDE: Final = 0.01
 _PROGRESS_EVERY_S: Final = 10.0
 _DUPLICATE: Final = np.uint8(CODE_OF[Rule.DUPLICATE_LINE])
 _TOO_MANY: Final = np.uint8(CODE_OF[Rule.TOO_MANY_LINES_PER_USER])
-_ANY_TIMESTAMP: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,8 +215,8 @@ class _Run(SourcePass):
         self._lines.write(lines, hashes, repeat=repeat)
 
     def _part_writer(self, folder: str) -> PartWriter:
-        name = self._writer.file_name(_ANY_TIMESTAMP)
-        overwrites = isinstance(name, DataFileName) and name.mode is Mode.OVERWRITE
+        kind = self._writer.file_kind
+        overwrites = isinstance(kind, DataFileKind) and kind.mode is Mode.OVERWRITE
         return PartWriter(
             self._storage,
             f"{self._folder}/{folder}",

@@ -58,6 +58,6 @@ def announce(
     for found in reconciliations:
         name = parse_file_name(found["files"][0])
         assert not isinstance(name, OracleDataCloudFileName)  # never written
-        uri = asset_uri(destination, target_of(name))
+        uri = asset_uri(destination, target_of(name.kind))
         extra = {fact: found.get(fact) for fact in _FACTS}
         outlet_events[ACKNOWLEDGED].add(Asset(name=uri, uri=uri), extra=extra)

@@ -197,7 +197,6 @@ class StageDeliveryOperator(SuppressingOperator):
         # Arrow and the engine are heavy: they are loaded by the worker, never by the parser.
         from airflow_am_provider.deliveries.combining import FormattedPartition
         from airflow_am_provider.deliveries.staging import (
-            NO_TIMESTAMP,
             DeliveryContext,
             format_content,
             stage_content,
@@ -211,7 +210,7 @@ class StageDeliveryOperator(SuppressingOperator):
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             writer, options = self.line_writer(), self._options()
             targets = hook.targets()
-            target = targets.named(hook.destination_name, target_of(writer.file_name(NO_TIMESTAMP)))
+            target = targets.named(hook.destination_name, target_of(writer.file_kind))
             window = self._window(context, target)
             self.log.info("Window: %s", window)
             check_on_empty(self.on_empty)

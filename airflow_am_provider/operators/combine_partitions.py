@@ -82,7 +82,7 @@ class CombinePartitionsOperator(BaseOperator):
             manifest = combine(partitions, targets, now=datetime.now(UTC))
             self.log.info("%d partitions, %d parts", len(partitions), len(manifest.parts))
             content = partitions[0].content
-            target = targets.named(content.context.destination, target_of(content.name))
+            target = targets.named(content.context.destination, target_of(content.file_kind))
             note_outcome(target, content.context.watermark, manifest, self.on_empty)
             return report_staged(self.log.info, manifest, self.on_empty)
 

@@ -134,15 +134,13 @@ class SuppressionRemovalOperator(SuppressingOperator):
         suppression: Suppression,
         delivery_context: DeliveryContext,
     ) -> Manifest:
-        from airflow_am_provider.audience_manager.names import DataFileName
-        from airflow_am_provider.deliveries.staging import NO_TIMESTAMP, stage_delivery
+        from airflow_am_provider.deliveries.staging import stage_delivery
         from airflow_am_provider.formatting.pipeline import FormatOptions
         from airflow_am_provider.suppression.removals import removals
         from airflow_am_provider.suppression.sent_data import data_uploads, still_there
 
-        targets, name = hook.targets(), writer.file_name(NO_TIMESTAMP)
-        assert isinstance(name, DataFileName)
-        sent = data_uploads(targets, destination=hook.destination_name, name=name)
+        targets = hook.targets()
+        sent = data_uploads(targets, destination=hook.destination_name, file_kind=writer.file_kind)
         staging = targets.staging
         return stage_delivery(
             removals(staging, still_there(staging, sent), suppression),

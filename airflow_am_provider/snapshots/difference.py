@@ -14,7 +14,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from airflow_am_provider.deliveries.staging import NO_TIMESTAMP, FormattedContent, attempt_folder
+from airflow_am_provider.deliveries.staging import FormattedContent, attempt_folder
 from airflow_am_provider.formatting.acceptance import (
     check_removed,
     check_set_aside,
@@ -22,7 +22,6 @@ from airflow_am_provider.formatting.acceptance import (
 )
 from airflow_am_provider.formatting.batches import bounded
 from airflow_am_provider.formatting.file_names import REJECTS_FILE
-from airflow_am_provider.formatting.lines.data_lines import DataLineWriter
 from airflow_am_provider.formatting.overlap import BackgroundWorker, prefetched
 from airflow_am_provider.formatting.parts import PartWriter
 from airflow_am_provider.formatting.pipeline import FormattedParts
@@ -114,10 +113,13 @@ def difference(
     run = _Run(spec, storage, options, diff, snapshot, folder)
     with run.tidied():
         result, counts = run.all(batches, bases)
-    name = DataLineWriter(spec).file_name(NO_TIMESTAMP).packed(options.encoding)
     # Lines suppose what the deliveries before them left behind: their order counts in any case.
     content = FormattedContent(
-        name=name, removes=True, context=context, folder=folder, result=result
+        file_kind=spec.file_kind.packed(options.encoding),
+        removes=True,
+        context=context,
+        folder=folder,
+        result=result,
     )
     return Difference(content=content, counts=counts)
 

@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import DataError
-from airflow_am_provider.deliveries.staging import NO_TIMESTAMP
 from airflow_am_provider.deliveries.target.names import target_of
 from airflow_am_provider.deliveries.target.snapshots import Basis, basis
-from airflow_am_provider.formatting.lines.data_lines import DataLineWriter
 from airflow_am_provider.snapshots.comparison import Base, fits
 
 if TYPE_CHECKING:
@@ -52,12 +50,11 @@ class SnapshotSeries:
         cls, targets: Targets, destination: str, spec: DataFileSpec, name: str
     ) -> SnapshotSeries:
         """The series of an extract, by where it goes, whose traits it sets, and its name."""
-        file_name = DataLineWriter(spec).file_name(NO_TIMESTAMP)
-        facts = [destination, str(file_name), spec.kind.name, name]
+        facts = [destination, str(spec.file_kind), spec.kind.name, name]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
         return cls(
             targets=targets,
-            target=targets.named(destination, target_of(file_name)),
+            target=targets.named(destination, target_of(spec.file_kind)),
             location=f"{_FOLDER}/{digest}",
         )
 

@@ -6,34 +6,36 @@ import logging
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.deliveries.records import DeliveryRecord
-from airflow_am_provider.deliveries.target.names import stem, target_of
+from airflow_am_provider.deliveries.target.names import target_of
 from airflow_am_provider.suppression.removals import DataUpload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_am_provider.audience_manager.names import DataFileName
+    from airflow_am_provider.audience_manager.file_kinds import DataFileKind
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.storage.folder import Folder
 
 _logger = logging.getLogger(__name__)
 
 
-def data_uploads(targets: Targets, *, destination: str, name: DataFileName) -> list[DataUpload]:
+def data_uploads(
+    targets: Targets, *, destination: str, file_kind: DataFileKind
+) -> list[DataUpload]:
     """The last sendings of all deliveries of data to one target, in the order in which they began.
 
     What a sending before the last one said, the last one has said again.
 
     :param targets: of the staging location.
     :param destination: where they went, such as ``production/acme``.
-    :param name: a file name with data source and target.
+    :param file_kind: of that data source and target.
     :raises DataError: when a manifest cannot be read.
     """
-    target = targets.named(destination, target_of(name))
+    target = targets.named(destination, target_of(file_kind))
     sent = [
         entry
         for entry in target.deliveries()
-        if entry.sending is not None and entry.name == stem(name)
+        if entry.sending is not None and entry.name == file_kind.stem
     ]
     sent.sort(key=lambda entry: entry.sending.begun if entry.sending is not None else 0)
     return [

@@ -5,6 +5,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.file_kinds import (
+    DataFileKind,
+    IdSyncFileKind,
+    parse_file_kind,
+)
 from airflow_am_provider.audience_manager.identifiers import is_global_device_data_source
 from airflow_am_provider.audience_manager.names import (
     MAX_DPID,
@@ -16,6 +21,7 @@ from airflow_am_provider.audience_manager.names import (
     IdSyncPrefix,
     Mode,
     OracleDataCloudFileName,
+    named,
     parse_file_name,
 )
 from tests.audience_manager.hostile import hostile_text
@@ -336,3 +342,47 @@ def test_parts_of_a_file_differ_in_their_split_number_alone():
     assert name.with_split(12).with_split(None) == name
     sync = parse_file_name("c2c_id_123_898_1454442149.sync.gz")
     assert str(sync.with_split(2)) == "c2c_id_123_898_1454442149.sync.2.gz"
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=data_names | id_sync_names)
+def test_a_name_is_its_kind_with_a_time_and_a_part(name):
+    kind = name.kind
+    assert named(kind, name.timestamp, name.split) == name
+    assert parse_file_kind(str(kind)) == kind
+    # Whenever it is sent, and in however many parts, its kind is the same.
+    assert named(kind, MIN_TIMESTAMP).kind == kind
+    assert str(name).startswith(f"{kind.stem}_{name.timestamp}.")
+
+
+def test_a_kind_of_file_says_everything_but_when_and_which_part():
+    kind = DataFileKind(dpid=478, target_dpid=567, mode=Mode.OVERWRITE).packed(Encoding.GZIP)
+    assert (str(kind), kind.stem) == ("ftp_dpm_478_567.overwrite.gz", "ftp_dpm_478_567")
+    assert str(named(kind, 1366545717, 2)) == "ftp_dpm_478_567_1366545717.overwrite.2.gz"
+    sync = IdSyncFileKind(master_dpid=0, dpids=(12345,))
+    assert (str(sync), sync.stem) == ("adobe_id_0_12345.sync", "adobe_id_0_12345")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ftp_dpm_478_1366545717_567.sync",
+        "ftp_dpm_478.sync.1.gz",
+        "ftp_dpm_0478.sync",
+        "ftp_dpm_1_2_3.sync",
+        "adobe_id_0_1.overwrite",
+        "ftp_dpm_odc_1.sync",
+        "ftp_dpm_478.sync\n",
+    ],
+)
+def test_no_other_text_is_a_kind_of_file(text):
+    with pytest.raises(DataError):
+        parse_file_kind(text)
+
+
+def test_a_kind_of_file_knows_the_rules_about_data_sources():
+    with pytest.raises(DataError, match="target_dpid: missing"):
+        parse_file_kind("ftp_dpm_20914.sync")
+    with pytest.raises(ConfigurationError, match="dpids: empty"):
+        IdSyncFileKind(master_dpid=0, dpids=())

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.files import FileReader
 from airflow_am_provider.audience_manager.lines import IdSyncLine
+from airflow_am_provider.audience_manager.names import named
 from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.formatting.pipeline import FormatOptions, format_rows
 from tests.formatting import families, id_sync_families, line_families
@@ -92,7 +93,7 @@ def _check(family: Family, rows: list[families.Row], mixer: Mixer) -> int:
     assert result.rows_set_aside == len(expected.aside)
     assert sum(part.lines for part in result.parts) == len(expected.lines)
 
-    reader = FileReader(writer.file_name(1366545717))
+    reader = FileReader(named(writer.file_kind, 1366545717))
     read = [
         line.ids if isinstance(line, IdSyncLine) else (line.user_id, *map(str, line.items))
         for line in reader.lines(io.BytesIO(text))
@@ -111,7 +112,7 @@ def _assert_refused(line: bytes | None, writer: LineWriter) -> None:
     """The reader, too, finds fault with a row that was set aside."""
     # What holds a newline is no longer one line.
     if line is not None and b"\n" not in line:
-        reader = FileReader(writer.file_name(1366545717))
+        reader = FileReader(named(writer.file_kind, 1366545717))
         list(reader.lines([b"\n", line + b"\n"]))
         assert any(finding.line == 2 for finding in reader.findings), line
 

@@ -558,7 +558,7 @@ class TestWhatIsRefused:
     def test_partitions_of_two_deliveries(self, staging: Path) -> None:
         one, two, three = formatted()
         other = format_task(partitions=COUNT, partition=1, dpid=479).execute(CONTEXT)
-        said = r"name differs between them: .*_478_.*_479_"
+        said = r"file_kind differs between them: .*_478\b.*_479\b"
         with pytest.raises(AirflowFailException, match=said):
             combined([one, other, three])
         assert two["partition"] == 1

@@ -3,42 +3,36 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.names import DataFileName, IdSyncFileName
+from airflow_am_provider.audience_manager.file_kinds import DataFileKind
+
+if TYPE_CHECKING:
+    from airflow_am_provider.audience_manager.file_kinds import FileKind
 
 
-def target_of(name: DataFileName | IdSyncFileName) -> str:
+def target_of(file_kind: FileKind) -> str:
     """What deliveries are queued for: the data source whose traits are set, or the ID pairs.
 
-    Names without timestamp belong to one target only, so a target can give them out.
+    Names of a kind belong to one target only, so a target can give them out.
 
-    >>> from airflow_am_provider.audience_manager.names import parse_file_name
-    >>> target_of(parse_file_name("ftp_dpm_478_567_1366545717.sync"))
+    >>> from airflow_am_provider.audience_manager.file_kinds import parse_file_kind
+    >>> target_of(parse_file_kind("ftp_dpm_478_567.sync"))
     '567'
-    >>> target_of(parse_file_name("adobe_id_0_12345_1476312152.sync"))
+    >>> target_of(parse_file_kind("adobe_id_0_12345.sync"))
     'adobe_id_0_12345'
     """
-    if isinstance(name, DataFileName):
-        return str(name.dpid if name.target_dpid is None else name.target_dpid)
-    return stem(name)
-
-
-def stem(name: DataFileName | IdSyncFileName) -> str:
-    """A name without its timestamp and what follows: a timestamp is taken for all modes at once.
-
-    A ``.processed`` marker does not say which mode the file had (faq/faq-data-collection.md).
-
-    >>> stem(DataFileName(dpid=478, timestamp=1366545717))
-    'ftp_dpm_478'
-    """
-    return str(name).partition(f"_{name.timestamp}")[0]
+    if isinstance(file_kind, DataFileKind):
+        target = file_kind.target_dpid
+        return str(file_kind.dpid if target is None else target)
+    return file_kind.stem
 
 
 def subject_of(
     *,
     series: str,
     map_index: int,
-    name: DataFileName | IdSyncFileName,
+    file_kind: FileKind,
     window_start: str | None,
     window_end: str | None,
     run: str | None,
@@ -47,13 +41,13 @@ def subject_of(
 
     :param series: the task, ``DAG/TASK``.
     :param map_index: which of its mapped tasks; -1 for none.
-    :param name: one of its file names.
+    :param file_kind: what files it makes.
     :param window_start: first moment of the data, or None.
     :param window_end: first moment after the data, or None.
     :param run: the run, which counts where there is no window.
     """
-    mode = str(name.mode) if isinstance(name, DataFileName) else "id_sync"
+    mode = str(file_kind.mode) if isinstance(file_kind, DataFileKind) else "id_sync"
     when = [window_start, window_end]
     if window_start is None and window_end is None:
         when.append(run)
-    return json.dumps([series, map_index, stem(name), mode, *when])
+    return json.dumps([series, map_index, file_kind.stem, mode, *when])

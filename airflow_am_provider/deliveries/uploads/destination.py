@@ -20,7 +20,6 @@ from airflow_am_provider.audience_manager.errors import (
     DataError,
     TransientError,
 )
-from airflow_am_provider.deliveries.target.names import stem
 from airflow_am_provider.storage.ftp import UNFINISHED, Published
 from airflow_am_provider.storage.s3.copy import Copy
 from airflow_am_provider.storage.s3.errors import AlreadyThere
@@ -130,7 +129,7 @@ class S3Destination:
         from the first write.
         """
         name = journal.manifest.file_name
-        prefix = f"{stem(name)}_{name.timestamp}."
+        prefix = f"{name.kind.stem}_{name.timestamp}."
         try:
             folder = object_key(self.partner_name, journal.record.sent_on, prefix)
             return next(iter(self.folder.list(folder)), None) is not None
@@ -296,7 +295,7 @@ class FtpDestination:
     def _is_taken(self, drop: FtpDrop, journal: UploadJournal) -> bool:
         """Whether anything has, or had, one of the delivery's names, in whichever mode."""
         name = journal.manifest.file_name
-        prefix = f"{stem(name)}_{name.timestamp}."
+        prefix = f"{name.kind.stem}_{name.timestamp}."
         return any(
             other.startswith(prefix) and not other.endswith(UNFINISHED) for other in drop.names()
         )

@@ -143,7 +143,7 @@ def upload_json(
         "rows_set_aside": manifest.rows_set_aside,
         "destination": record.destination,
         "destination_name": manifest.destination,
-        "target": target_of(manifest.file_name),
+        "target": target_of(manifest.file_name.kind),
         "day": record.day,
         # Of one that is still being sent: not before it was begun.
         "sent_at": record.sent_at or record.begun_at,

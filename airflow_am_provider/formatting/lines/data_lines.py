@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.file_kinds import DataFileKind, Mode, check_dpid
 from airflow_am_provider.audience_manager.identifiers import (
     AAM_UUID,
     ECID,
@@ -28,7 +29,6 @@ from airflow_am_provider.audience_manager.items import (
     trait_problem,
     value_problem,
 )
-from airflow_am_provider.audience_manager.names import DataFileName, Mode, check_dpid
 from airflow_am_provider.audience_manager.rules import RULES, Rule
 from airflow_am_provider.formatting.columns.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.columns.byte_columns import (
@@ -97,8 +97,7 @@ class DataFileSpec:
     remove_all_of_users_without_items: bool = False
 
     def __post_init__(self) -> None:
-        # The name knows the rules about data sources.
-        DataFileName(dpid=self.dpid, target_dpid=self.target_dpid, timestamp=1_000_000_000)
+        _ = self.file_kind  # it knows the rules about data sources
         check_separator(self.traits_separator)
         if not self.item_columns:
             raise ConfigurationError(
@@ -126,6 +125,11 @@ class DataFileSpec:
             check_dpid(f"trait_flags[{column!r}]", trait)
         for key in self.signal_columns.values():
             signal_prefix(key)
+
+    @property
+    def file_kind(self) -> DataFileKind:
+        """What the file is, but for its encoding."""
+        return DataFileKind(dpid=self.dpid, target_dpid=self.target_dpid, mode=self.mode)
 
     @property
     def kind(self) -> IdKind:
@@ -186,14 +190,10 @@ class DataLineWriter:
         """The kind of the user ID."""
         return (self.spec.kind,)
 
-    def file_name(self, timestamp: int) -> DataFileName:
-        """The name of the file."""
-        return DataFileName(
-            dpid=self.spec.dpid,
-            target_dpid=self.spec.target_dpid,
-            mode=self.spec.mode,
-            timestamp=timestamp,
-        )
+    @property
+    def file_kind(self) -> DataFileKind:
+        """What the file is, but for its encoding."""
+        return self.spec.file_kind
 
     def format(self, batch: pa.RecordBatch) -> FormattedBatch:
         """Check and format a batch."""

@@ -25,7 +25,12 @@ from airflow_am_provider.formatting.columns.byte_columns import (
     without_nulls,
 )
 from airflow_am_provider.formatting.columns.checks import CODE_OF, Codes, id_codes
-from airflow_am_provider.formatting.lines.id_sync_lines import hashed, hashed_email_codes, url_codes
+from airflow_am_provider.formatting.lines.id_sync_lines import (
+    IdSyncWriter,
+    hashed,
+    hashed_email_codes,
+    url_codes,
+)
 from airflow_am_provider.formatting.lines.line_writer import (
     FormattedBatch,
     PersonalData,
@@ -33,11 +38,8 @@ from airflow_am_provider.formatting.lines.line_writer import (
 )
 
 if TYPE_CHECKING:
-    from airflow_am_provider.audience_manager.identifiers import IdKind
-    from airflow_am_provider.audience_manager.names import IdSyncFileName
     from airflow_am_provider.formatting.columns.byte_columns import Rows
     from airflow_am_provider.formatting.lines.id_sync_lines import IdSyncSpec
-    from airflow_am_provider.formatting.lines.line_writer import SuppressedIds
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class _Person:
         return b"\t".join((self.crm_id, *self.emails)) + b"\n"
 
 
-class HashedEmailLineWriter:
+class HashedEmailLineWriter(IdSyncWriter):
     """Turns batches of rows into lines of a ``c2c_id`` file.
 
     Rows of one CRM ID must follow each other in the source. The last person of a batch is
@@ -62,30 +64,12 @@ class HashedEmailLineWriter:
     :param spec: what to write, and from which columns.
     """
 
-    max_lines_per_user = None
-    removes = False
-    joins_lines = False
     one_line_per_user = True
-    suppression: SuppressedIds | None = None
 
     def __init__(self, spec: IdSyncSpec) -> None:
-        self.spec = spec
+        super().__init__(spec)
         self._held_back: _Person | None = None
         self._rows_before = 0
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that are needed, the CRM ID's first."""
-        return self.spec.columns
-
-    @property
-    def id_kinds(self) -> tuple[IdKind, ...]:
-        """The kinds of the IDs, that of the CRM where hashed e-mails are among them."""
-        return self.spec.id_kinds
-
-    def file_name(self, timestamp: int) -> IdSyncFileName:
-        """The name of the file."""
-        return self.spec.file_name(timestamp)
 
     def format(self, batch: pa.RecordBatch) -> FormattedBatch:
         """Check a batch and format the persons that end in it."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.file_kinds import IdSyncFileKind, IdSyncPrefix
 from airflow_am_provider.audience_manager.hashing import hash_email, is_hashed_email
 from airflow_am_provider.audience_manager.identifiers import (
     DPUUID,
@@ -20,7 +21,6 @@ from airflow_am_provider.audience_manager.identifiers import (
     is_global_device_data_source,
     kind_of_data_source,
 )
-from airflow_am_provider.audience_manager.names import IdSyncFileName, IdSyncPrefix
 from airflow_am_provider.audience_manager.personal_data import is_email
 from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.formatting.columns.arrow import text_scalar, to_arrow
@@ -76,7 +76,7 @@ class IdSyncSpec:
     allow_crm_master: bool = False
 
     def __post_init__(self) -> None:
-        self.file_name(1_000_000_000)
+        _ = self.file_kind  # it knows the rules about data sources
         is_device = self.master_dpid == 0 or is_global_device_data_source(self.master_dpid)
         if self.prefix is IdSyncPrefix.ADOBE_ID:
             if len(self.columns) != 1 + len(self.dpids):
@@ -118,18 +118,14 @@ class IdSyncSpec:
             kinds.add(DPUUID)
         return tuple(sorted(kinds, key=attrgetter("name")))
 
-    def file_name(self, timestamp: int) -> IdSyncFileName:
-        """The name of the file, without split number and encoding."""
-        return IdSyncFileName(
-            prefix=self.prefix,
-            master_dpid=self.master_dpid,
-            dpids=self.dpids,
-            timestamp=timestamp,
-        )
+    @property
+    def file_kind(self) -> IdSyncFileKind:
+        """What the file is, but for its encoding."""
+        return IdSyncFileKind(prefix=self.prefix, master_dpid=self.master_dpid, dpids=self.dpids)
 
 
-class IdSyncLineWriter:
-    """Turns batches of rows into lines of an ``adobe_id`` file: one row, one line.
+class IdSyncWriter:
+    """What both writers of ID sync files have in common.
 
     :param spec: what to write, and from which columns.
     """
@@ -138,7 +134,6 @@ class IdSyncLineWriter:
     max_lines_per_user = None
     removes = False
     joins_lines = False
-    one_line_per_user = False
     suppression: SuppressedIds | None = None
 
     def __init__(self, spec: IdSyncSpec) -> None:
@@ -154,9 +149,16 @@ class IdSyncLineWriter:
         """The kinds of the IDs, that of the CRM where hashed e-mails are among them."""
         return self.spec.id_kinds
 
-    def file_name(self, timestamp: int) -> IdSyncFileName:
-        """The name of the file."""
-        return self.spec.file_name(timestamp)
+    @property
+    def file_kind(self) -> IdSyncFileKind:
+        """What the file is, but for its encoding."""
+        return self.spec.file_kind
+
+
+class IdSyncLineWriter(IdSyncWriter):
+    """Turns batches of rows into lines of an ``adobe_id`` file: one row, one line."""
+
+    one_line_per_user = False
 
     def format(self, batch: pa.RecordBatch) -> FormattedBatch:
         """Check and format a batch."""

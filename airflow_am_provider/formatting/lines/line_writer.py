@@ -16,8 +16,8 @@ from airflow_am_provider.formatting.columns.checks import CODE_OF, Codes
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from airflow_am_provider.audience_manager.file_kinds import FileKind
     from airflow_am_provider.audience_manager.identifiers import IdKind
-    from airflow_am_provider.audience_manager.names import DataFileName, IdSyncFileName
     from airflow_am_provider.formatting.columns.byte_columns import Marks, Rows
 
 
@@ -136,8 +136,9 @@ class LineWriter(Protocol):
         """Whether all lines of a user become one, once the last row is known."""
         ...
 
-    def file_name(self, timestamp: int) -> DataFileName | IdSyncFileName:
-        """The name of the file, without split number and encoding."""
+    @property
+    def file_kind(self) -> FileKind:
+        """What the file is, but for its encoding."""
         ...
 
     def format(self, batch: pa.RecordBatch) -> FormattedBatch:
