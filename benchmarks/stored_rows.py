@@ -18,7 +18,6 @@ from benchmarks.rows import COLUMNS, batches
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from demo.local.postgres import Postgres
     from demo.local.s3 import S3
 
 
@@ -61,9 +60,9 @@ def to_parquet_files(
     return f"s3://{bucket}/{prefix}/"
 
 
-def to_postgres(server: Postgres, kind: str, count: int) -> str:
+def to_postgres(uri: str, kind: str, count: int) -> str:
     """Write rows to a table named like their kind; return its name."""
-    with closing(psycopg2.connect(server.uri())) as connection, connection.cursor() as cursor:
+    with closing(psycopg2.connect(uri)) as connection, connection.cursor() as cursor:
         columns = sql.SQL(", ").join(
             sql.SQL("{} text").format(sql.Identifier(name)) for name in COLUMNS[kind]
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.mysql_server import mysql_server
+from benchmarks.postgres_server import encrypted_postgres
 from benchmarks.s3_server import s3_server
 from benchmarks.stored_rows import (
     to_duckdb,
@@ -65,7 +66,15 @@ class World:
 
     def table(self, kind: str, rows: int) -> str:
         """The name of PostgreSQL's table with the rows, likewise."""
-        return self._once(f"postgres-{kind}", lambda: to_postgres(self.postgres, kind, rows))
+        return self._once(f"postgres-{kind}", lambda: to_postgres(self.postgres.uri(), kind, rows))
+
+    def encrypted_table(self, kind: str, rows: int) -> tuple[str, str]:
+        """The name of such a table of a server that speaks TLS alone, and that one's URI.
+
+        The first one starts the server.
+        """
+        uri = str(json.loads(self._once("encrypted", self._start_encrypted))["uri"])
+        return self._once(f"encrypted-{kind}", lambda: to_postgres(uri, kind, rows)), uri
 
     def sqlite_table(self, kind: str, rows: int) -> str:
         """The name of SQLite's table with the rows, likewise."""
@@ -97,6 +106,9 @@ class World:
         """Airflow's settings and connections for a side."""
         connections: dict[str, dict[str, object]] = {
             "crm": self.postgres.airflow_connection(),
+            "crm_encrypted": json.loads(self._once("encrypted", lambda: "{}", keep=False)).get(
+                "connection", {}
+            ),
             "crm_sqlite": {"conn_type": "sqlite", "host": str(self.sqlite_path)},
             "crm_duckdb": {"conn_type": "duckdb", "host": str(self.directory / "crm.duckdb")},
             "crm_mysql": {
@@ -139,6 +151,10 @@ class World:
                 for name, connection in connections.items()
             },
         }
+
+    def _start_encrypted(self) -> str:
+        server = self.stack.enter_context(encrypted_postgres(self.directory / "encrypted"))
+        return json.dumps({"uri": server.uri(), "connection": server.airflow_connection()})
 
     def _start_mysql(self) -> str:
         return str(self.stack.enter_context(mysql_server(self.directory / "mysql")))

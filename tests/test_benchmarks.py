@@ -61,6 +61,8 @@ def test_each_side_writes_all_rows_or_says_why_it_did_not_run(results: dict[str,
 
 def test_figures_are_there_for_all_sides_that_ran(results: dict[str, Any]) -> None:
     postgres = results[f"postgres-{ROWS}"]
+    if any(side["missing"] for side in postgres["sides"].values()):
+        pytest.skip("no PostgreSQL here that was built with TLS")
     assert [figure["title"] for figure in postgres["figures"]] == [
         "traits: time over COPY's",
         "attrs: time over COPY's",

@@ -2,14 +2,16 @@
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlencode
 
 import psycopg2
 from psycopg2 import sql
@@ -38,6 +40,15 @@ _SETTINGS = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """A server's certificate, by which it is also to be trusted, and its key, as PEM files."""
+
+    host: str
+    path: Path
+    key: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Postgres:
     """A running PostgreSQL server and its only user, who may do everything."""
 
@@ -45,11 +56,20 @@ class Postgres:
     host: str = HOST
     user: str = "local"
     password: str = field(default="local-password", repr=False)
+    root_certificate: Path | None = None  # what its own is to be trusted by, where it has one
 
     def uri(self, database: str = "postgres", *, driver: str = "") -> str:
         """A URI for libpq, or with ``driver="psycopg2"`` or ``"asyncpg"`` for SQLAlchemy."""
         scheme = f"postgresql+{driver}" if driver else "postgresql"
-        return f"{scheme}://{self.user}:{self.password}@{self.host}:{self.port}/{database}"
+        tls = f"?{urlencode(self.tls)}" if self.tls else ""
+        return f"{scheme}://{self.user}:{self.password}@{self.host}:{self.port}/{database}{tls}"
+
+    @property
+    def tls(self) -> dict[str, str]:
+        """How libpq is to make sure of the server: not at all where it has no certificate."""
+        if self.root_certificate is None:
+            return {}
+        return {"sslmode": "verify-full", "sslrootcert": str(self.root_certificate)}
 
     def create_database(self, name: str) -> str:
         """Create a database unless it is there; return its URI."""
@@ -73,6 +93,7 @@ class Postgres:
             "login": self.user,
             "password": self.password,
             "schema": database,
+            "extra": self.tls,
         }
 
     def answers(self) -> bool:
@@ -85,21 +106,32 @@ class Postgres:
 
 
 @contextmanager
-def postgres(directory: Path) -> Iterator[Postgres]:
+def postgres(
+    directory: Path, *, binaries: Path | None = None, certificate: Certificate | None = None
+) -> Iterator[Postgres]:
     """Run PostgreSQL on the data in ``directory/data``, created if absent.
 
     :param directory: for data and ``postgres.log``
+    :param binaries: its programs; by default the wheel's, which were built without TLS
+    :param certificate: the server's own; then nobody comes in without TLS
     :raises ServerError: if it does not start
     """
     server = Postgres(port=free_port())
     data = directory / "data"
     as_user = _as_ordinary_user()
+    binaries = binaries or _binaries()
     if not (data / "PG_VERSION").exists():
-        _initialise(server, data, as_user)
-    settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+        _initialise(server, data, binaries, as_user)
+    options = dict(_SETTINGS)
+    if certificate is not None:
+        server = replace(server, host=certificate.host, root_certificate=certificate.path)
+        options |= {"ssl": "on"}
+        options |= {"ssl_cert_file": str(certificate.path), "ssl_key_file": str(certificate.key)}
+        _let_nobody_in_without_tls(data, certificate)
+    settings = [f"-c{name}={value}" for name, value in options.items()]
     with running(
         "PostgreSQL",
-        [*as_user, _binaries() / "postgres", "-D", data, f"-p{server.port}", *settings],
+        [*as_user, binaries / "postgres", "-D", data, f"-p{server.port}", *settings],
         log=directory / "postgres.log",
         # SIGTERM would wait until all clients have left.
         stop_signal=signal.SIGINT,
@@ -169,7 +201,15 @@ def _hindrance(prefix: list[str]) -> str:
     return done.stderr.strip().partition("\n")[0] or f"{program} cannot be run"
 
 
-def _initialise(server: Postgres, data: Path, as_user: list[str]) -> None:
+def _let_nobody_in_without_tls(data: Path, certificate: Certificate) -> None:
+    rules = data / "pg_hba.conf"
+    rules.write_text(re.sub(r"^host\b", "hostssl", rules.read_text(), flags=re.MULTILINE))
+    # PostgreSQL wants the key to be its own alone.
+    owner = data.stat()
+    os.chown(certificate.key, owner.st_uid, owner.st_gid)
+
+
+def _initialise(server: Postgres, data: Path, binaries: Path, as_user: list[str]) -> None:
     shutil.rmtree(data, ignore_errors=True)  # what an interrupted first start left
     data.mkdir(parents=True, mode=0o700)
     if as_user:
@@ -180,7 +220,7 @@ def _initialise(server: Postgres, data: Path, as_user: list[str]) -> None:
     options = [f"--username={server.user}", f"--pwfile={password_file}", "--auth=scram-sha-256"]
     options += ["--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"]
     result = subprocess.run(
-        [*as_user, _binaries() / "initdb", "-D", data, *options], capture_output=True, text=True
+        [*as_user, binaries / "initdb", "-D", data, *options], capture_output=True, text=True
     )
     password_file.unlink()
     if result.returncode:
