@@ -18,7 +18,6 @@ _ROWS_AT_A_TIME: Final = 500_000
 _SEED: Final = 479
 _WORDS: Final = 5
 _MOST_TRAITS: Final = 12
-_LINES_OF_A_USER: Final = 250
 
 
 def _shuffled(share: float) -> Callable[[int], Numbers]:
@@ -55,12 +54,22 @@ SHAPES: Final[dict[str, Callable[[int], Numbers]]] = {
 }
 
 
+#: Rows in long form, each with traits of its own, as ``.overwrite`` files join them.
+LONG_FORMS: Final[dict[str, Callable[[int], Numbers]]] = {
+    "one row a user": np.arange,
+    "five rows a user": np.arange,
+    "five rows a user, shuffled": lambda count: np.random.default_rng(_SEED).permutation(count),
+}
+_ROWS_OF_A_USER: Final = {"250 lines a user": 250, "five rows a user": 5,
+                          "five rows a user, shuffled": 5}  # fmt: skip
+
+
 def repeated(shape: str, count: int) -> Iterator[pa.RecordBatch]:
     """So many rows of a shape, with columns like those of *traits*."""
-    numbers = SHAPES[shape](count)
+    numbers = (SHAPES | LONG_FORMS)[shape](count)
     for start in range(0, count, _ROWS_AT_A_TIME):
         some = numbers[start : start + _ROWS_AT_A_TIME]
-        users = some // _LINES_OF_A_USER if shape == "250 lines a user" else some
+        users = some // _ROWS_OF_A_USER.get(shape, 1)
         yield pa.RecordBatch.from_arrays([_ids(users), _traits(np.abs(some))], ["id", "traits"])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks.repeated_rows import SHAPES, repeated
+from benchmarks.repeated_rows import LONG_FORMS, SHAPES, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def batches(kind: str, count: int) -> Iterator[pa.RecordBatch]:
 
     :param kind: ``traits``, ``attrs``, or one of the shapes of :mod:`benchmarks.repeated_rows`.
     """
-    if kind in SHAPES:
+    if kind in SHAPES or kind in LONG_FORMS:
         yield from repeated(kind, count)
         return
     make = {"traits": traits, "attrs": _attributes}[kind]

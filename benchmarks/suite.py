@@ -21,7 +21,7 @@ from benchmarks.comparison import (
 )
 from benchmarks.databases import NO_PANDAS, databases
 from benchmarks.postgres_server import why_not as why_no_postgres
-from benchmarks.repeated_rows import SHAPES
+from benchmarks.repeated_rows import LONG_FORMS, SHAPES
 from benchmarks.rows import ATTRIBUTES, COLUMNS
 from benchmarks.running import run_side
 from benchmarks.workers import workers, workers_postgres
@@ -217,6 +217,43 @@ def duplicates(world: World, rows: int) -> Comparison:
     )
 
 
+def overwrite(world: World, rows: int) -> Comparison:
+    """Rows of a user made one line, beside the same rows as they are."""
+    sides = {
+        f"{shape}: {mode}": Side(
+            place="product:set_rows_aside",
+            arguments={"url": world.parquet(shape, rows), "mode": mode},
+        )
+        for shape in LONG_FORMS
+        for mode in ("overwrite", "sync")
+    }
+    figures: list[Figure] = []
+    for shape in LONG_FORMS:
+        one, other = f"{shape}: overwrite", f"{shape}: sync"
+        target = 1.1 if shape == "one row a user" else 2
+        figures += [
+            times_its_time(f"{shape}: time over that of .sync", one, other, target),
+            processor_time(f"{shape}: processor over its", one, other),
+        ]
+    figures += [
+        Figure(
+            title=f"{name}: peak memory",
+            sides=(name,),
+            compute=lambda reading: reading.peak_mb,
+            unit="MB",
+            at_most=512,
+        )
+        for name in sides
+    ]
+    return Comparison(
+        name="overwrite",
+        title="Parquet in S3 to parts in S3, .overwrite against .sync of the same rows",
+        sides=sides,
+        figures=figures,
+        notes="An .overwrite has one line a user, so that fewer and longer lines are packed.",
+    )
+
+
 def check(world: World, rows: int) -> Comparison:
     """The command that looks at files."""
     sides: dict[str, Side] = {}
@@ -311,6 +348,7 @@ COMPARISONS: Final[dict[str, Callable[[World, int], Comparison]]] = {
     "start": start,
     "growth": growth,
     "duplicates": duplicates,
+    "overwrite": overwrite,
     "workers": workers,
     "workers_postgres": workers_postgres,
 }

@@ -19,7 +19,12 @@ pytestmark = pytest.mark.slow
 ROWS = 20_000
 # Those of several workers start many processes: two of their sides stand for all, below. Growth has
 # the sides of others, with more and more rows.
-ONE_WORKER = [name for name in COMPARISONS if not name.startswith("workers") and name != "growth"]
+# The others take longer.
+ONE_WORKER = [
+    name
+    for name in COMPARISONS
+    if not name.startswith("workers") and name not in {"growth", "overwrite"}
+]
 
 
 @pytest.fixture(scope="module")

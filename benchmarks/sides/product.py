@@ -27,10 +27,10 @@ def format_files(stopwatch: Stopwatch, *, kind: str, url: str) -> Outcome:
     return _format(stopwatch, kind, source=url)
 
 
-def set_rows_aside(stopwatch: Stopwatch, *, url: str) -> Outcome:
+def set_rows_aside(stopwatch: Stopwatch, *, url: str, mode: str = "sync") -> Outcome:
     """Files to parts, however many rows are set aside; all of them count."""
     load_what_execute_imports("aws_default")
-    operator = formatting("traits", source=url, max_set_aside=1.0)
+    operator = formatting("traits", source=url, max_set_aside=1.0, mode=mode)
     with stopwatch:
         manifest = operator.execute(run_context(new_run_id()))
     return replace(outcome_of(manifest), rows=manifest["rows_read"])
