@@ -19,6 +19,8 @@ from airflow_am_provider.audience_manager.rules import RULES, Rule
 UPPER_GUID_PATTERN: Final = r"[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{12}"
 LOWER_GUID_PATTERN: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 ALPHANUMERIC_PATTERN: Final = r"[0-9A-Za-z]+"
+# Whether IDs that Adobe's page calls alphanumeric have hyphens is not confirmed.
+HYPHENATED_PATTERN: Final = r"[0-9A-Za-z]+(?:-[0-9A-Za-z]+)+"
 # What a platform reports for a device whose owner opted out of tracking: thousands of
 # people would share one profile. Adobe's pages are silent; see docs/choices.md.
 OPTED_OUT_GUID: Final = "00000000-0000-0000-0000-000000000000"
@@ -58,6 +60,11 @@ class IdKind:
         """Whether IDs of this kind belong to a device, not to a person in a CRM."""
         return self.dpid is not None
 
+    @property
+    def takes_hyphens(self) -> bool:
+        """Whether hyphens in IDs of this kind are a warning, since Adobe's word on them is open."""
+        return self.pattern == ALPHANUMERIC_PATTERN
+
     def problem(self, value: str) -> Rule | None:
         """The first rule that an ID breaks, or None.
 
@@ -79,9 +86,12 @@ class IdKind:
         if is_personal_data(value):
             return Rule.PERSONAL_DATA
         if self.pattern is not None:
-            if re.fullmatch(self.pattern, value) is None:
+            is_hyphenated = self.takes_hyphens and re.fullmatch(HYPHENATED_PATTERN, value)
+            if not is_hyphenated and re.fullmatch(self.pattern, value) is None:
                 return Rule.ID_FORM
-            return Rule.ID_OPTED_OUT if value == OPTED_OUT_GUID else None
+            if value == OPTED_OUT_GUID:
+                return Rule.ID_OPTED_OUT
+            return Rule.ID_HYPHEN if is_hyphenated else None
         return Rule.ID_COLON if _COLON.search(value) else None
 
     def validate(self, value: str) -> str:
@@ -93,14 +103,14 @@ class IdKind:
         '07955261652886032950143702505894272138'
         """
         rule = self.problem(value)
-        if rule is not None:
+        if rule is not None and rule is not Rule.ID_HYPHEN:
             text = RULES[rule]
             raise DataError(f"{self.title} {mask(value)}: {text.sentence} ({text.page})")
         return value
 
     def is_valid(self, value: str) -> bool:
-        """Whether an ID breaks no rule."""
-        return self.problem(value) is None
+        """Whether an ID breaks no rule, save that hyphens are not confirmed."""
+        return self.problem(value) in (None, Rule.ID_HYPHEN)
 
 
 def _kind(name: str, title: str, dpid: int | None, pattern: str | None, example: str) -> IdKind:

@@ -51,6 +51,7 @@ WARNINGS = frozenset(
         Rule.ENCRYPTED,
         Rule.PARTNER_FORM,
         Rule.ID_SYNC_MASTER,
+        Rule.ID_HYPHEN,
         Rule.ID_OPTED_OUT,
         Rule.ID_PLACEHOLDER,
         Rule.ID_ROUNDED,

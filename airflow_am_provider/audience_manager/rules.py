@@ -29,6 +29,7 @@ class Rule(StrEnum):
     ID_COLON = "id_colon"
     ID_URL_ENCODED = "id_url_encoded"
     ID_FORM = "id_form"
+    ID_HYPHEN = "id_hyphen"
     ID_OPTED_OUT = "id_opted_out"
     ID_PLACEHOLDER = "id_placeholder"
     ID_ROUNDED = "id_rounded"
@@ -108,6 +109,10 @@ RULES: dict[Rule, RuleText] = {
         sentence="IDs in ID sync files are not URL-encoded", page=ID_SYNC
     ),
     Rule.ID_FORM: RuleText(sentence="a device ID has the form of its platform", page=IDS),
+    Rule.ID_HYPHEN: RuleText(
+        sentence="a MAID, TIFA or Vizio IFA is letters and digits; hyphens are not confirmed",
+        page=IDS,
+    ),
     Rule.ID_OPTED_OUT: RuleText(
         sentence="an all-zero advertising ID stands for a device that opted out", page=PROJECT
     ),

@@ -119,6 +119,7 @@ def _data_writer(args: argparse.Namespace) -> LineWriter:
             trait_flags=args.trait_flags,
             signal_columns=args.signal_columns,
             remove_all_of_users_without_items=args.remove_all_of_users_without_items,
+            refuse_hyphens=args.refuse_hyphens,
         )
     )
 
@@ -134,6 +135,7 @@ def _id_sync_writer(args: argparse.Namespace) -> LineWriter:
         prefix=IdSyncPrefix(args.prefix),
         hash_columns=args.hash_columns,
         allow_crm_master=args.allow_crm_master,
+        refuse_hyphens=args.refuse_hyphens,
     )
     of_emails = spec.prefix is IdSyncPrefix.C2C_ID
     return HashedEmailLineWriter(spec) if of_emails else IdSyncLineWriter(spec)

@@ -176,6 +176,12 @@ def _add_id_sync(parser: argparse.ArgumentParser) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
+        "--refuse-hyphens",
+        action="store_true",
+        help="Set rows aside in which a MAID, TIFA or Vizio IFA has hyphens. Otherwise they are "
+        "sent, with a warning: Adobe has not confirmed hyphens.",
+    )
+    add(
         "input",
         metavar="INPUT",
         nargs="+",

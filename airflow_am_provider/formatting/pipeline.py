@@ -186,7 +186,7 @@ class _Run(SourcePass):
             rows_written=self._rows_read - self._rejects.total,
             rows_set_aside=self._rejects.total,
             set_aside_by_reason={rule.value: n for rule, n in sorted(self._rejects.counts.items())},
-            remarks=self._remarks(self._writer.suppression),
+            remarks=self._remarks(self._writer.suppression, +self._writer.remarks),
             parts=tuple(parts.parts),
             text_sha256=parts.text_sha256,
             rejects=rejects,

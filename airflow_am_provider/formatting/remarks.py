@@ -19,6 +19,7 @@ class Remark(StrEnum):
 
     PADDED_IDS = "padded_ids"  # rows whose user ID begins or ends with a blank
     DECIMAL_IDS = "decimal_ids"  # rows whose user ID is written like 1001.00
+    HYPHEN_IDS = "hyphen_ids"  # rows whose device ID has hyphens that Adobe has not confirmed
     ALIKE_IDS = "alike_ids"  # user IDs that differ from others only in case or blanks
     LISTED = "suppression_entries"  # entries of all suppression lists
     LISTED_NO_IDS = "suppression_no_ids"  # entries that can be no ID of the delivery's kinds
@@ -60,6 +61,13 @@ def warnings_of(remarks: Mapping[str, int]) -> list[str]:
         said.append(
             f"{_rows(count)} a user ID such as 1001.00, and it is sent so: {_BYTE_FOR_BYTE}. If "
             f"that is a number, cast it to an integer in the source"
+        )
+    if count := remarks.get(Remark.HYPHEN_IDS):
+        said.append(
+            f"{_rows(count)} a MAID, TIFA or Vizio IFA with hyphens, and is sent so: Adobe's page "
+            f"calls these IDs alphanumeric, and whether it takes hyphens is not confirmed "
+            f"(reference/ids-in-aam.md). See what the receipt says of invalid device IDs; "
+            f"refuse_hyphens sets such rows aside"
         )
     if count := remarks.get(Remark.ALIKE_IDS):
         said.append(

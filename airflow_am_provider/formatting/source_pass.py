@@ -17,7 +17,7 @@ from airflow_am_provider.formatting.rejects import Rejects
 from airflow_am_provider.formatting.remarks import together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -93,10 +93,15 @@ class SourcePass(ABC):
             watch.add(some, codes)
         self._watch.add(personal_data)
 
-    def _remarks(self, suppression: SuppressedIds | None) -> dict[str, int]:
-        """What is worth a look, in counts."""
+    def _remarks(
+        self, suppression: SuppressedIds | None, more: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        """What is worth a look, in counts.
+
+        :param more: counts of a writer's own.
+        """
         lists = {} if suppression is None else suppression.remarks
-        return together([lists, *(watch.remarks for watch in self._ids)])
+        return together([lists, more or {}, *(watch.remarks for watch in self._ids)])
 
     def _put_away(self, step: Callable[[], object]) -> None:
         # The error that ended the pass says more than what it leads to, such as a full disk that

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 # Rules about the ID: all rows that have it break them, so that nothing of the user is sent anyway.
 _OF_IDS: Final = frozenset(
-    {Rule.EMPTY_ID, Rule.ID_CONTROL_CHARACTER, Rule.ID_COLON, Rule.ID_FORM, Rule.ID_OPTED_OUT,
-     Rule.ID_PLACEHOLDER, Rule.ID_ROUNDED}
+    {Rule.EMPTY_ID, Rule.ID_CONTROL_CHARACTER, Rule.ID_COLON, Rule.ID_FORM, Rule.ID_HYPHEN,
+     Rule.ID_OPTED_OUT, Rule.ID_PLACEHOLDER, Rule.ID_ROUNDED}
 )  # fmt: skip
 # By code, 0 included: whether a row that broke the rule says something of a user.
 _LOSES: Final = np.array(

@@ -58,6 +58,8 @@ class FormatDataFileOperator(StageDeliveryOperator):
         Example: ``["city"]`` or ``{"city": "home_city"}``. (templated)
     :param remove_all_of_users_without_items: With the mode ``overwrite``: remove all traits of
         users without any item. Otherwise the rows of these users are set aside. (templated)
+    :param refuse_hyphens: Set rows aside in which a MAID, TIFA or Vizio IFA has hyphens. Otherwise
+        they are sent, with a warning: Adobe has not confirmed hyphens. (templated)
 
     All parameters are template fields. For the source, staging and limits see
     :class:`~airflow_am_provider.operators._stage_delivery.StageDeliveryOperator`.
@@ -93,6 +95,7 @@ class FormatDataFileOperator(StageDeliveryOperator):
         "trait_flags",
         "signal_columns",
         "remove_all_of_users_without_items",
+        "refuse_hyphens",
     )
 
     def __init__(
@@ -110,6 +113,7 @@ class FormatDataFileOperator(StageDeliveryOperator):
         trait_flags: Mapping[str, int | str] | None = None,
         signal_columns: Sequence[str] | Mapping[str, str] | None = None,
         remove_all_of_users_without_items: bool | str = False,
+        refuse_hyphens: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -125,6 +129,7 @@ class FormatDataFileOperator(StageDeliveryOperator):
         self.trait_flags = trait_flags
         self.signal_columns = signal_columns
         self.remove_all_of_users_without_items = remove_all_of_users_without_items
+        self.refuse_hyphens = refuse_hyphens
 
     def line_writer(self) -> DataLineWriter:
         """What turns rows into lines."""
@@ -149,5 +154,6 @@ class FormatDataFileOperator(StageDeliveryOperator):
                 remove_all_of_users_without_items=flag(
                     "remove_all_of_users_without_items", self.remove_all_of_users_without_items
                 ),
+                refuse_hyphens=flag("refuse_hyphens", self.refuse_hyphens),
             )
         )

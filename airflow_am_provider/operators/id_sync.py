@@ -36,6 +36,8 @@ class IdSyncExtractOperator(StageDeliveryOperator):
         (templated)
     :param allow_crm_master: Permit CRM IDs as master of an ``adobe_id`` file. Use it when an
         earlier file synchronised these IDs. (templated)
+    :param refuse_hyphens: Set rows aside in which a MAID, TIFA or Vizio IFA has hyphens. Otherwise
+        they are sent, with a warning: Adobe has not confirmed hyphens. (templated)
 
     All parameters are template fields. For the source, staging and limits see
     :class:`~airflow_am_provider.operators._stage_delivery.StageDeliveryOperator`.
@@ -65,6 +67,7 @@ class IdSyncExtractOperator(StageDeliveryOperator):
         "prefix",
         "hash_columns",
         "allow_crm_master",
+        "refuse_hyphens",
     )
 
     def __init__(
@@ -76,6 +79,7 @@ class IdSyncExtractOperator(StageDeliveryOperator):
         prefix: str = "adobe_id",
         hash_columns: Sequence[str] | str = (),
         allow_crm_master: bool | str = False,
+        refuse_hyphens: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -85,6 +89,7 @@ class IdSyncExtractOperator(StageDeliveryOperator):
         self.prefix = prefix
         self.hash_columns = hash_columns
         self.allow_crm_master = allow_crm_master
+        self.refuse_hyphens = refuse_hyphens
 
     def line_writer(self) -> LineWriter:
         """What turns rows into lines."""
@@ -98,6 +103,7 @@ class IdSyncExtractOperator(StageDeliveryOperator):
             prefix=choice("prefix", self.prefix, IdSyncPrefix),
             hash_columns=names("hash_columns", self.hash_columns),
             allow_crm_master=flag("allow_crm_master", self.allow_crm_master),
+            refuse_hyphens=flag("refuse_hyphens", self.refuse_hyphens),
         )
         if spec.prefix is IdSyncPrefix.C2C_ID:
             return HashedEmailLineWriter(spec)

@@ -150,8 +150,11 @@ def checked_id(raw: bytes | None, kind: IdKind) -> bytes:
     elif kind.name == "dpuuid":
         good = good and ":" not in text and "%3a" not in text.lower()
     else:
-        good = good and set(text) <= set(string.ascii_letters + string.digits)
-    _judge(good, kind.problem(text))
+        letters = set(string.ascii_letters + string.digits)
+        good = good and all(piece and set(piece) <= letters for piece in text.split("-"))
+        good = good and (set(text) != {"0", "-"} or not guid_of_zeros(text))
+    problem = kind.problem(text)
+    _judge(good, None if problem is Rule.ID_HYPHEN else problem)
     assert raw is not None
     return raw
 
@@ -199,6 +202,10 @@ def guid(text: str, digits: set[str]) -> bool:
         and set("".join(pieces)) <= digits
         and set("".join(pieces)) != {"0"}
     )
+
+
+def guid_of_zeros(text: str) -> bool:
+    return [len(piece) for piece in text.split("-")] == [8, 4, 4, 4, 12]
 
 
 def checked_linked_id(raw: bytes | None, kind: IdKind) -> bytes:

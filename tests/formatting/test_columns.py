@@ -10,10 +10,15 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.audience_manager.identifiers import ID_KINDS
+from airflow_am_provider.audience_manager.files import FileReader
+from airflow_am_provider.audience_manager.identifiers import ID_KINDS, OPTED_OUT_GUID
+from airflow_am_provider.audience_manager.lines import Severity
+from airflow_am_provider.audience_manager.names import named
+from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.formatting import batches
 from airflow_am_provider.formatting.columns.byte_columns import ByteView, as_bytes, column_of
 from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
+from airflow_am_provider.formatting.remarks import warnings_of
 from tests.formatting.arrow_columns import LAYOUTS
 from tests.formatting.running import in_pieces, run, table, users
 
@@ -305,3 +310,35 @@ def test_experience_cloud_ids_stand_in_a_data_source_of_ones_own():
     assert done.result.set_aside_by_reason == {"id_form": 1}
     with pytest.raises(ConfigurationError, match="Experience Cloud ID does not go with dpid 20914"):
         DataFileSpec(dpid=20914, target_dpid=1, **spec)
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_hyphens_that_adobe_has_not_confirmed_are_a_warning_or_refused(is_refused):
+    tifa = "08f1c36b-74d8-4be5-b0d3-a1c2e4f56789"
+    spec = DataFileSpec(
+        dpid=963906,
+        target_dpid=1,
+        id_column="id",
+        traits_columns=("traits",),
+        refuse_hyphens=is_refused,
+    )
+    rows = [(tifa, "1"), (f"{tifa}-", "1"), ("a1", "1"), (OPTED_OUT_GUID, "1")]
+
+    done = run([table(rows)], DataLineWriter(spec), max_set_aside=1.0)
+
+    refused = {"id_form": 1, "id_opted_out": 1}
+    if is_refused:
+        assert done.text == b"a1\td_sid=1\n"
+        assert done.result.set_aside_by_reason == {**refused, "id_hyphen": 1}
+        assert done.result.remarks == {}
+    else:
+        assert done.text == f"{tifa}\td_sid=1\na1\td_sid=1\n".encode()
+        assert done.result.set_aside_by_reason == refused
+        assert done.result.remarks == {"hyphen_ids": 1}
+        (warning,) = warnings_of(done.result.remarks)
+        assert "1 row has a MAID, TIFA or Vizio IFA with hyphens, and is sent so" in warning
+    reader = FileReader(named(DataLineWriter(spec).file_kind, 1366545717))
+    assert len(list(reader.lines([f"{tifa}\td_sid=1\n".encode()]))) == 1
+    assert [(found.rule, found.severity) for found in reader.findings] == [
+        (Rule.ID_HYPHEN, Severity.WARNING)
+    ]

@@ -58,11 +58,12 @@ def rule_of(code: int) -> Rule:
     return RULES[code - 1]
 
 
-def id_codes(ids: pa.Array, kind: IdKind) -> Codes:
+def id_codes(ids: pa.Array, kind: IdKind, *, with_hyphens: bool = False) -> Codes:
     """Which rule each ID breaks.
 
     :param ids: a ``binary`` array; null counts as empty.
     :param kind: the kind of ID.
+    :param with_hyphens: whether hyphens where Adobe has not confirmed any break a rule.
     """
     filled = without_nulls(ids)
     view = ByteView.of(filled)
@@ -70,7 +71,10 @@ def id_codes(ids: pa.Array, kind: IdKind) -> Codes:
         doubtful = _doubtful_text(view, b":") | perhaps_no_ids(view)
     else:
         doubtful = _PLAINLY_GOOD[kind.pattern](view)
-    return ask(filled, doubtful, kind.problem)
+    codes = ask(filled, doubtful, kind.problem)
+    if kind.takes_hyphens and not with_hyphens:
+        codes[codes == CODE_OF[Rule.ID_HYPHEN]] = 0
+    return codes
 
 
 def value_codes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -38,13 +39,14 @@ from airflow_am_provider.formatting.columns.byte_columns import (
     with_empty_as_null,
     without_nulls,
 )
-from airflow_am_provider.formatting.columns.checks import CODE_OF, Codes, id_codes, value_codes
+from airflow_am_provider.formatting.columns.checks import CODE_OF, Codes, value_codes
 from airflow_am_provider.formatting.columns.lookups import looked_up, once_per_value
 from airflow_am_provider.formatting.columns.type_words import plural
 from airflow_am_provider.formatting.lines.item_lists import joined_items
 from airflow_am_provider.formatting.lines.line_writer import (
     FormattedBatch,
     PersonalData,
+    checked_ids,
     first_codes,
     without_long_lines,
 )
@@ -80,6 +82,8 @@ class DataFileSpec:
     :param remove_all_of_users_without_items: in ``.overwrite`` mode, write the user ID alone
         when a row has no items, which removes all the user's traits. Otherwise such rows are
         set aside.
+    :param refuse_hyphens: set rows aside whose MAID, TIFA or Vizio IFA has hyphens; they are sent
+        with a warning otherwise.
     :raises ConfigurationError: when a choice breaks the contract.
     """
 
@@ -95,6 +99,7 @@ class DataFileSpec:
     trait_flags: dict[str, int] = field(default_factory=dict)
     signal_columns: dict[str, str] = field(default_factory=dict)
     remove_all_of_users_without_items: bool = False
+    refuse_hyphens: bool = False
 
     def __post_init__(self) -> None:
         _ = self.file_kind  # it knows the rules about data sources
@@ -170,6 +175,7 @@ class DataLineWriter:
 
     def __init__(self, spec: DataFileSpec) -> None:
         self.spec = spec
+        self.remarks: Counter[str] = Counter()
         for key in spec.signal_columns.values():
             if not is_usable_key(key):
                 text = RULES[Rule.UNUSABLE_KEY]
@@ -199,7 +205,7 @@ class DataLineWriter:
         """Check and format a batch."""
         spec = self.spec
         ids = as_bytes(column_of(batch, spec.id_column), spec.id_column, is_id=True)
-        codes = id_codes(ids, spec.kind)
+        codes = checked_ids(ids, spec.kind, self.remarks, refuse_hyphens=spec.refuse_hyphens)
         personal_data = {spec.id_column: PersonalData.among(ids, codes)}
         pieces: list[Piece] = []
         for prefix, columns, problem, separator in (

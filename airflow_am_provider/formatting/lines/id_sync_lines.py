@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
@@ -35,12 +36,12 @@ from airflow_am_provider.formatting.columns.checks import (
     LOWER_HEX,
     Codes,
     ask,
-    id_codes,
     shaped_like,
 )
 from airflow_am_provider.formatting.lines.line_writer import (
     FormattedBatch,
     PersonalData,
+    checked_ids,
     first_codes,
     without_long_lines,
 )
@@ -65,6 +66,8 @@ class IdSyncSpec:
     :param hash_columns: those of the columns that hold e-mail addresses to be hashed.
     :param allow_crm_master: permit CRM IDs in the first column of an ``adobe_id`` file. Adobe's
         page forbids it, yet shows it for IDs that an earlier file synchronised.
+    :param refuse_hyphens: set rows aside in which a MAID, TIFA or Vizio IFA has hyphens; they are
+        sent with a warning otherwise.
     :raises ConfigurationError: when a choice breaks the contract.
     """
 
@@ -74,6 +77,7 @@ class IdSyncSpec:
     prefix: IdSyncPrefix = IdSyncPrefix.ADOBE_ID
     hash_columns: tuple[str, ...] = ()
     allow_crm_master: bool = False
+    refuse_hyphens: bool = False
 
     def __post_init__(self) -> None:
         _ = self.file_kind  # it knows the rules about data sources
@@ -138,6 +142,7 @@ class IdSyncWriter:
 
     def __init__(self, spec: IdSyncSpec) -> None:
         self.spec = spec
+        self.remarks: Counter[str] = Counter()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -171,7 +176,13 @@ class IdSyncLineWriter(IdSyncWriter):
             if column in self.spec.hash_columns:
                 array, broken = hashed(array)
             else:
-                broken = first_codes(id_codes(array, kind_of_data_source(dpid)), url_codes(array))
+                found = checked_ids(
+                    array,
+                    kind_of_data_source(dpid),
+                    self.remarks,
+                    refuse_hyphens=self.spec.refuse_hyphens,
+                )
+                broken = first_codes(found, url_codes(array))
                 personal_data[column] = PersonalData.among(array, broken)
             codes = first_codes(codes, broken)
             values.append(array)

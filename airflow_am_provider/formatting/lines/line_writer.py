@@ -11,9 +11,12 @@ from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.formatting.columns.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.columns.byte_columns import ByteView, empty_to_null
-from airflow_am_provider.formatting.columns.checks import CODE_OF, Codes
+from airflow_am_provider.formatting.columns.checks import CODE_OF, Codes, id_codes
+from airflow_am_provider.formatting.remarks import Remark
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     import pyarrow as pa
 
     from airflow_am_provider.audience_manager.file_kinds import FileKind
@@ -102,9 +105,11 @@ class LineWriter(Protocol):
     """Turns batches of rows into lines.
 
     :param suppression: users of whom nothing is sent, or None.
+    :param remarks: counts of what is worth a look and keeps no row out.
     """
 
     suppression: SuppressedIds | None
+    remarks: Counter[str]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -148,6 +153,21 @@ class LineWriter(Protocol):
     def finish(self) -> FormattedBatch | None:
         """Lines that were held back until the last row was known."""
         ...
+
+
+def checked_ids(
+    ids: pa.Array, kind: IdKind, remarks: Counter[str], *, refuse_hyphens: bool
+) -> Codes:
+    """Which rule each ID breaks; hyphens that Adobe has not confirmed are one only where asked for.
+
+    :param remarks: gets the count of IDs with such hyphens that are sent.
+    """
+    codes = id_codes(ids, kind, with_hyphens=True)
+    if kind.takes_hyphens and not refuse_hyphens:
+        hyphens = codes == CODE_OF[Rule.ID_HYPHEN]
+        remarks[Remark.HYPHEN_IDS] += int(np.count_nonzero(hyphens))
+        codes[hyphens] = 0
+    return codes
 
 
 def first_codes(*codes: Codes) -> Codes:
