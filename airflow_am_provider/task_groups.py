@@ -32,7 +32,7 @@ __all__ = ["deliver"]
 # What combining partitions shares with formatting them.
 _COMBINING = ("audience_manager_conn_id", "on_empty", "retries", "retry_delay", "queue")
 # What sending newer data again shares with waiting for a receipt.
-_REPLAYING = ("audience_manager_conn_id", "acknowledged_by", "limits", "poke_interval")
+_REPLAYING = ("audience_manager_conn_id", "acknowledged_by", "wait", "limits", "poke_interval")
 # What a delivery's source and staging share with the ID sync that goes before it.
 _SHARED = (
     "conn_id",
@@ -53,12 +53,17 @@ def deliver(
     upload: Mapping[str, Any] | None = None,
     upload_shares: int = 1,
     receipt: Mapping[str, Any] | None = None,
+    id_sync_receipt: Mapping[str, Any] | None = None,
     **data: Any,
 ) -> TaskGroup:
     """Wire format → upload → receipt into a task group, with an ID sync before it if wanted.
 
-    Data waits for the receipt of the ID sync, since Audience Manager skips users that it cannot
-    map and promises no order between files (faq/faq-inbound-data-ingestion.md). When the ID sync
+    Data waits until the ID sync was processed, since Audience Manager skips users that it cannot
+    map and promises no order between files (faq/faq-inbound-data-ingestion.md). No page of Adobe's
+    shows a receipt for an ID sync, so a marker on S3 is enough. Where neither comes, the data is
+    not sent, and the message of the sensor says what to ask: data that goes before its ID sync is
+    lost, and data that waits is not. ``id_sync_receipt={"acknowledged_by": "wait"}`` is the way out
+    where an account gets no sign at all. When the ID sync
     has nothing to send it is skipped, and the data goes all the same. When the whole group is
     skipped, by a branch before it for instance, the data is skipped too: that is what the task
     ``start`` is for.
@@ -83,6 +88,9 @@ def deliver(
         ``on_breach="skip"`` a breach skips what comes after the data. A breach of the ID sync's
         receipt then fails that sensor, as the data would otherwise go all the same. Example:
         ``{"limits": {"format_errors": 0}}``.
+    :param id_sync_receipt: Parameters of that sensor for the ID sync alone; they win over
+        ``receipt``. By default ``{"acknowledged_by": "processed"}``. Example:
+        ``{"acknowledged_by": "wait"}``.
     :param data: Parameters of
         :class:`~airflow_am_provider.operators.data_file.FormatDataFileOperator`, or with
         ``snapshot`` those of
@@ -116,9 +124,12 @@ def deliver(
             return group
         shared = {name: data[name] for name in _SHARED if name in data}
         extract_ids, ids = _staged(IdSyncExtractOperator, "extract_ids", {**shared, **id_sync})
-        ids_receipt_args = dict(receipt_args)
+        # No page of Adobe's shows a receipt for an ID sync, so a marker is enough there. Where
+        # nothing comes back the data waits and fails, as it would be lost if it went before.
+        ids_receipt_args = {"acknowledged_by": "processed", **receipt_args}
         if receipt_args.get("on_breach") == "skip":
             ids_receipt_args["on_breach"] = "fail"
+        ids_receipt_args |= id_sync_receipt or {}
         synced = _guard_upload_and_wait(ids, "_ids", upload_args, shares, ids_receipt_args)
         # An ID sync without new people is skipped; that must not skip the data behind it. Only
         # what skips the group as a whole does, and its first task shows that.

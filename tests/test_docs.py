@@ -23,7 +23,7 @@ from airflow_am_provider.audience_manager.receipts.thresholds import LIMITED_COU
 from airflow_am_provider.audience_manager.rules import RULES
 from airflow_am_provider.cli import arguments
 from airflow_am_provider.cli.arguments import WrongUse, parse
-from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy
+from airflow_am_provider.deliveries.signs import AcknowledgedBy
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.hooks.settings import CONNECTION_FIELDS, ConnectionSettings
 from airflow_am_provider.sandbox.behaviour import Behaviour

@@ -12,9 +12,10 @@ from airflow_am_provider.audience_manager.receipts.reconciliation import reconci
 from airflow_am_provider.cli.sources import Source
 from airflow_am_provider.cli.verdict import Verdict as FileVerdict
 from airflow_am_provider.cli.verdict import name_elements
-from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy, AcknowledgementStatus
+from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus
 from airflow_am_provider.deliveries.manifest import Manifest, Part
 from airflow_am_provider.deliveries.receipt_report import ReceiptReport
+from airflow_am_provider.deliveries.signs import AcknowledgedBy
 from airflow_am_provider.deliveries.target.document import to_text
 from airflow_am_provider.deliveries.target.state import (
     DeliveryEntry,
@@ -75,7 +76,7 @@ def test_fields_of_the_reconciliation_stand_there(sent):
     delivery = UploadResult.from_json(sent)
     found = reconcile(delivery.files, [], rows_read=2, rows_written=2, rows_set_aside=0)
     status = AcknowledgementStatus(
-        delivery=delivery, reconciliation=found, marked=(), acknowledged_by=AcknowledgedBy.RECEIPT
+        delivery=delivery, reconciliation=found, signs=(), acknowledged_by=AcknowledgedBy.COUNTED
     )
     heading = "## The reconciliation, field by field"
     told = first_codes(section(page("receipts.md"), heading), "field")

@@ -169,3 +169,13 @@ def test_the_suppression_list_of_the_data_holds_for_the_id_sync() -> None:
     for task in ("deliver.extract_ids", "deliver.format"):
         assert dag.get_task(task).suppress_sql == "opted_out"
         assert dag.get_task(task).suppress_conn_id == "crm"
+
+
+def test_an_id_sync_needs_no_receipt_with_counts_and_has_a_way_out() -> None:
+    dag = made(id_sync=ID_SYNC)
+    assert dag.get_task("deliver.receipt_ids").acknowledged_by == "processed"
+    assert dag.get_task("deliver.receipt").acknowledged_by == "counted"
+    dag = made(id_sync=ID_SYNC, id_sync_receipt={"acknowledged_by": "wait", "wait": 7200})
+    assert dag.get_task("deliver.receipt_ids").acknowledged_by == "wait"
+    assert dag.get_task("deliver.receipt_ids").wait == 7200
+    assert dag.get_task("deliver.receipt").acknowledged_by == "counted"

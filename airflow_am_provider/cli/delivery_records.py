@@ -209,10 +209,12 @@ def _show(args: argparse.Namespace) -> str:
         **record.to_json(),
         "files": record.manifest.lines_by_file,
         "queue": _queue(record),
+        **_said(record),
     }
     if args.json:
         return as_json(document)
     lines = _table([record])
+    lines += _signs(document["signs"], document["disagreements"])
     for name in ("reason", "begun_at", "sent_at", "verdict", "location"):
         if document[name]:
             lines.append(f"{name}: {document[name]}")
@@ -222,6 +224,24 @@ def _show(args: argparse.Namespace) -> str:
         mark = "this one" if entry["delivery_id"] == args.delivery_id else entry["delivery_id"]
         lines.append(f"queue {entry['number']}: {mark}, {entry['state']}, {entry['window']}")
     return "\n".join(lines)
+
+
+def _said(record: DeliveryRecord) -> dict[str, Any]:
+    """What each sign said of the last sending, when its sensor looked last."""
+    found = record.reconciliation or {}
+    return {name: found.get(name) or [] for name in ("signs", "disagreements")}
+
+
+def _signs(signs: Iterable[dict[str, Any]], disagreements: Iterable[str]) -> Iterator[str]:
+    for sign in signs:
+        said = [
+            f"{sign[name]} {name.replace('_', ' ')}"
+            for name in ("counted", "processed", "picked_up")
+        ]
+        figures = [f"{name} {number(count)}" for name, count in sign["figures"].items()]
+        yield f"{sign['sign']}: files {', '.join([*said, *figures])}"
+    for sentence in disagreements:
+        yield f"signs disagree: {sentence}"
 
 
 def _resend(args: argparse.Namespace) -> str:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
-from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.audience_manager.receipts.reconciliation import Reconciliation, reconcile
 from airflow_am_provider.deliveries.connection import MAKE_ANEW
-from airflow_am_provider.deliveries.marker_watch import MarkerWatch
+from airflow_am_provider.deliveries.fixed_wait import ONE_DAY, FixedWait
+from airflow_am_provider.deliveries.marker_watch import MarkerWatch, rung_of_markers
 from airflow_am_provider.deliveries.receipt_intake import ReceiptIntake
 from airflow_am_provider.deliveries.records import DeliveryRecords
+from airflow_am_provider.deliveries.signs import AcknowledgedBy, Rung, Sign, reached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from airflow_am_provider.deliveries.connection import Connection
@@ -24,13 +26,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-class AcknowledgedBy(StrEnum):
-    """What counts as acknowledged."""
-
-    RECEIPT = "receipt"  # a receipt lists every file
-    PROCESSED = "processed"  # every file has its marker
-    ANY = "any"  # every file has the one or the other
-    ALL = "all"  # every file has both
+RECEIPTS: Final = "receipts"
+MARKERS: Final = "markers"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,52 +36,79 @@ class AcknowledgementStatus:
 
     :param delivery: the delivery.
     :param reconciliation: what receipts say of it.
-    :param marked: its files that have a marker.
+    :param signs: what each sign says of its files.
     :param acknowledged_by: what counts.
+    :param left: of a fixed wait, how long it still is; None without one.
     """
 
     delivery: UploadResult
     reconciliation: Reconciliation
-    marked: tuple[str, ...]
+    signs: tuple[Sign, ...]
     acknowledged_by: AcknowledgedBy
+    left: timedelta | None = None
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """Its files that have a marker."""
+        marked = {name for sign in self.signs if sign.name == MARKERS for name in sign.reached}
+        return tuple(name for name in self.delivery.files if name in marked)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a fixed wait is."""
+        return self.left is not None and self.left <= timedelta(0)
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """Files of which no sign says what counts."""
+        best, wanted = reached(self.signs), self.acknowledged_by.rung
+        return tuple(
+            name for name in self.delivery.files if name not in best or best[name] < wanted
+        )
 
     @property
     def outstanding(self) -> tuple[str, ...]:
         """Files that are not acknowledged yet."""
-        covered, marked = set(self.reconciliation.covered), set(self.marked)
-        acknowledged = {
-            AcknowledgedBy.RECEIPT: covered,
-            AcknowledgedBy.PROCESSED: marked,
-            AcknowledgedBy.ANY: covered | marked,
-            AcknowledgedBy.ALL: covered & marked,
-        }[self.acknowledged_by]
-        return tuple(name for name in self.delivery.files if name not in acknowledged)
+        return () if self.is_over else self.unproven
+
+    @property
+    def is_assumed(self) -> bool:
+        """Whether it counts as processed for no other reason than that time has passed."""
+        return self.is_over and bool(self.unproven)
 
     def __str__(self) -> str:
-        count = len(self.delivery.files)
-        said = [f"delivery {self.delivery.delivery_id}: "]
-        if self.acknowledged_by is not AcknowledgedBy.PROCESSED:
-            said.append(f"{len(self.reconciliation.covered)} of {count} files in receipts, ")
-        if self.acknowledged_by is not AcknowledgedBy.RECEIPT:
-            said.append(f"{len(self.marked)} of {count} marked as processed, ")
+        said = [sign.describe(self.delivery.files) for sign in self.signs]
         missing = self.outstanding
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        awaited = f"waiting for {', '.join(missing[:3])}{more}" if missing else "acknowledged"
-        return "".join(said) + awaited
+        if self.is_assumed:
+            said.append("taken for processed, as the fixed wait is over and nothing says otherwise")
+        elif missing:
+            said.append(f"waiting for {', '.join(missing[:3])}{more}")
+            if self.left is not None:
+                said.append("or until the fixed wait is over")
+        else:
+            said.append("acknowledged")
+        return f"delivery {self.delivery.delivery_id}: {'; '.join(said)}"
 
 
 class ReceiptWatch:
-    """Looks for receipts and markers of some deliveries, fetching each message once.
+    """Looks for all signs of some deliveries, fetching each message once.
 
+    Every sign that the connection leads to is looked at, whatever counts, so that those which
+    disagree are seen side by side. One that is not needed and cannot be had is left out.
     ``deliveries`` is what was sent, ``marked`` are the files whose markers were seen so far.
+
+    Another sign is one more method that gives a :class:`~airflow_am_provider.deliveries.signs.Sign`
+    of a delivery, named in ``_signs``.
 
     :param hook: leads to the mailbox, the folder of raw mails and the destination.
     :param deliveries: what was sent.
     :param acknowledged_by: what counts.
     :param since: older messages are not looked at.
     :param marked: files whose markers were seen before.
-    :raises ConfigurationError: when the connection has nothing to look at, or the deliveries went
-        to another destination than the connection's.
+    :param wait: how long a fixed wait is.
+    :raises ConfigurationError: when the connection leads to nothing that can show what counts, or
+        the deliveries went to another destination than the connection's.
     """
 
     def __init__(
@@ -95,17 +119,16 @@ class ReceiptWatch:
         acknowledged_by: AcknowledgedBy,
         since: datetime,
         marked: Iterable[str] = (),
+        wait: timedelta = ONE_DAY,
     ) -> None:
         self._hook = hook
         self.deliveries = deliveries
         self._acknowledged_by = acknowledged_by
         self._since = since
-        self._sources = (
-            [] if acknowledged_by is AcknowledgedBy.PROCESSED else hook.receipt_sources()
-        )
-        self._markers = (
-            None if acknowledged_by is AcknowledgedBy.RECEIPT else MarkerWatch(hook, marked)
-        )
+        self._sources = hook.receipt_sources()
+        self._markers: MarkerWatch | None = MarkerWatch(hook, marked)
+        is_fixed = acknowledged_by is AcknowledgedBy.WAIT
+        self._wait = FixedWait(hook.targets(), wait) if is_fixed else None
         self._seen: set[str] = set()
         self._noted: set[str] = set()
         self.marked = frozenset(marked)
@@ -133,32 +156,55 @@ class ReceiptWatch:
 
     def _status(self, delivery: UploadResult) -> AcknowledgementStatus:
         others = [name for other in self.deliveries for name in other.files]
+        found = reconcile(
+            delivery.files,
+            self._intake.receipts_of(delivery),
+            rows_read=delivery.rows_read,
+            rows_written=delivery.rows_written,
+            rows_set_aside=delivery.rows_set_aside,
+            other_files=[name for name in others if name not in delivery.files],
+        )
         return AcknowledgementStatus(
             delivery=delivery,
-            reconciliation=reconcile(
-                delivery.files,
-                self._intake.receipts_of(delivery),
-                rows_read=delivery.rows_read,
-                rows_written=delivery.rows_written,
-                rows_set_aside=delivery.rows_set_aside,
-                other_files=[name for name in others if name not in delivery.files],
-            ),
-            marked=tuple(name for name in delivery.files if name in self.marked),
+            reconciliation=found,
+            signs=tuple(self._signs(delivery, found)),
             acknowledged_by=self._acknowledged_by,
+            left=None if self._wait is None else self._wait.left(delivery),
         )
+
+    def _signs(self, delivery: UploadResult, found: Reconciliation) -> Iterator[Sign]:
+        if self._sources:
+            yield receipts_sign(found)
+        if self._markers is not None:
+            rung = self._markers.rung
+            marked = {name: rung for name in delivery.files if name in self.marked}
+            yield Sign(name=MARKERS, reached=marked)
 
     def _look_for_markers(self) -> None:
         if self._markers is None:
             return
+        is_needed = self._needs_markers
         try:
             self.marked = self._markers.look(self.deliveries)
-        except ConfigurationError as error:
-            if self._acknowledged_by is not AcknowledgedBy.ANY or not self._sources:
+        except (ConfigurationError, TransientError) as error:
+            if is_needed and (isinstance(error, TransientError) or not self._sources):
                 raise
-            _logger.warning("Going by receipts alone: %s", error)
+            tell = _logger.warning if is_needed else _logger.info
+            tell(
+                "Going by receipts alone: %s" if self._sources else "Going by time alone: %s", error
+            )
             self._markers = None
             return
         self._note_picked_up()
+
+    @property
+    def _needs_markers(self) -> bool:
+        """Whether a marker can show what counts."""
+        return (
+            self._wait is None
+            and self._markers is not None
+            and self._markers.rung >= self._acknowledged_by.rung
+        )
 
     def _note_picked_up(self) -> None:
         """Keep it in the record: markers go away, and receipts come later."""
@@ -172,10 +218,12 @@ class ReceiptWatch:
 
     def _check(self) -> None:
         conn_id = self._hook.audience_manager_conn_id
-        if not self._sources and self._acknowledged_by in ("receipt", "all"):
+        if not (self._sources or self._needs_markers or self._wait):
             raise ConfigurationError(
                 f"connection {conn_id!r}: neither receipts_imap_conn_id nor receipts_location says "
-                f"where receipts come in; fill in one, or wait with acknowledged_by='processed'"
+                f"where receipts come in, and nothing else can show that files were "
+                f"{self._acknowledged_by}; fill in one, or go by less: acknowledged_by="
+                f"{self._lower()}"
             )
         for delivery in self.deliveries:
             if delivery.destination != self._hook.destination_url:
@@ -184,3 +232,22 @@ class ReceiptWatch:
                     f"connection {conn_id!r} leads to {self._hook.destination_url}. "
                     f"{MAKE_ANEW}"
                 )
+
+    def _lower(self) -> str:
+        """What the connection can show without receipts, and what needs no sign."""
+        shown = rung_of_markers(self._hook.settings.transport).word
+        return f"{shown!r} or {str(AcknowledgedBy.WAIT)!r}"
+
+
+def receipts_sign(found: Reconciliation) -> Sign:
+    """What receipts say, as a sign."""
+    in_part = dict.fromkeys(found.in_part, Rung.PICKED_UP)
+    covered = {
+        name: Rung.PROCESSED if name in found.uncounted else Rung.COUNTED for name in found.covered
+    }
+    kept = ("records_received", "stored_records")
+    return Sign(
+        name=RECEIPTS,
+        reached={**in_part, **covered},
+        figures={name: found.counts[name] for name in kept if name in found.counts},
+    )

@@ -12,6 +12,7 @@ from airflow_am_provider.audience_manager.environments import object_key
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.processed_markers import MARK, marked
 from airflow_am_provider.audience_manager.receipts.text import base_name
+from airflow_am_provider.deliveries.signs import Rung
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from airflow_am_provider.storage import Folder, ListedFile, S3Folder
 
 _logger = logging.getLogger(__name__)
+
+
+def rung_of_markers(transport: str) -> Rung:
+    """What a marker proves: renamed on FTP, a file is in the queue; on S3 it was processed."""
+    return Rung.PROCESSED if transport == "s3" else Rung.PICKED_UP
 
 
 class MarkerWatch:
@@ -38,6 +44,11 @@ class MarkerWatch:
         self._hook = hook
         self._may_list = True
         self._marked = set(seen)
+
+    @property
+    def rung(self) -> Rung:
+        """What a marker proves where this connection sends."""
+        return rung_of_markers(self._hook.settings.transport)
 
     def look(self, deliveries: Iterable[UploadResult]) -> frozenset[str]:
         """Names of the deliveries' files that are marked by now.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.receipts.reconciliation import Verdict
@@ -16,6 +16,7 @@ from airflow_am_provider.audience_manager.receipts.thresholds import (
 )
 from airflow_am_provider.deliveries.connection import MAKE_ANEW
 from airflow_am_provider.deliveries.records import DeliveryRecords
+from airflow_am_provider.deliveries.signs import disagreements
 from airflow_am_provider.deliveries.uploads.journal import timestamp
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.connection import Connection
 
 _logger = logging.getLogger(__name__)
+ASSUMED: Final = (
+    "taken for processed, as the fixed wait is over; nothing shows that Audience Manager has read "
+    "it"
+)
 _TITLES = (
     "delivery",
     "files",
@@ -45,11 +50,15 @@ class ReceiptReport:
     :param status: what is known.
     :param problems: limits gone over, and records that are wanting or too many, in sentences.
     :param open_questions: limits that receipts say nothing about, in sentences.
+    :param disagreements: where signs do not tell the same, in sentences.
+    :param concluded_at: when it was judged, ISO 8601 in UTC.
     """
 
     status: AcknowledgementStatus
     problems: tuple[str, ...]
     open_questions: tuple[str, ...]
+    disagreements: tuple[str, ...] = ()
+    concluded_at: str
 
     @classmethod
     def of(cls, status: AcknowledgementStatus, limits: Mapping[str, int | float]) -> ReceiptReport:
@@ -63,7 +72,13 @@ class ReceiptReport:
         if found.verdict is Verdict.DISCREPANT:
             problems.insert(0, _discrepancy(status))
         silent = unjudged(found, limits) if found.receipt_digests else ()
-        return cls(status=status, problems=tuple(problems), open_questions=silent)
+        return cls(
+            status=status,
+            problems=tuple(problems),
+            open_questions=silent,
+            disagreements=tuple(disagreements(status.signs)),
+            concluded_at=timestamp(datetime.now(UTC)),
+        )
 
     @property
     def problem(self) -> str:
@@ -78,10 +93,13 @@ class ReceiptReport:
             "destination": delivery.destination,
             "sent_at": delivery.document["sent_at"],
             "sending": delivery.sending,
-            "concluded_at": timestamp(datetime.now(UTC)),
+            "concluded_at": self.concluded_at,
             "window": delivery.document.get("window"),
             "acknowledged_by": str(self.status.acknowledged_by),
             "acknowledged": not self.status.outstanding,
+            "assumed": self.status.is_assumed,
+            "signs": [sign.to_json() for sign in self.status.signs],
+            "disagreements": list(self.disagreements),
             "marked": list(self.status.marked),
             "problems": list(self.problems),
             "open_questions": list(self.open_questions),
@@ -109,8 +127,15 @@ def log_reports(reports: Sequence[ReceiptReport]) -> None:
     _logger.info("Receipts:\n%s", table(reports))
     for report in reports:
         delivery = report.status.delivery.delivery_id
+        for sign in report.status.signs:
+            _logger.info("%s: %s", delivery, sign.describe(report.status.delivery.files))
         for sentence in (*report.status.reconciliation.findings, *report.open_questions):
             _logger.info("%s: %s", delivery, sentence)
+        for sentence in report.disagreements:
+            # Markers are set twice a day, and often later than the mail comes.
+            _logger.info("%s: signs disagree: %s", delivery, sentence)
+        if report.status.is_assumed:
+            _logger.warning("%s: %s", delivery, ASSUMED)
         for problem in (*report.status.reconciliation.warnings, *report.problems):
             _logger.warning("%s: %s", delivery, problem)
 
@@ -142,7 +167,7 @@ def table(reports: Iterable[ReceiptReport]) -> str:
         rows.append(
             (
                 report.status.delivery.delivery_id,
-                f"{len(found.files) - len(report.status.outstanding)}/{len(found.files)}",
+                f"{len(found.files) - len(report.status.unproven)}/{len(found.files)}",
                 f"{report.status.delivery.rows_read:,}",
                 f"{report.status.delivery.rows_written:,}",
                 f"{report.status.delivery.rows_set_aside:,}",

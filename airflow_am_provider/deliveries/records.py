@@ -12,7 +12,8 @@ queued          it has its place in the queue of its target, and nothing of it w
 sending         its files are on their way
 sent            all of them are at the destination
 picked_up       all of them have their ``.processed`` marker
-acknowledged    receipts or markers cover all of them
+assumed         nothing says that they were read; a fixed wait is over
+acknowledged    a sign says of all of them what counts
 reconciled      likewise, and as many records were received as lines were sent
 failed          likewise, over a limit; or a guard has stopped it
 superseded      another version of the same window took its place
@@ -316,6 +317,8 @@ class DeliveryRecords:
             state = DeliveryState.FAILED
         elif found.get("verdict") == "reconciled":
             state = DeliveryState.RECONCILED
+        elif found.get("assumed"):
+            state = DeliveryState.ASSUMED
         delivery_id, target = record.entry.delivery_id, record.target
 
         def command(known: TargetState) -> Acknowledge:
@@ -329,6 +332,7 @@ class DeliveryRecords:
                     "records_received": counts.get("records_received"),
                     "stored_records": counts.get("stored_records"),
                     "verdict": found.get("verdict"),
+                    "acknowledged_by": found.get("acknowledged_by"),
                 },
                 closed=target.closed(delivery_id, known),
             )

@@ -11,7 +11,7 @@ from airflow_am_provider.airflow_compat import (
     AirflowSkipException,
     conf,
 )
-from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
 from airflow_am_provider.hooks.asset_events import ACKNOWLEDGED
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
@@ -33,7 +33,13 @@ _ON_BREACH: Final = ("fail", "warn", "skip")
 
 
 class DeliveryReceiptSensor(PollingSensor):
-    """Wait until receipts or ``.processed`` markers cover all files of one or several deliveries.
+    """Wait until all files of one or several deliveries are acknowledged, and reconcile them.
+
+    What acknowledges a file is a rung of a ladder: ``picked_up`` by Audience Manager, ``processed``
+    by it, or ``counted``: a receipt says how many records were received. On FTP a ``.processed``
+    marker shows that a file was picked up, on S3 that it was processed; a receipt shows all of it.
+    ``wait`` needs no sign. All signs there are get looked at, and the log, the result and
+    ``airflow-am deliveries show`` have them side by side, those that disagree too.
 
     A receipt counts all files of the partner that were processed together, so a delivery's own
     figures are known when the receipt lists its files and no others; otherwise the totals are
@@ -50,9 +56,11 @@ class DeliveryReceiptSensor(PollingSensor):
     :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
         the staging location and where deliveries go. All tasks of one delivery use the same.
         (templated)
-    :param acknowledged_by: What counts as an acknowledgement of each file: ``receipt`` is a receipt
-        that lists it, ``processed`` is its marker, ``any`` is one of the two, ``all`` is both.
-        (templated)
+    :param acknowledged_by: How far each file has to come by any sign: ``picked_up``, ``processed``
+        or ``counted``. With ``wait`` a fixed time after the sending was completed is enough, or a
+        sign before it that the file was processed. (templated)
+    :param wait: How long a fixed wait is, a timedelta or seconds. It is measured by the clock of
+        what holds staging, never by that of workers.
     :param limits: How much may be lost, by count of the receipt. A whole number is a number of
         records, a fraction is a share of those received. Fewer or more records received than lines
         sent are a breach in any case. Example: ``{"format_errors": 0, "invalid_aam_id": 0.05}``.
@@ -93,7 +101,8 @@ class DeliveryReceiptSensor(PollingSensor):
         *,
         delivery: object,
         audience_manager_conn_id: str = DEFAULT_CONN_ID,
-        acknowledged_by: str = "receipt",
+        acknowledged_by: str = "counted",
+        wait: timedelta | float = 24 * 3600,
         limits: Mapping[str, int | float] | None = None,
         on_breach: str = "fail",
         receipts_since: datetime | str | None = None,
@@ -107,19 +116,24 @@ class DeliveryReceiptSensor(PollingSensor):
         self.delivery = delivery
         self.audience_manager_conn_id = audience_manager_conn_id
         self.acknowledged_by = acknowledged_by
+        self.wait = wait
         self.limits = limits
         self.on_breach = on_breach
         self.receipts_since = receipts_since
         self.deferrable = deferrable
         self._watch: ReceiptWatch | None = None
         self._marked: Sequence[str] = ()
+        self._statuses: Sequence[AcknowledgementStatus] = ()
 
     def execute(self, context: Context) -> Any:
         """Look at once; then wait, in the triggerer or here."""
         if self.deferrable:
             deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
             return self._announced(context, self._or_defer(deadline))
-        return self._announced(context, super().execute(context))
+        try:
+            return self._announced(context, super().execute(context))
+        except AirflowSensorTimeout as error:
+            raise AirflowSensorTimeout(f"{error} {self._advice()}".rstrip()) from None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on when the trigger has seen all there is to see, or has given up.
@@ -135,11 +149,38 @@ class DeliveryReceiptSensor(PollingSensor):
             deadline = datetime.fromisoformat(event["deadline"])
             return self._announced(context, self._or_defer(deadline))
         if status == "timeout":
-            raise AirflowSensorTimeout(
-                f"Not acknowledged within {timedelta(seconds=self.timeout)}. What is known: "
-                f"{message}"
-            )
+            return self._last_look(context, message)
         raise AirflowFailException(message)
+
+    def _last_look(self, context: Context, known: str) -> Any:
+        """Look once more when time is up in the triggerer: what is known then is written down."""
+        self._watch = None
+        try:
+            seen = self.look()
+        except AudienceManagerError as error:
+            self.log.warning("The last look failed: %s", error)
+        else:
+            if seen.is_over:
+                return self._announced(context, seen.result)
+        raise AirflowSensorTimeout(
+            f"Not acknowledged within {timedelta(seconds=self.timeout)}. What is known: "
+            f"{known} {self._advice()}".rstrip()
+        )
+
+    def _advice(self) -> str:
+        """What may be wrong and what to ask; what is known goes into the record."""
+        from airflow_am_provider.deliveries.no_answer import what_to_ask
+        from airflow_am_provider.deliveries.receipt_report import judge_and_record
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+
+        if not self._statuses:
+            return ""
+        try:
+            hook = AudienceManagerHook(self.audience_manager_conn_id)
+            judge_and_record(hook, self._statuses, self.limits or {})
+        except AudienceManagerError as error:
+            self.log.warning("What is known was not written down: %s", error)
+        return what_to_ask(self._statuses)
 
     def _announced(self, context: Context, result: Any) -> Any:
         """Tell other DAGs of what is acknowledged."""
@@ -153,6 +194,7 @@ class DeliveryReceiptSensor(PollingSensor):
 
     def _or_defer(self, deadline: datetime) -> Any:
         """Look, and give the result when it is over; else wait in the triggerer."""
+        from airflow_am_provider.deliveries.fixed_wait import wait_of
         from airflow_am_provider.deliveries.uploads.result import receipts_since
         from airflow_am_provider.triggers.receipt import ReceiptTrigger
 
@@ -172,6 +214,7 @@ class DeliveryReceiptSensor(PollingSensor):
                 poll_interval_s=self.poke_interval,
                 deadline=deadline.isoformat(),
                 marked=sorted(marked),
+                wait_s=wait_of(self.wait).total_seconds(),
                 failures=self._waiting.failures,
             ),
             method_name="execute_complete",
@@ -182,7 +225,7 @@ class DeliveryReceiptSensor(PollingSensor):
     def look(self) -> Seen:
         """Look once for receipts and markers; judge what they say when all of them are there."""
         self._watch = self._watch or self._new_watch()
-        statuses = self._watch.look()
+        statuses = self._statuses = self._watch.look()
         known = self._watch.known(statuses)
         if any(status.outstanding for status in statuses):
             return Seen(known, is_over=False)
@@ -190,8 +233,10 @@ class DeliveryReceiptSensor(PollingSensor):
         return Seen(known, is_over=True, result=self._judge(statuses))
 
     def _new_watch(self) -> ReceiptWatch:
-        from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy, ReceiptWatch
+        from airflow_am_provider.deliveries.acknowledgement import ReceiptWatch
+        from airflow_am_provider.deliveries.fixed_wait import wait_of
         from airflow_am_provider.deliveries.receipt_report import read_limits
+        from airflow_am_provider.deliveries.signs import AcknowledgedBy
         from airflow_am_provider.deliveries.uploads.result import last_sendings, receipts_since
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
@@ -202,6 +247,8 @@ class DeliveryReceiptSensor(PollingSensor):
                 f"on_breach: {self.on_breach!r} is none of {', '.join(map(repr, _ON_BREACH))}"
             )
         acknowledged_by = choice("acknowledged_by", self.acknowledged_by, AcknowledgedBy)
+        is_fixed = acknowledged_by is AcknowledgedBy.WAIT
+        wait = wait_of(self.wait, self.timeout if is_fixed else None)
         hook = AudienceManagerHook(self.audience_manager_conn_id)
         deliveries = last_sendings(hook.targets(), self._deliveries())
         return ReceiptWatch(
@@ -210,6 +257,7 @@ class DeliveryReceiptSensor(PollingSensor):
             acknowledged_by=acknowledged_by,
             since=receipts_since(self.receipts_since, deliveries),
             marked=self._marked,
+            wait=wait,
         )
 
     def _deliveries(self) -> list[UploadResult]:

@@ -37,9 +37,10 @@ class ReplayNewerSensor(PollingSensor):
     :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
         the staging location and where deliveries go. All tasks of one delivery use the same.
         (templated)
-    :param acknowledged_by: What counts as an acknowledgement of each file: ``receipt`` is a receipt
-        that lists it, ``processed`` is its marker, ``any`` is one of the two, ``all`` is both.
-        (templated)
+    :param acknowledged_by: How far each file has to come before the next delivery is sent:
+        ``picked_up``, ``processed``, ``counted`` or ``wait``, as for
+        :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`. (templated)
+    :param wait: How long a fixed wait is, with ``acknowledged_by="wait"``: a timedelta or seconds.
     :param limits: How much may be lost, by count of the receipt, as for
         :class:`~airflow_am_provider.sensors.receipt.DeliveryReceiptSensor`. Over a limit the task
         fails. (templated)
@@ -74,7 +75,8 @@ class ReplayNewerSensor(PollingSensor):
         *,
         delivery: object,
         audience_manager_conn_id: str = DEFAULT_CONN_ID,
-        acknowledged_by: str = "receipt",
+        acknowledged_by: str = "counted",
+        wait: timedelta | float = 24 * 3600,
         limits: Mapping[str, int | float] | None = None,
         mode: str = "reschedule",
         poke_interval: timedelta | float = POKE_INTERVAL_S,
@@ -85,6 +87,7 @@ class ReplayNewerSensor(PollingSensor):
         self.delivery = delivery
         self.audience_manager_conn_id = audience_manager_conn_id
         self.acknowledged_by = acknowledged_by
+        self.wait = wait
         self.limits = limits
 
     def look(self) -> Seen:
@@ -108,8 +111,10 @@ class ReplayNewerSensor(PollingSensor):
 
     def _go_on(self, replay: Replay) -> str:
         """Send and look until something has to be waited for; what that is, or nothing."""
-        from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy, ReceiptWatch
+        from airflow_am_provider.deliveries.acknowledgement import ReceiptWatch
+        from airflow_am_provider.deliveries.fixed_wait import wait_of
         from airflow_am_provider.deliveries.receipt_report import judge_and_record
+        from airflow_am_provider.deliveries.signs import AcknowledgedBy
         from airflow_am_provider.deliveries.uploads.journal import MustWait
         from airflow_am_provider.deliveries.uploads.result import receipts_since
 
@@ -120,6 +125,7 @@ class ReplayNewerSensor(PollingSensor):
                     [sent],
                     acknowledged_by=choice("acknowledged_by", self.acknowledged_by, AcknowledgedBy),
                     since=receipts_since(None, [sent]),
+                    wait=wait_of(self.wait),
                 )
                 statuses = watch.look()
                 if statuses[0].outstanding:

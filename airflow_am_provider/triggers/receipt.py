@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.hooks.polling import Seen
@@ -25,11 +25,12 @@ class ReceiptTrigger(PollingTrigger):
 
     :param deliveries: what uploads returned, as plain JSON.
     :param audience_manager_conn_id: the Audience Manager connection.
-    :param acknowledged_by: ``receipt``, ``processed``, ``any`` or ``all``.
+    :param acknowledged_by: ``picked_up``, ``processed``, ``counted`` or ``wait``.
     :param since: older messages are not looked at; ISO 8601.
     :param poll_interval_s: seconds between two looks.
     :param deadline: when to give up; ISO 8601.
     :param marked: files whose markers were seen before.
+    :param wait_s: seconds of a fixed wait.
     :param failures: how many looks failed in a row before.
     """
 
@@ -45,6 +46,7 @@ class ReceiptTrigger(PollingTrigger):
         poll_interval_s: float,
         deadline: str,
         marked: Sequence[str] = (),
+        wait_s: float = 24 * 3600,
         failures: int = 0,
     ) -> None:
         super().__init__(poll_interval_s=poll_interval_s, deadline=deadline, failures=failures)
@@ -53,6 +55,7 @@ class ReceiptTrigger(PollingTrigger):
         self.acknowledged_by = acknowledged_by
         self.since = since
         self.marked = marked
+        self.wait_s = wait_s
         # Kept between looks: each message is fetched once.
         self._watch: ReceiptWatch | None = None
 
@@ -66,11 +69,13 @@ class ReceiptTrigger(PollingTrigger):
             "acknowledged_by": self.acknowledged_by,
             "since": self.since,
             "marked": list(self.marked),
+            "wait_s": self.wait_s,
         }
 
     def look(self) -> Seen:
         """Look once for receipts and markers."""
-        from airflow_am_provider.deliveries.acknowledgement import AcknowledgedBy, ReceiptWatch
+        from airflow_am_provider.deliveries.acknowledgement import ReceiptWatch
+        from airflow_am_provider.deliveries.signs import AcknowledgedBy
         from airflow_am_provider.deliveries.uploads.result import read_deliveries
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
@@ -80,6 +85,7 @@ class ReceiptTrigger(PollingTrigger):
             acknowledged_by=AcknowledgedBy(self.acknowledged_by),
             since=datetime.fromisoformat(self.since),
             marked=self.marked,
+            wait=timedelta(seconds=self.wait_s),
         )
         statuses = self._watch.look()
         return Seen(

@@ -158,7 +158,7 @@ def _job(chance: random.Random, seed: int) -> Schedule:
         transport=transport,
         staging=chance.choice(("s3", "s3", "disk")),
         mail=chance.choice(("imap", "imap", "s3")),
-        acknowledged_by=chance.choice(("receipt", "receipt", "receipt", "any", "all")),
+        acknowledged_by=chance.choice(("counted", "counted", "counted", "picked_up", "counted")),
         deferrable=chance.random() < 0.4,
         partitions=chance.random() < 0.25,
         retries=chance.randint(1, 3),
@@ -180,7 +180,7 @@ def _trouble(chance: random.Random, job: Schedule, task: str) -> Trouble:
         ways += ["crm"] * 3 + (["disk"] * 2 if job.staging == "disk" else [])
     if job.transport == "ftp" and step == "upload":
         ways += ["ftp"] * 6
-    if job.transport == "ftp" and step == "receipt" and job.acknowledged_by != "receipt":
+    if job.transport == "ftp" and step == "receipt":
         ways += ["ftp"] * 2
     if step == "upload" and job.staging == "disk":
         ways.append("disk")

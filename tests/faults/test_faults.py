@@ -113,7 +113,7 @@ def test_what_is_drawn_later_changes_nothing_that_was_drawn_before() -> None:
 def test_wherever_a_successor_can_wait_a_receipt_is_lost() -> None:
     for schedule in map(schedule_of, range(200)):
         # A marker alone would do for the others.
-        can_wait = schedule.acknowledged_by != "any"
+        can_wait = schedule.acknowledged_by != "picked_up"
         is_lost = schedule.lost is not None or (
             schedule.order == "overlapping" and schedule.loses == "data"
         )

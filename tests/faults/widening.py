@@ -28,10 +28,10 @@ def widened(chance: random.Random, job: Schedule) -> Schedule:
 
 
 def _with_lost_receipt(chance: random.Random, job: Schedule) -> Schedule:
-    """Always, where anything can wait: a marker alone would do for ``any``."""
+    """Always, where anything can wait: a marker alone would do for ``picked_up``."""
     run = 0 if job.order == "backwards" else chance.randrange(len(job.runs) - 1)
     way = chance.choice(("resend", "resend", "abandon"))
-    if job.acknowledged_by == "any":
+    if job.acknowledged_by == "picked_up":
         return job
     if job.order != "forward" or job.runs[run].twin:
         # Of what was given up, nothing is sent again after older data.

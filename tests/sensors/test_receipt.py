@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -337,10 +338,10 @@ def test_when_time_is_up_it_says_what_is_known(world: World, deferrable: bool) -
     sensor = world.sensor(timeout=0.2, deferrable=deferrable)
     with pytest.raises(AirflowSensorTimeout) as caught:
         run(sensor)
-    assert str(caught.value).endswith(
-        f"What is known: delivery {world.delivery['delivery_id']}: 1 of 2 files in receipts, "
-        f"waiting for {NAMES[1]}"
-    )
+    assert (
+        f"What is known: delivery {world.delivery['delivery_id']}: receipts: 1 of 2 files counted; "
+        f"markers: none of 2 files; waiting for {NAMES[1]} "
+    ) in str(caught.value)
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
@@ -445,20 +446,54 @@ class TestMarkers:
         for name in NAMES:
             (ftp_directory / name).rename(ftp_directory / processed[name])
         resend_delivery(AudienceManagerHook(ftp_world.conn_id), ftp_world.delivery["delivery_id"])
-        sensor = ftp_world.sensor(acknowledged_by="processed")
+        sensor = ftp_world.sensor(acknowledged_by="picked_up")
         assert not sensor.poke(CONTEXT)
         for name in NAMES:
             (ftp_directory / name).rename(ftp_directory / processed[name])
         assert sensor.poke(CONTEXT).is_done
 
-    def test_any_and_all(self, s3: S3, bucket: str, world: World) -> None:
+    def test_the_ladder(self, s3: S3, bucket: str, world: World) -> None:
         self.mark(s3, bucket, world, NAMES[0])
         world.receipt([NAMES[1]], records_received=1000)
-        assert world.sensor(acknowledged_by="any").poke(CONTEXT).is_done
-        assert not world.sensor(acknowledged_by="all").poke(CONTEXT)
-        self.mark(s3, bucket, world, NAMES[1])
-        world.receipt([NAMES[0]], records_received=1000)
-        assert world.sensor(acknowledged_by="all").poke(CONTEXT).is_done
+        assert world.sensor(acknowledged_by="picked_up").poke(CONTEXT).is_done
+        assert world.sensor(acknowledged_by="processed").poke(CONTEXT).is_done
+        assert not world.sensor(acknowledged_by="counted").poke(CONTEXT)
+        world.receipt([NAMES[0]], format_errors=0)
+        assert not world.sensor(acknowledged_by="counted").poke(CONTEXT)
+        world.receipt([NAMES[0]], records_received=1000, format_errors=0)
+        assert world.sensor(acknowledged_by="counted").poke(CONTEXT).is_done
+
+    def test_signs_that_disagree_stand_side_by_side(
+        self, s3: S3, bucket: str, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        self.mark(s3, bucket, world, NAMES[0])
+        world.receipt(NAMES, records_received=2000, stored_records=1990)
+        found = world.sensor().poke(CONTEXT).xcom_value
+        assert found["signs"] == [
+            {"sign": "receipts", "picked_up": 2, "processed": 2, "counted": 2,
+             "figures": {"records_received": 2000, "stored_records": 1990}},
+            {"sign": "markers", "picked_up": 1, "processed": 1, "counted": 0, "figures": {}},
+        ]  # fmt: skip
+        said = f"receipts tell of {NAMES[1]}, and markers do not"
+        assert found["disagreements"] == [said]
+        assert f"signs disagree: {said}" in caplog.text
+        assert "receipts: 2 of 2 files counted" in caplog.text
+        assert "markers: 1 of 2 files processed" in caplog.text
+
+    def test_a_sign_that_is_not_needed_may_be_refused(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from airflow_am_provider.audience_manager.errors import TransientError
+        from airflow_am_provider.storage import S3Folder
+
+        def break_off(self: S3Folder, path: str = "") -> Any:
+            raise TransientError("S3 does not answer")
+
+        monkeypatch.setattr(S3Folder, "list", break_off)
+        world.receipt(NAMES, records_received=2000)
+        found = world.sensor().poke(CONTEXT).xcom_value
+        assert [sign["sign"] for sign in found["signs"]] == ["receipts"]
 
     @pytest.mark.parametrize("missing_is_forbidden", [False, True])
     def test_whoever_may_not_list_asks_for_each_marker(
@@ -491,7 +526,13 @@ class TestMarkers:
         assert sensor.poke(CONTEXT).is_done
 
     def test_whoever_may_only_write_is_told_at_once(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self,
+        world: World,
+        s3: S3,
+        audience_manager: Connect,
+        connect: Connect,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         from airflow_am_provider.audience_manager.errors import ConfigurationError
         from airflow_am_provider.storage import S3Folder
@@ -499,10 +540,29 @@ class TestMarkers:
         def refuse(self: S3Folder, path: str = "") -> Any:
             raise ConfigurationError("S3 answered AccessDenied")
 
+        without_receipts = audience_manager(
+            environment="custom",
+            bucket=world.delivery["destination"].split("/")[2],
+            partner_name="acme",
+            aws_conn_id=connect(s3.airflow_connection()),
+            staging_location=world.staging.url,
+        )
         monkeypatch.setattr(S3Folder, "list", refuse)
         monkeypatch.setattr(S3Folder, "exists", refuse)
+        assert not world.sensor(acknowledged_by="processed").poke(CONTEXT)
+        assert "Going by receipts alone: S3 answered AccessDenied" in caplog.text
+        world.conn_id = without_receipts
         with pytest.raises(AirflowFailException, match="S3 answered AccessDenied"):
             world.sensor(acknowledged_by="processed").poke(CONTEXT)
+
+    def test_on_ftp_a_marker_does_not_show_that_a_file_was_processed(
+        self, ftp_world: World, ftp_directory: Path
+    ) -> None:
+        for name in NAMES:
+            (ftp_directory / name).rename(ftp_directory / name.replace(".sync", ".processed"))
+        assert not ftp_world.sensor(acknowledged_by="processed").poke(CONTEXT)
+        ftp_world.receipt(NAMES, format_errors=0)
+        assert ftp_world.sensor(acknowledged_by="processed").poke(CONTEXT).is_done
 
     @pytest.fixture
     def ftp_directory(self, ftp_server: FtpServer) -> Path:
@@ -530,7 +590,7 @@ class TestMarkers:
         )
 
     def test_files_picked_up_on_ftp(self, ftp_world: World, ftp_directory: Path) -> None:
-        sensor = ftp_world.sensor(acknowledged_by="processed")
+        sensor = ftp_world.sensor(acknowledged_by="picked_up")
         for name in NAMES:
             assert not sensor.poke(CONTEXT)
             (ftp_directory / name).rename(ftp_directory / name.replace(".sync", ".processed"))
@@ -556,7 +616,7 @@ class TestMarkers:
             (ftp_directory / second).rename(ftp_directory / second.replace(".sync", ".processed"))
 
         monkeypatch.setattr(ReceiptTrigger, "look", look_and_remove)
-        sensor = ftp_world.sensor(acknowledged_by="processed", deferrable=True)
+        sensor = ftp_world.sensor(acknowledged_by="picked_up", deferrable=True)
         assert run(sensor, meanwhile=process)["marked"] == list(NAMES)
 
 
@@ -620,6 +680,7 @@ class TestDeferrable:
             "deadline",
             "marked",
             "failures",
+            "wait_s",
         }
         assert caught.value.timeout is not None
         assert caught.value.timeout > timedelta(minutes=10)
@@ -632,7 +693,7 @@ class TestDeferrable:
             **{
                 "deliveries": [world.delivery],
                 "audience_manager_conn_id": world.conn_id,
-                "acknowledged_by": "receipt",
+                "acknowledged_by": "counted",
                 "since": (now - timedelta(hours=1)).isoformat(),
                 "poll_interval_s": 0.01,
                 "deadline": (now + timedelta(seconds=20)).isoformat(),
@@ -713,7 +774,7 @@ def test_when_nothing_was_sent_it_is_skipped(world: World, nothing: object) -> N
     [
         (
             {"acknowledged_by": "hope"},
-            "acknowledged_by: 'hope' is none of 'receipt', 'processed', 'any', 'all'",
+            "acknowledged_by: 'hope' is none of 'picked_up', 'processed', 'counted', 'wait'",
         ),
         ({"on_breach": "cry"}, "on_breach: 'cry' is none of 'fail', 'warn', 'skip'"),
         ({"receipts_since": "today"}, "receipts_since: 'today' is no time in ISO 8601"),
@@ -740,7 +801,8 @@ def test_a_connection_without_receipts(make_world: Callable[..., World]) -> None
         world.sensor().execute(CONTEXT)
     assert str(caught.value) == (
         f"connection {world.conn_id!r}: neither receipts_imap_conn_id nor receipts_location says "
-        f"where receipts come in; fill in one, or wait with acknowledged_by='processed'"
+        f"where receipts come in, and nothing else can show that files were counted; fill in one, "
+        f"or go by less: acknowledged_by='processed' or 'wait'"
     )
 
 
@@ -748,6 +810,107 @@ def test_a_delivery_of_another_destination(world: World) -> None:
     elsewhere = {**world.delivery, "destination": "s3://demdex-s2s-clients/acme"}
     with pytest.raises(AirflowFailException, match="each of the tasks the same connection"):
         world.sensor(delivery=elsewhere).execute(CONTEXT)
+
+
+class TestFixedWait:
+    def written(self, world: World, age: timedelta) -> None:
+        """Let the notes of the sending be so old, by the clock of what holds staging."""
+        old = time.time() - age.total_seconds()
+        for note in (Path(world.staging.url) / world.delivery["location"] / "sending").iterdir():
+            os.utime(note, (old, old))
+
+    @pytest.mark.parametrize("deferrable", [False, True])
+    def test_it_counts_from_when_the_sending_was_completed(
+        self, world: World, deferrable: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        hour = {"acknowledged_by": "wait", "wait": timedelta(hours=1), "timeout": 7200}
+        self.written(world, timedelta(minutes=59))
+        assert not world.sensor(**hour).poke(CONTEXT)
+        self.written(world, timedelta(minutes=61))
+        result = world.sensor(**hour, deferrable=deferrable).execute(CONTEXT)
+        assert (result["assumed"], result["acknowledged"], result["verdict"]) == (
+            True, True, "pending",
+        )  # fmt: skip
+        assert "nothing shows that Audience Manager has read it" in caplog.text
+        records = DeliveryRecords(AudienceManagerHook(world.conn_id).targets())
+        record = records.find(world.delivery["delivery_id"])
+        assert record.state is DeliveryState.ASSUMED
+        # A receipt that comes after all takes the place of what was assumed.
+        world.receipt(NAMES, records_received=2000)
+        world.sensor().execute(CONTEXT)
+        assert records.find(record.entry.delivery_id).state is DeliveryState.RECONCILED
+
+    def test_what_the_clocks_of_workers_say_plays_no_part(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The worker that sent it thought that it was last week.
+        hook = AudienceManagerHook(world.conn_id)
+        target = DeliveryRecords(hook.targets()).find(world.delivery["delivery_id"]).target
+        state = target.state()
+        (entry,) = state.entries.values()
+        assert entry.sending is not None
+        sending = replace(entry.sending, sent_at="2020-01-01T00:00:00+00:00")
+        monkeypatch.setattr(
+            type(target), "state", lambda _: state.with_entry(replace(entry, sending=sending))
+        )
+        early = {**world.delivery, "sent_at": "2020-01-01T00:00:00+00:00"}
+        hour = {"acknowledged_by": "wait", "wait": 3600, "timeout": 7200}
+        assert not world.sensor(**hour, delivery=early).poke(CONTEXT)
+        # And the one that sent it had a clock that was ahead.
+        late = {**world.delivery, "sent_at": "2040-01-01T00:00:00+00:00"}
+        self.written(world, timedelta(minutes=61))
+        assert world.sensor(**hour, delivery=late).poke(CONTEXT).is_done
+
+    def test_a_sign_that_it_was_processed_ends_it(self, world: World) -> None:
+        world.receipt(NAMES, records_received=2000)
+        result = world.sensor(acknowledged_by="wait", timeout=2 * 86400).poke(CONTEXT).xcom_value
+        assert (result["assumed"], result["verdict"]) == (False, "reconciled")
+
+    def test_it_needs_no_place_where_receipts_come_in(
+        self, make_world: Callable[..., World]
+    ) -> None:
+        world = make_world(lambda raw: None)
+        self.written(world, timedelta(days=2))
+        sensor = world.sensor(acknowledged_by="wait", timeout=2 * 86400)
+        assert sensor.poke(CONTEXT).xcom_value["assumed"]
+
+    @pytest.mark.parametrize(
+        ("wait", "message"),
+        [
+            ("soon", "wait: 'soon' is no number of seconds"),
+            (0, "wait: 0: more than 0 seconds are needed"),
+            (5, "wait: 0:00:05 is no shorter than the task's timeout of 0:00:05"),
+        ],
+    )
+    def test_a_wait_that_cannot_be(self, world: World, wait: Any, message: str) -> None:
+        with pytest.raises(AirflowFailException) as caught:
+            world.sensor(acknowledged_by="wait", wait=wait).poke(CONTEXT)
+        assert str(caught.value) == message
+
+
+class TestTimeIsUp:
+    @pytest.mark.parametrize("deferrable", [False, True])
+    def test_the_message_says_what_may_be_wrong_and_what_to_ask(
+        self, world: World, deferrable: bool
+    ) -> None:
+        sensor = world.sensor(deferrable=deferrable, timeout=0.2)
+        with pytest.raises(AirflowSensorTimeout) as caught:
+            run(sensor)
+        message = str(caught.value)
+        assert "does data source 478, whose traits are set, belong to your company" in message
+        assert "is the address that is read here among the recipients?" in message
+        assert "Onboarding Status Report" in message
+        # What was known then is kept, with each sign of its own.
+        assert world.written()["acknowledged"] is False
+        assert [sign["sign"] for sign in world.written()["signs"]] == ["receipts", "markers"]
+
+    def test_pieces_that_do_not_add_up_are_told(self, world: World) -> None:
+        world.receipt([NAMES[0]], records_received=1000)
+        world.receipt([f"{NAMES[1].removesuffix('.gz')}.1213788"], records_received=400)
+        with pytest.raises(AirflowSensorTimeout) as caught:
+            world.sensor(timeout=0.2).execute(CONTEXT)
+        assert "A file came back in pieces" in str(caught.value)
+        assert "Nothing came back" not in str(caught.value)
 
 
 def test_older_mail_is_not_looked_at(world: World) -> None:

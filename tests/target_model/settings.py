@@ -211,9 +211,12 @@ def _always(setting: Setting, fact: Fact) -> Iterator[Asked]:
     """Receipts, and what users decide."""
     one, wanted = fact.delivery_id, setting.asked
     for sent in fact.sendings:
-        if sent.processed is None:
-            for state in (DeliveryState.ACKNOWLEDGED, DeliveryState.FAILED):
+        # What a fixed wait has assumed may be told by a sign that comes later.
+        if sent.processed is None or "fixed wait" in wanted:
+            for state in (DeliveryState.ACKNOWLEDGED, DeliveryState.FAILED, DeliveryState.ASSUMED):
                 if state is DeliveryState.FAILED and "over a limit" not in wanted:
+                    continue
+                if state is DeliveryState.ASSUMED and "fixed wait" not in wanted:
                     continue
                 ack = commands.Acknowledge(delivery_id=one, sending=sent.number, at=AT, state=state)
                 yield Asked(f"{state} {one} {sent.number}", (ack,))

@@ -89,6 +89,16 @@ ATTEMPTS = (
         ),
     ),
     (
+        4,
+        _setting(
+            "differences, assumed after a fixed wait",
+            EXTRACT,
+            staged=3,
+            asked="abandon resend fixed-wait over-a-limit",
+            attempts=True,
+        ),
+    ),
+    (
         5,
         _setting(
             "differences and .overwrite",

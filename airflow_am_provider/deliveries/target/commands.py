@@ -145,10 +145,12 @@ class PickUp:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Acknowledge:
-    """Audience Manager has processed a sending.
+    """Audience Manager has processed a sending, or is taken to have done so.
 
     :param sending: its number.
-    :param state: ``ACKNOWLEDGED``, ``RECONCILED``, or ``FAILED`` when a limit was broken.
+    :param state: ``ACKNOWLEDGED``, ``RECONCILED``, or ``FAILED`` when a limit was broken;
+        ``ASSUMED`` when nothing says so and a fixed wait is over. A sign that comes later takes the
+        place of that.
     :param reason: which, in a sentence.
     :param figures: counts of the receipt, added to those of the delivery.
     """

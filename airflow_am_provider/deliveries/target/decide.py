@@ -25,6 +25,7 @@ from airflow_am_provider.deliveries.target.queueing import queued
 from airflow_am_provider.deliveries.target.snapshots import (
     acknowledged,
     is_left_out,
+    said_again,
     with_extract_again,
     without_extract,
 )
@@ -192,7 +193,11 @@ def _(command: commands.PickUp, state: TargetState) -> Decision:
 @_decide.register
 def _(command: commands.Acknowledge, state: TargetState) -> Decision:
     entry = _found(state, command.delivery_id, command.closed)
-    if _last_sending(entry, command.sending) is None or entry.state in PROCESSED_WELL:
+    was_assumed = entry.state is DeliveryState.ASSUMED
+    is_settled = entry.state in PROCESSED_WELL and not was_assumed
+    # A sign has told more than time can.
+    is_settled |= command.state is DeliveryState.ASSUMED and entry.state is DeliveryState.FAILED
+    if _last_sending(entry, command.sending) is None or is_settled:
         return state, Event(outcome=Outcome.ALREADY, entry=entry)
     judged = replace(
         entry,
@@ -207,6 +212,10 @@ def _(command: commands.Acknowledge, state: TargetState) -> Decision:
     state = closed(_sent_whole(state, entry), entry)
     if entry.state in PROCESSED_WELL:
         state = acknowledged(state, entry)
+    if entry.state is DeliveryState.ASSUMED or (
+        was_assumed and entry.state is DeliveryState.FAILED
+    ):
+        state = said_again(state, entry.delivery_id)
     return state, Event(entry=entry)
 
 

@@ -135,6 +135,18 @@ def acknowledged(state: TargetState, entry: DeliveryEntry) -> TargetState:
     return _changed(state, entry.delivery_id, settle)
 
 
+def said_again(state: TargetState, delivery_id: str) -> TargetState:
+    """What an extract said is said once more by the next ones: nothing shows that it was read."""
+    for name, series in state.snapshots.items():
+        known = series.acknowledged
+        if known is not None and known.delivery_id == delivery_id:
+            until = max(series.open_until, series.last_number + STRAGGLERS_LAST)
+            return replace(
+                state, snapshots={**state.snapshots, name: replace(series, open_until=until)}
+            )
+    return state
+
+
 def _changed(
     state: TargetState,
     delivery_id: str,

@@ -20,6 +20,7 @@ class DeliveryState(StrEnum):
     SENDING = "sending"
     SENT = "sent"
     PICKED_UP = "picked_up"
+    ASSUMED = "assumed"
     ACKNOWLEDGED = "acknowledged"
     RECONCILED = "reconciled"
     FAILED = "failed"
@@ -29,8 +30,12 @@ class DeliveryState(StrEnum):
 
 #: Audience Manager may still be at work on it, or has not seen it yet.
 ON_ITS_WAY: Final = (DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.PICKED_UP)
-#: Audience Manager has processed it, and no limit was broken.
-PROCESSED_WELL: Final = (DeliveryState.ACKNOWLEDGED, DeliveryState.RECONCILED)
+#: Audience Manager has processed it, or is taken to have done so, and no limit was broken.
+PROCESSED_WELL: Final = (
+    DeliveryState.ASSUMED,
+    DeliveryState.ACKNOWLEDGED,
+    DeliveryState.RECONCILED,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,93 @@
+"""What may be wrong, and what to ask of whom, when time is up and files are not acknowledged.
+
+Pages: inbound-receipt-message.md, faq/faq-inbound-data-ingestion.md, faq/faq-data-collection.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.names import (
+    DataFileName,
+    IdSyncFileName,
+    parse_file_name,
+)
+from airflow_am_provider.deliveries.signs import AcknowledgedBy, Rung, reached
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus
+
+
+def what_to_ask(statuses: Iterable[AcknowledgementStatus]) -> str:
+    """Advice for the deliveries that are not acknowledged, in sentences; each is said once."""
+    sentences = [
+        sentence for status in statuses if status.outstanding for sentence in _advice(status)
+    ]
+    return " ".join(dict.fromkeys(sentences))
+
+
+def _advice(status: AcknowledgementStatus) -> Iterator[str]:
+    found, seen = status.reconciliation, reached(status.signs)
+    name = _name(status.outstanding[0])
+    if found.in_part:
+        yield (
+            "A file came back in pieces which do not show that all of it was read: look at the "
+            "Onboarding Status Report, which has its rows by file."
+        )
+    if found.uncounted and status.acknowledged_by is AcknowledgedBy.COUNTED:
+        yield (
+            "A receipt has no 'Records received', so no line is proven: was it cut on its way? "
+            "Look at the Onboarding Status Report; to go by such receipts, "
+            "acknowledged_by='processed'."
+        )
+    if isinstance(name, IdSyncFileName):
+        yield (
+            "No page of Adobe's shows a receipt for an ID sync: ask Adobe whether your account "
+            "gets them. If not, go by the .processed marker (acknowledged_by='processed' on S3) or "
+            "by time (acknowledged_by='wait')."
+        )
+    if all(rung < Rung.PROCESSED for rung in (seen.get(one) for one in status.outstanding) if rung):
+        if not any(one in seen for one in status.outstanding):
+            yield from _nothing_came_back(name)
+        yield _recipients(name)
+    elif status.acknowledged_by is AcknowledgedBy.COUNTED:
+        yield _recipients(name)
+
+
+def _nothing_came_back(name: DataFileName | IdSyncFileName | None) -> Iterator[str]:
+    if isinstance(name, DataFileName):
+        target = name.dpid if name.target_dpid is None else name.target_dpid
+        yield (
+            f"Nothing came back. Ask whoever administers Audience Manager: does data source "
+            f"{target}, whose traits are set, belong to your company, or is there an access "
+            f"mapping to it? Without one the file is not processed and nothing comes back. Are "
+            f"data source {name.dpid} and its kind of ID set up?"
+        )
+    else:
+        yield (
+            "Nothing came back. Ask whoever administers Audience Manager whether the data sources "
+            "in the file name belong to your company."
+        )
+
+
+def _recipients(name: DataFileName | IdSyncFileName | None) -> str:
+    dpids: tuple[int, ...] = ()
+    if isinstance(name, DataFileName):
+        dpids = tuple(dict.fromkeys(one for one in (name.dpid, name.target_dpid) if one))
+    of = f"data source {' and '.join(map(str, dpids))}" if dpids else "each data source"
+    return (
+        f"Who gets receipts is set in Audience Manager for {of}, by your company: is the address "
+        f"that is read here among the recipients? The Onboarding Status Report there has the same "
+        f"counts within 24 hours, with a receipt or without."
+    )
+
+
+def _name(file_name: str) -> DataFileName | IdSyncFileName | None:
+    try:
+        name = parse_file_name(file_name)
+    except DataError:
+        return None
+    return name if isinstance(name, DataFileName | IdSyncFileName) else None
