@@ -1,0 +1,50 @@
+"""Which traits a delivery names: each number once, however many rows have it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_am_provider.audience_manager.items import ADD_PREFIX, REMOVE_PREFIX
+
+if TYPE_CHECKING:
+    from airflow_am_provider.formatting.lines.pieces import Piece
+
+
+class NamedTraits:
+    """Collects the numbers of traits from the items of lines. It holds no user and no row.
+
+    >>> from airflow_am_provider.formatting.lines.pieces import Piece
+    >>> named = NamedTraits()
+    >>> named.add([Piece("d_sid=", pa.array([b"24,d_sid=7", None, b"24"]), ""),
+    ...            Piece("d_unsid=", pa.array([b"5", b"5", None]), ""),
+    ...            Piece('"colour"=', pa.array([b"d_sid=9"]), "")])
+    >>> sorted(named.traits)
+    [5, 7, 24]
+    """
+
+    def __init__(self) -> None:
+        self.traits: set[int] = set()
+
+    def add(self, pieces: list[Piece]) -> None:
+        """Collect those of some lines.
+
+        :param pieces: their items. Those of columns of traits have their prefix before the text;
+            all others are passed over.
+        """
+        for piece in pieces:
+            if piece.before in (ADD_PREFIX, REMOVE_PREFIX):
+                self._add(_texts(piece.text), piece.before)
+
+    def _add(self, texts: pa.Array, prefix: str) -> None:
+        items = pc.split_pattern(texts, f",{prefix}".encode()).flatten()
+        self.traits.update(map(int, pc.unique(items).drop_null().to_pylist()))
+
+
+def _texts(text: pa.Array) -> pa.Array:
+    """The different texts where they are known already; else all of them."""
+    if pa.types.is_dictionary(text.type):
+        return text.dictionary.take(pc.unique(text.indices).drop_null())
+    return text.drop_null()
