@@ -9,10 +9,16 @@ import os
 import shutil
 import tempfile
 
+from hypothesis import settings
+
 _airflow_home = tempfile.mkdtemp(prefix="airflow-am-tests-")
 atexit.register(shutil.rmtree, _airflow_home, ignore_errors=True)
 
 os.environ["AIRFLOW_HOME"] = _airflow_home
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+# A busy machine is slow and not wrong; nor does a run depend on what one before it found.
+settings.register_profile("airflow-am", deadline=None, database=None)
+settings.load_profile("airflow-am")
 
 pytest_plugins = ["tests.local_servers"]
