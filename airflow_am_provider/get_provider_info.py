@@ -43,8 +43,8 @@ _CONNECTION_FIELDS: dict[str, Any] = {
     ),
     "transport": _field(
         "Transport",
-        "How files are sent.",
-        enum=["s3", "ftp"],
+        "How files are sent. What Adobe calls FTP is sftp; ftp is for hosts of your own.",
+        enum=["s3", "sftp", "ftp"],
         default="s3",
     ),
     "aws_conn_id": _field(
@@ -57,13 +57,21 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         "Only for the environment custom; Adobe's own environments have theirs.",
     ),
     "ftp_conn_id": _field(
-        "FTP connection",
-        "Airflow connection of the FTP account. Transport ftp.",
+        "SFTP or FTP connection",
+        "Airflow connection of the account on the host, of the type that the transport is called. "
+        "Transports sftp and ftp.",
     ),
     "ftp_directory": _field(
-        "FTP directory",
-        "Folder on the FTP host that files are put into.",
+        "SFTP or FTP directory",
+        "Folder on that host that files are put into.",
         default="/",
+    ),
+    "allow_plain_ftp": _field(
+        "Plain FTP to Adobe",
+        "Plain FTP to a host of Adobe's is refused, since Adobe means SFTP and the password would "
+        "travel readable; yes insists.",
+        enum=["no", "yes"],
+        default="no",
     ),
     "receipts_imap_conn_id": _field(
         "Receipts: IMAP connection",

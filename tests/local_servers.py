@@ -12,6 +12,7 @@ from demo.local import ftp as local_ftp
 from demo.local import imap as local_imap
 from demo.local import postgres as local_postgres
 from demo.local import s3 as local_s3
+from demo.local import sftp as local_sftp
 
 
 @pytest.fixture(scope="session")
@@ -35,4 +36,10 @@ def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_ftp.F
 @pytest.fixture(scope="session")
 def imap_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_imap.ImapServer]:
     with local_imap.imap_server(tmp_path_factory.mktemp("imap")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_sftp.SftpServer]:
+    with local_sftp.sftp_server(tmp_path_factory.mktemp("sftp")) as server:
         yield server

@@ -93,7 +93,8 @@ def test_hosts_and_buckets_are_adobes():
     told = {codes(row["environment"])[0]: row for row in rows(page("connection.md"), "environment")}
     for name, environment in ENVIRONMENTS.items():
         assert codes(told[name]["bucket"]) == [environment.bucket]
-        assert codes(told[name]["FTP host"]) == [environment.ftp_host]
+        hosts = [host for host in (environment.sftp_host, environment.ftp_host) if host]
+        assert codes(told[name]["SFTP host"]) == hosts
 
 
 def test_examples_of_connections_are_good():

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.deliveries.uploads.destination import Destination
-    from airflow_am_provider.storage import Folder, FtpDrop, S3Folder
+    from airflow_am_provider.storage import Drop, Folder, S3Folder
 
 #: What to do where a connection leads elsewhere than when a delivery was made.
 MAKE_ANEW: Final = (
@@ -47,7 +47,7 @@ class Settings(Protocol):
 
     @property
     def transport(self) -> str:
-        """``s3`` or ``ftp``."""
+        """``s3``, ``sftp`` or ``ftp``."""
         ...
 
     @property
@@ -96,7 +96,7 @@ class Connection(Protocol):
 
     @property
     def destination_url(self) -> str:
-        """Where files are sent: ``s3://bucket/PARTNER`` or ``ftp://host/directory``."""
+        """Where files are sent: ``s3://bucket/PARTNER`` or ``sftp://host/directory``."""
         ...
 
     def staging(self) -> Folder:
@@ -115,8 +115,8 @@ class Connection(Protocol):
         """The bucket that files are sent to."""
         ...
 
-    def ftp_drop(self) -> FtpDrop:
-        """The directory on the FTP host; a context manager."""
+    def drop(self) -> Drop | None:
+        """The directory on another host, a context manager; None where files go to a bucket."""
         ...
 
     def receipt_sources(self) -> Sequence[ReceiptSource]:

@@ -1,6 +1,7 @@
 """Looks for ``.processed`` markers where files were sent to.
 
-Pages: faq/faq-data-collection.md (FTP), Adobe's partner guide, aam-data-onboarding-validate (S3).
+Pages: faq/faq-data-collection.md (SFTP and FTP), Adobe's partner guide,
+aam-data-onboarding-validate (S3).
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ def rung_of_markers(transport: str) -> Rung:
 class MarkerWatch:
     """Knows which files are marked. Whoever may not list Adobe's bucket asks for each marker.
 
-    A marker that was seen counts from then on: on FTP the file, and the marker with it, is removed
-    after processing (faq/faq-inbound-data-ingestion.md). Of a file that was sent again, the marker
-    of the time before does not count.
+    A marker that was seen counts from then on: on SFTP and FTP the file, and the marker with it, is
+    removed after processing (faq/faq-inbound-data-ingestion.md). Of a file that was sent again, the
+    marker of the time before does not count.
 
     :param hook: leads to the destination.
     :param seen: files whose markers were seen before.
@@ -63,8 +64,9 @@ class MarkerWatch:
         waiting = [(delivery, names) for delivery, names in waiting if names]
         if not waiting:
             return frozenset(self._marked)
-        if self._hook.settings.transport == "ftp":
-            with self._hook.ftp_drop() as drop:
+        directory = self._hook.drop()
+        if directory is not None:
+            with directory as drop:
                 listing = drop.names()
             for delivery, names in waiting:
                 # A file that lies there under its own name was not picked up yet, whatever was

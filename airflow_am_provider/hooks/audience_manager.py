@@ -16,6 +16,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.hooks.connection_form import FormForAirflow31
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID, get_connection
 from airflow_am_provider.hooks.parameters import choice, flag
+from airflow_am_provider.hooks.roads import road_of
 from airflow_am_provider.hooks.settings import (
     CONNECTION_FIELDS,
     ConnectionSettings,
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.deliveries.uploads.destination import Destination
     from airflow_am_provider.hooks.mailbox import Mailbox, ReceiptFolder
-    from airflow_am_provider.storage import Folder, FtpDrop, S3Folder
+    from airflow_am_provider.hooks.roads.road import Road
+    from airflow_am_provider.storage import Drop, Folder, S3Folder
 
 __all__ = ["AudienceManagerHook"]
 
@@ -79,14 +81,16 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
 
     @property
     def destination_url(self) -> str:
-        """Where files are sent: ``s3://bucket/PARTNER`` or ``ftp://host/directory``.
+        """Where files are sent: ``s3://bucket/PARTNER`` or ``sftp://host/directory``.
 
-        :raises ConfigurationError: when the FTP connection is of another host than Adobe's.
+        :raises ConfigurationError: when the transport may not lead there.
         """
-        settings = self.settings
-        if settings.transport == "s3":
-            return f"s3://{settings.destination_bucket}/{settings.partner_name}"
-        return f"ftp://{self._ftp_host()}{settings.ftp_directory}"
+        return self.road.url
+
+    @property
+    def road(self) -> Road:
+        """The way that the field ``transport`` chooses."""
+        return road_of(self)
 
     def staging(self) -> Folder:
         """The folder in which deliveries are prepared."""
@@ -136,40 +140,22 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
     def destination(self) -> Destination:
         """Where deliveries are sent.
 
-        :raises ConfigurationError: when the FTP connection is of another host than Adobe's.
+        :raises ConfigurationError: when the transport may not lead there.
         """
-        from airflow_am_provider.deliveries.uploads.destination import FtpDestination, S3Destination
-
-        settings = self.settings
-        if settings.transport == "s3":
-            return S3Destination(
-                folder=self.destination_bucket(), partner_name=settings.partner_name or ""
-            )
-        return FtpDestination(open_drop=self.ftp_drop, url=self.destination_url)
+        return self.road.destination()
 
     def destination_bucket(self) -> S3Folder:
         """The bucket that files are sent to, which this account may not be allowed to read."""
-        from airflow_am_provider.deliveries.uploads.destination import OBJECT_ARGS
-        from airflow_am_provider.storage import S3Folder
+        from airflow_am_provider.hooks.roads.s3 import S3Road
 
-        settings = self.settings
-        return S3Folder(
-            self.s3_client(settings.aws_conn_id),
-            settings.destination_bucket,
-            extra_args=OBJECT_ARGS,
-        )
+        return S3Road(self).bucket()
 
-    def ftp_drop(self) -> FtpDrop:
-        """The directory on the FTP host; a context manager.
+    def drop(self) -> Drop | None:
+        """The directory on another host, a context manager; None where files go to a bucket.
 
-        :raises ConfigurationError: when the FTP connection is of another host than Adobe's.
+        :raises ConfigurationError: when the transport may not lead there.
         """
-        from airflow_am_provider.hooks.ftp import TimedFTPHook
-        from airflow_am_provider.storage import FtpDrop
-
-        self._ftp_host()
-        ftp = TimedFTPHook(self.settings.ftp_conn_id or "")
-        return FtpDrop(ftp.new_connection, self.settings.ftp_directory)
+        return self.road.drop()
 
     def upload(
         self,
@@ -393,16 +379,3 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
         if settings.staging_aws_conn_id:
             return settings.staging_aws_conn_id, "staging_aws_conn_id"
         return settings.aws_conn_id, "aws_conn_id"
-
-    def _ftp_host(self) -> str:
-        settings = self.settings
-        conn_id = settings.ftp_conn_id or ""
-        host = str(get_connection(conn_id, asked_by="ftp_conn_id").host or "").lower().rstrip(".")
-        if settings.adobe is not None and host != settings.adobe.ftp_host:
-            raise ConfigurationError(
-                f"connection {self.audience_manager_conn_id!r}: ftp_conn_id: {conn_id!r} leads to "
-                f"{host!r}, but the FTP host of the environment {settings.environment} is "
-                f"{settings.adobe.ftp_host!r} (batch-data-transfer-overview.md); nothing is sent "
-                f"there. Correct its host, or choose the environment custom"
-            )
-        return host

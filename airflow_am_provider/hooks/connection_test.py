@@ -6,15 +6,13 @@ import secrets
 from contextlib import closing
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
 from airflow_am_provider.deliveries.target.homes.probe import prove_conditions
 from airflow_am_provider.hooks.mailbox import Mailbox
 from airflow_am_provider.sources.source_files import FolderOpener
 from airflow_am_provider.storage import S3Folder
-from airflow_am_provider.storage.s3.access import access_of
-from airflow_am_provider.storage.s3.errors import error_code, s3_errors
 from airflow_am_provider.suppression.ids import Suppression
 
 if TYPE_CHECKING:
@@ -22,8 +20,9 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.hooks.mailbox import ReceiptFolder
+    from airflow_am_provider.hooks.roads.road import Road
     from airflow_am_provider.hooks.settings import ConnectionSettings
-    from airflow_am_provider.storage import Folder, FtpDrop
+    from airflow_am_provider.storage import Folder
     from airflow_am_provider.suppression.source import SuppressionSource
 
 
@@ -45,8 +44,8 @@ class Connection(FolderOpener, Protocol):
         """What the connection says."""
 
     @property
-    def destination_url(self) -> str:
-        """Where files are sent."""
+    def road(self) -> Road:
+        """The way that files are sent."""
 
     def targets(self) -> Targets:
         """The targets of the staging location."""
@@ -54,12 +53,6 @@ class Connection(FolderOpener, Protocol):
 
     def staging(self) -> Folder:
         """The folder in which deliveries are prepared."""
-
-    def s3_client(self, aws_conn_id: str) -> Any:
-        """A boto3 client for S3."""
-
-    def ftp_drop(self) -> FtpDrop:
-        """The directory on the FTP host."""
 
     def receipt_sources(self) -> Sequence[Mailbox | ReceiptFolder]:
         """Where receipts come in."""
@@ -96,10 +89,7 @@ def _checks(hook: Connection) -> Iterator[tuple[str, Callable[[], str]]]:
     suppression = settings.suppression
     if suppression is not None:
         yield "Suppression", lambda: _suppression(hook, suppression)
-    if settings.transport == "s3":
-        yield "Destination", lambda: _bucket(hook)
-    else:
-        yield "Destination", lambda: _ftp(hook)
+    yield "Destination", lambda: hook.road.prove()
     if not (settings.receipts_imap_conn_id or settings.receipts_location):
         yield "Receipts", lambda: "none are read, since neither a mailbox nor a folder is named"
         return
@@ -142,31 +132,6 @@ def _suppression(hook: Connection, source: SuppressionSource) -> str:
             islice(batches, 1), source.prefix, column=source.column, hashed=source.hashed
         )
     return "the list can be read, and holds for every delivery through this connection"
-
-
-def _bucket(hook: Connection) -> str:
-    from botocore.exceptions import ClientError
-
-    bucket = hook.settings.destination_bucket
-    client = hook.s3_client(hook.settings.aws_conn_id)
-    with s3_errors("reach", f"s3://{bucket}", access_of(client)):
-        try:
-            client.head_bucket(Bucket=bucket)
-        except ClientError as error:
-            # What an account gets that may write only: a HEAD of a bucket asks for listing.
-            if error_code(error.response) in {"403", "AccessDenied"}:
-                return (
-                    f"{hook.destination_url} answers, and does not let these keys list it, as is "
-                    f"usual at Adobe; whether they may write shows with the first file"
-                )
-            raise
-    return f"{hook.destination_url} is there"
-
-
-def _ftp(hook: Connection) -> str:
-    with hook.ftp_drop() as drop:
-        drop.check()
-    return f"{hook.destination_url} takes the login and has the directory"
 
 
 def _receipts(source: Mailbox | ReceiptFolder) -> str:

@@ -41,12 +41,13 @@ class ConnectionSettings:
     """One Audience Manager connection. Each field is described in the connection form.
 
     :param environment: ``production``, ``beta`` or ``custom``.
-    :param transport: ``s3`` or ``ftp``.
+    :param transport: ``s3``, ``sftp`` or ``ftp``.
     :param partner_name: the name Adobe gave the company; needed for ``s3``.
     :param aws_conn_id: connection for the destination bucket.
     :param bucket: the destination bucket, where the environment is ``custom``.
-    :param ftp_conn_id: connection of the FTP account; needed for ``ftp``.
-    :param ftp_directory: folder on the FTP host.
+    :param ftp_conn_id: connection of the account on another host; needed for all but ``s3``.
+    :param ftp_directory: folder on that host.
+    :param allow_plain_ftp: ``yes`` where plain FTP to a host of Adobe's is insisted on.
     :param receipts_imap_conn_id: connection of the mailbox with receipts.
     :param receipts_location: folder of raw mails, ``s3://bucket/prefix`` or a path.
     :param receipts_sender: the only address receipts come from.
@@ -76,6 +77,7 @@ class ConnectionSettings:
     aws_conn_id: str
     staging_encryption: str
     suppression_hashed: str
+    allow_plain_ftp: str
     partner_name: str | None = None
     bucket: str | None = None
     ftp_conn_id: str | None = None
@@ -203,11 +205,12 @@ class _Check:
                 object_key(settings.partner_name, date(2000, 1, 1), "name")
             except ConfigurationError as error:
                 self.fail("partner_name", str(error))
-        if settings.transport == "ftp":
+        if settings.transport != "s3":
             self.that(
                 settings.ftp_conn_id is not None,
                 "ftp_conn_id",
-                "missing; transport ftp needs the Airflow connection of the FTP account",
+                f"missing; transport {settings.transport} needs the Airflow connection of the "
+                f"account on the host",
             )
         self._bucket(settings)
         inside = settings.ftp_directory.strip("/")

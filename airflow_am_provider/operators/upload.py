@@ -33,8 +33,8 @@ class UploadOperator(BaseOperator):
     """Send a delivery's parts by the transport that the connection names, when it is their turn.
 
     On S3 they go to the environment's bucket under ``PARTNER/date=YYYY-MM-DD/`` with the ACL
-    ``bucket-owner-full-control``; over FTP in binary mode, under temporary names that are changed
-    when all of them are there (inbound-s3-filenames.md, inbound-ftp-filenames.md).
+    ``bucket-owner-full-control``; over SFTP and FTP byte for byte, under temporary names that are
+    changed when all of them are there (inbound-s3-filenames.md, inbound-ftp-filenames.md).
 
     What was sent is noted beside the manifest, so that a retried or cleared task sends only what is
     missing, under the names and the day of the first attempt, and nothing at all when the delivery

@@ -7,7 +7,7 @@ import pytest
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.deliveries.manifest import Manifest
-from airflow_am_provider.deliveries.uploads.destination import OBJECT_ARGS, S3Destination
+from airflow_am_provider.deliveries.uploads.s3_destination import OBJECT_ARGS, S3Destination
 from airflow_am_provider.storage import S3Folder
 from airflow_am_provider.storage.s3 import copy as s3_copy
 from demo.local.s3 import S3

@@ -16,19 +16,15 @@ from airflow_am_provider.audience_manager.errors import (
 from airflow_am_provider.deliveries.manifest import Manifest, Part
 from airflow_am_provider.deliveries.records import DeliveryRecords
 from airflow_am_provider.deliveries.targets import Targets
-from airflow_am_provider.deliveries.uploads.destination import (
-    OBJECT_ARGS,
-    Destination,
-    FtpDestination,
-    S3Destination,
-)
+from airflow_am_provider.deliveries.uploads.destination import Destination
+from airflow_am_provider.deliveries.uploads.drop_destination import DropDestination
 from airflow_am_provider.deliveries.uploads.journal import UploadJournal
+from airflow_am_provider.deliveries.uploads.s3_destination import OBJECT_ARGS, S3Destination
 from airflow_am_provider.deliveries.uploads.sending import (
     confirm_file,
     utc_now,
 )
 from airflow_am_provider.storage import LocalFolder, S3Folder
-from demo.local.ftp import FtpServer
 from demo.local.s3 import S3
 from tests.faults.line import Line
 from tests.faults.s3_line import s3_line
@@ -429,123 +425,124 @@ def temporary(directory: Path, place: int) -> str:
     return found.name
 
 
-class TestFtp:
+class TestDrop:
     def test_a_cut_transfer_ends_with_the_same_bytes(
         self,
         staging: LocalFolder,
-        to_ftp: FtpDestination,
-        ftp_directory: Path,
-        ftp_server: FtpServer,
+        to_drop: DropDestination,
+        drop_directory: Path,
+        drop_server: Any,
     ) -> None:
-        ftp_server.cut_uploads(after_bytes=100_000, control_too=True)
-        sent = send(to_ftp, stage(staging), staging, clock=lambda: LATE)
-        found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
+        drop_server.cut_uploads(after_bytes=100_000)
+        sent = send(to_drop, stage(staging), staging, clock=lambda: LATE)
+        found = {path.name: path.read_bytes() for path in drop_directory.iterdir()}
         assert found == {name: content_of(name) for name in NAMES}
         assert [part.destination for part in sent.parts.values()] == [
-            f"{to_ftp.url}/{name}" for name in NAMES
+            f"{to_drop.url}/{name}" for name in NAMES
         ]
 
     def test_no_part_has_its_name_before_all_are_there(
         self,
         staging: LocalFolder,
-        to_ftp: FtpDestination,
-        ftp_directory: Path,
+        to_drop: DropDestination,
+        drop_directory: Path,
     ) -> None:
         manifest = stage(staging)
         damaged = content_of(NAMES[1])[:-1] + b"\x00"
         staging.write_bytes(manifest.parts[1].path, damaged)
         with pytest.raises(DataError):
-            send(to_ftp, manifest, staging)
-        assert [path.name for path in ftp_directory.iterdir()] == [temporary(ftp_directory, 0)]
+            send(to_drop, manifest, staging)
+        assert [path.name for path in drop_directory.iterdir()] == [temporary(drop_directory, 0)]
 
     def test_the_next_task_goes_on_where_the_last_one_gave_up(
         self,
         staging: LocalFolder,
-        to_ftp: FtpDestination,
-        ftp_directory: Path,
-        ftp_server: FtpServer,
+        to_drop: DropDestination,
+        drop_directory: Path,
+        drop_server: Any,
     ) -> None:
         manifest = stage(staging)
-        ftp_server.cut_uploads(after_bytes=10_000, times=3)
+        drop_server.cut_uploads(after_bytes=10_000, times=3)
         with pytest.raises(TransientError):
-            send(to_ftp, manifest, staging)
-        begun = (ftp_directory / temporary(ftp_directory, 0)).stat().st_size
+            send(to_drop, manifest, staging)
+        begun = (drop_directory / temporary(drop_directory, 0)).stat().st_size
         assert 0 < begun < 200_000
-        send(to_ftp, manifest, staging)
-        found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
+        send(to_drop, manifest, staging)
+        found = {path.name: path.read_bytes() for path in drop_directory.iterdir()}
         assert found == {name: content_of(name) for name in NAMES}
 
     def test_of_what_is_given_up_no_half_stays(
         self,
         staging: LocalFolder,
-        to_ftp: FtpDestination,
-        ftp_directory: Path,
-        ftp_server: FtpServer,
+        to_drop: DropDestination,
+        drop_directory: Path,
+        drop_server: Any,
     ) -> None:
         manifest = stage(staging)
-        send(to_ftp, manifest, staging, places=[0])
-        ftp_server.cut_uploads(after_bytes=10_000, times=3)
+        send(to_drop, manifest, staging, places=[0])
+        drop_server.cut_uploads(after_bytes=10_000, times=3)
         with pytest.raises(TransientError):
-            send(to_ftp, manifest, staging)
-        assert {path.name for path in ftp_directory.iterdir()} == {
-            temporary(ftp_directory, place) for place in (0, 1)
+            send(to_drop, manifest, staging)
+        assert {path.name for path in drop_directory.iterdir()} == {
+            temporary(drop_directory, place) for place in (0, 1)
         }
-        withdraw(to_ftp, manifest, staging)
-        assert list(ftp_directory.iterdir()) == []
-        send(to_ftp, manifest, staging)
-        found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
+        withdraw(to_drop, manifest, staging)
+        assert list(drop_directory.iterdir()) == []
+        send(to_drop, manifest, staging)
+        found = {path.name: path.read_bytes() for path in drop_directory.iterdir()}
         assert found == {name: content_of(name) for name in NAMES}
 
     @pytest.mark.parametrize("killed_at", [1, 2, 3, 4, 5])
     def test_a_worker_killed_at_any_record(
         self,
         staging: LocalFolder,
-        to_ftp: FtpDestination,
-        ftp_directory: Path,
+        to_drop: DropDestination,
+        drop_directory: Path,
         monkeypatch: pytest.MonkeyPatch,
         killed_at: int,
     ) -> None:
         manifest = stage(staging)
-        killed(monkeypatch, to_ftp, manifest, staging, at_write=killed_at)
-        send(to_ftp, manifest, staging)
-        found = {path.name: path.read_bytes() for path in ftp_directory.iterdir()}
+        killed(monkeypatch, to_drop, manifest, staging, at_write=killed_at)
+        send(to_drop, manifest, staging)
+        found = {path.name: path.read_bytes() for path in drop_directory.iterdir()}
         assert found == {name: content_of(name) for name in NAMES}
 
     def test_a_file_picked_up_before_it_was_recorded_is_not_sent_again(
         self,
         staging: LocalFolder,
-        to_ftp: FtpDestination,
-        ftp_directory: Path,
+        to_drop: DropDestination,
+        drop_directory: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         manifest = stage(staging)
-        killed(monkeypatch, to_ftp, manifest, staging, at_write=3)
-        picked_up = ftp_directory / NAMES[0].replace(".sync", ".processed")
-        (ftp_directory / NAMES[0]).rename(picked_up)
-        send(to_ftp, manifest, staging)
-        assert {path.name for path in ftp_directory.iterdir()} == {picked_up.name, NAMES[1]}
+        killed(monkeypatch, to_drop, manifest, staging, at_write=3)
+        picked_up = drop_directory / NAMES[0].replace(".sync", ".processed")
+        (drop_directory / NAMES[0]).rename(picked_up)
+        send(to_drop, manifest, staging)
+        assert {path.name for path in drop_directory.iterdir()} == {picked_up.name, NAMES[1]}
 
     def test_a_file_that_is_gone_without_a_trace_is_sent_by_the_next_attempt(
         self,
         staging: LocalFolder,
-        to_ftp: FtpDestination,
-        ftp_directory: Path,
+        to_drop: DropDestination,
+        drop_directory: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         manifest = stage(staging)
-        killed(monkeypatch, to_ftp, manifest, staging, at_write=3)
-        (ftp_directory / NAMES[0]).unlink()
+        killed(monkeypatch, to_drop, manifest, staging, at_write=3)
+        (drop_directory / NAMES[0]).unlink()
         with pytest.raises(TransientError, match="uploads it again under the same name"):
-            send(to_ftp, manifest, staging)
-        send(to_ftp, manifest, staging)
-        assert {path.name for path in ftp_directory.iterdir()} == set(NAMES)
+            send(to_drop, manifest, staging)
+        send(to_drop, manifest, staging)
+        assert {path.name for path in drop_directory.iterdir()} == set(NAMES)
 
     def test_a_directory_that_is_not_there(
-        self, staging: LocalFolder, to_ftp: FtpDestination, ftp_directory: Path
+        self, staging: LocalFolder, to_drop: DropDestination, drop_directory: Path
     ) -> None:
-        ftp_directory.rmdir()
-        with pytest.raises(ConfigurationError, match="the host refuses with reply 550"):
-            send(to_ftp, stage(staging), staging)
+        drop_directory.rmdir()
+        refusal = r"the host refuses with (reply 550|no such file)"
+        with pytest.raises(ConfigurationError, match=refusal):
+            send(to_drop, stage(staging), staging)
 
 
 def test_of_two_attempts_at_once_one_writes_each_part(

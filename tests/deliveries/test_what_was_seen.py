@@ -19,12 +19,9 @@ from airflow_am_provider.deliveries.target.commands import Enqueue
 from airflow_am_provider.deliveries.target.homes.sql_table import SqlTableHome
 from airflow_am_provider.deliveries.target.state import DeliveryState
 from airflow_am_provider.deliveries.targets import Targets
-from airflow_am_provider.deliveries.uploads.destination import (
-    OBJECT_ARGS,
-    Destination,
-    FtpDestination,
-    S3Destination,
-)
+from airflow_am_provider.deliveries.uploads.destination import Destination
+from airflow_am_provider.deliveries.uploads.drop_destination import DropDestination
+from airflow_am_provider.deliveries.uploads.s3_destination import OBJECT_ARGS, S3Destination
 from airflow_am_provider.deliveries.uploads.sending import send_parts
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.storage import LocalFolder, S3Folder
@@ -82,29 +79,29 @@ class TestModesOfOneSecond:
     def test_the_second_never_takes_the_marker_of_the_first_for_its_own(
         self,
         tmp_path: Path,
-        to_ftp: FtpDestination,
-        ftp_directory: Path,
+        to_drop: DropDestination,
+        drop_directory: Path,
         modes: tuple[str, str],
     ) -> None:
         staging = LocalFolder(tmp_path / "staging")
         manifests = [staged(staging, mode, mode=mode) for mode in modes]
         picked_up = []
         for manifest in manifests:
-            sent(staging, to_ftp, manifest)
-            picked_up += _picked_up(ftp_directory)
+            sent(staging, to_drop, manifest)
+            picked_up += _picked_up(drop_directory)
         assert picked_up == [content_of(mode, 5_000) for mode in modes]
-        assert [path.suffix for path in ftp_directory.iterdir()] == [".processed"] * 2
+        assert [path.suffix for path in drop_directory.iterdir()] == [".processed"] * 2
 
     def test_nor_where_the_first_was_staged_elsewhere(
-        self, tmp_path: Path, to_ftp: FtpDestination, ftp_directory: Path
+        self, tmp_path: Path, to_drop: DropDestination, drop_directory: Path
     ) -> None:
         picked_up = []
         for mode in ("sync", "overwrite"):
             staging = LocalFolder(tmp_path / mode)
             manifest = staged(staging, mode, mode=mode)
-            sent(staging, to_ftp, manifest)
+            sent(staging, to_drop, manifest)
             assert state_of(staging, manifest) is DeliveryState.SENT
-            picked_up += _picked_up(ftp_directory)
+            picked_up += _picked_up(drop_directory)
         assert picked_up == [content_of(mode, 5_000) for mode in ("sync", "overwrite")]
 
 
@@ -187,11 +184,11 @@ class TestTwoStagingPlaces:
         s3: S3,
         bucket: str,
         to_s3: S3Destination,
-        ftp_directory: Path,
+        drop_directory: Path,
     ) -> tuple[Destination, Callable[[], list[bytes]]]:
         if request.param == "FTP":
-            to_ftp: Destination = request.getfixturevalue("to_ftp")
-            return to_ftp, partial(in_folder, ftp_directory)
+            to_drop: Destination = request.getfixturevalue("to_drop")
+            return to_drop, partial(in_folder, drop_directory)
         if request.param == "S3, write-only":
 
             def refuse(*_: object, **__: object) -> Any:
@@ -232,14 +229,14 @@ class TestTwoStagingPlaces:
 
 
 def test_ten_attempts_over_ftp_at_once_are_one_delivery(
-    tmp_path: Path, to_ftp: FtpDestination, ftp_directory: Path
+    tmp_path: Path, to_drop: DropDestination, drop_directory: Path
 ) -> None:
     staging = LocalFolder(tmp_path / "staging")
     for number in range(5):
         manifest = staged(staging, f"round{number}")
         with ThreadPoolExecutor(10) as pool:
-            tries = [pool.submit(sent, staging, to_ftp, manifest) for _ in range(10)]
+            tries = [pool.submit(sent, staging, to_drop, manifest) for _ in range(10)]
         assert [one.exception() for one in tries] == [None] * 10
         assert state_of(staging, manifest) is DeliveryState.SENT
     wanted = [content_of(f"round{number}", 5_000) for number in range(5)]
-    assert sorted(in_folder(ftp_directory)) == sorted(wanted)
+    assert sorted(in_folder(drop_directory)) == sorted(wanted)

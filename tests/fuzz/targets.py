@@ -19,7 +19,8 @@ from airflow_am_provider.audience_manager.receipts.listed_names import SentNames
 from airflow_am_provider.audience_manager.receipts.mail import read_receipt_mail
 from airflow_am_provider.audience_manager.receipts.receipt import Receipt
 from airflow_am_provider.audience_manager.receipts.reconciliation import reconcile
-from airflow_am_provider.storage import FtpDrop, S3Folder
+from airflow_am_provider.storage import S3Folder
+from airflow_am_provider.storage.drops.ftp import FtpSession
 from airflow_am_provider.storage.paths import MAX_NAME_BYTES
 from tests.fuzz.inputs import LINES, MAILS, NAMES, raw, text
 
@@ -116,7 +117,7 @@ def s3_listing(given: str) -> None:
 
 def ftp_listing(given: str) -> None:
     """Of what an FTP host lists, only names come back."""
-    found = FtpDrop(lambda: _FtpHost(given)).names()
+    found = FtpSession(_FtpHost(given)).names()
     _inside(list(found))
     _must(not any("/" in name for name in found), f"{found} are no names")
 

@@ -142,7 +142,8 @@ def test_an_ftp_connection(
     assert message == (
         f"Staging: {tmp_path} can be written, read and deleted from. "
         f"Decisions: {tmp_path} lets one of two win that decide at once. "
-        f"Destination: ftp://127.0.0.1/{directory.name} takes the login and has the directory. "
+        f"Destination: ftp://127.0.0.1/{directory.name} takes the login and has the directory; "
+        f"over plain FTP the password and the users' IDs are readable. "
         f"Receipts: none are read, since neither a mailbox nor a folder is named."
     )
     assert holds
@@ -189,34 +190,73 @@ def test_a_wrong_field_is_the_whole_answer(audience_manager: Connect) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("environment", "transport", "known"),
+    [
+        ("beta", "ftp", "'sandbox-ftp-in.demdex.com'"),
+        ("beta", "sftp", "'sandbox-ftp-in.demdex.com'"),
+        ("production", "sftp", "'ftp-in-gtw.demdex.com' or 'ftp-in.demdex.com'"),
+    ],
+)
 def test_another_host_than_adobes_is_refused_before_anything_is_sent(
-    ftp_server: FtpServer, connect: Connect, audience_manager: Connect
+    ftp_server: FtpServer,
+    connect: Connect,
+    audience_manager: Connect,
+    environment: str,
+    transport: str,
+    known: str,
 ) -> None:
     ftp = connect(ftp_server.airflow_connection())
     conn_id = audience_manager(
-        environment="beta", transport="ftp", ftp_conn_id=ftp, staging_location="/data"
+        environment=environment, transport=transport, ftp_conn_id=ftp, staging_location="/data"
     )
     hook = AudienceManagerHook(conn_id)
-    for use in (hook.destination, hook.ftp_drop):
+    for use in (hook.destination, hook.drop):
         with pytest.raises(ConfigurationError) as caught:
             use()
         assert str(caught.value) == (
-            f"connection {conn_id!r}: ftp_conn_id: {ftp!r} leads to '127.0.0.1', but the FTP host "
-            f"of the environment beta is 'sandbox-ftp-in.demdex.com' "
-            f"(batch-data-transfer-overview.md); nothing is sent there. Correct its host, or "
-            f"choose the environment custom"
+            f"connection {conn_id!r}: ftp_conn_id: {ftp!r} leads to '127.0.0.1', but "
+            f"{transport.upper()} in the environment {environment} goes to {known} "
+            f"(faq/faq-data-collection.md); nothing is sent there. Correct its host, or choose "
+            f"the environment custom"
         )
 
 
-def test_adobes_host_is_taken_however_it_is_written(
-    connect: Connect, audience_manager: Connect
+@pytest.mark.parametrize("environment", ["production", "custom"])
+def test_plain_ftp_to_adobe_is_refused_unless_somebody_insists(
+    connect: Connect, audience_manager: Connect, environment: str
 ) -> None:
-    ftp = connect({"conn_type": "ftp", "host": "FTP-in.demdex.com."})
+    fields = {
+        "environment": environment,
+        "transport": "ftp",
+        "ftp_conn_id": connect({"conn_type": "ftp", "host": "ftp-in.demdex.com"}),
+        "staging_location": "/data",
+    }
+    conn_id = audience_manager(**fields)
+    hook = AudienceManagerHook(conn_id)
+    for use in (hook.destination, hook.drop):
+        with pytest.raises(ConfigurationError) as caught:
+            use()
+        assert str(caught.value) == (
+            f"connection {conn_id!r}: transport: ftp to 'ftp-in.demdex.com' is refused: what Adobe "
+            f"calls FTP is SFTP (faq/faq-data-collection.md), and plain FTP would send the "
+            f"password and the users' IDs readable. Choose sftp, with an ftp_conn_id of the type "
+            f"sftp; to insist, set allow_plain_ftp to yes"
+        )
+    insisting = AudienceManagerHook(audience_manager(**fields, allow_plain_ftp="yes"))
+    assert insisting.destination().url == "ftp://ftp-in.demdex.com/"
+
+
+@pytest.mark.parametrize("host", ["ftp-in-gtw.demdex.com", "FTP-in.demdex.com."])
+def test_adobes_hosts_are_taken_by_sftp_however_they_are_written(
+    connect: Connect, audience_manager: Connect, host: str
+) -> None:
+    sftp = connect({"conn_type": "sftp", "host": host})
     conn_id = audience_manager(
-        environment="production", transport="ftp", ftp_conn_id=ftp, staging_location="/data"
+        environment="production", transport="sftp", ftp_conn_id=sftp, staging_location="/data"
     )
     hook = AudienceManagerHook(conn_id)
-    assert hook.destination_url == "ftp://ftp-in.demdex.com/"
+    assert hook.destination_url == f"sftp://{host.lower().rstrip('.')}/"
 
 
 def test_production_is_adobes_bucket(connect: Connect, audience_manager: Connect) -> None:
@@ -270,7 +310,7 @@ def test_the_form_of_older_airflows_has_the_same_fields() -> None:
         widgets = AudienceManagerHook.get_connection_form_widgets()
     described = get_provider_info()["connection-types"][0]
     assert list(widgets) == list(described["conn-fields"])
-    assert widgets["transport"].rest["validators"] == [("s3", "ftp")]
+    assert widgets["transport"].rest["validators"] == [("s3", "sftp", "ftp")]
     behaviour = AudienceManagerHook.get_ui_field_behaviour()
     assert behaviour["hidden_fields"] == described["ui-field-behaviour"]["hidden-fields"]
 

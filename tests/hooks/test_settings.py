@@ -39,7 +39,7 @@ def test_every_field_of_the_form_is_a_setting() -> None:
             {**S3, "environment": "prod"},
             "connection 'am': environment: 'prod' is none of production, beta, custom",
         ),
-        ({**S3, "transport": "sftp"}, "connection 'am': transport: 'sftp' is none of s3, ftp"),
+        ({**S3, "transport": "ssh"}, "connection 'am': transport: 'ssh' is none of s3, sftp, ftp"),
         (
             {"staging_location": "/data"},
             (
@@ -72,7 +72,7 @@ def test_every_field_of_the_form_is_a_setting() -> None:
             {"transport": "ftp", "staging_location": "/data"},
             (
                 "connection 'am': ftp_conn_id: missing; transport ftp needs the Airflow connection "
-                "of the FTP account"
+                "of the account on the host"
             ),
         ),
         (

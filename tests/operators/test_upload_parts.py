@@ -10,7 +10,7 @@ import pytest
 from airflow_am_provider.airflow_compat import AirflowException, AirflowFailException
 from airflow_am_provider.deliveries.records import DeliveryRecords
 from airflow_am_provider.deliveries.targets import Targets
-from airflow_am_provider.deliveries.uploads.destination import S3Destination
+from airflow_am_provider.deliveries.uploads.s3_destination import S3Destination
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.operators.upload_parts import UploadPartsOperator
 from tests.staged_deliveries import content_of, stage

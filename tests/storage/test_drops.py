@@ -1,13 +1,14 @@
-"""An FTP directory, on a real server that loses the line on request."""
+"""Directories on other hosts, on real servers that lose the line on request."""
 
-import ftplib
 import hashlib
 import io
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -17,8 +18,13 @@ from airflow_am_provider.audience_manager.errors import (
     DataError,
     TransientError,
 )
-from airflow_am_provider.storage.ftp import FtpDrop, Published, _names
-from demo.local.ftp import FtpServer
+from airflow_am_provider.hooks.ftp import TimedFTPHook
+from airflow_am_provider.hooks.sftp import open_sftp
+from airflow_am_provider.storage.drops import Drop, Published, Session
+from airflow_am_provider.storage.drops.ftp import FtpSession
+from tests.connections import Connect, connect
+
+__all__ = ["connect"]
 
 NAME = "ftp_dpm_478_1366545717.sync.1.gz"
 CONTENT = random.Random(7).randbytes(3_000_000) + b"\r\n\n\x00\xff"
@@ -26,24 +32,43 @@ TEMPORARY = f"{NAME}.0a1b.part"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-def binary(server: FtpServer) -> ftplib.FTP:
-    client = server.connect()
-    client.voidcmd("TYPE I")
-    return client
+@dataclass(frozen=True)
+class Place:
+    """A directory on a host, and how to drop files there."""
+
+    server: Any
+    path: Path
+    protocol: str
+    open_session: Callable[[str], Session]
+
+    def drop(self, directory: str | None = None, pause_s: float = 0.01) -> Drop:
+        directory = directory or f"/{self.path.name}"
+        opener = partial(self.open_session, directory)
+        return Drop(opener, self.protocol, directory, pause_s=pause_s)
 
 
-@pytest.fixture
-def directory(ftp_server: FtpServer) -> Path:
-    path = ftp_server.root / uuid4().hex
+@pytest.fixture(params=["ftp", "sftp"])
+def place(request: pytest.FixtureRequest, connect: Connect) -> Iterator[Place]:
+    server: Any = request.getfixturevalue(f"{request.param}_server")
+    conn_id = connect(server.airflow_connection())
+    open_session: Callable[[str], Session] = partial(open_sftp, conn_id)
+    if request.param == "ftp":
+        open_session = partial(FtpSession.open, TimedFTPHook(conn_id).new_connection)
+    path = server.root / uuid4().hex
     path.mkdir()
-    return path
+    yield Place(server, path, request.param.upper(), open_session)
+    server.faults.unlink(missing_ok=True)
 
 
 @pytest.fixture
-def drop(ftp_server: FtpServer, directory: Path) -> Iterator[FtpDrop]:
-    with FtpDrop(partial(binary, ftp_server), f"/{directory.name}", pause_s=0.01) as drop:
+def directory(place: Place) -> Path:
+    return place.path
+
+
+@pytest.fixture
+def drop(place: Place) -> Iterator[Drop]:
+    with place.drop() as drop:
         yield drop
-    ftp_server.faults.unlink(missing_ok=True)
 
 
 class Counting(io.BytesIO):
@@ -56,13 +81,13 @@ class Counting(io.BytesIO):
         return super().seek(offset, whence)
 
 
-def put(drop: FtpDrop, content: bytes = CONTENT, *, resume: bool = False) -> Counting:
+def put(drop: Drop, content: bytes = CONTENT, *, resume: bool = False) -> Counting:
     source = Counting(content)
     drop.put(TEMPORARY, source, size=len(CONTENT), sha256=SHA256, resume=resume)
     return source
 
 
-def test_a_file_has_its_name_only_when_whole(drop: FtpDrop, directory: Path) -> None:
+def test_a_file_has_its_name_only_when_whole(drop: Drop, directory: Path) -> None:
     put(drop)
     assert [path.name for path in directory.iterdir()] == [TEMPORARY]
     assert drop.publish(TEMPORARY, NAME) is Published.NOW
@@ -70,33 +95,37 @@ def test_a_file_has_its_name_only_when_whole(drop: FtpDrop, directory: Path) -> 
     assert (directory / NAME).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("control_too", [False, True])
+@pytest.mark.parametrize("how", [{}, {"control_too": True}])
 def test_a_cut_line_is_taken_up_where_it_broke(
-    drop: FtpDrop, directory: Path, ftp_server: FtpServer, control_too: bool
+    drop: Drop, directory: Path, place: Place, how: dict[str, bool]
 ) -> None:
-    ftp_server.cut_uploads(after_bytes=1_000_000, times=2, control_too=control_too)
+    if how and place.protocol == "SFTP":
+        pytest.skip("there is one line only")
+    place.server.cut_uploads(after_bytes=1_000_000, times=2, **how)
     source = put(drop)
     assert source.begun == 3
     assert (directory / TEMPORARY).read_bytes() == CONTENT
 
 
 def test_a_line_that_never_holds_is_an_error_for_later(
-    drop: FtpDrop, directory: Path, ftp_server: FtpServer
+    drop: Drop, directory: Path, place: Place
 ) -> None:
-    ftp_server.cut_uploads(after_bytes=1000, times=5)
-    with pytest.raises(TransientError, match=r"^FTP: cannot upload 'ftp_dpm_.*part': .*, 5 times$"):
+    place.server.cut_uploads(after_bytes=1000, times=5)
+    with pytest.raises(
+        TransientError, match=rf"^{place.protocol}: cannot upload 'ftp_dpm_.*part': .*, 5 times$"
+    ):
         put(drop)
     put(drop, resume=True)
     assert (directory / TEMPORARY).read_bytes() == CONTENT
 
 
-def test_what_is_there_is_not_trusted_unless_told(drop: FtpDrop, directory: Path) -> None:
+def test_what_is_there_is_not_trusted_unless_told(drop: Drop, directory: Path) -> None:
     (directory / TEMPORARY).write_bytes(b"of another file" * 1000)
     put(drop)
     assert (directory / TEMPORARY).read_bytes() == CONTENT
 
 
-def test_more_than_there_should_be_starts_over(drop: FtpDrop, directory: Path) -> None:
+def test_more_than_there_should_be_starts_over(drop: Drop, directory: Path) -> None:
     (directory / TEMPORARY).write_bytes(bytes(len(CONTENT) + 1))
     put(drop, resume=True)
     assert (directory / TEMPORARY).read_bytes() == CONTENT
@@ -104,14 +133,14 @@ def test_more_than_there_should_be_starts_over(drop: FtpDrop, directory: Path) -
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[:-1] + b"\x00", CONTENT + b"\n"])
 def test_another_content_than_the_manifests_leaves_nothing(
-    drop: FtpDrop, directory: Path, content: bytes
+    drop: Drop, directory: Path, content: bytes
 ) -> None:
     with pytest.raises(DataError, match="nothing of it was sent under its name"):
         put(drop, content)
     assert list(directory.iterdir()) == []
 
 
-def test_publishing_twice_is_publishing_once(drop: FtpDrop, directory: Path) -> None:
+def test_publishing_twice_is_publishing_once(drop: Drop, directory: Path) -> None:
     put(drop)
     assert drop.publish(TEMPORARY, NAME) is Published.NOW
     assert drop.publish(TEMPORARY, NAME) is Published.BEFORE
@@ -124,7 +153,7 @@ def test_publishing_twice_is_publishing_once(drop: FtpDrop, directory: Path) -> 
 
 @pytest.mark.parametrize("name", [NAME, NAME.replace(".sync", ".processed")])
 def test_a_name_that_something_else_has_or_had_is_left_alone(
-    drop: FtpDrop, directory: Path, name: str
+    drop: Drop, directory: Path, name: str
 ) -> None:
     (directory / name).write_bytes(b"somebody else's")
     put(drop)
@@ -133,19 +162,24 @@ def test_a_name_that_something_else_has_or_had_is_left_alone(
     assert (directory / TEMPORARY).exists()
 
 
-def test_a_refusal_is_not_tried_again(ftp_server: FtpServer) -> None:
-    with (
-        FtpDrop(partial(binary, ftp_server), "/absent", pause_s=60) as drop,
-        pytest.raises(ConfigurationError) as caught,
-    ):
+def test_a_refusal_is_not_tried_again(place: Place) -> None:
+    with place.drop("/absent", pause_s=60) as drop, pytest.raises(ConfigurationError) as caught:
         drop.check()
+    reply = "reply 550" if place.protocol == "FTP" else "no such file or directory"
     assert str(caught.value) == (
-        "FTP: cannot enter '/absent': the host refuses with reply 550; check the account's rights "
-        "and ftp_directory"
+        f"{place.protocol}: cannot enter '/absent': the host refuses with {reply}; check the "
+        f"account's rights and ftp_directory"
     )
 
 
-def test_hostile_names_in_a_listing_are_left_out(drop: FtpDrop, directory: Path) -> None:
+def test_a_repetition_takes_the_place_of_what_has_the_name(drop: Drop, directory: Path) -> None:
+    (directory / NAME).write_bytes(b"of the sending before")
+    put(drop)
+    assert drop.publish(TEMPORARY, NAME, only_new=False) is Published.NOW
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == {NAME: CONTENT}
+
+
+def test_hostile_names_in_a_listing_are_left_out(drop: Drop, directory: Path) -> None:
     assert drop.names() == frozenset()
     for name in (b"good.sync", b"bad\xff\xfe", b"bad\x1b[31m", "ü.sync".encode()):
         (directory / os.fsdecode(name)).touch()
@@ -155,7 +189,7 @@ def test_hostile_names_in_a_listing_are_left_out(drop: FtpDrop, directory: Path)
 
 
 @pytest.mark.parametrize("name", ["../a", "/etc/a", "a\r\nDELE b"])
-def test_no_name_leaves_the_directory(drop: FtpDrop, name: str) -> None:
+def test_no_name_leaves_the_directory(drop: Drop, name: str) -> None:
     with pytest.raises(ConfigurationError, match="names joined by '/' are expected"):
         drop.put(name, io.BytesIO(b""), size=0, sha256="", resume=False)
     with pytest.raises(ConfigurationError, match="names joined"):
@@ -178,6 +212,7 @@ def test_names_of_a_hostile_listing_lead_nowhere() -> None:
     good = "ftp_dpm_478_1366545717.processed.1.gz"
     hostile = ["..", ".", "", "../../etc/passwd", "a\\..\\b", "a\x00b", "a\r\nDELE b", "\x1b[2J",
                "\u202egz.exe", "x" * 300, "/", "in/", "\udcff"]  # fmt: skip
-    listed = _names(Listing([*hostile, f"/in/{good}"]))
+    host: Any = Listing([*hostile, f"/in/{good}"])
+    listed = FtpSession(host).names()
     # Of a path the last name counts, which is looked for in the folder that was listed.
     assert listed == {good, "passwd"}

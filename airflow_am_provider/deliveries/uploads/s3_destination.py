@@ -1,0 +1,211 @@
+"""A bucket that deliveries are sent to.
+
+Pages: inbound-s3-filenames.md (keys), authorize-s3-inbound.md (the ACL). Accounts at Adobe may be
+allowed to write and nothing else, so nothing is read or listed, and looking whether a part arrived
+is tried only.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from airflow_am_provider.audience_manager.environments import object_key
+from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
+from airflow_am_provider.deliveries.uploads.destination import (
+    NameTaken,
+    Progress,
+    asked_for,
+    check_staged,
+    in_doubt,
+    taken,
+)
+from airflow_am_provider.storage.s3.copy import Copy
+from airflow_am_provider.storage.s3.errors import AlreadyThere
+from airflow_am_provider.storage.s3.folder import S3Folder, checksum_args
+from airflow_am_provider.storage.s3.multipart import ResumableObject
+from airflow_am_provider.storage.s3.unfinished import abort_uploads
+from airflow_am_provider.storage.verified_read import VerifiedReader
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from airflow_am_provider.deliveries.manifest import Part
+    from airflow_am_provider.deliveries.uploads.journal import PiecesNote, UploadJournal
+    from airflow_am_provider.storage import Folder
+
+_logger = logging.getLogger(__name__)
+
+# authorize-s3-inbound.md: without it Adobe cannot read what another account wrote.
+OBJECT_ARGS: Final = {"ACL": "bucket-owner-full-control"}
+_BLOCK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Destination:
+    """A bucket: parts appear one by one, each of them whole.
+
+    :param folder: the bucket.
+    :param partner_name: its first folder, the name that Adobe gave the company.
+    """
+
+    folder: S3Folder
+    partner_name: str
+
+    @property
+    def url(self) -> str:
+        """``s3://bucket/PARTNER``."""
+        return f"{self.folder.url}/{self.partner_name}"
+
+    def send(
+        self, staging: Folder, journal: UploadJournal, *, only: Collection[str] | None = None
+    ) -> None:
+        """Send; see ``Destination``."""
+        if not journal.is_new:
+            self._abort_beside(journal)
+        if journal.is_whole:
+            return
+        if journal.sending.number == 1 and self._is_taken(journal) and not journal.has_sent:
+            raise NameTaken
+        check_staged(journal.manifest, staging)
+        for part in asked_for(journal.manifest, only):
+            if journal.known(part) is None:
+                self._send_part(part, staging, journal)
+
+    def withdraw(self, staging: Folder, journal: UploadJournal) -> None:
+        """Abort uploads in pieces; see ``Destination``."""
+        for part in journal.manifest.parts:
+            if not journal.has_its_name(part):
+                self._target(part, self._key(part, journal), journal.pieces(part)).withdraw()
+
+    def _is_taken(self, journal: UploadJournal) -> bool:
+        """Whether anything has one of the delivery's names, in whichever mode.
+
+        A ``.processed`` marker does not say which mode the file had. Who may not list learns it
+        from the first write.
+        """
+        name = journal.manifest.file_name
+        prefix = f"{name.kind.stem}_{name.timestamp}."
+        try:
+            folder = object_key(self.partner_name, journal.record.sent_on, prefix)
+            return next(iter(self.folder.list(folder)), None) is not None
+        except ConfigurationError:
+            return False
+
+    def _abort_beside(self, journal: UploadJournal) -> None:
+        """Abort what a killed worker began of parts that another one sent meanwhile."""
+        parts = {self.folder.key(self._key(part, journal)): part for part in journal.manifest.parts}
+        abort_uploads(
+            self.folder.client,
+            self.folder.bucket,
+            min(parts, default="").rpartition("/")[0] + "/",
+            lambda key, _: key in parts and journal.known(parts[key]) is not None,
+        )
+
+    def _send_part(self, part: Part, staging: Folder, journal: UploadJournal) -> None:
+        key = self._key(part, journal)
+        is_first = journal.sending.number == 1
+        was_begun = journal.begin(part)
+        if was_begun and is_first and self._is_ours(part, key, journal):
+            _logger.info("%s: arrived by an attempt before", part.file_name)
+        else:
+            try:
+                with Progress(part):
+                    self._upload(part, staging, key, journal, only_new=is_first)
+            except AlreadyThere as there:
+                may_be_ours = was_begun or there.was_retried or journal.was_begun(part)
+                if not self._is_ours(part, key, journal, may_be_ours=may_be_ours, is_there=True):
+                    raise TransientError(
+                        f"{part.file_name}: there, and gone a moment later"
+                    ) from None
+        journal.uploaded(part, f"{self.folder.url}/{key}", is_sent=True)
+
+    def _is_ours(
+        self,
+        part: Part,
+        key: str,
+        journal: UploadJournal,
+        *,
+        may_be_ours: bool = True,
+        is_there: bool = False,
+    ) -> bool:
+        """Whether what has a part's key is that part, by an attempt of this delivery.
+
+        :param may_be_ours: whether any attempt can have put it there.
+        :param is_there: whether it is known that something has the key.
+        :return: False when nothing has it, or nothing is known of it.
+        :raises NameTaken: when it is a stranger's, and nothing was sent.
+        :raises ConfigurationError: when it is a stranger's, and other parts were sent; or when a
+            person has to say whose it is.
+        """
+        try:
+            stored = self.folder.stored(key)
+        except ConfigurationError:
+            if is_there and may_be_ours:
+                raise in_doubt(part, f"{self.folder.url}/{key}", journal) from None
+            if is_there:
+                raise taken(part, f"{self.folder.url}/{key}", journal) from None
+            return False
+        if stored is None:
+            return False
+        if may_be_ours and stored == (part.compressed_bytes, part.sha256):
+            return True
+        raise taken(part, f"{self.folder.url}/{key}", journal)
+
+    def _key(self, part: Part, journal: UploadJournal) -> str:
+        return object_key(self.partner_name, journal.record.sent_on, part.file_name)
+
+    def _upload(
+        self, part: Part, staging: Folder, key: str, journal: UploadJournal, *, only_new: bool
+    ) -> None:
+        target = self._target(part, key, journal.pieces(part), only_new=only_new)
+        if not journal.is_new:
+            target.abort_others()
+        if isinstance(staging, S3Folder) and self._copy(part, staging, key, only_new=only_new):
+            return
+        with staging.open_read(part.path) as source:
+            reader = VerifiedReader(source)
+            target.write(reader, partial(_check, reader, part))
+
+    def _target(
+        self, part: Part, key: str, note: PiecesNote, *, only_new: bool = False
+    ) -> ResumableObject:
+        return ResumableObject(
+            client=self.folder.client,
+            bucket=self.folder.bucket,
+            key=self.folder.key(key),
+            args={**self.folder.extra_args, **checksum_args(part.sha256)},
+            note=note,
+            only_new=only_new,
+        )
+
+    def _copy(self, part: Part, staging: S3Folder, key: str, *, only_new: bool) -> bool:
+        """Let S3 copy a part from bucket to bucket; False where it does not."""
+        copy = Copy(
+            source=staging,
+            path=part.path,
+            target=self.folder,
+            key=key,
+            size=part.compressed_bytes,
+            sha256=part.sha256,
+            only_new=only_new,
+        )
+        return copy.run(partial(_read_and_check, part, staging))
+
+
+def _read_and_check(part: Part, staging: Folder) -> None:
+    """Read a staged part to its end and hold it against the manifest.
+
+    :raises DataError: when it is something else.
+    """
+    with staging.open_read(part.path) as source:
+        reader = VerifiedReader(source)
+        while reader.read(_BLOCK_BYTES):
+            pass
+    _check(reader, part)
+
+
+def _check(reader: VerifiedReader, part: Part) -> None:
+    reader.check(part.file_name, size=part.compressed_bytes, sha256=part.sha256)

@@ -1,0 +1,90 @@
+"""The process behind :mod:`demo.local.sftp`: asyncssh with faults on request.
+
+``python -m demo.local.sftp_daemon PORT USER PASSWORD DIRECTORY``
+"""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from demo.local.processes import HOST
+
+
+class _Login(asyncssh.SSHServer):
+    user: str
+    password: str
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return (username, password) == (self.user, self.password)
+
+
+class _Files(asyncssh.SFTPServer):
+    """The files, with uploads that end at a byte when the file of faults says so."""
+
+    directory: Path
+
+    def __init__(self, channel: asyncssh.SSHServerChannel[bytes]) -> None:
+        super().__init__(channel, chroot=bytes(self.directory / "root"))
+        self._connection = channel.get_connection()
+        self._fault: dict[str, Any] | None = None
+        self._written = 0
+
+    def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
+        if pflags & asyncssh.FXF_WRITE:
+            self._fault, self._written = self._take_fault(), 0
+        return super().open(path, pflags, attrs)
+
+    def write(self, file_obj: object, offset: int, data: bytes) -> int:
+        if self._fault is not None:
+            data = data[: max(self._fault["after_bytes"] - self._written, 0)]
+            self._written += len(data)
+        if data:
+            super().write(file_obj, offset, data)
+        if self._fault is not None and self._written >= self._fault["after_bytes"]:
+            file_obj.flush()  # type: ignore[attr-defined]
+            self._connection.abort()
+        return len(data)
+
+    def _take_fault(self) -> dict[str, Any] | None:
+        """The fault for an upload that begins now; counts it as used."""
+        path = self.directory / "faults.json"
+        if not path.exists():
+            return None
+        fault: dict[str, Any] = json.loads(path.read_text())
+        if fault["times"] < 1:
+            return None
+        path.write_text(json.dumps({**fault, "times": fault["times"] - 1}))
+        return fault
+
+
+async def serve(port: int, directory: Path) -> None:
+    """Serve until ended by a signal."""
+    await asyncssh.listen(
+        HOST,
+        port,
+        server_factory=_Login,
+        server_host_keys=[directory / "host_key"],
+        authorized_client_keys=str(directory / "user_key.pub"),
+        sftp_factory=_Files,
+    )
+    await asyncio.Event().wait()
+
+
+def main(arguments: list[str]) -> None:
+    """Serve on localhost."""
+    port, _Login.user, _Login.password, directory = arguments
+    _Files.directory = Path(directory)
+    (Path(directory) / "pid").write_text(str(os.getpid()))
+    asyncio.run(serve(int(port), Path(directory)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,189 @@
+"""SFTP connections: whom they trust, and what is said when something does not hold."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncssh
+import pytest
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+from airflow_am_provider.hooks.sftp import open_sftp
+from airflow_am_provider.storage.drops import Broken
+from demo.local.sftp import SftpServer
+from demo.local.sftp import sftp_server as run_sftp_server
+from tests.connections import Connect, audience_manager, connect
+
+__all__ = ["audience_manager", "connect"]
+
+
+def new_key(kind: str = "ssh-ed25519", passphrase: str | None = None) -> tuple[str, str]:
+    """A private key, and its public one."""
+    key = asyncssh.generate_private_key(kind)
+    private = key.export_private_key(passphrase=passphrase).decode()
+    return private, key.export_public_key().decode().strip()
+
+
+def fingerprint(public: str) -> str:
+    return asyncssh.import_public_key(public).get_fingerprint()
+
+
+def refused(conn_id: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        open_sftp(conn_id, "/")
+    return str(caught.value)
+
+
+def test_a_host_whose_key_nobody_knows(
+    sftp_server: SftpServer, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    conn_id = connect(sftp_server.airflow_connection(host_key=None))
+    assert refused(conn_id) == (
+        f"SFTP connection {conn_id!r}: host_key: 127.0.0.1 shows ssh-ed25519 "
+        f"{fingerprint(sftp_server.host_key)}, and no key of it is known; compare that with what "
+        f"Adobe says, then put it into host_key: '{sftp_server.host_key}'"
+    )
+    # Nothing was learnt by asking.
+    assert refused(conn_id).startswith(f"SFTP connection {conn_id!r}: host_key: 127.0.0.1 shows ")
+    known = tmp_path / ".ssh" / "known_hosts"
+    assert not known.exists()
+    known.parent.mkdir()
+    known.write_text(f"[127.0.0.1]:{sftp_server.port} {sftp_server.host_key}\n")
+    open_sftp(conn_id, "/").leave()
+
+
+def test_a_host_whose_key_has_changed(sftp_server: SftpServer, connect: Connect) -> None:
+    _, other = new_key()
+    conn_id = connect(sftp_server.airflow_connection(host_key=other))
+    assert refused(conn_id) == (
+        f"SFTP connection {conn_id!r}: host_key: 127.0.0.1 shows ssh-ed25519 "
+        f"{fingerprint(sftp_server.host_key)}, and known is ssh-ed25519 {fingerprint(other)}; "
+        f"somebody may be in between. Nothing was sent. Only if Adobe says that its key has "
+        f"changed, put the new one into host_key: '{sftp_server.host_key}'"
+    )
+
+
+@pytest.mark.parametrize(
+    "field", ["no_host_key_check", "ignore_hostkey_verification", "allow_host_key_change"]
+)
+@pytest.mark.parametrize("value", [True, "true"])
+def test_trusting_whoever_answers_is_refused(
+    sftp_server: SftpServer, connect: Connect, field: str, value: object
+) -> None:
+    conn_id = connect(sftp_server.airflow_connection(host_key=None, **{field: value}))
+    assert refused(conn_id) == (
+        f"SFTP connection {conn_id!r}: {field}: true would send to whoever answers; take it out, "
+        f"and put the host's key into host_key"
+    )
+
+
+def test_a_key_that_the_host_does_not_take(sftp_server: SftpServer, connect: Connect) -> None:
+    private, public = new_key()
+    conn_id = connect(sftp_server.airflow_connection(private_key=private))
+    assert refused(conn_id) == (
+        f"SFTP connection {conn_id!r}: 127.0.0.1 refuses the key ssh-ed25519 "
+        f"{fingerprint(public)}; check login and private_key, and that Adobe has its public key"
+    )
+
+
+def test_a_password_is_enough_where_the_host_takes_one(
+    sftp_server: SftpServer, connect: Connect
+) -> None:
+    document = sftp_server.airflow_connection(private_key=None)
+    open_sftp(connect({**document, "password": sftp_server.password}), "/").leave()
+    conn_id = connect({**document, "password": "planted-secret"})
+    assert refused(conn_id) == (
+        f"SFTP connection {conn_id!r}: 127.0.0.1 refuses the password; check login and password, "
+        f"or give it a private_key: Adobe's gateway takes OpenSSH keys only "
+        f"(faq/faq-data-collection.md)"
+    )
+
+
+@pytest.mark.parametrize("kind", ["ssh-rsa", "ecdsa-sha2-nistp256"])
+def test_keys_of_other_kinds_can_be_read(
+    sftp_server: SftpServer, connect: Connect, kind: str
+) -> None:
+    private, _ = new_key(kind, passphrase="planted-secret")
+    document = sftp_server.airflow_connection(
+        private_key=private, private_key_passphrase="planted-secret"
+    )
+    assert "refuses the key" in refused(connect(document))
+
+
+def test_a_key_that_is_none_is_not_shown(sftp_server: SftpServer, connect: Connect) -> None:
+    conn_id = connect(sftp_server.airflow_connection(private_key="planted-secret"))
+    message = refused(conn_id)
+    assert message.startswith(f"SFTP connection {conn_id!r}: private_key or host_key cannot be ")
+    assert "planted" not in message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"host": ""}, "host: missing"),
+        ({"login": ""}, "login: missing"),
+        (
+            {"extra": {}},
+            (
+                "private_key: missing; Adobe's gateway takes OpenSSH keys only "
+                "(faq/faq-data-collection.md)"
+            ),
+        ),
+    ],
+)
+def test_what_the_connection_lacks(
+    sftp_server: SftpServer, connect: Connect, change: dict[str, Any], message: str
+) -> None:
+    conn_id = connect({**sftp_server.airflow_connection(), **change})
+    assert refused(conn_id) == f"SFTP connection {conn_id!r}: {message}"
+
+
+def test_a_host_that_falls_silent_is_not_waited_for(tmp_path: Path, connect: Connect) -> None:
+    with run_sftp_server(tmp_path) as server:
+        conn_id = connect(server.airflow_connection())
+        session = open_sftp(conn_id, "/", timeout_s=1)
+        pid = int((tmp_path / "pid").read_text())
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            begun = time.monotonic()
+            with pytest.raises(Broken):
+                session.store("file", Endless(), 0)
+            session.close()
+            with pytest.raises(Broken):
+                open_sftp(conn_id, "/", timeout_s=1)
+            assert time.monotonic() - begun < 30
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+class Endless:
+    """A source without an end."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        return bytes(size)
+
+
+def test_the_hook_proves_the_road(
+    sftp_server: SftpServer, tmp_path: Path, connect: Connect, audience_manager: Connect
+) -> None:
+    directory = sftp_server.root / uuid4().hex
+    directory.mkdir()
+    conn_id = audience_manager(
+        environment="custom",
+        transport="sftp",
+        ftp_conn_id=connect(sftp_server.airflow_connection()),
+        ftp_directory=f"/{directory.name}",
+        staging_location=str(tmp_path),
+    )
+    hook = AudienceManagerHook(conn_id)
+    holds, message = hook.test_connection()
+    assert holds
+    said = f"Destination: sftp://127.0.0.1/{directory.name} takes the login and has the directory."
+    assert said in message
+    assert hook.destination_name == f"custom/sftp://127.0.0.1/{directory.name}"
+    assert list(directory.iterdir()) == []
