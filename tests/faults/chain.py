@@ -156,11 +156,9 @@ class Chain:
     def _task(self, task: str) -> Any:
         step = task.removesuffix("_ids")
         if step == "format":
-            content = self._job.contents.get(self._run.window, crm.PLAIN)
             manifest = self._formatted(task)
             # A retry may have read what was mended meanwhile.
-            if task == "format" and self._schedule.correction is not None:
-                content = self._job.contents.get(self._run.window, crm.PLAIN)
+            content = self._content
             self._check_rows(task, manifest, content)
             if task == "format":
                 self._job.told.contents[self._number] = content
@@ -170,6 +168,13 @@ class Chain:
         if step == "replay":
             return self._replay()
         return self._receipt(task)
+
+    @property
+    def _content(self) -> str:
+        """What rows its customers have now: nobody mends those of others."""
+        if self._run.customers:
+            return crm.PLAIN
+        return self._job.contents.get(self._run.window, crm.PLAIN)
 
     def _formatted(self, task: str) -> dict[str, Any]:
         # Partitions are mapped tasks themselves.
