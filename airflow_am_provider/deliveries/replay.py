@@ -76,7 +76,7 @@ class Replay:
         return upload_result(records, send_delivery(self.hook, record.manifest))
 
     def _newer(self, late: DeliveryRecord) -> list[DeliveryEntry]:
-        """Newer data whose order counts, oldest first. History is read only if there is any."""
+        """Newer data whose order counts, oldest first. History is read as far as there is any."""
         if late.entry.sending is None or not to_follow(late.entry, deciding(late.target.state())):
             return []
-        return to_follow(late.entry, late.target.deliveries())
+        return to_follow(late.entry, late.target.deliveries(newer_than=late.entry))

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.deliveries.target.document import entry_from_json
+from airflow_am_provider.deliveries.target.order import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from airflow_am_provider.deliveries.target.homes import Home
     from airflow_am_provider.deliveries.target.state import DeliveryEntry, TargetState
@@ -28,10 +29,12 @@ class Page:
     """A page of history.
 
     :param before: the page before, or None.
+    :param before_until: see :attr:`TargetState.history_until`, for the pages before.
     :param entries: deliveries in the order in which they were done with.
     """
 
     before: str | None
+    before_until: str | None
     entries: tuple[DeliveryEntry, ...]
 
 
@@ -48,29 +51,65 @@ def with_page(home: Home, key: str, state: TargetState) -> TargetState:
     name = f"{key}/history/{state.sequence:010d}-{secrets.token_hex(4)}"
     content = {
         "before": state.history,
+        "before_until": state.history_until,
         "entries": [asdict(entry) for entry in full],
     }
     if not home.store(name, json.dumps(content, indent=1).encode(), if_version=None):
         raise TransientError(f"{home.url}/{name}: there already")
-    return replace(state, history=name, done=tuple(one for one in state.done if one not in full))
+    return replace(
+        state,
+        history=name,
+        history_until=_until(state.history_until, full),
+        done=tuple(one for one in state.done if one not in full),
+    )
 
 
-def newest_first(home: Home, state: TargetState) -> Iterator[DeliveryEntry]:
-    """All deliveries that are done with, newest first, each as it was last; read page by page."""
+def newest_first(
+    home: Home, state: TargetState, *, newer_than: DeliveryEntry | None = None
+) -> Iterator[DeliveryEntry]:
+    """All deliveries that are done with, newest first, each as it was last; read page by page.
+
+    :param newer_than: read only as far back as anything can have newer data than this one.
+    """
     seen = set(state.entries)
-    for entry in _all(home, state):
+    for entry in _all(home, state, newer_than):
         if entry.delivery_id not in seen:
             seen.add(entry.delivery_id)
             yield entry
 
 
-def _all(home: Home, state: TargetState) -> Iterator[DeliveryEntry]:
+def _all(home: Home, state: TargetState, late: DeliveryEntry | None) -> Iterator[DeliveryEntry]:
     yield from reversed(state.done)
-    name = state.history
-    while name is not None:
+    name, until = state.history, state.history_until
+    decided = state.done[0].decided if state.done else state.sequence + 1
+    while name is not None and (late is None or _may_be_newer(late, until, decided)):
         page = _read(home, name)
         yield from reversed(page.entries)
-        name = page.before
+        name, until, decided = page.before, page.before_until, page.entries[0].decided
+
+
+def _may_be_newer(late: DeliveryEntry, until: str | None, decided: int) -> bool:
+    """Whether anything can be newer than a delivery, of what was done with before some number.
+
+    What was staged after it, such as another version, was done with after it, too. Everything else
+    is newer by its window alone.
+
+    :param until: where the last of their windows ends.
+    :param decided: the number.
+    """
+    if until is None or decided > late.staged:
+        return True
+    if not until or late.window_end is None:
+        return False
+    return moment(until) > moment(late.window_end)
+
+
+def _until(known: str | None, entries: Iterable[DeliveryEntry]) -> str | None:
+    """Where the last window of more deliveries ends."""
+    if known is None:
+        return None
+    ends = [entry.window_end for entry in entries if entry.window_end is not None]
+    return max([*ends, *([known] if known else [])], key=moment, default="")
 
 
 def _read(home: Home, name: str) -> Page:
@@ -79,6 +118,7 @@ def _read(home: Home, name: str) -> Page:
         document = json.loads(b"" if loaded is None else loaded.content)
         return Page(
             before=document["before"],
+            before_until=document.get("before_until"),
             entries=tuple(map(entry_from_json, document["entries"])),
         )
     except (KeyError, TypeError, ValueError) as error:

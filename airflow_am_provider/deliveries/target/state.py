@@ -182,6 +182,8 @@ class TargetState:
     :param landmarks: deliveries that are done with and that decide whether others are too old.
     :param done: what was done with since the last page of history, oldest first.
     :param history: the newest page of history, or None.
+    :param history_until: where the last window on its pages ends, ISO 8601 in UTC; empty where none
+        has one, None where that is not known.
     :param written_down: up to this sequence number, what was done with has records of its own.
     :param last_overwrite: the sequence number when an ``.overwrite`` began to be sent last.
     :param previous: the last deliveries of a series that were sent whole, newest last.
@@ -196,6 +198,7 @@ class TargetState:
     landmarks: tuple[DeliveryEntry, ...] = ()
     done: tuple[DeliveryEntry, ...] = ()
     history: str | None = None
+    history_until: str | None = ""
     written_down: int = 0
     last_overwrite: int = 0
     previous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

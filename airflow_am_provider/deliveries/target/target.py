@@ -113,11 +113,14 @@ class Target:
         """The newest versions of a subject that are done with."""
         return versions_of(self.home, self._details, subject)
 
-    def deliveries(self) -> Iterator[DeliveryEntry]:
-        """All of them, newest first: those that are open, then page by page what is done with."""
+    def deliveries(self, *, newer_than: DeliveryEntry | None = None) -> Iterator[DeliveryEntry]:
+        """All of them, newest first: those that are open, then page by page what is done with.
+
+        :param newer_than: leave out pages on which nothing can have newer data than this one.
+        """
         state = self.state()
         yield from sorted(state.entries.values(), key=lambda one: -one.staged)
-        yield from newest_first(self.home, state)
+        yield from newest_first(self.home, state, newer_than=newer_than)
 
     def claim_window(
         self, watermark: str, run: str, *, start: str, end: str
