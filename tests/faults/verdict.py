@@ -134,9 +134,12 @@ class Judge:
                 yield f"{delivery} was sent under {len(names)} names: {sorted(names)}"
             if delivery not in self._told.sent and delivery not in self._told.given_up:
                 yield f"{delivery} was sent as {sorted(names)}, and no run knows of it"
-            for name in names:
-                # In whichever mode: a marker does not say which one it is of.
-                other = owners.setdefault(name.partition(".")[0], delivery)
+            # In whichever mode, as a marker does not say which one it is of; of another staging
+            # place, which knows nothing of this one, in the same mode.
+            place = str(self._manifests[delivery]["staging"])
+            shared = {name for one in names for name in (one, f"{place} {one.partition('.')[0]}")}
+            for name in shared:
+                other = owners.setdefault(name, delivery)
                 if other != delivery:
                     yield f"{delivery} and {other} were both sent as {name}"
         for number, contents in self._told.uploads.items():
