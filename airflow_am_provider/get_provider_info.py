@@ -135,8 +135,8 @@ _CONNECTION_FIELDS: dict[str, Any] = {
     ),
     "suppression_location": _field(
         "Suppression list: file",
-        "CSV or Parquet file, or folder of them ending in /, with IDs of users of whom nothing is "
-        "ever sent. Holds for every delivery through this connection.",
+        "CSV or Parquet file, or folder of them ending in /, with IDs of users about whom nothing "
+        "is ever sent. It applies to every delivery through this connection.",
     ),
     "suppression_sql": _field(
         "Suppression list: SQL",

@@ -126,12 +126,12 @@ RULES: dict[Rule, RuleText] = {
         sentence="no e-mail address or phone number is sent in the clear", page=OVERVIEW
     ),
     Rule.SUPPRESSED: RuleText(
-        sentence="nothing is sent of a user who is on the suppression list",
+        sentence="nothing is sent about a user who is on the suppression list",
         page=PROJECT,
         loses_nothing=True,
     ),
     Rule.NO_ITEMS: RuleText(
-        sentence="a data line has at least one item behind its user ID",
+        sentence="a data line has at least one item after its user ID",
         page=CONTENTS,
         loses_nothing=True,
     ),

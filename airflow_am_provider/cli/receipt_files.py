@@ -69,7 +69,7 @@ def read_receipt(raw: bytes) -> Receipt:
         return _with_warnings(read_body(message), [f"the message is not Adobe's own: {error}"])
     warnings = []
     if mail.forwarded:
-        warnings.append("the message was forwarded; a person's word, not Adobe's")
+        warnings.append("the message was forwarded, so a person vouches for it, and not Adobe")
     if mail.authentication is Finding.FAIL:
         warnings.append("the mail server found that the message is not from its sender")
     return _with_warnings(mail.receipt, warnings)

@@ -90,7 +90,7 @@ class Unpacker:
         # Tapes and some tools fill up with zeros, which gzip passes over.
         while rest:
             if rest.strip(b"\x00"):
-                self.problem = "something that is not gzip follows behind its end"
+                self.problem = "something that is not gzip follows its end"
                 return
             rest = file.read(_READ_BYTES)
 

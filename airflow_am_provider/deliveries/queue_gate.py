@@ -115,7 +115,7 @@ class QueueGate:
             return ConfigurationError(
                 f"on_older: {refusal}. Nothing was sent. To send it all the same, set "
                 f"on_older='send' for this run; to send the newer data again after it, "
-                f"on_older='replay' with a ReplayNewerSensor behind its receipt"
+                f"on_older='replay' with a ReplayNewerSensor after its receipt"
             )
         if refusal.why is RefusedFor.UNKNOWN:
             return ConfigurationError(

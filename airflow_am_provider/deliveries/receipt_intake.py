@@ -135,7 +135,7 @@ class ReceiptIntake:
         if self.refused_count <= MAX_TOLD:
             _logger.warning("Not taken as a receipt: %s: %s", mail.identity, reason)
         if self.refused_count == MAX_TOLD:
-            _logger.warning("More messages like these are counted, and not told one by one")
+            _logger.warning("Further messages of this kind are only counted")
 
     def _advise(self, receipt: Receipt) -> None:
         """Say what in the connection is left open, and what to fill in."""
@@ -143,8 +143,8 @@ class ReceiptIntake:
         is_judged = settings.receipts_authentication != Authentication.IGNORE
         if is_judged and settings.authserv_id is None:
             self._tell_once(
-                "receipts_authserv_id of the connection is empty, so any mail's own word about its "
-                "sender is believed; fill in the name of your mail server"
+                "receipts_authserv_id of the connection is empty, so a header that a forger wrote "
+                "would be believed; fill in the name of your mail server"
             )
         if settings.partner_id is None and receipt.partner_id is not None:
             self._tell_once(

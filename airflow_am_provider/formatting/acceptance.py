@@ -132,6 +132,7 @@ def check_removed(lost: int, before: int, allowed: float) -> None:
     most = f"{allowed:,}" if isinstance(allowed, int) else f"{allowed:.2%}"
     raise DataError(
         f"{lost:,} of {before:,} traits that users had in a snapshot before are not in this "
-        f"extract ({lost / before:.2%}), max_removed allows {most}. Nothing was staged: see that "
-        f"the extract is whole, and raise max_removed for this run if so many are to be removed"
+        f"extract ({lost / before:.2%}), max_removed allows {most}. Nothing was staged. Check "
+        f"that the extract is whole. If so many traits are to be removed, raise max_removed for "
+        f"this run"
     )

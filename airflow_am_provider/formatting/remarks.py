@@ -82,13 +82,13 @@ def _of_lists(remarks: Mapping[str, int]) -> Iterable[str]:
     entries = remarks.get(Remark.LISTED, 0)
     if count := remarks.get(Remark.LISTED_NO_IDS):
         yield (
-            f"{count:,} of {entries:,} entries of the suppression lists can be no ID of this "
-            f"delivery, so they find nobody: see that they are written as its IDs are"
+            f"{count:,} of {entries:,} entries of the suppression lists cannot be IDs of this "
+            f"delivery, so they match nobody: check that they are written like its IDs"
         )
     if entries and remarks.get(Remark.LISTED_FOUND) == 0:
         yield (
             f"none of {entries:,} entries of the suppression lists is among the user IDs: "
-            f"{_BYTE_FOR_BYTE}, so see that case, leading zeros and blanks are the same in both"
+            f"{_BYTE_FOR_BYTE}, so check that case, leading zeros and blanks are the same in both"
         )
 
 

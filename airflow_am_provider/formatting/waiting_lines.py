@@ -160,7 +160,7 @@ class WaitingLines:
     def _give_up(self) -> None:
         """Write parts after all."""
         assert self._file is not None
-        log.info("The local disk has no room for more lines: parts are written of them")
+        log.info("The local disk has no room for more lines: they are written to parts now")
         self.parts = self._open_parts()
         for lines, order in self._file.in_order():
             self.parts.write(lines.take(to_arrow(order)))

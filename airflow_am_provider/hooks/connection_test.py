@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _UNKNOWN_SERVER: Final = (
-    "receipts_authserv_id is empty, so any mail's own word about its sender is believed; fill in "
+    "receipts_authserv_id is empty, so a header that a forger wrote would be believed; fill in "
     "the name of your mail server"
 )
 _UNKNOWN_PARTNER: Final = (
@@ -131,7 +131,7 @@ def _suppression(hook: Connection, source: SuppressionSource) -> str:
         suppression.add(
             islice(batches, 1), source.prefix, column=source.column, hashed=source.hashed
         )
-    return "the list can be read, and holds for every delivery through this connection"
+    return "the list can be read, and applies to every delivery through this connection"
 
 
 def _receipts(source: Mailbox | ReceiptFolder) -> str:

@@ -78,8 +78,7 @@ class OutstandingDeliveriesNotifier(BaseNotifier):
             known = f"Deliveries of this DAG that are not acknowledged: {seen.result}"
         return (
             f"Run {run_id} of {dag_id} is not done in time. {known}. A receipt that comes later "
-            f"still counts: the sensor finds it, or, when it has given up, does so once it is "
-            f"cleared"
+            f"still counts. The sensor finds it. If the sensor has given up, clear it"
         )
 
     def _look(self, dag_id: str) -> Seen:

@@ -326,8 +326,8 @@ class StageDeliveryOperator(SuppressingOperator):
         if window.end is not None and asks:
             return f"All of them end with the window, at {window.end.isoformat()}"
         return (
-            "Each reads the rows as they are at its own moment: sql asks for no window_end. A row "
-            "is in one partition and no other all the same"
+            "Each reads the rows as they are at its own moment: sql asks for no window_end. Each "
+            "row is in exactly one partition all the same"
         )
 
     def _options(self) -> FormatOptions:

@@ -51,8 +51,9 @@ def watermark_window(
     map_index = getattr(context.get("ti"), "map_index", None)
     if not is_partition and map_index is not None and map_index >= 0:
         raise ConfigurationError(
-            "watermark_start: a mapped task has none, since one of its number tells nobody what it "
-            "delivered before; map over partition, make a task of each, or set window_start and "
+            "watermark_start: a mapped task can have no watermark, since its number does not say "
+            "what it delivered before; map over partition, use one task for each, or set "
+            "window_start and "
             "window_end"
         )
     run, kind = context["dag_run"], run_type(context)

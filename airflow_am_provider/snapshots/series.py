@@ -85,8 +85,8 @@ class SnapshotSeries:
         newest = bases[-1].path
         if not there[-1]:
             raise DataError(
-                f"{self.targets.staging.url}/{newest}: the newest snapshot is gone, so what has "
-                f"changed since cannot be told. To begin anew, with everything as additions and no "
+                f"{self.targets.staging.url}/{newest}: the newest snapshot is gone, so nobody can "
+                f"say what has changed since. To begin anew, with everything as additions and no "
                 f"removals, give another name for snapshot"
             )
         nothing = [Base(path=None)] if basis.overwritten else []

@@ -56,8 +56,9 @@ def file_partition(
     """
     if by not in (None, "", FILES):
         raise ConfigurationError(
-            f"partition_by: {by!r}, but rows of files are divided by their user ID, or with "
-            f"'{FILES}' a file to a partition where each user's rows are in one file"
+            f"partition_by: {by!r}, but rows of files are divided by their user ID. With "
+            f"'{FILES}', each file is in one partition as a whole, when each user's rows are in "
+            f"one file"
         )
 
     sources = Sources(hook, urls, aws_conn_id=aws_conn_id)
@@ -78,7 +79,7 @@ def file_partition(
             yield from rows_of(partition, rows, columns[0])
         if version_of(sources.files()) != version:
             raise TransientError(
-                "source: a file was written anew, came or went while this partition was read. All "
+                "source: a file was changed, added or deleted while this partition was read. All "
                 "partitions have to be formatted from the same files: clear the mapped task"
             )
 

@@ -78,14 +78,15 @@ def partition_query(
     if not (is_asked or is_postgresql):
         if expression:
             raise ConfigurationError(
-                "partition_by: only understood where sql asks for in_partition, in the way of its "
-                "driver, such as WHERE :in_partition. Without both, the rows are divided by their "
+                "partition_by: only used when sql asks for in_partition, written as its driver "
+                "wants it, such as WHERE :in_partition. Without both, the rows are divided by "
+                "their "
                 "user ID after reading"
             )
         if bounds is not None:
             raise ConfigurationError(
-                "partition_bounds: of what? Name it in partition_by, and say where sql asks for "
-                "in_partition, in the way of its driver, such as WHERE :in_partition"
+                "partition_bounds: say what they are bounds of in partition_by, and write "
+                "in_partition into sql as its driver wants it, such as WHERE :in_partition"
             )
         return None
     column = '"' + id_column.replace('"', '""') + '"'

@@ -56,7 +56,7 @@ class QuoteCheck:
         if self._marks % 2:
             raise DataError(
                 f"source {self._name!r}: the quotation mark in line {self._opened_in:,} is never "
-                f"closed, which would hide all rows behind it; close it, or double it within quotes"
+                f"closed, which would hide all rows after it; close it, or double it within quotes"
             )
 
     def _look(self, text: bytes) -> None:

@@ -61,8 +61,8 @@ def run_in_zone(connection: Any, driver: str, zone: Zone) -> None:
     if there and not zone.is_chosen:
         _logger.warning(
             "The session's time zone is %s by its server or connection; sql runs in UTC all the "
-            "same, as windows do. If its times without a zone are of another one, name that in "
-            "window_timezone; window_timezone='UTC' ends this warning",
+            "same, as windows do. If its times without a zone belong to another zone, name that "
+            "zone in window_timezone; window_timezone='UTC' ends this warning",
             there,
         )
 

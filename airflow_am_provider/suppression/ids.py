@@ -115,8 +115,8 @@ class Suppression:
             digests.add(values)
         if some.entries and not hashed and looks_hashed == some.entries:
             raise ConfigurationError(
-                f"{label}: all of its {some.entries:,} values look like SHA-256, and are said to "
-                f"be IDs as they are sent; say that it is hashed. Hashed e-mails are found then, "
+                f"{label}: all of its {some.entries:,} values look like SHA-256, but the list is "
+                f"not marked as hashed; mark it as hashed. Hashed e-mails are found then, "
                 f"too"
             )
         if not some.entries and not allow_empty:
@@ -162,7 +162,7 @@ class SuppressionList:
     def __str__(self) -> str:
         return (
             f"suppression list of {self.label}: {self.entries:,} entries, {self.no_ids:,} of them "
-            f"can be no ID of this delivery; {self.found:,} IDs were on it"
+            f"cannot be IDs of this delivery; {self.found:,} IDs were on it"
         )
 
 

@@ -69,7 +69,7 @@ class SuppressionSource:
             if value is not None and value.strip() in {"", "None"}:
                 raise ConfigurationError(
                     f"{name}: {value!r} names no list, so nobody would be left out; leave the "
-                    f"parameter away if that is meant"
+                    f"parameter out if that is what you want"
                 )
         if sql and source:
             raise ConfigurationError(f"{prefix}_sql: a query, and a file as well; name one of them")

@@ -17,7 +17,7 @@ from airflow_am_provider.cli.unpack import Unpacker
 from airflow_am_provider.cli.verdict import judge
 
 NAME = "ftp_dpm_478_1366545717.sync"
-NOT_GZIP = "something that is not gzip follows behind its end"
+NOT_GZIP = "something that is not gzip follows its end"
 GOOD = b"ann\td_sid=24\nbob\td_sid=24\n"
 # The time in a gzip header would give each test process other names for the same test.
 PACKED = gzip.compress(GOOD, mtime=0)

@@ -115,7 +115,7 @@ def test_the_published_receipt_as_json(folder, capsys):
                 "Content-Type: multipart/mixed; boundary=b\n\n--b\n"
                 f"Content-Type: message/rfc822\n\n{SENDER}{SUBJECT}\n{PUBLISHED_TEXT}\n--b--\n"
             ).encode(),
-            ["the message was forwarded; a person's word, not Adobe's"],
+            ["the message was forwarded, so a person vouches for it, and not Adobe"],
         ),
     ],
     ids=["text", "utf-16", "windows", "mail", "sender", "subject", "two", "dmarc", "forwarded"],

@@ -41,7 +41,7 @@ def test_a_connection_of_which_everything_holds(
         f"Destination: s3://{bucket}/acme is there. "
         f"Receipts: the mailbox {mailbox!r} takes the login and opens for reading. "
         f"Receipts: s3://{bucket}/mail can be listed. "
-        f"Receipts: receipts_authserv_id is empty, so any mail's own word about its sender is "
+        f"Receipts: receipts_authserv_id is empty, so a header that a forger wrote would be "
         f"believed; fill in the name of your mail server. "
         f"Receipts: receipts_partner_id is empty, so receipts of any partner count; fill in the "
         f"number that yours greet."

@@ -84,6 +84,6 @@ def test_it_tells_what_of_the_dag_is_not_acknowledged(
     assert text == (
         "Run scheduled__1 of crm is not done in time. Deliveries of this DAG that are not "
         "acknowledged: 1; 00000001 (2026-11-01T00:00:00+00:00 to 2026-11-02T00:00:00+00:00) sent "
-        "since 2026-11-05T02:00:00+00:00. A receipt that comes later still counts: the sensor "
-        "finds it, or, when it has given up, does so once it is cleared"
+        "since 2026-11-05T02:00:00+00:00. A receipt that comes later still counts. The sensor "
+        "finds it. If the sensor has given up, clear it"
     )

@@ -317,7 +317,7 @@ class TestFiles:
         rows = iter(file_partition(hook, [str(path)], ["id", "traits"], share, None).batches)
         next(rows)
         path.write_text("id,traits\nu1,1\nu2,1\n")
-        with pytest.raises(TransientError, match="written anew, came or went while"):
+        with pytest.raises(TransientError, match="changed, added or deleted while"):
             list(rows)
 
 
@@ -350,7 +350,7 @@ class TestOtherDatabases:
         ("arguments", "said"),
         [
             ({"sql": f"{SQL} WHERE :in_partition"}, "partition_by: missing, and sql asks for"),
-            ({"sql": SQL, "partition_by": "n"}, "only understood where sql asks for in_partition"),
+            ({"sql": SQL, "partition_by": "n"}, "only used when sql asks for in_partition"),
         ],
     )
     def test_half_of_it_is_refused(
@@ -464,7 +464,9 @@ class TestRanges:
         source = TestFiles.written(tmp_path / "users.parquet", ["a", "b"])
         with pytest.raises(AirflowFailException, match="rows of files are not divided by ranges"):
             formatted(source=source, partition_bounds=["a", "b"])
-        with pytest.raises(AirflowFailException, match="partition_bounds: of what"):
+        with pytest.raises(
+            AirflowFailException, match="partition_bounds: say what they are bounds of"
+        ):
             formatted(sql=TestOtherDatabases.SQL, conn_id="lite", partition_bounds=[1, 2])
 
     def test_a_quotation_mark_ends_no_text(self, staging: Path) -> None:

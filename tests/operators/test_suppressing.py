@@ -106,12 +106,12 @@ def test_of_each_list_the_log_says_what_it_found(
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warned == [
         (
-            "suppression list of suppression: 2 entries, 1 of them can be no ID of this delivery; "
+            "suppression list of suppression: 2 entries, 1 of them cannot be IDs of this delivery; "
             "0 IDs were on it"
         ),
         (
-            "  1 of 3 entries of the suppression lists can be no ID of this delivery, so they find "
-            "nobody: see that they are written as its IDs are"
+            "  1 of 3 entries of the suppression lists cannot be IDs of this delivery, so they "
+            "match nobody: check that they are written like its IDs"
         ),
     ]
     assert "eve@" not in caplog.text

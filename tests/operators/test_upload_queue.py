@@ -375,7 +375,8 @@ def test_what_was_formatted_again_takes_the_place_of_what_was_not_begun(
     world.upload(second)
     assert world.state(first) is DeliveryState.SUPERSEDED
     assert world.records.find(first.delivery_id).reason == (
-        f"superseded by delivery {second.delivery_id}, version 2 of what this is version 1 of"
+        f"superseded by delivery {second.delivery_id}, version 2 of the same data; this is "
+        f"version 1"
     )
     with pytest.raises(AirflowSkipException, match=f"superseded by delivery {second.delivery_id}"):
         world.upload(first)

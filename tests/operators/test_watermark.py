@@ -270,7 +270,9 @@ def test_partitions_share_a_window_and_move_it_together(task: Task) -> None:
 
 
 def test_a_mapped_task_that_is_no_partition_has_none(task: Task) -> None:
-    with pytest.raises(AirflowFailException, match=r"^watermark_start: a mapped task has none"):
+    with pytest.raises(
+        AirflowFailException, match=r"^watermark_start: a mapped task can have no watermark"
+    ):
         task.format(3, map_index=0)
 
 

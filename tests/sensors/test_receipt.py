@@ -399,7 +399,7 @@ class TestLimits:
         world.receipt(NAMES, records_received=2000)
         result = world.sensor(limits={"invalid_device_id": 0}).execute(CONTEXT)
         assert result["open_questions"] == [
-            "invalid_device_id: not in every receipt, so its limit is not judged"
+            "invalid_device_id: not in every receipt, so its limit is not checked"
         ]
 
 

@@ -321,8 +321,8 @@ class TestTooMuchWouldBeRemoved:
             compare(storage, self.OLD[:39], Base(path="old"), max_removed=0.2)
         assert str(caught.value) == (
             "22 of 100 traits that users had in a snapshot before are not in this extract "
-            "(22.00%), max_removed allows 20.00%. Nothing was staged: see that the extract is "
-            "whole, and raise max_removed for this run if so many are to be removed"
+            "(22.00%), max_removed allows 20.00%. Nothing was staged. Check that the extract is "
+            "whole. If so many traits are to be removed, raise max_removed for this run"
         )
         assert storage.files == before
         assert compare(storage, self.OLD[:40], Base(path="old"), max_removed=0.2).counts.removals

@@ -225,12 +225,12 @@ def test_a_list_that_finds_nobody_is_a_warning() -> None:
     assert done.result.rows_written == 2
     assert warnings_of(done.result.remarks) == [
         (
-            "1 of 3 entries of the suppression lists can be no ID of this delivery, so they find "
-            "nobody: see that they are written as its IDs are"
+            "1 of 3 entries of the suppression lists cannot be IDs of this delivery, so they "
+            "match nobody: check that they are written like its IDs"
         ),
         (
             "none of 3 entries of the suppression lists is among the user IDs: IDs are compared "
-            "byte for byte, so see that case, leading zeros and blanks are the same in both"
+            "byte for byte, so check that case, leading zeros and blanks are the same in both"
         ),
     ]
     writer.suppression = listed("bob", kinds=writer.id_kinds)

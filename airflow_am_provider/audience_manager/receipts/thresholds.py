@@ -119,8 +119,11 @@ def unjudged(reconciliation: Reconciliation, limits: Mapping[str, int | float]) 
         if name in totals and isinstance(limit, float) and "records_received" not in totals
     ]
     return (
-        *(f"{name}: not in every receipt, so its limit is not judged" for name in silent),
-        *(f"{name}: no count of records received to take a share of" for name in shares),
+        *(f"{name}: not in every receipt, so its limit is not checked" for name in silent),
+        *(
+            f"{name}: no count of records received, so there is no share to check"
+            for name in shares
+        ),
     )
 
 

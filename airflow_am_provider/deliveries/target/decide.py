@@ -326,8 +326,8 @@ def _check_not_left_out(state: TargetState, entry: DeliveryEntry) -> None:
     if is_left_out(state, entry):
         raise Refused(
             RefusedFor.NO_STATE,
-            f"{entry.title} was given up, and what was extracted since does not reckon with it: "
-            f"what it says would stay. Extract again",
+            f"{entry.title} was given up, and later extracts were not compared with it, so what "
+            f"it says would stay. Extract again",
         )
 
 
@@ -359,8 +359,8 @@ def _superseding(
 
 def _superseded_by(entry: DeliveryEntry, newer: DeliveryEntry) -> str:
     return (
-        f"superseded by delivery {newer.delivery_id}, version {newer.version} of what this is "
-        f"version {entry.version} of"
+        f"superseded by delivery {newer.delivery_id}, version {newer.version} of the same data; "
+        f"this is version {entry.version}"
     )
 
 

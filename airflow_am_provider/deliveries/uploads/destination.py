@@ -82,7 +82,7 @@ def in_doubt(part: Part, url: str, journal: UploadJournal) -> ConfigurationError
     """What a person is told who has to say whose file it is."""
     return ConfigurationError(
         f"{part.file_name}: {url} is there already, and this account cannot tell whether an "
-        f"attempt before this one put it there. Nothing was overwritten. If the file there is this "
+        f"earlier attempt put it there. Nothing was overwritten. If the file there is this "
         f"delivery's ({part.compressed_bytes:,} bytes, SHA-256 {part.sha256}): airflow-am "
         f"deliveries confirm {journal.entry.delivery_id} {part.file_name}. If it is somebody "
         f"else's: "

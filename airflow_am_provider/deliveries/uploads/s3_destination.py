@@ -109,7 +109,7 @@ class S3Destination:
         is_first = journal.sending.number == 1
         was_begun = journal.begin(part)
         if was_begun and is_first and self._is_ours(part, key, journal):
-            _logger.info("%s: arrived by an attempt before", part.file_name)
+            _logger.info("%s: an earlier attempt brought it there", part.file_name)
         else:
             try:
                 with Progress(part):

@@ -118,7 +118,7 @@ class ResumableObject:
     def _begin(self) -> None:
         """Go on with what an attempt before noted, or begin."""
         if self._noted():
-            _logger.info("%s: going on behind %d pieces", self.key, len(self._etags))
+            _logger.info("%s: going on after %d pieces", self.key, len(self._etags))
             return
         with self._errors():
             self._upload_id = begin_upload(self.client, self.bucket, self.key, self.args)

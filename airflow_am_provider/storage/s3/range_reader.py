@@ -54,7 +54,7 @@ class RangeReader(io.RawIOBase):
         """Move; nothing is fetched before the next read."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         if base + offset < 0:
-            raise ValueError(f"seek to {base + offset}: before the begin")
+            raise ValueError(f"seek to {base + offset}: before the start")
         self._position = base + offset
         return self._position
 

@@ -515,9 +515,9 @@ def test_limits_that_receipts_say_nothing_about_are_named():
     limits = {"format_errors": 0.1, "invalid_device_id": 3, "no_trait_realized": 0.2}
     assert breaches(found, limits) == ()
     assert unjudged(found, limits) == (
-        "invalid_device_id: not in every receipt, so its limit is not judged",
-        "no_trait_realized: not in every receipt, so its limit is not judged",
-        "format_errors: no count of records received to take a share of",
+        "invalid_device_id: not in every receipt, so its limit is not checked",
+        "no_trait_realized: not in every receipt, so its limit is not checked",
+        "format_errors: no count of records received, so there is no share to check",
     )
 
 
