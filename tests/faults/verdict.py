@@ -23,10 +23,10 @@ _DONE = {DeliveryState.ACKNOWLEDGED, DeliveryState.RECONCILED}
 _ARRIVED = _DONE | {DeliveryState.SENT, DeliveryState.PICKED_UP, DeliveryState.FAILED}
 # A marker may acknowledge what no receipt has named yet.
 _GOOD = {"reconciled", "shared", "uncounted", "pending"}
-# Requests about decisions in one attempt, looks at whether it is its turn left out: twice what it
+# Requests about decisions in one attempt, looks at whether it is its turn left out: thrice what it
 # takes, for others that decide at the same time, and less than the pages of a long history.
 _STEPS = ("format", "combine", "upload", "receipt", "resend", "abandon")
-_MOST_ASKED = 15
+_MOST_ASKED = 20
 
 
 class Judge:
