@@ -73,6 +73,11 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         enum=["no", "yes"],
         default="no",
     ),
+    "allowed_data_sources": _field(
+        "Allowed data sources",
+        "DPIDs that deliveries through this connection may be of, with commas: 478, 567. A "
+        "delivery of any other is refused before anything is staged. Empty allows all.",
+    ),
     "receipts_imap_conn_id": _field(
         "Receipts: IMAP connection",
         "Airflow connection of the mailbox that Adobe's receipts arrive in.",

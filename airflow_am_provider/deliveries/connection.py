@@ -46,6 +46,11 @@ class Settings(Protocol):
     """What a connection says; each field is described in its form."""
 
     @property
+    def allowed_dpids(self) -> frozenset[int] | None:
+        """The data sources that deliveries may be of; None for all."""
+        ...
+
+    @property
     def transport(self) -> str:
         """``s3``, ``sftp`` or ``ftp``."""
         ...

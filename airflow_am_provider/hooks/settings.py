@@ -32,6 +32,8 @@ UNNAMED_MAIL_SERVER: Final = "unnamed"
 # As many digits as are read of a greeting (inbound-receipt-message.md).
 _PARTNER_ID = re.compile("[0-9]{1,18}")
 
+_DPIDS = re.compile("[ ]*[0-9]{1,18}[ ]*(,[ ]*[0-9]{1,18}[ ]*)*")
+
 # docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -47,6 +49,7 @@ class ConnectionSettings:
     :param bucket: the destination bucket, where the environment is ``custom``.
     :param ftp_conn_id: connection of the account on another host; needed for all but ``s3``.
     :param ftp_directory: folder on that host.
+    :param allowed_data_sources: DPIDs that deliveries may be of, with commas; all when empty.
     :param allow_plain_ftp: ``yes`` where plain FTP to a host of Adobe's is insisted on.
     :param receipts_imap_conn_id: connection of the mailbox with receipts.
     :param receipts_location: folder of raw mails, ``s3://bucket/prefix`` or a path.
@@ -78,6 +81,7 @@ class ConnectionSettings:
     staging_encryption: str
     suppression_hashed: str
     allow_plain_ftp: str
+    allowed_data_sources: str | None = None
     partner_name: str | None = None
     bucket: str | None = None
     ftp_conn_id: str | None = None
@@ -112,6 +116,13 @@ class ConnectionSettings:
     def partner_id(self) -> int | None:
         """The number that receipts greet, or None when nothing is known."""
         return None if self.receipts_partner_id is None else int(self.receipts_partner_id)
+
+    @property
+    def allowed_dpids(self) -> frozenset[int] | None:
+        """The data sources that deliveries may be of; None for all."""
+        if self.allowed_data_sources is None:
+            return None
+        return frozenset(int(dpid) for dpid in self.allowed_data_sources.split(","))
 
     @property
     def staging_args(self) -> dict[str, str]:
@@ -244,6 +255,13 @@ class _Check:
             "receipts_partner_id",
             f"{printable(settings.receipts_partner_id or '')!r} is not a number; it is the one "
             f"that receipts greet, as 7 in 'Dear Adobe Partner: (ID:7)'",
+        )
+        self.that(
+            settings.allowed_data_sources is None
+            or _DPIDS.fullmatch(settings.allowed_data_sources) is not None,
+            "allowed_data_sources",
+            f"{printable(settings.allowed_data_sources or '')!r} is no list of numbers with commas "
+            f"between them, such as '478, 567'",
         )
         self._staging(settings)
         try:

@@ -196,6 +196,7 @@ class StageDeliveryOperator(SuppressingOperator):
         """Stage the delivery and return its manifest as plain JSON, or that of one partition."""
         # Arrow and the engine are heavy: they are loaded by the worker, never by the parser.
         from airflow_am_provider.deliveries.combining import FormattedPartition
+        from airflow_am_provider.deliveries.data_sources import check_data_sources
         from airflow_am_provider.deliveries.staging import (
             DeliveryContext,
             format_content,
@@ -209,6 +210,7 @@ class StageDeliveryOperator(SuppressingOperator):
         with airflow_errors(), cancelled_in_time():
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             writer, options = self.line_writer(), self._options()
+            check_data_sources(hook, writer.file_kind)
             targets = hook.targets()
             target = targets.named(hook.destination_name, target_of(writer.file_kind))
             window = self._window(context, target)

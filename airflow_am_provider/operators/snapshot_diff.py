@@ -131,6 +131,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Stage the delivery and return its manifest as plain JSON."""
+        from airflow_am_provider.deliveries.data_sources import check_data_sources
         from airflow_am_provider.deliveries.staging import DeliveryContext
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
         from airflow_am_provider.operators._source_rows import source_rows
@@ -157,6 +158,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                 )
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             spec = self._spec()
+            check_data_sources(hook, spec.file_kind)
             columns = (spec.id_column, *spec.item_columns)
             destination = hook.destination_name
             suppression = self.suppression(hook, (spec.kind,))

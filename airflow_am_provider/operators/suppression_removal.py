@@ -90,6 +90,7 @@ class SuppressionRemovalOperator(SuppressingOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Stage the removals."""
+        from airflow_am_provider.deliveries.data_sources import check_data_sources
         from airflow_am_provider.deliveries.staging import DeliveryContext
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
         from airflow_am_provider.suppression.source import tell_lists
@@ -97,6 +98,7 @@ class SuppressionRemovalOperator(SuppressingOperator):
         with airflow_errors():
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             writer = self._writer()
+            check_data_sources(hook, writer.file_kind)
             suppression = self.suppression(hook, writer.id_kinds)
             if suppression is None:
                 raise ConfigurationError(

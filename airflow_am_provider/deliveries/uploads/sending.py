@@ -15,6 +15,7 @@ from airflow_am_provider.audience_manager.errors import (
 )
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.deliveries.connection import MAKE_ANEW
+from airflow_am_provider.deliveries.data_sources import check_data_sources
 from airflow_am_provider.deliveries.queue_gate import QueueGate
 from airflow_am_provider.deliveries.records import DeliveryRecord, DeliveryRecords
 from airflow_am_provider.deliveries.shares import evenly
@@ -116,6 +117,9 @@ def checked_manifest(hook: Connection, manifest: Manifest) -> Manifest:
             f"connection {hook.audience_manager_conn_id!r} leads to {hook.destination_name!r} now. "
             f"{MAKE_ANEW}"
         )
+    if manifest.parts:
+        # The list may have been made shorter since.
+        check_data_sources(hook, manifest.file_name.kind)
     return manifest
 
 
