@@ -127,6 +127,24 @@ def names_by_column(parameter: str, values: object) -> dict[str, str]:
     return {column: column for column in names(parameter, values)}
 
 
+def numbers_by_column(parameter: str, values: object) -> dict[str, int]:
+    """Columns and the number that each stands for; nothing where nothing was given.
+
+    :raises ConfigurationError: when it is no dict, as a template gives text, or of other values.
+
+    >>> numbers_by_column("trait_flags", {"vip": "24"})
+    {'vip': 24}
+    """
+    if values is None or values == "":
+        return {}
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{parameter}: {values!r} is no dict of columns and numbers")
+    return {
+        name(parameter, column): whole_number(f"{parameter}[{column!r}]", number)
+        for column, number in values.items()
+    }
+
+
 def choice(parameter: str, value: object, options: type[Choice]) -> Choice:
     """One of a few words.
 

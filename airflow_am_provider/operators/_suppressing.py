@@ -38,7 +38,8 @@ class SuppressingOperator(BaseOperator):
     :param suppress_hashed: Says that the suppression list holds the SHA-256 of the IDs, as 64
         hexadecimal digits. (templated)
     :param suppress_allow_empty: Says that the suppression list may be empty, which means that
-        nobody is on it. Otherwise an empty list is an error, as it may be a broken one. (templated)
+        nobody is on it. Otherwise an empty list is an error, as it may be a broken one. The
+        connection's own list never may. (templated)
     """
 
     template_fields: Sequence[str] = (

@@ -12,6 +12,7 @@ from airflow_am_provider.hooks.parameters import (
     name,
     names,
     names_by_column,
+    numbers_by_column,
     optional_whole_number,
     whole_number,
 )
@@ -146,10 +147,7 @@ class FormatDataFileOperator(StageDeliveryOperator):
                 traits_separator=str(self.traits_separator),
                 removed_traits_columns=names("removed_traits_column", self.removed_traits_column),
                 ic_columns=names("ic_column", self.ic_column),
-                trait_flags={
-                    column: whole_number(f"trait_flags[{column!r}]", trait)
-                    for column, trait in (self.trait_flags or {}).items()
-                },
+                trait_flags=numbers_by_column("trait_flags", self.trait_flags),
                 signal_columns=names_by_column("signal_columns", self.signal_columns),
                 remove_all_of_users_without_items=flag(
                     "remove_all_of_users_without_items", self.remove_all_of_users_without_items

@@ -12,6 +12,7 @@ from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.parameters import (
     name,
     names,
+    numbers_by_column,
     optional_whole_number,
     some_text,
     whole_number,
@@ -195,8 +196,5 @@ class SnapshotDiffOperator(StageDeliveryOperator):
             id_kind=id_kind(self.id_kind) if self.id_kind else None,
             traits_columns=names("traits_column", self.traits_column),
             traits_separator=str(self.traits_separator),
-            trait_flags={
-                column: whole_number(f"trait_flags[{column!r}]", trait)
-                for column, trait in (self.trait_flags or {}).items()
-            },
+            trait_flags=numbers_by_column("trait_flags", self.trait_flags),
         )

@@ -15,6 +15,8 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# Python's own, which are of no file's text and cannot be read piece by piece.
+_NO_TEXTS: Final = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape"})
 #: How many bytes tell.
 MARK_BYTES: Final = 4
 
@@ -35,6 +37,8 @@ def encoding_of(start: bytes, said: str) -> str:
     try:
         name = codecs.lookup(said).name
         "a".encode(name)  # raises for what is none of text, such as base64
+        if name in _NO_TEXTS:
+            raise LookupError(name)
     except (LookupError, UnicodeError, ValueError):
         raise ConfigurationError(
             f"encoding: {said!r} is none that Python knows; such as 'utf-8', 'latin-1', "

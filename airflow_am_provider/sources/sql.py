@@ -49,6 +49,7 @@ def read_sql(
     *,
     window: QueryWindow | None = None,
     rows_per_fetch: int = ROWS_PER_FETCH,
+    parameter: str = "sql",
 ) -> Generator[pa.RecordBatch]:
     """Run a query and stream its rows.
 
@@ -59,13 +60,14 @@ def read_sql(
         the session is left as it is.
     :param rows_per_fetch: rows of a batch, at most; fewer where they are large, so that the memory
         is bounded.
+    :param parameter: what names the query, for messages.
     :raises ConfigurationError: when the statement gives no rows at all, such as an UPDATE; when
         the window cannot be compared rightly, or the database does not know its zone.
     :raises DataError: when the database stumbles over a value.
     :raises TransientError: for other errors of the database; none of them quotes a row.
     """
     connection = hook.get_conn()
-    with without_values(sql), closing(connection), can_be_cancelled(connection):
+    with without_values(sql, parameter), closing(connection), can_be_cancelled(connection):
         driver = _driver(connection)
         if driver in postgres_copy.DRIVERS:
             notice_lost_server(connection)

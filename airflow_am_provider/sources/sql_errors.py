@@ -79,13 +79,14 @@ _NO_NAMES = re.compile(r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/", 
 
 
 @contextmanager
-def without_values(sql: str) -> Iterator[None]:
+def without_values(sql: str, parameter: str = "sql") -> Iterator[None]:
     """Turn whatever reading a query's rows raises into an error that quotes no row.
 
     Errors of this package go on as they are, and those of the operating system, such as a
     connection that was reset.
 
     :param sql: the query; names in it may be shown.
+    :param parameter: what names the query, for messages.
     :raises DataError: for a value that a cast or a constraint does not take.
     :raises ConfigurationError: for a query that the database does not understand or allow.
     :raises TransientError: for anything else.
@@ -100,25 +101,25 @@ def without_values(sql: str) -> Iterator[None]:
         # Arrow raises its own with the words of whoever filled it, and without a number.
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise _told(error, sql) from None
+        raise _told(error, sql, parameter) from None
 
 
-def _told(error: Exception, sql: str) -> AudienceManagerError:
+def _told(error: Exception, sql: str, parameter: str) -> AudienceManagerError:
     # psycopg and psycopg2 each have a name of their own for it.
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     state = state if isinstance(state, str) else ""
     bases = {kind.__name__ for kind in type(error).__mro__}
     kind: type[AudienceManagerError]
     if state.startswith(_OF_VALUES) or (not state and bases & _DATA_ERRORS):
-        kind, what = DataError, "sql: the database stumbled over a value"
+        kind, what = DataError, "the database stumbled over a value"
     elif state.startswith(_OF_THE_QUERY) and state != _MISSING_TABLE:
-        kind, what = ConfigurationError, "sql: the database refuses the query"
+        kind, what = ConfigurationError, "the database refuses the query"
     else:
-        kind, what = TransientError, "sql: the database did not give all rows"
+        kind, what = TransientError, "the database did not give all rows"
     shown = f"{type(error).__name__}{_code(error, state)}{_shown(str(error), sql)}"
     return kind(
-        f"{what}: {shown}. The rest of its words is left out, as it may quote rows; run the "
-        f"query by hand to see it"
+        f"{parameter}: {what}: {shown}. The rest of its words is left out, as it may quote rows; "
+        f"run the query by hand to see it"
     )
 
 

@@ -154,6 +154,11 @@ def read_csv(
             f"source {name!r}: it is not {encoding}: it has bytes that mean nothing there; name "
             f"another encoding"
         ) from None
+    except UnicodeError:  # of UTF-16: nothing tells which of two bytes comes first
+        raise DataError(
+            f"source {name!r}: it is not {encoding}: it does not begin with a byte order mark; "
+            f"name '{encoding}-le' or '{encoding}-be', or what else it is"
+        ) from None
     except pa.ArrowInvalid as error:
         counts = _CSV_COLUMNS.search(str(error))
         if counts is None:

@@ -93,11 +93,13 @@ class Suppression:
             nothing is counted without.
         :return: how many IDs it has.
         :raises ConfigurationError: when the column is not there, or hashes are not called so.
-        :raises DataError: when a list is empty, or says that it has hashes and has others.
+        :raises DataError: when a list is empty, has nothing that can be an ID, or says that it has
+            hashes and has others.
         """
         digests = _HashedIds() if hashed else _PlainIds()
         some = SuppressionList(label, digests)
         looks_hashed = 0
+        has_id = False
         for batch in bounded(batches, None, whole_values=True):
             values = _values(batch, label, column)
             fits = _hexadecimal(values)
@@ -110,6 +112,8 @@ class Suppression:
                     f"it is hashed"
                 )
             some.entries += len(values)
+            # What a CRM cannot have as an ID, no kind of ID can be.
+            has_id = has_id or hashed or _count_no_ids(values, (DPUUID,)) < len(values)
             if kinds and not hashed:
                 some.no_ids += _count_no_ids(values, kinds)
             digests.add(values)
@@ -123,6 +127,12 @@ class Suppression:
             raise DataError(
                 f"{label}: no ID in it, and an empty list is taken for a broken one; nothing was "
                 f"sent. If it may be empty, say so"
+            )
+        if some.entries and not has_id and not allow_empty:
+            raise DataError(
+                f"{label}: none of its {some.entries:,} values can be anybody's ID, such as "
+                f"blanks, NULL or what has a colon, so nobody would be left out; nothing was "
+                f"sent. Mend the list"
             )
         self._lists.append(some)
         return some.entries

@@ -111,7 +111,8 @@ class SuppressionSource:
         sql = self.sql or ""
         if _TABLE.fullmatch(sql.strip()):
             sql = _WHOLE_TABLE.replace(":table", sql.strip())
-        return read_sql(database_hook(self.conn_id or "", asked_by=self.prefix), sql, None)
+        hook_of_list = database_hook(self.conn_id or "", asked_by=self.prefix)
+        return read_sql(hook_of_list, sql, None, parameter=f"{self.prefix}_sql")
 
 
 class Settings(Protocol):
@@ -144,7 +145,8 @@ def read_suppression(
     :param hook: the connection.
     :param sources: further lists.
     :param kinds: the kinds of ID that are sent, to count the entries that can be none of them.
-    :param allow_empty: whether a list without any ID means that nobody is on it.
+    :param allow_empty: whether one of the further lists without any ID means that nobody is on it.
+        The connection's is never empty: no task can do without it.
     :return: the IDs; None when no list is named at all.
     :raises ConfigurationError: when a list cannot be read.
     :raises DataError: when one is empty, or its hashes are none.
@@ -163,7 +165,7 @@ def read_suppression(
                 source.prefix,
                 column=source.column,
                 hashed=source.hashed,
-                allow_empty=allow_empty,
+                allow_empty=allow_empty and source is not of_the_connection,
                 kinds=kinds,
             )
         log.info("Suppression list of %s: %s IDs", source.prefix, f"{count:,}")

@@ -248,6 +248,7 @@ def test_templates_give_text_and_it_is_read(staging: Path, crm: sqlite3.Connecti
     ("arguments", "message"),
     [
         ({"dpid": "CRM"}, "dpid: 'CRM' is not a whole number"),
+        ({"trait_flags": "{'vip': 24}"}, "trait_flags: \"{'vip': 24}\" is no dict of columns"),
         ({"mode": "append"}, "mode: 'append' is none of 'sync', 'overwrite'"),
         ({"compression": "zip"}, "compression: 'zip' is neither 'gzip' nor 'none'"),
         (

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_am_provider.airflow_compat import AirflowFailException
+from airflow_am_provider.airflow_compat import AirflowException, AirflowFailException
 from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from tests.operators.test_format import context, data_file, fill, text_of
 
@@ -169,6 +169,29 @@ def test_an_empty_list_can_be_meant(staging, crm, connected) -> None:
         suppress_allow_empty=True,
     ).execute(context())
     assert manifest["rows_written"] == 4
+
+
+def test_the_connections_list_is_never_allowed_to_be_empty(staging, crm, connected) -> None:
+    connected(suppression_sql="SELECT id FROM opted_out WHERE id = 'x'", suppression_conn_id="crm")
+    task = data_file(suppress_sql="opted_out", suppress_conn_id="crm", suppress_allow_empty=True)
+    with pytest.raises(AirflowFailException, match=r"^suppression: no ID in it"):
+        task.execute(context())
+    assert not list(staging.rglob("*.gz"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fields", "parameter"),
+    [
+        ({"suppress_sql": "SELECT x FROM y", "suppress_conn_id": "crm"}, {}, "suppress_sql"),
+        ({}, {"suppression_sql": "y", "suppression_conn_id": "crm"}, "suppression_sql"),
+    ],
+)
+def test_what_a_database_says_of_a_list_names_the_list(
+    staging, crm, connected, arguments, fields, parameter
+) -> None:
+    connected(**fields)
+    with pytest.raises(AirflowException, match=f"^{parameter}: the database .*no such table, 'y'"):
+        data_file(**arguments).execute(context())
 
 
 def test_a_list_in_a_bucket(

@@ -280,7 +280,21 @@ def test_what_is_not_in_the_encoding_that_is_said():
     assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize("said", ["base64", "rot13", "utf-7-or-so", "", "undefined", "a\0b"])
+def test_utf_16_without_its_mark_is_told_so():
+    with pytest.raises(DataError) as caught:
+        rows(b"id,traits\nann,1234\n", encoding="utf-16")
+    assert str(caught.value) == (
+        "source 'crm.csv': it is not utf-16: it does not begin with a byte order mark; name "
+        "'utf-16-le' or 'utf-16-be', or what else it is"
+    )
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["base64", "rot13", "utf-7-or-so", "", "undefined", "a\0b", "punycode", "idna",
+     "unicode_escape"],
+)  # fmt: skip
 def test_encodings_that_are_none(said):
     with pytest.raises(ConfigurationError) as caught:
         rows(b"id,traits\n", encoding=said)

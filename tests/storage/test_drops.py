@@ -196,6 +196,28 @@ def test_no_name_leaves_the_directory(drop: Drop, name: str) -> None:
         drop.publish(TEMPORARY, name)
 
 
+class Blind:
+    """A session of an account that may write and not look."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def names(self) -> frozenset[str]:
+        return frozenset()
+
+
+def test_an_account_that_may_not_look_is_told_so_at_once(place: Place, directory: Path) -> None:
+    name = f"/{directory.name}"
+    with Drop(lambda: Blind(place.open_session(name)), place.protocol, name) as drop:
+        put(drop)
+        with pytest.raises(ConfigurationError, match=r"does not list it in '/.*nothing was sent"):
+            drop.publish(TEMPORARY, NAME)
+    assert list(directory.iterdir()) == []
+
+
 class Listing:
     """An FTP host whose listing may hold anything."""
 

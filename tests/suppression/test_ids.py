@@ -100,6 +100,8 @@ def test_digests_that_share_a_half_are_told_apart_and_small_memory_finds_the_sam
     [
         ([], {}, DataError, "list: no ID in it, and an empty list is taken for a broken one"),
         ([("",), (None,)], {}, DataError, "list: no ID in it"),
+        ([(" ",), ("NULL",), ("\u00a0",)], {}, DataError, "list: none of its 3 values can be"),
+        ([("mailto:bob@example.com",)], {}, DataError, "list: none of its 1 values can be"),
         ([(sha256("a"),), ("bob",)], {"hashed": True}, DataError, "list: value 2 is no SHA-256"),
         ([(sha256("a"),)], {}, ConfigurationError, "list: all of its 1 values look like SHA-256"),
         ([(1.5,)], {}, ConfigurationError, "column 'id': IDs come as floating-point numbers"),

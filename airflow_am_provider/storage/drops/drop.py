@@ -70,6 +70,7 @@ class Drop:
         self._attempts = attempts
         self._pause_s = pause_s
         self._session: Session | None = None
+        self._taken: set[str] = set()  # what the host has just taken, by temporary name
 
     def __enter__(self) -> Self:
         return self
@@ -118,6 +119,7 @@ class Drop:
             _send(session, path, source, offset if offset <= size else 0, size, sha256)
 
         self._try("upload", path, send)
+        self._taken.add(path)
 
     def publish(self, temporary: str, name: str, *, only_new: bool = True) -> Published:
         """Give an uploaded file its own name.
@@ -132,6 +134,14 @@ class Drop:
 
         def rename(session: Session) -> Published:
             found = _published(old, new, session.names()) if only_new else None
+            if found is Published.GONE and old in self._taken:
+                with suppress(Refused):
+                    session.delete(old)
+                raise ConfigurationError(
+                    f"{self._protocol}: the host took {printable(old)!r} and does not list it in "
+                    f"{printable(self._directory)!r}, so nothing tells whether a name is taken; "
+                    f"nothing was sent. Ask for the right to list the directory"
+                )
             if found is not None:
                 return found
             try:
@@ -143,6 +153,7 @@ class Drop:
                 if found is None:
                     raise Broken(f"not renamed: {reply}") from None
                 return found
+            self._taken.discard(old)
             return Published.NOW
 
         return self._try("rename", old, rename)
