@@ -112,6 +112,11 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         "The number that Adobe's receipts greet you by, as 7 in Dear Adobe Partner: (ID:7). "
         "Receipts of another partner do not count. While it is empty, receipts of any partner do.",
     ),
+    "api_conn_id": _field(
+        "REST API: connection",
+        "Airflow connection of the type Adobe Audience Manager API. With it, format tasks write "
+        "down which traits they name, and a preflight holds them against what Adobe knows.",
+    ),
     "staging_location": _field(
         "Staging location",
         "Where deliveries are prepared: s3://bucket/prefix, or an absolute path that every worker "

@@ -22,6 +22,7 @@ from airflow_am_provider.operators.combine_partitions import CombinePartitionsOp
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
+from airflow_am_provider.operators.preflight import PreflightOperator
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.operators.suppression_removal import SuppressionRemovalOperator
 from airflow_am_provider.operators.upload import UploadOperator
@@ -306,6 +307,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
         for owner in (
             CombinePartitionsOperator,
             GuardOperator,
+            PreflightOperator,
             UploadOperator,
             CleanStagingOperator,
             DeliveryReceiptSensor,

@@ -167,7 +167,7 @@ def _is_before(moment: str, time: datetime) -> bool:
 
 
 def _paths(record: DeliveryRecord) -> set[str]:
-    """Where the parts and the rejects file of a delivery lie."""
+    """Where the parts of a delivery lie, and the files beside them."""
     manifest = record.manifest
-    rejects = {manifest.rejects} if manifest.rejects is not None else set()
-    return rejects | {part.path for part in manifest.parts}
+    beside = {path for path in (manifest.rejects, manifest.contents) if path is not None}
+    return beside | {part.path for part in manifest.parts}

@@ -8,6 +8,7 @@ that were set aside.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +29,7 @@ from airflow_am_provider.formatting.acceptance import check_set_aside
 from airflow_am_provider.formatting.file_names import REJECTS_FILE
 from airflow_am_provider.formatting.overlap import prefetched
 from airflow_am_provider.formatting.parts import WrittenPart
-from airflow_am_provider.formatting.pipeline import FormattedParts
+from airflow_am_provider.formatting.pipeline import FormattedParts, write_contents
 from airflow_am_provider.formatting.reading_back import read_lines
 from airflow_am_provider.formatting.rejects import HEADER
 from airflow_am_provider.formatting.remarks import together
@@ -102,7 +103,7 @@ class FormattedPartition:
             )
         try:
             facts = ("rows_read", "rows_written", "rows_set_aside", "set_aside_by_reason",
-                     "text_sha256", "rejects", "items", "lines_without_items",
+                     "text_sha256", "rejects", "contents", "items", "lines_without_items",
                      "remarks")  # fmt: skip
             return cls(
                 partition=Partition(number=document["partition"], count=document["partitions"]),
@@ -173,12 +174,30 @@ def combine(
             "".join(result.text_sha256 for result in results).encode()
         ).hexdigest(),
         rejects=rejects,
+        contents=_join_contents(ordered, storage, folder),
         items=_sum(result.items for result in results),
         lines_without_items=_sum(result.lines_without_items for result in results),
         remarks=together(result.remarks for result in results),
     )
     content = replace(first.content, folder=folder, result=whole)
     return stage_content(content, targets, now=now, is_shared=True)
+
+
+def _join_contents(
+    ordered: Sequence[FormattedPartition], storage: Folder, folder: str
+) -> str | None:
+    """One file of what all partitions say; None where one of them was not asked to tell."""
+    paths = [one.content.result.contents for one in ordered]
+    documents = []
+    for path in paths:
+        raw = None if path is None else storage.read_bytes(path)
+        if raw is None:
+            return None
+        documents.append(json.loads(raw))
+    whole = dict(documents[0])
+    for name in ("traits", "signal_keys"):
+        whole[name] = sorted({one for document in documents for one in document[name]})
+    return write_contents(storage, folder, whole)
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:

@@ -62,6 +62,8 @@ class Manifest:
     :param rows_set_aside: rows that are not.
     :param set_aside_by_reason: how many of them for each rule, by the rule's code.
     :param rejects: the rejects file, relative to the staging location, or None.
+    :param contents: the file that names its data sources and traits, relative to the staging
+        location; None where the connection has no ``api_conn_id``.
     :param items: how many items all lines of an ``.overwrite`` have; None of other files.
     :param lines_without_items: how many of its lines have none, and so empty a user; likewise.
     :param remarks: counts of what is worth a look and keeps no row out, by
@@ -85,6 +87,7 @@ class Manifest:
     window_start: str | None = None
     window_end: str | None = None
     rejects: str | None = None
+    contents: str | None = None
     items: int | None = None
     lines_without_items: int | None = None
     remarks: dict[str, int] = field(default_factory=dict)

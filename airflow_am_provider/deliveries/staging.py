@@ -221,6 +221,7 @@ def stage_content(
         rows_set_aside=manifest.rows_set_aside,
         set_aside_by_reason=manifest.set_aside_by_reason,
         rejects=manifest.rejects,
+        contents=manifest.contents,
     )
 
 
@@ -248,6 +249,7 @@ def _manifest(content: FormattedContent, storage: Folder, now: datetime) -> Mani
         rows_set_aside=result.rows_set_aside,
         set_aside_by_reason=result.set_aside_by_reason,
         rejects=result.rejects,
+        contents=result.contents,
         items=result.items,
         lines_without_items=result.lines_without_items,
         remarks=result.remarks,

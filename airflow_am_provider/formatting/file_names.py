@@ -6,3 +6,5 @@ from typing import Final
 
 #: The file of rows that were set aside, where nobody asks for another name.
 REJECTS_FILE: Final = "rejects.csv"
+#: What a delivery says, without its users: data sources, traits, keys of signals.
+CONTENTS_FILE: Final = "contents.json"

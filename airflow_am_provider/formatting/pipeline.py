@@ -5,12 +5,13 @@ Memory is bounded by a few batches, whatever the number of rows.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from airflow_am_provider.formatting.acceptance import (
 from airflow_am_provider.formatting.batches import bounded
 from airflow_am_provider.formatting.columns.arrow import to_arrow
 from airflow_am_provider.formatting.columns.checks import CODE_OF
-from airflow_am_provider.formatting.file_names import REJECTS_FILE
+from airflow_am_provider.formatting.file_names import CONTENTS_FILE, REJECTS_FILE
 from airflow_am_provider.formatting.lines.item_counts import ItemCounts
 from airflow_am_provider.formatting.overlap import BackgroundWorker, prefetched
 from airflow_am_provider.formatting.parts import PartSizes, PartWriter, WrittenPart
@@ -91,6 +92,7 @@ class FormattedParts:
     :param rejects: path of the rejects file, or None.
     :param items: how many items all lines of an ``.overwrite`` have; None of other files.
     :param lines_without_items: how many of its lines have none, and so empty a user; likewise.
+    :param contents: path of the file that names the traits, or None when nobody asked for it.
     :param remarks: counts of what is worth a look and keeps no row out, by
         :class:`~airflow_am_provider.formatting.remarks.Remark`.
     """
@@ -104,6 +106,7 @@ class FormattedParts:
     rejects: str | None
     items: int | None = None
     lines_without_items: int | None = None
+    contents: str | None = None
     remarks: dict[str, int] = field(default_factory=dict)
 
 
@@ -132,6 +135,20 @@ def format_rows(
     run = _Run(writer, storage, folder, options, rejects or f"{folder}/{REJECTS_FILE}")
     with run.tidied():
         return run.all(batches)
+
+
+def write_contents(storage: Folder, folder: str, contents: dict[str, Any] | None) -> str | None:
+    """Write down what a delivery says, without its users; give back where.
+
+    :param storage: the staging location.
+    :param folder: the folder of the attempt.
+    :param contents: what it says, or None where nobody wants to know.
+    """
+    if contents is None:
+        return None
+    path = f"{folder}/{CONTENTS_FILE}"
+    storage.write_bytes(path, json.dumps(contents).encode())
+    return path
 
 
 class _Run(SourcePass):
@@ -190,6 +207,7 @@ class _Run(SourcePass):
             parts=tuple(parts.parts),
             text_sha256=parts.text_sha256,
             rejects=rejects,
+            contents=write_contents(self._storage, self._folder, self._writer.contents),
             items=None if parts.counts is None else parts.counts.items,
             lines_without_items=(
                 None if parts.counts is None else parts.counts.lines_without_items

@@ -62,6 +62,7 @@ class ConnectionSettings:
     :param staging_aws_conn_id: connection for the staging bucket, if it is another.
     :param state_conn_id: SQL database that keeps decisions, where the staging store has no
         conditional writes.
+    :param api_conn_id: connection of Adobe's REST API.
     :param staging_encryption: ``none``, ``AES256`` or ``aws:kms``.
     :param staging_kms_key_id: the key for ``aws:kms``, if it is not the account's own.
     :param suppression_location: file or folder of the suppression list.
@@ -92,6 +93,7 @@ class ConnectionSettings:
     staging_aws_conn_id: str | None = None
     staging_kms_key_id: str | None = None
     state_conn_id: str | None = None
+    api_conn_id: str | None = None
     suppression_location: str | None = None
     suppression_sql: str | None = None
     suppression_conn_id: str | None = None

@@ -219,6 +219,8 @@ class StageDeliveryOperator(SuppressingOperator):
             bounds = self._bounds()
             count, partition = self._partition(window, bounds)
             writer.suppression = self.suppression(hook, writer.id_kinds)
+            if hook.settings.api_conn_id:
+                writer.name_traits()
             # What is allowed of all rows says nothing of a share of them.
             if partition is not None:
                 options = replace(options, max_set_aside=1.0, is_partition=True)

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -50,6 +50,7 @@ from airflow_am_provider.formatting.lines.line_writer import (
     first_codes,
     without_long_lines,
 )
+from airflow_am_provider.formatting.lines.named_traits import NamedTraits, contents_document
 from airflow_am_provider.formatting.lines.pieces import Piece, put_together
 from airflow_am_provider.formatting.lines.traits_text import COMMA, check_separator
 
@@ -162,6 +163,23 @@ class DataLineWriter:
     max_lines_per_user: int | None = limits.MAX_LINES_PER_USER
     one_line_per_user = False
     suppression: SuppressedIds | None = None
+    named_traits: NamedTraits | None = None
+
+    @property
+    def contents(self) -> dict[str, Any] | None:
+        """What the lines say, without their users; None when nobody wants to know."""
+        if self.named_traits is None:
+            return None
+        keys = dict.fromkeys(self.spec.signal_columns.values())
+        return contents_document(
+            self.spec.file_kind,
+            {*self.named_traits.traits, *self.spec.trait_flags.values()},
+            [*keys, *(["ic"] if self.spec.ic_columns else [])],
+        )
+
+    def name_traits(self) -> None:
+        """Have ``contents`` told when all is written. It takes some of the time of a row."""
+        self.named_traits = NamedTraits()
 
     @property
     def joins_lines(self) -> bool:
@@ -269,6 +287,8 @@ class DataLineWriter:
             mask = to_arrow(good)
             good_ids = ids.filter(mask)
             pieces = [Piece(piece.before, piece.text.filter(mask), piece.after) for piece in pieces]
+        if self.named_traits is not None:
+            self.named_traits.add(pieces)
         lines, rows = without_long_lines(put_together(good_ids, pieces), rows, codes)
         # Where lines were left out, they are found by their tab.
         line_ids = good_ids if len(lines) == len(good_ids) else None

@@ -139,6 +139,10 @@ class IdSyncWriter:
     removes = False
     joins_lines = False
     suppression: SuppressedIds | None = None
+    contents: None = None
+
+    def name_traits(self) -> None:
+        """An ID sync names no traits."""
 
     def __init__(self, spec: IdSyncSpec) -> None:
         self.spec = spec

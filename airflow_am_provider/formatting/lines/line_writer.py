@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -117,6 +117,11 @@ class LineWriter(Protocol):
         ...
 
     @property
+    def contents(self) -> dict[str, Any] | None:
+        """What the lines say, without their users; None when nobody wants to know."""
+        ...
+
+    @property
     def id_kinds(self) -> tuple[IdKind, ...]:
         """The kinds of ID that stand in its lines."""
         ...
@@ -145,6 +150,9 @@ class LineWriter(Protocol):
     def file_kind(self) -> FileKind:
         """What the file is, but for its encoding."""
         ...
+
+    def name_traits(self) -> None:
+        """Have ``contents`` told when all is written, where lines name traits at all."""
 
     def format(self, batch: pa.RecordBatch) -> FormattedBatch:
         """Check and format the next batch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,7 +10,27 @@ import pyarrow.compute as pc
 from airflow_am_provider.audience_manager.items import ADD_PREFIX, REMOVE_PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from airflow_am_provider.audience_manager.file_kinds import DataFileKind
     from airflow_am_provider.formatting.lines.pieces import Piece
+
+
+def contents_document(
+    kind: DataFileKind, traits: Iterable[int], signal_keys: Collection[str]
+) -> dict[str, Any]:
+    """What a delivery says, without its users, as plain JSON.
+
+    :param kind: of which data sources it is.
+    :param traits: the traits that it gives or takes away.
+    :param signal_keys: the keys of its signals.
+    """
+    return {
+        "dpid": kind.dpid,
+        "target_dpid": kind.target_dpid or kind.dpid,
+        "traits": sorted(set(traits)),
+        "signal_keys": sorted(set(signal_keys)),
+    }
 
 
 class NamedTraits:
