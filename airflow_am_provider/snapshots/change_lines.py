@@ -31,12 +31,12 @@ def changed_users(added: Pairs, removed: Pairs) -> Rows:
 
 
 def change_lines(ids: pa.Array, added: Pairs, removed: Pairs) -> pa.Array:
-    """One line for each user that has changed, in the order of the users.
+    """One line for each user with something to say, in the order of the users.
 
     A user whose line would be longer than Adobe takes has several.
 
     :param ids: all users' IDs, a ``binary`` array.
-    :param added: traits that they have now, in order.
+    :param added: traits that they have now and that the file says, in order.
     :param removed: traits that they have no more, in order.
     :return: a ``binary`` array, each value a line with its newline.
     """

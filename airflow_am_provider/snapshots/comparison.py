@@ -20,6 +20,7 @@ from airflow_am_provider.snapshots.user_traits import marks_of, places_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_am_provider.snapshots.refresh import Refresh
     from airflow_am_provider.snapshots.user_traits import Pairs, UserTraits
 
 #: The mark of a pair that the extract has.
@@ -96,10 +97,11 @@ class Counts:
 
     :param rows_changed: rows of users that have changed.
     :param rows_unchanged: rows of users that have not.
-    :param users_changed: users with a line in the file, those that are gone among them.
-    :param users_unchanged: users of the extract without one.
+    :param users_changed: users with something added or removed, those that are gone among them.
+    :param users_unchanged: users of the extract without.
     :param additions: traits added, over all users.
     :param removals: traits removed, likewise.
+    :param refreshed: traits that users still have and that are said again, likewise.
     :param traits_before: for each snapshot that was compared with, the newest last: traits that
         users had in it, over all users.
     :param traits_lost: how many of these they have no more.
@@ -112,6 +114,7 @@ class Counts:
     users_unchanged: int = 0
     additions: int = 0
     removals: int = 0
+    refreshed: int = 0
     traits_before: tuple[int, ...] = ()
     traits_lost: tuple[int, ...] = ()
     traits: int = 0
@@ -132,20 +135,25 @@ class Change(NamedTuple):
     :param unchanged: pairs that there are, now and in each state.
     :param added: pairs that there are, and that a state lacks.
     :param removed: pairs that there are not, and that a state has.
+    :param refreshed: those of the unchanged ones that are said again.
     """
 
     unchanged: Pairs
     added: Pairs
     removed: Pairs
+    refreshed: Pairs
     counts: Counts
 
 
-def compared(users: UserTraits, states: int, measures: Sequence[int] = ()) -> Change:
+def compared(
+    users: UserTraits, states: int, measures: Sequence[int] = (), refresh: Refresh | None = None
+) -> Change:
     """Compare.
 
     :param users: users of the extract and of all snapshots, merged, with the marks of their pairs.
     :param states: the marks of all states.
     :param measures: for each snapshot the mark of what is held against the limit on removals.
+    :param refresh: what is said again though it still holds; nothing by default.
     """
     marks = marks_of(users.pairs)
     before = (marks & _LAST) != 0
@@ -163,10 +171,14 @@ def compared(users: UserTraits, states: int, measures: Sequence[int] = ()) -> Ch
     changed = np.zeros(len(users), bool)
     changed[changed_users(added, removed)] = True
     here = users.rows > 0
+    unchanged = users.pairs[there & sure]
+    due = slice(0) if refresh is None else refresh.due(users.hashes, unchanged)
+    refreshed = unchanged[due]
     return Change(
-        users.pairs[there & sure],
+        unchanged,
         added,
         removed,
+        refreshed,
         Counts(
             rows_changed=int(users.rows[changed].sum()),
             rows_unchanged=int(users.rows[~changed].sum()),
@@ -174,6 +186,7 @@ def compared(users: UserTraits, states: int, measures: Sequence[int] = ()) -> Ch
             users_unchanged=int((here & ~changed).sum()),
             additions=len(added),
             removals=len(removed),
+            refreshed=len(refreshed),
             traits_before=tuple(int(there_by(mark).sum()) for mark in measures),
             traits_lost=tuple(int((there_by(mark) & ~there).sum()) for mark in measures),
             traits=int(there.sum()),

@@ -14,6 +14,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from airflow_am_provider.deliveries.staging import FormattedContent, attempt_folder
 from airflow_am_provider.formatting.acceptance import (
     check_removed,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.lines.line_writer import SuppressedIds
     from airflow_am_provider.formatting.pipeline import FormatOptions
     from airflow_am_provider.snapshots.comparison import Base, Change
+    from airflow_am_provider.snapshots.refresh import Refresh
     from airflow_am_provider.storage.folder import Folder
 
 log = logging.getLogger(__name__)
@@ -93,6 +96,7 @@ def difference(
     snapshot: str,
     context: DeliveryContext,
     now: datetime,
+    refresh: Refresh | None = None,
 ) -> Difference:
     """Compare a full extract with what Audience Manager may have.
 
@@ -105,12 +109,13 @@ def difference(
     :param snapshot: where the new snapshot goes, relative to the storage.
     :param context: what the delivery is for: destination, window, task.
     :param now: the time, in UTC.
+    :param refresh: what is said again though it still holds; nothing by default.
     :raises ConfigurationError: when the columns hold something else than traits.
     :raises DataError: when more rows are set aside or more traits removed than allowed, or a
         column holds mostly personal data. Nothing is left but the rejects file.
     """
     folder = attempt_folder("data", now)
-    run = _Run(spec, storage, options, diff, snapshot, folder)
+    run = _Run(spec, storage, options, diff, snapshot, folder, refresh)
     with run.tidied():
         result, counts = run.all(batches, bases)
     # Lines suppose what the deliveries before them left behind: their order counts in any case.
@@ -135,12 +140,14 @@ class _Run(SourcePass):
         diff: DiffOptions,
         snapshot: str,
         folder: str,
+        refresh: Refresh | None,
     ) -> None:
         super().__init__(storage, folder, f"{folder}/{REJECTS_FILE}")
         self._reader = TraitReader(spec, NOW, diff.suppression)
         self._options = options
         self._diff = diff
         self._snapshot = snapshot
+        self._refresh = refresh
         self._parts = PartWriter(storage, f"{folder}/parts", options.encoding, options.sizes)
         self._counts = Counts()
 
@@ -198,7 +205,9 @@ class _Run(SourcePass):
             snapshot = stack.enter_context(SnapshotWriter(self._storage, self._snapshot))
 
             def write(users: pa.Array, change: Change) -> None:
-                self._parts.write(change_lines(users, change.added, change.removed))
+                # In order, so that a user has one line for both.
+                said = np.sort(np.concatenate((change.added, change.refreshed)))
+                self._parts.write(change_lines(users, said, change.removed))
                 snapshot.write(users, change.unchanged, change.added, change.removed)
 
             worker: BackgroundWorker[tuple[pa.Array, Change]] = BackgroundWorker(
@@ -207,7 +216,7 @@ class _Run(SourcePass):
             stack.callback(worker.abandon)
             for bound, users in extract.shares(sum(reader.nbytes for reader in readers)):
                 everybody = merged([users, *(reader.below(bound) for reader in readers)])
-                change = compared(everybody, states, measures)
+                change = compared(everybody, states, measures, self._refresh)
                 self._counts += change.counts
                 worker.put((everybody.ids, change))
             worker.close()

@@ -10,10 +10,11 @@ from airflow_am_provider.audience_manager.errors import TransientError
 from airflow_am_provider.deliveries.staging import stage_content
 from airflow_am_provider.deliveries.target.commands import NewExtract
 from airflow_am_provider.snapshots.difference import difference
+from airflow_am_provider.snapshots.refresh import NEVER, Refresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import datetime
+    from datetime import date, datetime
 
     import pyarrow as pa
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.pipeline import FormatOptions
     from airflow_am_provider.snapshots.comparison import Counts
     from airflow_am_provider.snapshots.difference import DiffOptions
+    from airflow_am_provider.snapshots.refresh import TimesToLive
     from airflow_am_provider.snapshots.series import SnapshotSeries
     from airflow_am_provider.storage.folder import Folder
 
@@ -53,6 +55,8 @@ def stage_difference(
     series: SnapshotSeries,
     context: DeliveryContext,
     now: datetime,
+    run_day: date | None = None,
+    ttl: TimesToLive = NEVER,
 ) -> StagedDifference:
     """Compare an extract with what may be in force and stage the difference.
 
@@ -66,6 +70,9 @@ def stage_difference(
     :param series: the snapshots of this extract.
     :param context: what the delivery is for: destination, window, task.
     :param now: the time, in UTC; the names' timestamp is taken from it.
+    :param run_day: the run's day, which decides whose turn it is to be said again; by default that
+        of ``now``.
+    :param ttl: when traits expire that are not said again; never, by default.
     :raises ConfigurationError: when the columns hold something else than traits.
     :raises DataError: when more rows are set aside or more traits removed than allowed, or a
         snapshot cannot be read. Nothing is staged.
@@ -75,6 +82,8 @@ def stage_difference(
     basis = series.basis()
     log.info("Compared with %s", series.describe(basis))
     path = series.new_path(now)
+    refresh = Refresh.of(basis.series, run_day or now.date(), ttl)
+    _tell_turns(refresh)
     found = difference(
         read(),
         spec,
@@ -85,6 +94,7 @@ def stage_difference(
         snapshot=path,
         context=context,
         now=now,
+        refresh=refresh,
     )
     content, counts = found.content, found.counts
     _tell(content, counts)
@@ -97,6 +107,7 @@ def stage_difference(
         path=path,
         compared=basis.sequence,
         counts={name: count for name, count in asdict(counts).items() if isinstance(count, int)},
+        refreshed=refresh.noted,
     )
     try:
         manifest = stage_content(content, targets, now=now, extract=extract)
@@ -121,13 +132,25 @@ def _tell(content: FormattedContent, counts: Counts) -> None:
         f"{content.result.rows_set_aside:,}",
     )
     log.info(
-        "%s users have changed, %s have not: %s traits added, %s removed; %s traits in all",
+        "%s users have changed, %s have not: %s traits added, %s removed, %s refreshed, which is "
+        "said again before they expire; %s traits in all",
         f"{counts.users_changed:,}",
         f"{counts.users_unchanged:,}",
         f"{counts.additions:,}",
         f"{counts.removals:,}",
+        f"{counts.refreshed:,}",
         f"{counts.traits:,}",
     )
+
+
+def _tell_turns(refresh: Refresh) -> None:
+    if refresh.is_late():
+        log.warning(
+            "The last acknowledged extract had the turns up to %s, %s days before this run, so "
+            "traits that were to be said again since may have expired. They are said again now",
+            refresh.since[-1].until,
+            refresh.days_since,
+        )
 
 
 def _discard(content: FormattedContent, snapshot: str, staging: Folder) -> None:

@@ -97,6 +97,7 @@ class World:
             series=self.series,
             context=DeliveryContext(destination="beta/acme", run=f"daily/{day}"),
             now=self.now,
+            **options,
         )
 
     def send(self, staged: StagedDifference, *, is_processed: bool = True) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_am_provider.audience_manager.names import Mode
-    from airflow_am_provider.deliveries.target.state import DeliveryEntry, DeliveryState
+    from airflow_am_provider.deliveries.target.state import DeliveryEntry, DeliveryState, Refreshed
 
 
 class OnOlder(StrEnum):
@@ -34,6 +34,7 @@ class NewExtract:
     :param path: the snapshot's file.
     :param compared: the state's sequence number when it was settled what it is compared with.
     :param counts: what the comparison found.
+    :param refreshed: what was said again, the newest last.
     """
 
     series: str
@@ -41,6 +42,7 @@ class NewExtract:
     path: str
     compared: int
     counts: Mapping[str, int] = field(default_factory=dict)
+    refreshed: tuple[Refreshed, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

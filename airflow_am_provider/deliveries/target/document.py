@@ -12,6 +12,7 @@ from airflow_am_provider.deliveries.target.state import (
     DeliveryEntry,
     DeliveryState,
     Extract,
+    Refreshed,
     Sending,
     SnapshotSeries,
     TargetState,
@@ -101,8 +102,14 @@ def _series(document: dict[str, Any]) -> SnapshotSeries:
     return SnapshotSeries(
         **{
             **document,
-            "acknowledged": None if known is None else Extract(**known),
-            "in_force": tuple(Extract(**one) for one in document["in_force"]),
-            "given_up": tuple(Extract(**one) for one in document["given_up"]),
+            "acknowledged": None if known is None else _extract(known),
+            "in_force": tuple(map(_extract, document["in_force"])),
+            "given_up": tuple(map(_extract, document["given_up"])),
         }
     )
+
+
+def _extract(document: dict[str, Any]) -> Extract:
+    # One that an earlier version of the package wrote does not say when things were said.
+    refreshed = tuple(Refreshed(**one) for one in document.get("refreshed", ()))
+    return Extract(**{**document, "refreshed": refreshed})

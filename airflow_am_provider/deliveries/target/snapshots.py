@@ -56,6 +56,7 @@ def with_extract(state: TargetState, new: NewExtract, delivery_id: str) -> Targe
         delivery_id=delivery_id,
         compared=new.compared,
         counts=new.counts,
+        refreshed=new.refreshed,
     )
     return state.with_series(
         new.series,

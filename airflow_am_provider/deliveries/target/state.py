@@ -130,6 +130,19 @@ class DeliveryEntry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Refreshed:
+    """What an extract said again, since traits expire.
+
+    :param until: all turns up to this day were had, ``YYYY-MM-DD``.
+    :param turns: every how many days each trait is said again, by its ID; 0 for never. ``default``
+        stands for all that are not named.
+    """
+
+    until: str
+    turns: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Extract:
     """A snapshot of a series: who has which traits once its delivery is processed.
 
@@ -138,6 +151,8 @@ class Extract:
     :param delivery_id: the delivery that was made with it.
     :param compared: the target's sequence number when it was settled what it is compared with.
     :param counts: what the comparison found, by name.
+    :param refreshed: what was said again, the newest last; those before it are said again by the
+        next extract where nothing shows that this one was read. Empty when it is not known.
     """
 
     number: int
@@ -145,6 +160,7 @@ class Extract:
     delivery_id: str
     compared: int
     counts: Mapping[str, int] = field(default_factory=dict)
+    refreshed: tuple[Refreshed, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
