@@ -117,6 +117,11 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         "Airflow connection of the type Adobe Audience Manager API. With it, format tasks write "
         "down which traits they name, and a preflight holds them against what Adobe knows.",
     ),
+    "cross_device_data_sources": _field(
+        "Receipts: cross-device data sources",
+        "Numbers of the cross-device data sources whose IDs your files have, such as 478, 901. "
+        "They store records that match no AAM ID, so receipts do not count those as lost.",
+    ),
     "staging_location": _field(
         "Staging location",
         "Where deliveries are prepared: s3://bucket/prefix, or an absolute path that every worker "

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.receipts.no_match import Reading, read_no_match
 from airflow_am_provider.audience_manager.receipts.reconciliation import (
     Reconciliation,
     Verdict,
@@ -52,6 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Manifest of the delivery: manifest.json of a format task, or NAME.manifest.json of "
         "airflow-am format.",
     )
+    parser.add_argument(
+        "--cross-device",
+        type=int,
+        action="append",
+        default=[],
+        metavar="DPID",
+        help="Number of a cross-device data source: it stores records that match no AAM ID. May "
+        "be repeated.",
+    )
     add_json(parser)
 
 
@@ -66,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         except DataError as error:
             print(f"airflow-am: {error}", file=sys.stderr)
             unreadable = True
-    result = None if manifest is None else _reconciled(manifest, receipts)
+    result = None if manifest is None else _reconciled(manifest, receipts, args.cross_device)
     if args.json:
         print_json(
             {
@@ -75,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             }
         )
     else:
-        print(*_report(receipts, result), sep="\n")
+        print(*_report(receipts, result, args.cross_device), sep="\n")
     is_bad = result is not None and _COLOURS[result.verdict] is Colour.BAD
     return 1 if unreadable or is_bad else 0
 
@@ -85,22 +95,29 @@ def _read_manifest(path: str) -> Manifest:
         return Manifest.from_json(file.read())
 
 
-def _reconciled(manifest: Manifest, receipts: list[Receipt]) -> Reconciliation:
+def _reconciled(
+    manifest: Manifest, receipts: list[Receipt], cross_device: list[int]
+) -> Reconciliation:
     return reconcile(
         manifest.lines_by_file,
         receipts,
         rows_read=manifest.rows_read,
         rows_written=manifest.rows_written,
         rows_set_aside=manifest.rows_set_aside,
+        cross_device=cross_device,
     )
 
 
-def _report(receipts: list[Receipt], result: Reconciliation | None) -> Iterator[str]:
+def _report(
+    receipts: list[Receipt], result: Reconciliation | None, cross_device: list[int]
+) -> Iterator[str]:
     for receipt in receipts:
         yield f"Receipt of partner {'-' if receipt.partner_id is None else receipt.partner_id}"
         yield from (f"  {path}" for path in receipt.paths)
-        yield from (f"  {line}" for line in _figures(receipt))
-        for warning in receipt.warnings:
+        yield from (f"  {line}" for line in _figures(receipt, cross_device))
+        no_match = read_no_match(receipt, cross_device=cross_device)
+        doubts = [no_match.finding] if no_match is not None and no_match.finding else []
+        for warning in (*receipt.warnings, *doubts):
             yield f"  {coloured('warning', Colour.DOUBTFUL)} {warning}"
         yield ""
     if result is not None:
@@ -114,10 +131,18 @@ def _report(receipts: list[Receipt], result: Reconciliation | None) -> Iterator[
         yield from (f"  {finding}" for finding in result.findings)
 
 
-def _figures(receipt: Receipt) -> list[str]:
-    rows = [[COUNT_LABELS[name], number(count)] for name, count in receipt.counts.items()]
+def _figures(receipt: Receipt, cross_device: list[int]) -> list[str]:
+    rows = [[COUNT_LABELS[name], number(count), ""] for name, count in receipt.counts.items()]
+    no_match = read_no_match(receipt, cross_device=cross_device)
+    if no_match is not None and no_match.count:
+        place = list(receipt.counts).index("no_matching_aam_id")
+        rows[place][2] = (
+            f"{no_match.lost:,} lost"
+            if no_match.reading is Reading.IN_PART
+            else str(no_match.reading)
+        )
     for name, label in TIME_LABELS.items():
         time = getattr(receipt, name)
         if time is not None:
-            rows.append([label, f"{time:%Y-%m-%d %H:%M:%S} UTC"])
-    return table(["", "count"], rows, right="count")[1:]
+            rows.append([label, f"{time:%Y-%m-%d %H:%M:%S} UTC", ""])
+    return table(["", "count", ""], rows, right="count")[1:]

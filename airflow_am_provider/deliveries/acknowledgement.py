@@ -163,6 +163,7 @@ class ReceiptWatch:
             rows_written=delivery.rows_written,
             rows_set_aside=delivery.rows_set_aside,
             other_files=[name for name in others if name not in delivery.files],
+            cross_device=self._hook.settings.cross_device,
         )
         return AcknowledgementStatus(
             delivery=delivery,

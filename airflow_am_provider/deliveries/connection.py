@@ -76,6 +76,11 @@ class Settings(Protocol):
         ...
 
     @property
+    def cross_device(self) -> frozenset[int]:
+        """Numbers of the data sources that are known to be cross-device."""
+        ...
+
+    @property
     def authserv_id(self) -> str | None:
         """The mail server's name; empty for one that writes none, None when nothing is known."""
         ...

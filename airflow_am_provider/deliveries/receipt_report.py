@@ -39,6 +39,7 @@ _TITLES = (
     "lines sent",
     "received",
     "stored",
+    "no match",
     "verdict",
 )
 
@@ -174,6 +175,7 @@ def table(reports: Iterable[ReceiptReport]) -> str:
                 f"{found.lines_sent:,}",
                 _count(report, "records_received"),
                 _count(report, "stored_records"),
+                _no_match(report),
                 str(found.verdict),
             )
         )
@@ -213,6 +215,14 @@ def _count(report: ReceiptReport, name: str) -> str:
         return f"{found.counts[name]:,}"
     shared = found.shared_counts.get(name)
     return "not known" if shared is None else f"≤ {shared:,}"
+
+
+def _no_match(report: ReceiptReport) -> str:
+    """Records without a matching AAM ID, and whether they are lost."""
+    found = report.status.reconciliation
+    if found.no_match is None:
+        return "not known"
+    return f"{'' if found.exact else '≤ '}{found.no_match}"
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:

@@ -58,6 +58,7 @@ class ConnectionSettings:
     :param receipts_authserv_id: the name the mail server gives itself, or ``unnamed``; needed for
         ``require``.
     :param receipts_partner_id: the number that receipts greet; those of others do not count.
+    :param cross_device_data_sources: DPIDs of cross-device data sources, with commas.
     :param staging_location: ``s3://bucket/prefix`` or a path.
     :param staging_aws_conn_id: connection for the staging bucket, if it is another.
     :param state_conn_id: SQL database that keeps decisions, where the staging store has no
@@ -90,6 +91,7 @@ class ConnectionSettings:
     receipts_location: str | None = None
     receipts_authserv_id: str | None = None
     receipts_partner_id: str | None = None
+    cross_device_data_sources: str | None = None
     staging_aws_conn_id: str | None = None
     staging_kms_key_id: str | None = None
     state_conn_id: str | None = None
@@ -125,6 +127,12 @@ class ConnectionSettings:
         if self.allowed_data_sources is None:
             return None
         return frozenset(int(dpid) for dpid in self.allowed_data_sources.split(","))
+
+    @property
+    def cross_device(self) -> frozenset[int]:
+        """Numbers of the data sources that are known to be cross-device."""
+        named = self.cross_device_data_sources
+        return frozenset() if named is None else frozenset(map(int, named.split(",")))
 
     @property
     def staging_args(self) -> dict[str, str]:
@@ -264,6 +272,13 @@ class _Check:
             "allowed_data_sources",
             f"{printable(settings.allowed_data_sources or '')!r} is no list of numbers with commas "
             f"between them, such as '478, 567'",
+        )
+        self.that(
+            settings.cross_device_data_sources is None
+            or _DPIDS.fullmatch(settings.cross_device_data_sources) is not None,
+            "cross_device_data_sources",
+            f"{printable(settings.cross_device_data_sources or '')!r} is no list of numbers with "
+            f"commas between them, such as '478, 567'",
         )
         self._staging(settings)
         try:

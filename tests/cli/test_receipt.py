@@ -203,3 +203,12 @@ def test_another_file_than_a_manifest_is_wrong_use(folder, capsys, content, sent
     assert main(["receipt", "receipt.txt", "--manifest", "m.json"]) == 2
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", f"airflow-am: {sentence}\n")
+
+
+def test_the_table_says_how_no_match_is_read(folder, capsys):
+    (folder / "receipt.txt").write_text(
+        f"File name: {NAME}\nRecords received: 9\nNo Matching AAM ID: 4\n"
+    )
+    for arguments, said in ([], "4  unknown"), (["--cross-device", "478"], "4  stored"):
+        assert main(["receipt", *arguments, "receipt.txt"]) == 0
+        assert f"No Matching AAM ID      {said}\n" in capsys.readouterr().out

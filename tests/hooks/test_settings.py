@@ -120,6 +120,13 @@ def test_every_field_of_the_form_is_a_setting() -> None:
                 "receipts greet, as 7 in 'Dear Adobe Partner: (ID:7)'"
             ),
         ),
+        (
+            {**S3, "cross_device_data_sources": "478; 901"},
+            (
+                "connection 'am': cross_device_data_sources: '478; 901' is no list of numbers "
+                "with commas between them, such as '478, 567'"
+            ),
+        ),
         ({**S3, "bucket": 5}, "connection 'am': bucket: 5 is no text"),
         (
             {**S3, "staging_encryption": "AES256", "staging_kms_key_id": "alias/crm"},

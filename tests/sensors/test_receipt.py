@@ -153,9 +153,9 @@ def test_a_receipt_in_the_mailbox_is_reconciled(
     assert (result["counts"]["no_matching_aam_id"], result["rows_set_aside"]) == (7, 5)
     assert (
         "delivery              files  rows read  written  set aside  lines sent  received  stored"
-        "  verdict\n"
+        "   no match  verdict\n"
         "0123456789abcdef0123    2/2      2,005    2,000          5       2,000     2,000   1,993"
-        "  reconciled" in caplog.text
+        "  7 unknown  reconciled" in caplog.text
     )
     assert "No Matching AAM ID: 7 of 2,000 records received" in caplog.text
     assert imap_server.count("UNSEEN") == unread + 1
@@ -256,7 +256,7 @@ def test_a_receipt_of_several_deliveries_says_what_is_not_known(
     result = world.sensor().execute(CONTEXT)
     assert (result["verdict"], result["exact"], result["counts"]) == ("shared", False, None)
     assert result["shared_counts"]["records_received"] == 9000
-    assert "2,000   ≤ 9,000  ≤ 8,000  shared" in caplog.text
+    assert "2,000   ≤ 9,000  ≤ 8,000  not known  shared" in caplog.text
 
 
 def test_two_deliveries_in_one_receipt(world: World) -> None:
@@ -380,6 +380,22 @@ class TestLimits:
         result = world.sensor(limits=limits, on_breach="warn").execute(CONTEXT)
         assert result["problems"] == ["format_errors: 1, over the limit of 0"]
         assert "format_errors: 1, over the limit of 0" in caplog.text
+
+    def test_a_cross_device_data_source_loses_nothing_without_a_match(
+        self, make_world: Callable[..., World], mail_to_folder: Any
+    ) -> None:
+        location, append = mail_to_folder
+        limits = {"no_matching_aam_id": 0.1}
+        unknown = make_world(append, **location)
+        unknown.receipt(NAMES, records_received=2000, no_matching_aam_id=500)
+        with pytest.raises(AirflowFailException, match="no_matching_aam_id: 500 of 2,000"):
+            unknown.sensor(limits=limits).execute(CONTEXT)
+        known = make_world(append, **location, cross_device_data_sources="901, 478")
+        known.receipt(NAMES, records_received=2000, no_matching_aam_id=500)
+        result = known.sensor(limits=limits).execute(CONTEXT)
+        assert (result["problems"], result["no_match"], result["no_match_lost"]) == (
+            [], "stored", 0,
+        )  # fmt: skip
 
     def test_within_the_limit(self, world: World) -> None:
         world.receipt(NAMES, records_received=2000, format_errors=20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_am_provider.audience_manager.names import IdSyncPrefix, printable
+from airflow_am_provider.audience_manager.receipts.no_match import Reading
 from airflow_am_provider.audience_manager.receipts.text import (
     COUNT_LABELS,
     MAX_WARNINGS,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.audience_manager.receipts.accounts import Account
     from airflow_am_provider.audience_manager.receipts.listed_names import ListedNames
+    from airflow_am_provider.audience_manager.receipts.no_match import NoMatch
     from airflow_am_provider.audience_manager.receipts.receipt import Receipt
 
 # Counts of lines and traits that did not end as data (inbound-receipt-message.md).
@@ -91,6 +93,11 @@ class Counted(Protocol):
         ...
 
     @property
+    def no_match(self) -> NoMatch | None:
+        """How the count of records without a matching AAM ID is read."""
+        ...
+
+    @property
     def lines_sent(self) -> int:
         """Lines of all files."""
         ...
@@ -138,7 +145,10 @@ def findings_of(found: Counted, listed: ListedNames, receipts: Sequence[Receipt]
     of = "" if received is None else f" of {received:,} records received"
     for name in LOSSES:
         if totals.get(name):
-            yield f"{COUNT_LABELS[name]}: {totals[name]:,}{of}{shared_note(found)}"
+            note = _reading(found) if name == "no_matching_aam_id" else ""
+            yield f"{COUNT_LABELS[name]}: {totals[name]:,}{of}{note}{shared_note(found)}"
+    if found.no_match is not None and found.no_match.finding:
+        yield found.no_match.finding
     warnings = sorted({warning for receipt in receipts for warning in receipt.warnings})
     yield from (f"receipt: {warning}" for warning in warnings[:MAX_WARNINGS])
     if len(warnings) > MAX_WARNINGS:
@@ -149,7 +159,7 @@ def warnings_of(found: Counted) -> Iterator[str]:
     """Say that a whole delivery came to nothing, which no limit need be set for.
 
     Receipts have no count for ID syncs, so that theirs say nothing of this kind. What matched no
-    AAM ID may be stored all the same, as mobile IDs are (reporting/onboarding-status-report.md).
+    AAM ID may be stored all the same, see :mod:`.no_match`.
     """
     totals = found.counts if found.exact else found.shared_counts
     received, stored = totals.get("records_received"), totals.get("stored_records")
@@ -158,8 +168,9 @@ def warnings_of(found: Counted) -> Iterator[str]:
         return
     if stored == 0:
         yield f"nothing was stored: 0 of {received:,} records received{shared_note(found)}"
+    may_be_stored = bool(stored) or found.no_match is None or found.no_match.lost < received
     for name, cause in _CAUSES.items():
-        if totals.get(name, 0) >= received and not (name == "no_matching_aam_id" and stored):
+        if totals.get(name, 0) >= received and not (name == "no_matching_aam_id" and may_be_stored):
             yield (
                 f"{COUNT_LABELS[name]}: all {received:,} records received{shared_note(found)}; "
                 f"{cause}"
@@ -171,6 +182,19 @@ def shared_note(found: Counted) -> str:
     if not found.shared_with:
         return ""
     return f" (a total shared with {_files(len(found.shared_with))} of other deliveries)"
+
+
+def _reading(found: Counted) -> str:
+    """What became of records without a match, to be read behind their number."""
+    if found.no_match is None:
+        return ""
+    lost = found.no_match.lost
+    return {
+        Reading.LOST: ", lost",
+        Reading.STORED: ", stored all the same",
+        Reading.IN_PART: f", of which at most {lost:,} are lost",
+        Reading.UNKNOWN: ", counted as lost, since nothing shows whether they were stored",
+    }[found.no_match.reading]
 
 
 def _coverage(found: Counted, listed: ListedNames) -> Iterator[str]:

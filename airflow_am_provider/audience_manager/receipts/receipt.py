@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.audience_manager.receipts.no_match import stored_contradictions
 from airflow_am_provider.audience_manager.receipts.text import COUNT_LABELS as COUNT_LABELS
 from airflow_am_provider.audience_manager.receipts.text import (
     FILE_LABEL,
@@ -42,7 +43,8 @@ class Receipt:
     :param invalid_aam_id: AAM UUIDs that are not 38 digits.
     :param invalid_device_id: device IDs of the wrong form (reporting/onboarding-status-report.md;
         not in the published e-mail).
-    :param no_matching_aam_id: users who were never synchronised.
+    :param no_matching_aam_id: users who were never synchronised. Whether their records are lost is
+        told by :mod:`airflow_am_provider.audience_manager.receipts.no_match`.
     :param no_trait_realized: lines of which nothing maps to a trait.
     :param records_processed: usually equal to the records received.
     :param stored_records: records of which data is loaded.
@@ -213,17 +215,8 @@ class Receipt:
 
 
 def _contradictions(receipt: Receipt) -> list[str]:
-    """Figures that do not agree with each other: reported, never a failure.
-
-    The published sample itself is 7 records off the formula below.
-    """
-    said: list[str] = []
-    stored, computed = receipt.stored_records, _computed_stored_records(receipt)
-    if stored is not None and computed and stored not in computed:
-        said.append(
-            f"'Stored Records' is {stored:,}, but 'Records processed' less errors and misses is "
-            f"{computed[0]:,}: {abs(computed[0] - stored):,} apart ({RECEIPT_PAGE})"
-        )
+    """Figures that do not agree with each other: reported, never a failure."""
+    said = list(stored_contradictions(receipt))
     received, processed = receipt.records_received, receipt.records_processed
     if received is not None and processed is not None and received != processed:
         said.append(
@@ -233,27 +226,6 @@ def _contradictions(receipt: Receipt) -> list[str]:
     if receipt.job_start and receipt.job_end and receipt.job_end < receipt.job_start:
         said.append("'Job end time' is before 'Job start time'")
     return said
-
-
-def _computed_stored_records(receipt: Receipt) -> tuple[int, ...]:
-    """Stored records = processed - format errors - invalid IDs - no match - no trait.
-
-    The formula on the page knows invalid AAM IDs only, as its e-mail has no invalid device IDs;
-    where the receipt has both, with and without the latter are right.
-    """
-    processed = receipt.records_processed
-    lost = (
-        receipt.format_errors,
-        receipt.invalid_aam_id,
-        receipt.no_matching_aam_id,
-        receipt.no_trait_realized,
-    )
-    known = [count for count in lost if count is not None]
-    if processed is None or len(known) < len(lost):
-        return ()
-    computed = processed - sum(known)
-    devices = receipt.invalid_device_id
-    return (computed - devices, computed) if devices else (computed,)
 
 
 def _check_count(name: str, value: object) -> None:

@@ -23,6 +23,11 @@ from airflow_am_provider.audience_manager.receipts.findings import (
     warnings_of,
 )
 from airflow_am_provider.audience_manager.receipts.listed_names import ListedNames, SentNames
+from airflow_am_provider.audience_manager.receipts.no_match import (
+    NoMatch,
+    read_no_match,
+    together,
+)
 from airflow_am_provider.audience_manager.receipts.receipt import COUNT_LABELS, Receipt
 
 if TYPE_CHECKING:
@@ -58,6 +63,8 @@ class Reconciliation:
     :param counts: sums over those receipts, by field of :class:`Receipt`, when exact; empty
         otherwise. A count that one of them does not have is left out: it is unknown, not 0.
     :param shared_counts: the same sums when they are shared with other files; empty otherwise.
+    :param no_match: how the count of records without a matching AAM ID is read; None when a
+        receipt does not have it.
     :param lines_sent: lines of all files.
     :param discrepancy: records received less lines sent, when exact and nothing is missing. It may
         be 0 although files differ: one has lost what another one has too many.
@@ -81,6 +88,7 @@ class Reconciliation:
     shared_with: tuple[str, ...]
     counts: dict[str, int] = field(default_factory=dict)
     shared_counts: dict[str, int] = field(default_factory=dict)
+    no_match: NoMatch | None = None
     lines_sent: int
     discrepancy: int | None
     differences: tuple[str, ...] = ()
@@ -116,6 +124,8 @@ class Reconciliation:
             "lines_sent": self.lines_sent,
             "counts": _all_counts(self.counts) if self.exact else None,
             "shared_counts": _all_counts(self.shared_counts) if self.shared_with else None,
+            "no_match": None if self.no_match is None else str(self.no_match.reading),
+            "no_match_lost": None if self.no_match is None else self.no_match.lost,
             "discrepancy": self.discrepancy,
             "differences": list(self.differences),
             "rows_read": self.rows_read,
@@ -134,6 +144,7 @@ def reconcile(
     rows_written: int | None = None,
     rows_set_aside: int | None = None,
     other_files: Collection[str] = (),
+    cross_device: Collection[int] = (),
 ) -> Reconciliation:
     """Hold a delivery against receipts.
 
@@ -143,6 +154,7 @@ def reconcile(
     :param rows_written: rows that are in the files.
     :param rows_set_aside: rows that are not; with it, rows read = rows written + rows set aside.
     :param other_files: names sent in other deliveries; never taken for pieces of this one's files.
+    :param cross_device: numbers of the data sources that are known to be cross-device.
     :raises DataError: when there is no file, a number of lines is none, names cannot be told apart
         or the rows do not add up.
 
@@ -183,6 +195,10 @@ def reconcile(
         shared_with=tuple(sorted(listed.others)),
         counts=totals if exact else {},
         shared_counts={} if exact else totals,
+        no_match=together(
+            read_no_match(one, own=_own_names(sent, one), cross_device=cross_device)
+            for one in relevant
+        ),
         lines_sent=lines,
         discrepancy=discrepancy,
         differences=differences,
@@ -213,7 +229,12 @@ def _verdict(
 def _own(sent: SentNames, receipts: Iterable[Receipt]) -> tuple[Receipt, ...]:
     """Receipts without the names of other deliveries, in an order that is always the same."""
     ordered = sorted(receipts, key=lambda one: one.digest)
-    return tuple(one.about({name for name in one.files if sent.match(name)}) for one in ordered)
+    return tuple(one.about(_own_names(sent, one)) for one in ordered)
+
+
+def _own_names(sent: SentNames, receipt: Receipt) -> list[str]:
+    """Those of a receipt's names that mean this delivery's files."""
+    return [name for name in receipt.files if sent.match(name)]
 
 
 def _files(groups: Iterable[frozenset[str]]) -> frozenset[str]:

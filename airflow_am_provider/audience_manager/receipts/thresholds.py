@@ -75,7 +75,9 @@ def breaches(
 
     Where counts are totals shared with other deliveries, the total is judged and the message says
     so: better a false alarm than a silent loss. A limit on a count that receipts do not have is
-    not judged; see :func:`unjudged`.
+    not judged; see :func:`unjudged`. Of records without a matching AAM ID those that were lost are
+    judged: mobile and cross-device data sources store them, see
+    :mod:`airflow_am_provider.audience_manager.receipts.no_match`.
 
     :param limits: see :func:`check_limits`.
     :raises ConfigurationError: when a limit is wrong.
@@ -95,6 +97,8 @@ def breaches(
     found: list[Breach] = []
     for name, limit in limits.items():
         value = totals.get(name)
+        if name == "no_matching_aam_id" and reconciliation.no_match is not None:
+            value = reconciliation.no_match.lost
         if value is None or not _is_over(value, limit, received):
             continue
         sentence = _sentence(name, value, limit, received) + note

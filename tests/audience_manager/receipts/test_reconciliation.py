@@ -62,6 +62,8 @@ def test_one_receipt_for_all_files():
         "counts": dict.fromkeys(COUNT_LABELS)
         | {"records_received": 1000, "records_processed": 1000},
         "shared_counts": None,
+        "no_match": None,
+        "no_match_lost": None,
         "discrepancy": 0,
         "differences": [],
         "rows_read": 1010,
