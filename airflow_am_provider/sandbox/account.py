@@ -48,6 +48,9 @@ class Account:
         synchronised (faq/faq-inbound-data-ingestion.md); others are skipped.
     :param traits: the onboarded traits of a target data source. A data source that is not
         named here has every trait.
+    :param trait_ttl_days: after how many days a trait expires that was not sent again for a user;
+        0 for never (features/traits/create-onboarded-rule-based-traits.md).
+    :param trait_ttls: other times of single traits, by trait ID.
     :param rules: what signals realise. A target data source without any rule stores its
         signals all the same, since the customer's real rules are not known here; they are
         counted as unused.
@@ -57,6 +60,8 @@ class Account:
     partner_id: int = 7
     cross_device: frozenset[int] = frozenset()
     traits: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    trait_ttl_days: int = 120
+    trait_ttls: Mapping[str, int] = field(default_factory=dict)
     rules: tuple[SignalRule, ...] = ()
 
     def has_trait(self, dpid: int, trait: str) -> bool:

@@ -88,6 +88,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "known. May be repeated.",
     )
     add(
+        "--trait-ttl",
+        action="append",
+        default=[],
+        metavar="[TRAIT:]DAYS",
+        help="After how many days a trait expires that was not sent again; 0 for never. For all "
+        "traits, or for one. Without the option after 120, as in Audience Manager. May be "
+        "repeated.",
+    )
+    add(
         "--rule",
         action="append",
         default=[],
@@ -166,6 +175,7 @@ def _serve(args: argparse.Namespace) -> int:
         raise ConfigurationError("--inbox and --database are needed")
     if not 0 < args.poll_interval <= threading.TIMEOUT_MAX:
         raise ConfigurationError(f"--poll-interval {args.poll_interval}: more than 0 is needed")
+    ttls = dict(map(_ttl, args.trait_ttl))
     config = SandboxConfig(
         database=args.database,
         inboxes=tuple(args.inbox),
@@ -176,6 +186,8 @@ def _serve(args: argparse.Namespace) -> int:
             partner_id=args.partner_id,
             cross_device=frozenset(args.cross_device),
             traits=dict(map(_traits, args.traits)),
+            trait_ttl_days=ttls.pop("", 120),
+            trait_ttls=ttls,
             rules=tuple(map(_rule, args.rule)),
         ),
         behaviours=Behaviours.parse(args.behaviour),
@@ -230,6 +242,14 @@ def _traits(text: str) -> tuple[int, frozenset[str]]:
     if not all(number.isascii() and number.isdigit() for number in (dpid, *numbers)):
         raise ConfigurationError(f"--traits {text!r}: DPID:TRAIT,TRAIT,… is needed")
     return int(dpid), frozenset(numbers)
+
+
+def _ttl(text: str) -> tuple[str, int]:
+    """A trait, or nothing for all others, and its days."""
+    trait, colon, days = text.rpartition(":")
+    if not (text.isascii() and days.isdigit() and trait.isdigit() == bool(colon)):
+        raise ConfigurationError(f"--trait-ttl {text!r}: DAYS or TRAIT:DAYS is needed")
+    return trait, int(days)
 
 
 def _rule(text: str) -> SignalRule:

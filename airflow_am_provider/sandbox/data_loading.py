@@ -8,6 +8,8 @@ Page: inbound-file-contents.md. Decided here, where the pages are silent:
 - A line of which nothing maps to a trait changes nothing, in an ``.overwrite`` too. A user ID with
   nothing behind it does: it removes (aam-marketplace-implement-validate).
 - An ``.overwrite`` replaces a user's signals along with the traits.
+- A trait's time to live begins when the file is read that says it, in the order of reading; and
+  what a signal realised expires like any other trait.
 """
 
 from __future__ import annotations
@@ -34,15 +36,22 @@ class DataLoading:
     :param account: whose files these are.
     :param name: the file's name.
     :param totals: what is counted into.
+    :param now: UNIX seconds.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, account: Account, name: DataFileName, totals: Totals
+        self,
+        connection: sqlite3.Connection,
+        account: Account,
+        name: DataFileName,
+        totals: Totals,
+        now: float,
     ) -> None:
         self._connection = connection
         self._account = account
         self._name = name
         self._totals = totals
+        self._now = now
         self._ids = Ids(connection, account)
         self._target = name.dpid if name.target_dpid is None else name.target_dpid
         self._rules = account.rules_of(self._target)
@@ -109,10 +118,18 @@ class DataLoading:
         # A trait that came with an earlier file must be seen as this one's, or the end of the file
         # would take it away.
         again = "UPDATE SET delivery = excluded.delivery" if self._overwrites else "NOTHING"
-        target, delivery = self._target, self._file
+        # Each time a trait is sent its time begins anew (features/traits/segment-ttl-explained.md).
+        said_again = "UPDATE SET said_at = excluded.said_at"
+        if self._overwrites:
+            said_again += ", delivery = excluded.delivery"
+        target, delivery, now = self._target, self._file, self._now
         self._connection.executemany(
-            f"INSERT INTO traits VALUES (?, ?, ?, ?) ON CONFLICT DO {again}",  # noqa: S608  # no value is in the text
-            [(user, target, trait, delivery) for (user, trait), has in self._traits.items() if has],
+            f"INSERT INTO traits VALUES (?, ?, ?, ?, ?) ON CONFLICT DO {said_again}",  # noqa: S608  # no value is in the text
+            [
+                (user, target, trait, delivery, now)
+                for (user, trait), has in self._traits.items()
+                if has
+            ],
         )
         removals = self._connection.executemany(
             "DELETE FROM traits WHERE user = ? AND dpid = ? AND trait = ?",

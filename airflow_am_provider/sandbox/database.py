@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS hashed_emails (
     PRIMARY KEY (user, dpid, hash)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS traits (
     user INTEGER NOT NULL, dpid INTEGER NOT NULL, trait TEXT NOT NULL, delivery INTEGER NOT NULL,
-    PRIMARY KEY (user, dpid, trait)) WITHOUT ROWID;
+    said_at REAL NOT NULL DEFAULT 0, PRIMARY KEY (user, dpid, trait)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS signals (
     user INTEGER NOT NULL, dpid INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
     delivery INTEGER NOT NULL, PRIMARY KEY (user, dpid, key, value)) WITHOUT ROWID;
@@ -71,9 +71,19 @@ def connect(path: str | Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_SCHEMA)
+        _add_what_is_new(connection)
     except sqlite3.Error as error:
         raise ConfigurationError(f"sandbox database {str(path)!r}: {error}") from error
     return connection
+
+
+def _add_what_is_new(connection: sqlite3.Connection) -> None:
+    """Bring a database of an earlier version up to date."""
+    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(traits)")]
+    if "said_at" not in columns:
+        connection.execute("ALTER TABLE traits ADD COLUMN said_at REAL NOT NULL DEFAULT 0")
+        # When was not kept: the time of what is there begins now.
+        connection.execute("UPDATE traits SET said_at = strftime('%s', 'now')")
 
 
 @contextmanager

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     RECEIPT_LOST = "receipt_lost"
     RECEIPT_SENT = "receipt_sent"
     FORGERY_SENT = "forgery_sent"
+    TRAITS_EXPIRED = "traits_expired"
     TROUBLE = "trouble"
     ENDED = "ended"
 

@@ -22,6 +22,7 @@ from airflow_am_provider.sandbox.answering import answers
 from airflow_am_provider.sandbox.behaviour import Behaviours
 from airflow_am_provider.sandbox.database import connect, transaction
 from airflow_am_provider.sandbox.events import Event, Kind
+from airflow_am_provider.sandbox.expiry import Expiry
 from airflow_am_provider.sandbox.inboxes import open_inbox
 from airflow_am_provider.sandbox.ledger import FileEntry, Ledger, MailEntry, Verdict
 from airflow_am_provider.sandbox.mailboxes import Mailbox, open_mailbox
@@ -90,6 +91,7 @@ class Sandbox:
             url: open_mailbox(url, password=config.mail_password) for url in config.mailboxes
         }
         self._connection = connect(config.database)
+        self._expiry = Expiry(self._connection, config.account)
         self._taking = Taking(self._connection, config.account, config.behaviours)
         self.ledger = Ledger(self._connection)
 
@@ -122,6 +124,8 @@ class Sandbox:
             self._random.shuffle(files)
         else:
             files = self._with_parts_shuffled(files)
+        # What comes too late finds nothing there any more.
+        self._expire(moment)
         for inbox, file in files:
             self._take(inbox, file, moment)
         self._mark_all(moment)
@@ -178,6 +182,12 @@ class Sandbox:
             return
         if entry is not None:
             self._tell_of_file(entry, moment)
+
+    def _expire(self, moment: datetime) -> None:
+        expired = self._expiry.expire(moment.timestamp())
+        if expired:
+            place = str(self._config.database)
+            self._tell(Kind.TRAITS_EXPIRED, moment, place, "not sent again in time", traits=expired)
 
     def _mark_all(self, moment: datetime) -> None:
         for entry in self.ledger.unmarked():

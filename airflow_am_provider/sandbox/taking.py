@@ -78,7 +78,7 @@ class Taking:
                     # Another process may have been at it until now.
                     if self._ledger.knows(found.path, found.version):
                         return None
-                    totals, findings = self._apply(name, found.name, contents)
+                    totals, findings = self._apply(name, found.name, contents, now)
                     entry = FileEntry(
                         inbox=inbox.url,
                         path=found.path,
@@ -120,7 +120,7 @@ class Taking:
             raise DataError(refusal)
 
     def _apply(
-        self, name: DataFileName | IdSyncFileName, file_name: str, contents: Contents
+        self, name: DataFileName | IdSyncFileName, file_name: str, contents: Contents, now: float
     ) -> tuple[Totals, dict[str, int]]:
         totals = Totals()
         reader = CountingReader(name, totals)
@@ -133,7 +133,7 @@ class Taking:
             _feed(records, id_sync.apply)
             id_sync.finish()
         else:
-            data = DataLoading(self._connection, self._account, name, totals)
+            data = DataLoading(self._connection, self._account, name, totals, now)
             _feed(records, data.apply)
             data.finish()
         if reader.line_count == 0:

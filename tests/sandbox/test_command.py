@@ -107,6 +107,7 @@ def test_settings_of_the_account_reach_the_sandbox(inbox: Path, tmp_path: Path) 
     status = sandbox(
         "--inbox", inbox, "--database", database, "--once", "--cross-device", "478",
         "--traits", "478:1,9", "--rule", "478:city=Rome:77", "--behaviour", "markers=false",
+        "--trait-ttl", "30", "--trait-ttl", "9:0",
     )  # fmt: skip
 
     assert status == 0
@@ -121,6 +122,10 @@ def test_settings_of_the_account_reach_the_sandbox(inbox: Path, tmp_path: Path) 
         ([], "--inbox and --database are needed"),
         (["--inbox", ".", "--database", "db", "--poll-interval", "0"], "--poll-interval 0.0:"),
         (["--inbox", ".", "--database", "db", "--traits", "478"], "--traits '478': DPID:TRAIT"),
+        (
+            ["--inbox", ".", "--database", "db", "--trait-ttl", "1:soon"],
+            "--trait-ttl '1:soon': DAYS",
+        ),
         (["--inbox", ".", "--database", "db", "--rule", "478:a:1"], "--rule '478:a:1': DPID:KEY"),
         (["--inbox", ".", "--database", "db", "--rule", "478:a=b:x"], "signal rule a=b: trait 'x'"),
         (["profile", "--dpid", "1", "--id", "a"], "--database None: there is no such file"),
