@@ -11,6 +11,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Tran
 from airflow_am_provider.audience_manager.receipts.reconciliation import Reconciliation, reconcile
 from airflow_am_provider.deliveries.connection import MAKE_ANEW
 from airflow_am_provider.deliveries.fixed_wait import ONE_DAY, FixedWait
+from airflow_am_provider.deliveries.history_watch import HistoryWatch
 from airflow_am_provider.deliveries.marker_watch import MarkerWatch, rung_of_markers
 from airflow_am_provider.deliveries.receipt_intake import ReceiptIntake
 from airflow_am_provider.deliveries.records import DeliveryRecords
@@ -127,6 +128,7 @@ class ReceiptWatch:
         self._since = since
         self._sources = hook.receipt_sources()
         self._markers: MarkerWatch | None = MarkerWatch(hook, marked)
+        self._history = HistoryWatch(hook) if hook.settings.api_conn_id else None
         is_fixed = acknowledged_by is AcknowledgedBy.WAIT
         self._wait = FixedWait(hook.targets(), wait) if is_fixed else None
         self._seen: set[str] = set()
@@ -147,6 +149,7 @@ class ReceiptWatch:
                 # Last, so that a message is read again if this round is ended by force.
                 self._seen.add(mail.identity)
         self._look_for_markers()
+        self._look_into_history()
         return [self._status(delivery) for delivery in self.deliveries]
 
     def known(self, statuses: Iterable[AcknowledgementStatus]) -> str:
@@ -180,6 +183,28 @@ class ReceiptWatch:
             rung = self._markers.rung
             marked = {name: rung for name in delivery.files if name in self.marked}
             yield Sign(name=MARKERS, reached=marked)
+        if self._history is not None:
+            yield self._history.sign(delivery)
+
+    def _look_into_history(self) -> None:
+        if self._history is None:
+            return
+        try:
+            self._history.look(self.deliveries)
+        except (ConfigurationError, TransientError) as error:
+            is_needed = self._needs_history
+            if is_needed and not (self._sources or self._needs_markers):
+                raise
+            tell = _logger.warning if is_needed else _logger.info
+            tell("Going without the inbound history: %s", error)
+            if isinstance(error, ConfigurationError):
+                self._history = None
+
+    @property
+    def _needs_history(self) -> bool:
+        """Whether the history can show what counts."""
+        is_enough = self._acknowledged_by.rung <= Rung.PROCESSED
+        return self._wait is None and self._history is not None and is_enough
 
     def _look_for_markers(self) -> None:
         if self._markers is None:
@@ -219,7 +244,7 @@ class ReceiptWatch:
 
     def _check(self) -> None:
         conn_id = self._hook.audience_manager_conn_id
-        if not (self._sources or self._needs_markers or self._wait):
+        if not (self._sources or self._needs_markers or self._needs_history or self._wait):
             raise ConfigurationError(
                 f"connection {conn_id!r}: neither receipts_imap_conn_id nor receipts_location says "
                 f"where receipts come in, and nothing else can show that files were "

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
     from datetime import datetime
 
+    from airflow_am_provider.audience_manager.api.inbound_history import InboundFile
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.deliveries.uploads.destination import Destination
     from airflow_am_provider.storage import Drop, Folder, S3Folder
@@ -63,6 +64,11 @@ class Settings(Protocol):
     @property
     def partner_id(self) -> int | None:
         """The number that receipts greet; None when nothing is known."""
+        ...
+
+    @property
+    def api_conn_id(self) -> str | None:
+        """The connection of Adobe's REST API; None where there is none."""
         ...
 
     @property
@@ -123,6 +129,10 @@ class Connection(Protocol):
 
     def destination_bucket(self) -> S3Folder:
         """The bucket that files are sent to."""
+        ...
+
+    def inbound_history(self, dpid: int) -> Sequence[InboundFile] | None:
+        """What the REST API says became of a data source's files; None where no API is named."""
         ...
 
     def drop(self) -> Drop | None:

@@ -8,7 +8,8 @@ and shown beside the others, and none is made to fit.
 rung        what it proves                         who says so
 =========== ====================================== ==========================================
 picked_up   Audience Manager has taken the file    the marker on FTP; some pieces on a receipt
-processed   it has read the file                   the marker on S3; a receipt without counts
+processed   it has read the file                   the marker on S3; the REST API's inbound
+                                                   history; a receipt without counts
 counted     it says how many records it received   a receipt
 =========== ====================================== ==========================================
 

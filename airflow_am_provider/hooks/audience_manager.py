@@ -26,6 +26,7 @@ from airflow_am_provider.hooks.settings import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from airflow_am_provider.audience_manager.api.inbound_history import InboundFile
     from airflow_am_provider.deliveries.manifest import Manifest
     from airflow_am_provider.deliveries.records import DeliveryRecord
     from airflow_am_provider.deliveries.target.homes import Home
@@ -301,6 +302,20 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
         from airflow_am_provider.deliveries.uploads.sending import abandon_delivery
 
         return abandon_delivery(self, delivery_id, reason)
+
+    def inbound_history(self, dpid: int) -> list[InboundFile] | None:
+        """What Adobe's REST API says became of a data source's files.
+
+        :param dpid: the data source whose IDs are in the files.
+        :return: what is known; None when the connection has no ``api_conn_id``.
+        :raises ConfigurationError: when the API refuses.
+        :raises TransientError: when it does not answer.
+        """
+        from airflow_am_provider.hooks.audience_manager_api import AudienceManagerApiHook
+
+        if not self.settings.api_conn_id:
+            return None
+        return AudienceManagerApiHook(self.settings.api_conn_id).inbound_history(dpid)
 
     def receipt_sources(self) -> list[Mailbox | ReceiptFolder]:
         """Where receipts come in: the mailbox, the folder of raw mails, both or none."""

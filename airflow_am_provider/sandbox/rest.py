@@ -18,7 +18,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
-from airflow_am_provider.audience_manager.names import DataFileName, parse_file_name
 from airflow_am_provider.sandbox.database import connect
 from airflow_am_provider.sandbox.ledger import FileEntry, Ledger, Verdict
 
@@ -269,8 +268,8 @@ class RestApi:
 
 
 def _is_of(file: FileEntry, dpid: str) -> bool:
-    name = parse_file_name(file.name)
-    return isinstance(name, DataFileName) and str(name.dpid) == dpid
+    # The distributor's numbers may make a name that nobody could have sent.
+    return file.name.startswith(f"ftp_dpm_{dpid}_")
 
 
 def _source(source: ApiSource) -> dict[str, Any]:
