@@ -110,7 +110,7 @@ def test_a_receipt_ends_the_wait_in_the_triggerer(
     result = local_airflow.api.xcom("delivery", run_id, "receipt")
     assert (result["verdict"], result["lines_sent"]) == ("reconciled", 2000)
     log = local_airflow.api.task_log("delivery", run_id, "receipt")
-    assert "2 of 2 files in receipts, acknowledged" in log
+    assert "receipts: 2 of 2 files counted; markers: none of 2 files; acknowledged" in log
     assert "2,000     2,000  not known  reconciled" in log
     for secret in (s3.secret_key, imap_server.password):
         assert secret not in log
