@@ -92,7 +92,8 @@ class SftpSession:
         """Give a file another name.
 
         SFTP's own rename must fail where the name is taken (draft-ietf-secsh-filexfer-02, 6.5);
-        OpenSSH does so in one step. ``posix-rename@openssh.com`` replaces, in one step too.
+        OpenSSH does so in one step, by a hard link, where the file system has them.
+        ``posix-rename@openssh.com`` replaces, in one step too.
         """
         old, new = self._path(old), self._path(new)
         with failures(OSError):
