@@ -56,6 +56,11 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         "Bucket",
         "Only for the environment custom; Adobe's own environments have theirs.",
     ),
+    "bucket_prefix": _field(
+        "Path in the bucket",
+        "What stands before the partner name in AWS_directory as Adobe gave it to you, such as "
+        "inbound/eu; empty for most accounts. Transport s3.",
+    ),
     "ftp_conn_id": _field(
         "SFTP or FTP connection",
         "Airflow connection of the account on the host, of the type that the transport is called. "

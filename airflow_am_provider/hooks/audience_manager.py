@@ -77,7 +77,7 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
         """What tells destinations apart: ``production/acme``, ``custom/ftp://host/in``."""
         settings = self.settings
         if settings.adobe is not None and settings.transport == "s3":
-            return f"{settings.environment}/{settings.partner_name}"
+            return f"{settings.environment}/{settings.destination_folder}"
         return f"{settings.environment}/{self.destination_url}"
 
     @property

@@ -47,6 +47,8 @@ class ConnectionSettings:
     :param partner_name: the name Adobe gave the company; needed for ``s3``.
     :param aws_conn_id: connection for the destination bucket.
     :param bucket: the destination bucket, where the environment is ``custom``.
+    :param bucket_prefix: path in the destination bucket before the partner's name, in every
+        environment.
     :param ftp_conn_id: connection of the account on another host; needed for all but ``s3``.
     :param ftp_directory: folder on that host.
     :param allowed_data_sources: DPIDs that deliveries may be of, with commas; all when empty.
@@ -86,6 +88,7 @@ class ConnectionSettings:
     allowed_data_sources: str | None = None
     partner_name: str | None = None
     bucket: str | None = None
+    bucket_prefix: str | None = None
     ftp_conn_id: str | None = None
     receipts_imap_conn_id: str | None = None
     receipts_location: str | None = None
@@ -110,6 +113,12 @@ class ConnectionSettings:
     def destination_bucket(self) -> str:
         """The bucket that files are sent to."""
         return self.adobe.bucket if self.adobe else self.bucket or ""
+
+    @property
+    def destination_folder(self) -> str:
+        """The folder in that bucket: ``PARTNER``, or ``PREFIX/PARTNER``."""
+        prefix = (self.bucket_prefix or "").strip("/")
+        return f"{prefix}/{self.partner_name}" if prefix else f"{self.partner_name}"
 
     @property
     def authserv_id(self) -> str | None:
@@ -234,6 +243,19 @@ class _Check:
                 f"account on the host",
             )
         self._bucket(settings)
+        prefix = (settings.bucket_prefix or "").strip("/")
+        self.that(
+            settings.bucket_prefix is None or is_safe_path(prefix),
+            "bucket_prefix",
+            f"{printable(settings.bucket_prefix or '')!r} is no path in a bucket; it is what "
+            f"stands before the partner name in AWS_directory, such as 'inbound/eu'",
+        )
+        self.that(
+            prefix.rpartition("/")[2] != settings.partner_name or not prefix,
+            "bucket_prefix",
+            f"{printable(prefix)!r} ends in the partner name, which follows it by itself; leave "
+            f"that out",
+        )
         inside = settings.ftp_directory.strip("/")
         self.that(
             settings.ftp_directory.startswith("/") and (not inside or is_safe_path(inside)),

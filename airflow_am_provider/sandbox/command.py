@@ -39,8 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PLACE",
-        help="Where files come in: s3://BUCKET, s3://BUCKET/PARTNER, ftp-folder:/PATH (the folder "
-        "that an FTP server serves), or the path of a folder. May be repeated.",
+        help="Where files come in: s3://BUCKET, s3://BUCKET/PARTNER, s3://BUCKET/PREFIX/PARTNER, "
+        "ftp-folder:/PATH (the folder that an FTP server serves), or the path of a folder. May be "
+        "repeated.",
     )
     add(
         "--database",

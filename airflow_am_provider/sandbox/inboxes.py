@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def open_inbox(url: str, *, bucket: str) -> Inbox:
     """The inbox for a setting.
 
-    :param url: ``s3://BUCKET[/PARTNER]``, ``ftp-folder:/PATH`` for the folder that an FTP server
-        serves, or the path of a plain folder.
+    :param url: ``s3://BUCKET[/[PREFIX/]PARTNER]``, ``ftp-folder:/PATH`` for the folder that an FTP
+        server serves, or the path of a plain folder.
     :param bucket: how receipts call the bucket of files that did not come by S3.
     :raises ConfigurationError: when it is neither.
     """

@@ -83,7 +83,8 @@ def s3_errors(what: str) -> Iterator[None]:
 class S3Inbox:
     """A bucket that files are delivered to.
 
-    :param url: ``s3://BUCKET``, or ``s3://BUCKET/PARTNER`` to look at one company's files.
+    :param url: ``s3://BUCKET``, or ``s3://BUCKET/PARTNER`` to look at one company's files;
+        ``s3://BUCKET/PREFIX/PARTNER`` where a path stands before the company's name.
     """
 
     def __init__(self, url: str) -> None:
@@ -150,13 +151,19 @@ class S3Inbox:
             self._client.put_object(Bucket=self._bucket, Key=self._key(path) + MARK, Body=b"")
         return True
 
+    def _match(self, key: str) -> re.Match[str] | None:
+        """The partner, day and name of a key."""
+        # A path may stand before the partner's name; whoever names it names the partner too.
+        before = self._prefix.rstrip("/").rpartition("/")[0]
+        return _KEY.fullmatch(key.removeprefix(f"{before}/") if before else key)
+
     def _key(self, path: str) -> str:
         return path.removeprefix(f"s3://{self._bucket}/")
 
     def _found(self, item: dict[str, Any]) -> FoundFile:
         key: str = item["Key"]
         changed: datetime = item["LastModified"]
-        match = _KEY.fullmatch(key)
+        match = self._match(key)
         day = _day(match["day"]) if match else None
         name = key.rpartition("/")[2]
         return FoundFile(

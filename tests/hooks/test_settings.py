@@ -24,6 +24,15 @@ def test_adobes_environments_have_their_bucket() -> None:
     assert (custom.destination_bucket, custom.adobe) == ("sandbox", None)
 
 
+@pytest.mark.parametrize("prefix", ["inbound/eu", "/inbound/eu/"])
+def test_a_path_may_stand_before_the_partner_name_in_every_environment(prefix: str) -> None:
+    for environment in ("production", "beta"):
+        extra = {**S3, "environment": environment, "bucket_prefix": prefix}
+        settings = ConnectionSettings.parse(extra, "am")
+        assert settings.destination_folder == "inbound/eu/acme"
+    assert ConnectionSettings.parse(S3, "am").destination_folder == "acme"
+
+
 def test_ftp_needs_no_partner_name() -> None:
     assert ConnectionSettings.parse(FTP, "am").ftp_directory == "/"
 
@@ -52,6 +61,20 @@ def test_every_field_of_the_form_is_a_setting() -> None:
             (
                 "connection 'am': partner_name: partner name 'a/b': letters, digits, '.', '_' and "
                 "'-' only, since it becomes a folder in Adobe's bucket (inbound-s3-filenames.md)"
+            ),
+        ),
+        (
+            {**S3, "bucket_prefix": "in/../out"},
+            (
+                "connection 'am': bucket_prefix: 'in/../out' is no path in a bucket; it is what "
+                "stands before the partner name in AWS_directory, such as 'inbound/eu'"
+            ),
+        ),
+        (
+            {**S3, "bucket_prefix": "inbound/acme"},
+            (
+                "connection 'am': bucket_prefix: 'inbound/acme' ends in the partner name, which "
+                "follows it by itself; leave that out"
             ),
         ),
         (

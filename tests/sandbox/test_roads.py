@@ -41,7 +41,7 @@ def road(
     request: pytest.FixtureRequest, s3: S3, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[dict[str, str], str]:
     """The fields of a connection, and where the sandbox finds what is sent through it."""
-    transport = request.param
+    transport = request.param.partition(",")[0]
     server: Any = s3 if transport == "s3" else request.getfixturevalue(f"{transport}_server")
     account = connect(server.airflow_connection())
     fields = {"environment": "custom", "transport": transport}
@@ -53,6 +53,8 @@ def road(
         bucket = f"roads-{uuid4().hex[:12]}"
         s3.create_bucket(bucket)
         fields |= {"bucket": bucket, "partner_name": "acme", "aws_conn_id": account}
+        if request.param == "s3, with a prefix":
+            return {**fields, "bucket_prefix": "inbound/eu"}, f"s3://{bucket}/inbound/eu/acme"
         return fields, f"s3://{bucket}"
     server.faults.unlink(missing_ok=True)
     folder = server.root / uuid4().hex
@@ -62,7 +64,7 @@ def road(
 
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])
-@pytest.mark.parametrize("road", ["s3", "sftp", "ftp"], indirect=True)
+@pytest.mark.parametrize("road", ["s3", "s3, with a prefix", "sftp", "ftp"], indirect=True)
 def test_every_road_and_packing_gives_the_same_profiles(
     bench: Bench,
     crm: Path,

@@ -102,6 +102,18 @@ def test_an_object_that_its_bucket_owner_may_not_read_is_rejected(
     )
 
 
+def test_a_path_may_stand_before_the_partner(bench: Bench, s3: S3, bucket: str) -> None:
+    key = f"inbound/eu/{object_key('acme', START.date(), NAME)}"
+    acl = "bucket-owner-full-control"
+    s3.client().put_object(Bucket=bucket, Key=key, Body=LINES, ACL=acl)
+    bench.configure(inboxes=(f"s3://{bucket}/inbound/eu/acme",))
+
+    bench.run(at_once=True)
+
+    assert bench.profiles().has_trait(*GAID, 24)
+    assert keys(s3, bucket) == {key, f"{key}.processed"}
+
+
 @pytest.mark.parametrize(
     "key", [NAME, f"acme/{NAME}", f"acme/date=2026-02-30/{NAME}", f"acme/date=2026-11-23/x/{NAME}"]
 )

@@ -24,9 +24,9 @@ class S3Road:
 
     @property
     def url(self) -> str:
-        """``s3://bucket/PARTNER``."""
+        """``s3://bucket/PARTNER``, or ``s3://bucket/PREFIX/PARTNER``."""
         settings = self._hook.settings
-        return f"s3://{settings.destination_bucket}/{settings.partner_name}"
+        return f"s3://{settings.destination_bucket}/{settings.destination_folder}"
 
     def destination(self) -> S3Destination:
         """Where deliveries are sent."""
@@ -36,13 +36,17 @@ class S3Road:
         return S3Destination(folder=self.bucket(), partner_name=partner_name)
 
     def bucket(self) -> S3Folder:
-        """The bucket that files are sent to, which this account may not be allowed to read."""
+        """The bucket that files are sent to, which this account may not be allowed to read.
+
+        Paths in it begin with the partner's name.
+        """
         from airflow_am_provider.deliveries.uploads.s3_destination import OBJECT_ARGS
         from airflow_am_provider.storage import S3Folder
 
         settings = self._hook.settings
         client = self._hook.s3_client(settings.aws_conn_id)
-        return S3Folder(client, settings.destination_bucket, extra_args=OBJECT_ARGS)
+        prefix = (settings.bucket_prefix or "").strip("/")
+        return S3Folder(client, settings.destination_bucket, prefix, extra_args=OBJECT_ARGS)
 
     def drop(self) -> None:
         """There is none."""
