@@ -11,6 +11,7 @@ from airflow_am_provider.deliveries.receipt_intake import MAX_TOLD, ReceiptIntak
 from airflow_am_provider.deliveries.uploads.result import UploadResult
 from airflow_am_provider.hooks.mailbox import Mail
 from airflow_am_provider.hooks.settings import ConnectionSettings
+from tests.own_log import own_messages
 
 NAME = "ftp_dpm_7_1366545717.sync.gz"
 OTHER = "ftp_dpm_7_1366545718.sync.gz"
@@ -107,7 +108,7 @@ def test_receipts_of_other_deliveries_are_neither_kept_nor_told(
     found = intake()
     found.take(mail(OTHER))
     assert found._receipts == {}
-    assert caplog.text == ""
+    assert own_messages(caplog) == []
 
 
 def test_mail_that_nobody_vouches_for_is_taken_with_a_warning(
@@ -141,7 +142,7 @@ def test_once_the_server_has_a_name_mail_without_its_word_is_refused(
     caplog.clear()
     found.take(mail(headers=PASS))
     assert partners(found) == [7]
-    assert caplog.text == ""
+    assert own_messages(caplog) == []
 
 
 def test_what_is_ignored_is_told() -> None:
@@ -179,4 +180,4 @@ def test_who_waits_learns_what_was_refused(caplog: pytest.LogCaptureFixture) -> 
     assert found.refusals == ""
     found.take(Mail("a", b"From: a@b\r\nSubject: x\r\n\r\n"))
     assert found.refusals == ""
-    assert caplog.text == ""
+    assert own_messages(caplog) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pytest
 from airflow_am_provider.airflow_compat import AirflowException, AirflowFailException
 from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from tests.operators.test_format import context, data_file, fill, text_of
+from tests.own_log import own_messages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,8 +105,7 @@ def test_of_each_list_the_log_says_what_it_found(
         "suppression_found": 1,
         "suppression_no_ids": 1,
     }
-    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert warned == [
+    assert own_messages(caplog, logging.WARNING) == [
         (
             "suppression list of suppression: 2 entries, 1 of them cannot be IDs of this delivery; "
             "0 IDs were on it"

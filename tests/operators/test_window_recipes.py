@@ -22,6 +22,7 @@ from airflow_am_provider.sources.sql import read_sql
 from benchmarks.mysql_server import mysql_server
 from demo import crm
 from tests.docs_pages import ROOT, blocks, codes, page, rows, section
+from tests.own_log import own_messages
 from tests.window_databases import (
     ZONES,
     Database,
@@ -337,9 +338,9 @@ def test_who_does_not_name_the_zone_is_told_that_the_session_began_elsewhere(
     with caplog.at_level(logging.WARNING, "airflow_am_provider"):
         found(database, "UTC", sql, DAY)
         found(database, "Pacific/Kiritimati", sql, DAY, "UTC")
-        assert caplog.messages == []
+        assert own_messages(caplog) == []
         found(database, "Pacific/Kiritimati", sql, DAY, "")
-    (message,) = caplog.messages
+    (message,) = own_messages(caplog)
     assert message.startswith("The session's time zone is ")
     assert message.split()[5] in {"Pacific/Kiritimati", "+13:00"}
     assert message.endswith("window_timezone='UTC' ends this warning")
