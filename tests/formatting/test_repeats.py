@@ -226,6 +226,22 @@ def test_users_with_too_many_lines_are_seen_while_lines_come(monkeypatch):
     assert found == [False, True]
 
 
+@pytest.mark.parametrize("allowed", [1, 2])
+def test_users_who_share_a_slot_by_chance_are_not_counted_as_one(monkeypatch, allowed):
+    monkeypatch.setattr(early_repeats, "_OTHER_USERS", np.uint64(0))
+    monkeypatch.setattr(early_repeats, "_SLOT_SHIFT", np.uint64(64 - 4))  # 16 slots
+    finder = RepeatFinder(allowed)
+    for start in range(0, 1000, 100):
+        finder.observe(lines(*(b"user-%d\t1" % number for number in range(start, start + 100))))
+    assert not finder.found_some
+    found = []
+    for number in range(allowed + 1):
+        finder.observe(lines(b"ann\t%d" % number))
+        found.append(finder.found_some)
+    finder.close()
+    assert found == [*[False] * allowed, True]
+
+
 def test_ids_of_the_first_duplicates_are_told_and_of_all_rows_that_are_lost(monkeypatch):
     monkeypatch.setattr(rejects, "MOST_IDS_OF_A_REASON", 3)
     rows = [("bob:1", "1"), *[("some-user", "1")] * 6, *[("bob:2", "1")] * 5]
