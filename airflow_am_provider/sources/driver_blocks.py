@@ -24,11 +24,14 @@ _MOST_ROW_BYTES: Final = 64 << 20
 
 
 @contextmanager
-def written_blocks(work: Callable[[Any], object], connection: Any) -> Iterator[Iterator[bytearray]]:
+def written_blocks(
+    work: Callable[[Any], object], connection: Any, parameter: str = "sql"
+) -> Iterator[Iterator[bytearray]]:
     """Run something that writes to a file in a thread.
 
     :param work: called with the file; what it raises is raised where the blocks are read.
     :param connection: what it waits for, as :func:`stopping` takes it.
+    :param parameter: what names the query, for messages.
     :return: what was written, by the block.
     """
     queue: Queue[Block] = Queue(_WAITING)
@@ -42,7 +45,7 @@ def written_blocks(work: Callable[[Any], object], connection: Any) -> Iterator[I
                 raise BrokenPipeError("nobody reads any more")
 
     def run() -> None:
-        rows = _Rows(put)
+        rows = _Rows(put, parameter)
         try:
             work(rows)
             rows.flush()
@@ -73,29 +76,32 @@ def written_blocks(work: Callable[[Any], object], connection: Any) -> Iterator[I
                 thread.join()
 
 
-def check_size(row: Sized) -> None:
+def check_size(row: Sized, parameter: str) -> None:
     """See that a row can be held a few times.
 
+    :param parameter: what names the query, for messages.
     :raises DataError: when it cannot.
     """
     if len(row) > _MOST_ROW_BYTES:
         raise DataError(
-            f"sql: a row of {len(row):,} bytes; at most {_MOST_ROW_BYTES:,} are held. No line is "
-            f"longer than {limits.MAX_LINE_BYTES:,} (inbound-file-contents.md), so leave longer "
-            f"values out in the query, as by WHERE octet_length(...) <= {limits.MAX_LINE_BYTES}"
+            f"{parameter}: a row of {len(row):,} bytes; at most {_MOST_ROW_BYTES:,} are held. No "
+            f"line is longer than {limits.MAX_LINE_BYTES:,} (inbound-file-contents.md), so "
+            f"leave longer values out in the query, as by WHERE "
+            f"octet_length(...) <= {limits.MAX_LINE_BYTES}"
         )
 
 
 class _Rows(io.RawIOBase):
     """Takes rows, one at a time, and passes them on by the block."""
 
-    def __init__(self, put: Callable[[Block], None]) -> None:
+    def __init__(self, put: Callable[[Block], None], parameter: str) -> None:
         super().__init__()
         self._put = put
+        self._parameter = parameter
         self._block = bytearray()
 
     def write(self, rows: Any, /) -> int:
-        check_size(rows)
+        check_size(rows, self._parameter)
         self._block += rows
         if len(self._block) >= BLOCK_BYTES:
             self.flush()

@@ -25,6 +25,7 @@ def read_arrow(
     sql: str,
     parameters: Mapping[str, Any] | Iterable[Any] | None,
     rows: int,
+    parameter: str = "sql",
 ) -> Iterator[pa.RecordBatch] | None:
     """Run a query and stream its columns; None, and nothing was run, where rows must be fetched.
 
@@ -32,11 +33,14 @@ def read_arrow(
     :param sql: one SELECT.
     :param parameters: values for its placeholders.
     :param rows: how many at a time.
+    :param parameter: what names the query, for messages.
     :raises ConfigurationError: when the statement gives no rows at all.
     """
     relation = connection.sql(sql, params=parameters)
     if relation is None:
-        raise ConfigurationError("sql: the statement gives no rows; one SELECT is expected")
+        raise ConfigurationError(
+            f"{parameter}: the statement gives no rows; one SELECT is expected"
+        )
     read = next((getattr(relation, name) for name in _READERS if hasattr(relation, name)), None)
     if read is None:
         return None

@@ -62,6 +62,7 @@ def copy_rows(
     sql: str,
     parameters: Parameters,
     names: Sequence[str],
+    parameter: str = "sql",
 ) -> Iterator[pa.RecordBatch]:
     """Run a query by COPY and stream its rows, all columns as bytes.
 
@@ -70,6 +71,7 @@ def copy_rows(
     :param sql: one SELECT.
     :param parameters: values for its placeholders.
     :param names: its columns; at least one.
+    :param parameter: what names the query, for messages.
     :return: batches; one without rows when there are none, so that its columns can be checked.
     :raises NoCopyError: before the first row, when the server does not take the query this way;
         the transaction is as it was before.
@@ -83,7 +85,7 @@ def copy_rows(
     is_empty = True
     _execute(connection, _SAVE)
     try:
-        for block in blocks_by(connection, without_end(statement) + "\n"):
+        for block in blocks_by(connection, without_end(statement) + "\n", parameter):
             yield _parsed(block, names)
             is_empty = False
     except NoCopyError:
@@ -155,7 +157,7 @@ def _copy(query: str) -> bytes:
     return b"COPY (%s) TO STDOUT (FORMAT csv)" % query.encode()
 
 
-def _blocks_by_psycopg(connection: Any, query: str) -> Iterator[bytearray]:
+def _blocks_by_psycopg(connection: Any, query: str, parameter: str) -> Iterator[bytearray]:
     """By libpq's own functions: psycopg's iterator over a copy takes twice as long."""
     import psycopg
 
@@ -175,7 +177,7 @@ def _blocks_by_psycopg(connection: Any, query: str) -> Iterator[bytearray]:
     while True:
         size, row = server.get_copy_data(1)
         if size > 0:
-            check_size(row)
+            check_size(row, parameter)
             block += row
             if len(block) >= BLOCK_BYTES:
                 yield block
@@ -193,7 +195,7 @@ def _blocks_by_psycopg(connection: Any, query: str) -> Iterator[bytearray]:
         yield block
 
 
-def _blocks_by_psycopg2(connection: Any, query: str) -> Iterator[bytearray]:
+def _blocks_by_psycopg2(connection: Any, query: str, parameter: str) -> Iterator[bytearray]:
     """The same for psycopg2, which does not hand out rows but wants a file to write them to."""
     import psycopg2
 
@@ -203,7 +205,8 @@ def _blocks_by_psycopg2(connection: Any, query: str) -> Iterator[bytearray]:
     except psycopg2.DatabaseError:
         raise NoCopyError from None
     is_first = True
-    with written_blocks(partial(cursor.copy_expert, _copy(query)), connection) as blocks:
+    work = partial(cursor.copy_expert, _copy(query))
+    with written_blocks(work, connection, parameter) as blocks:
         try:
             for block in blocks:
                 is_first = False

@@ -77,16 +77,20 @@ def read_sql(
         names = _copied_columns(connection, driver, sql, parameters)
         if names:
             try:
-                yield from postgres_copy.copy_rows(connection, driver, sql, parameters, names)
+                yield from postgres_copy.copy_rows(
+                    connection, driver, sql, parameters, names, parameter
+                )
                 return
             except postgres_copy.NoCopyError:
                 pass
         if driver in duckdb_arrow.PACKAGES:
-            batches = duckdb_arrow.read_arrow(connection, sql, parameters, rows_per_fetch)
+            batches = duckdb_arrow.read_arrow(
+                connection, sql, parameters, rows_per_fetch, parameter
+            )
             if batches is not None:
                 yield from batches
                 return
-        yield from _fetch_all(connection, driver, sql, parameters, rows_per_fetch)
+        yield from _fetch_all(connection, driver, sql, parameters, rows_per_fetch, parameter)
 
 
 def read_partitions(
@@ -175,6 +179,7 @@ def _fetch_all(
     sql: str,
     parameters: Mapping[str, Any] | Iterable[Any] | None,
     rows_per_fetch: int,
+    parameter: str,
 ) -> Iterator[pa.RecordBatch]:
     with closing(_streaming_cursor(connection, driver)) as cursor:
         _execute(cursor, sql, parameters)
@@ -182,7 +187,9 @@ def _fetch_all(
         batch = next(batches, None)
         names = [str(column[0]) for column in cursor.description or ()]
         if not names:
-            raise ConfigurationError("sql: the statement gives no rows; one SELECT is expected")
+            raise ConfigurationError(
+                f"{parameter}: the statement gives no rows; one SELECT is expected"
+            )
         while batch is not None:
             arrays = [_column(values) for values in batch]
             batch = None

@@ -301,11 +301,13 @@ def test_any_text_comes_back(postgres: Postgres, texts: list[str | None]) -> Non
         assert found == [(None if text is None else text.encode(),) for text in texts]
 
 
+@pytest.mark.parametrize("parameter", ["sql", "suppress_sql"])
 def test_a_row_that_cannot_be_held_is_refused(
-    crm: DbApiHook, monkeypatch: pytest.MonkeyPatch
+    crm: DbApiHook, monkeypatch: pytest.MonkeyPatch, parameter: str
 ) -> None:
     monkeypatch.setattr(written_blocks, "_MOST_ROW_BYTES", 8_000_000)
+    sql = "SELECT 'ann' AS id, repeat('x', 9000000) AS traits"
     with pytest.raises(DataError) as caught:
-        list(read_sql(crm, "SELECT 'ann' AS id, repeat('x', 9000000) AS traits"))
-    assert str(caught.value).startswith("sql: a row of 9,000,00")
+        list(read_sql(crm, sql, parameter=parameter))
+    assert str(caught.value).startswith(f"{parameter}: a row of 9,000,00")
     assert "at most 8,000,000 are held. No line is longer than 102,400" in str(caught.value)
