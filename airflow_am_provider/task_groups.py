@@ -131,7 +131,7 @@ def deliver(
             ids_receipt_args["on_breach"] = "fail"
         ids_receipt_args |= id_sync_receipt or {}
         synced = _guard_upload_and_wait(ids, "_ids", upload_args, shares, ids_receipt_args)
-        # An ID sync without new people is skipped; that must not skip the data behind it. Only
+        # An ID sync without new people is skipped; that must not skip the data after it. Only
         # what skips the group as a whole does, and its first task shows that.
         rule = {"trigger_rule": "none_failed_min_one_success"}
         format_data, staged = _staged(formats, "format", {**rule, **data})

@@ -37,7 +37,7 @@ _SUBDOMAIN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
 class Authentication(IntEnum):
-    """Whether the person behind an ID had logged in when the URL was made."""
+    """Whether the person with an ID had logged in when the URL was made."""
 
     UNKNOWN = 0
     AUTHENTICATED = 1

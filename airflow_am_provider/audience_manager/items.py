@@ -1,4 +1,4 @@
-"""Items: what stands behind a user ID in a data file.
+"""Items: what follows a user ID in a data file.
 
 Page: inbound-file-contents.md, "Formatting Trait IDs" and "Invalid Characters".
 
@@ -182,7 +182,7 @@ def parse_item(text: str) -> tuple[Item | None, Rule | None]:
 
 
 def parse_items(text: str) -> tuple[list[Item], list[Rule]]:
-    """Read everything behind the tab: the items that can be read, and the rules broken."""
+    """Read everything after the tab: the items that can be read, and the rules broken."""
     items: list[Item] = []
     broken: list[Rule] = []
     for piece in split_items(text):

@@ -23,7 +23,7 @@ from typing import Final
 # A whole value that is an address: what may be hashed as one. The pattern holds no look-around,
 # so that every engine can run it. An "@" may have been URL-encoded on its way. A domain holds no
 # percent sign, and that is also what keeps the time linear: otherwise each "%40" of a long value
-# would be tried with the whole rest behind it. A top-level domain never ends in a digit, a version
+# would be tried with the whole rest after it. A top-level domain never ends in a digit, a version
 # does.
 EMAIL_PATTERN: Final = r"[^@\s\"<>,;]+(@|%40)[^@%\s\"<>,;]+\.[^@%\s\"<>,;.]+[^@%\s\"<>,;.0-9]"
 

@@ -74,8 +74,8 @@ def _data_line(name: DataFileName) -> str:
     prefixes = [ADD_PREFIX] if name.mode is Mode.OVERWRITE else [ADD_PREFIX, REMOVE_PREFIX]
     trait = rf"(?:{'|'.join(prefixes)}){TRAIT_PATTERN}+"
     rest = rf"(?:,(?:{trait}|{_SIGNAL}|{_IC}))*"
-    # Most lines are all traits, all signals, or signals behind traits: a run of one kind takes a
-    # fifth less time than a choice at each item. Behind a run stands another kind, so that there
+    # Most lines are all traits, all signals, or signals after traits: a run of one kind takes a
+    # fifth less time than a choice at each item. After a run comes another kind, so that there
     # is one way only to read a line, and a bad one is left in one go.
     #
     # Not possessive: before Python 3.11.5 possessive groups take what does not match

@@ -6,7 +6,7 @@ appears beside the file once it was processed (Adobe's partner guide, aam-data-o
 Neither says anything of the rows.
 
 The page names `.sync` only. Project's choice: `.overwrite` files are renamed alike, and what stands
-behind the extension, split number and `.gz`, stays.
+after the extension, split number and `.gz`, stays.
 
 >>> processed_names(["ftp_dpm_7_1368806402.processed.1.gz", "readme.txt"])
 {'ftp_dpm_7_1368806402.processed.1.gz': ('ftp_dpm_7_1368806402.sync.1.gz', 'ftp_dpm_7_1368806402.overwrite.1.gz')}
@@ -27,7 +27,7 @@ from airflow_am_provider.audience_manager.receipts.text import base_name
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-# What takes the place of the mode in a name, or stands behind it.
+# What takes the place of the mode in a name, or stands after it.
 MARK: Final = ".processed"
 # The longest name that is sent has a few data sources in it; a listing may hold anything.
 _MAX_NAME_CHARACTERS: Final = 1_024

@@ -102,7 +102,7 @@ def clean(
     :param dry_run: whether to count only.
     :raises ConfigurationError: when a manifest cannot be read, so that it is not known which files
         it needs; nothing was deleted then.
-    :raises DataError: when another record of a delivery cannot be read; likewise.
+    :raises DataError: when another record of a delivery cannot be read; nothing was deleted then.
     """
     before, staging = now - retention, targets.staging
     # In this order: a delivery that was made of an old attempt in between is seen.

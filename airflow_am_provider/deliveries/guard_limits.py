@@ -21,7 +21,7 @@ class GuardLimits:
     """How much a delivery may differ; None where it does not matter.
 
     :param min_rows_share: fewest rows, as a share of the earlier deliveries' median.
-    :param max_rows_share: most rows, likewise.
+    :param max_rows_share: most rows, as a share of the same median.
     :param max_removed_share: largest share of users' traits that an ``.overwrite`` may remove.
     :param max_set_aside: most rows set aside: a whole number is a count, a fraction a share.
     :raises ConfigurationError: when a limit is no number, or none that makes sense.

@@ -1,7 +1,7 @@
 """Files that lie beside those that are sent, and are never sent themselves.
 
 Adobe's `.processed` markers, and what this package keeps of a delivery (docs/manifest.md): in
-staging under the names below, in a folder of files behind the name they are sent under.
+staging under the names below, in a folder of files after the name they are sent under.
 
 >>> [is_never_sent(name) for name in ("ftp_dpm_478_1366545717.sync.rejects.csv", "customers.csv")]
 [True, False]

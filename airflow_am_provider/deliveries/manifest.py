@@ -65,7 +65,8 @@ class Manifest:
     :param contents: the file that names its data sources and traits, relative to the staging
         location; None where the connection has no ``api_conn_id``.
     :param items: how many items all lines of an ``.overwrite`` have; None of other files.
-    :param lines_without_items: how many of its lines have none, and so empty a user; likewise.
+    :param lines_without_items: how many of its lines have none, and so empty a user; None of
+        other files.
     :param remarks: counts of what is worth a look and keeps no row out, by
         :class:`~airflow_am_provider.formatting.remarks.Remark`.
     :param created_at: when it was staged, as ISO 8601 in UTC.

@@ -14,8 +14,8 @@ sent            all of them are at the destination
 picked_up       all of them have their ``.processed`` marker
 assumed         nothing says that they were read; a fixed wait is over
 acknowledged    a sign says of all of them what counts
-reconciled      likewise, and as many records were received as lines were sent
-failed          likewise, over a limit; or a guard has stopped it
+reconciled      acknowledged, and as many records were received as lines were sent
+failed          acknowledged, but over a limit; or a guard has stopped it
 superseded      another version of the same window took its place
 abandoned       a person gave it up
 =============== =================================================================================

@@ -64,7 +64,7 @@ def limit(parameter: str, value: object, what: str = "rows") -> int | float:
     A whole number is a count and one with a point a share: ``1`` is one row, ``1.0`` all of them.
 
     :param parameter: the parameter's name, for the message.
-    :param what: what is counted, likewise.
+    :param what: what is counted, for the message.
     :raises ConfigurationError: when it is neither.
 
     >>> limit("max_set_aside", "0.01"), limit("max_set_aside", 100), limit("max_set_aside", "1.0")

@@ -50,8 +50,8 @@ class IdWatch:
         # Hashes without case and blanks, as they are, and the share that the ID falls into.
         self._kept: list[tuple[Hashes, Hashes, Bytes]] = []
         self._count = 0
-        # Of many IDs, only those of one share are hashed; and of these, those kept whose lowest
-        # bits are zeros.
+        # Where there are many IDs, only those of one share are hashed. Of these, only those are
+        # kept whose lowest bits are zeros.
         self._share: np.uint8 | None = None
         self._bits = 0
         self._rows = self._rows_in_share = 0
@@ -104,7 +104,7 @@ class IdWatch:
         :param lengths: how long it is.
         """
         raw, data = view.data.tobytes(), view.data
-        # Of UTF-8, whose later bytes mean something else, only ASCII letters lose their case.
+        # The later bytes of UTF-8 mean something else, so only ASCII letters lose their case.
         folded = data | _CASE_BIT if raw.isascii() else np.frombuffer(raw.lower(), np.uint8)
         kept = (
             hash_rows(folded, view.offsets[:-1] + inside, lengths),
@@ -138,7 +138,7 @@ class IdWatch:
         return np.concatenate(first), np.concatenate(second), np.concatenate(third)
 
     def _distinct(self) -> _Kept:
-        """Each ID once, those that are alike behind one another."""
+        """Each ID once, those that are alike next to one another."""
         kept = self._together()
         kept = _chosen(kept, np.lexsort((kept[1], kept[0])))
         is_new = np.ones(len(kept[0]), bool)
@@ -172,7 +172,7 @@ def _shares(data: Bytes, starts: Rows, lengths: Rows) -> Bytes:
     else:
         padded = np.concatenate((data, np.zeros(_WORD, np.uint8)))
         word = _words(padded, starts, lengths)
-        # What is behind a short ID belongs to the next one. A shift by 64 is none.
+        # What follows a short ID belongs to the next one. A shift by 64 is none.
         bits = np.minimum(lengths, _WORD).astype(np.uint64) * np.uint64(8)
         word = np.where(bits == 0, 0, word & (~np.uint64(0) >> (np.uint64(64) - bits)))
     with np.errstate(over="ignore"):
@@ -184,7 +184,7 @@ def _words(data: Bytes, starts: Rows, lengths: Rows, *, is_even: bool = False) -
     """Eight bytes from the middle of each ID."""
     first = int(starts[0]) + max(int(lengths[0]) // 2 - _WORD // 2, 0)
     if is_even and int(starts[-1] - starts[0]) == int(lengths[0]) * (len(lengths) - 1):
-        # IDs of one length behind one another: no place is looked up.
+        # IDs of one length next to one another: no place is looked up.
         return np.ndarray(lengths.shape, "<u8", data.data, first, (int(lengths[0]),))
     words: Hashes = np.ndarray((len(data) - _WORD + 1,), "<u8", data.data, 0, (1,))
     middle: Hashes = words[starts + np.maximum((lengths >> 1) - _WORD // 2, 0)]

@@ -54,7 +54,7 @@ def _close(iterator: Iterator[T]) -> None:
 
 
 class BackgroundWorker(Generic[T]):
-    """Hands items to a thread that works on them in order, a few behind the caller.
+    """Hands items to a thread that works on them in order while the caller goes on.
 
     :param work: what to do with each item.
     :param depth: how many items may wait; this bounds the memory.
@@ -84,7 +84,7 @@ class BackgroundWorker(Generic[T]):
             self.abandon()
 
     def _do(self, item: T) -> None:
-        # What waits behind a failure would be written behind a gap.
+        # What waits when an item fails would be written after a gap.
         if self._failed:
             return
         self._failed = True

@@ -91,7 +91,8 @@ class FormattedParts:
         wherever it is split and whatever packed it.
     :param rejects: path of the rejects file, or None.
     :param items: how many items all lines of an ``.overwrite`` have; None of other files.
-    :param lines_without_items: how many of its lines have none, and so empty a user; likewise.
+    :param lines_without_items: how many of its lines have none, and so empty a user; None of
+        other files.
     :param contents: path of the file that names the traits, or None when nobody asked for it.
     :param remarks: counts of what is worth a look and keeps no row out, by
         :class:`~airflow_am_provider.formatting.remarks.Remark`.
@@ -125,7 +126,8 @@ def format_rows(
     :param writer: what turns them into lines.
     :param storage: where the parts go.
     :param folder: the folder for them, relative to the storage.
-    :param rejects: the file for what is set aside, likewise; by default in the folder.
+    :param rejects: the file for what is set aside, relative to the storage; by default
+        in the folder.
     :raises DataError: when more rows are set aside than ``max_set_aside`` allows, or a
         column holds mostly personal data. Nothing is left but the rejects file, which is what a
         person needs to find out why; the message says where it is.

@@ -33,7 +33,7 @@ class SourcePass(ABC):
 
     :param storage: where they go.
     :param folder: the folder of this pass, relative to it.
-    :param rejects: the file for what is set aside, likewise.
+    :param rejects: the file for what is set aside, relative to the storage.
     """
 
     def __init__(self, storage: Folder, folder: str, rejects: str) -> None:

@@ -202,7 +202,7 @@ class ImapSession:
         for item, following in zip(items, [*items[1:], b""], strict=True):
             # Between the asked for there may stand news of other messages.
             if isinstance(item, tuple) and len(item) == 2 and b"BODY[]" in item[0].upper():
-                # The number stands before the text, or behind it.
+                # The number stands before the text or after it.
                 after = following if isinstance(following, bytes) else b""
                 uid = _UID.search(item[0]) or _UID.search(after)
                 if uid is not None:

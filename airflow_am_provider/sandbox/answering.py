@@ -131,7 +131,7 @@ def _printed(files: Sequence[FileEntry], behaviour: Behaviour) -> tuple[str, ...
 def _with_added_splits(path: str) -> list[str]:
     """Names of the two pieces that Adobe's distributor cut a file into.
 
-    Adobe shows no such name; the numbers stand where a sender's would, behind one that is there.
+    Adobe shows no such name. The numbers stand where a sender's would, or after the sender's.
     """
     folder, slash, own = path.rpartition("/")
     name = parse_file_name(own)

@@ -6,7 +6,7 @@ Page: inbound-file-contents.md. Decided here, where the pages are silent:
   a delivery and nothing says that they replace together (faq/faq-inbound-data-ingestion.md). A user
   whose lines stand in two parts ends with the traits of the one that was taken last.
 - A line of which nothing maps to a trait changes nothing, in an ``.overwrite`` too. A user ID with
-  nothing behind it does: it removes (aam-marketplace-implement-validate).
+  nothing after it does: it removes (aam-marketplace-implement-validate).
 - An ``.overwrite`` replaces a user's signals along with the traits.
 - A trait's time to live begins when the file is read that says it, in the order of reading; and
   what a signal realised expires like any other trait.

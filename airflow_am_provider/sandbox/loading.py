@@ -72,7 +72,7 @@ class Ids:
         )
 
     def count_devices(self) -> int:
-        """How many devices are behind the users for whom something was stored."""
+        """How many devices the users have for whom something was stored."""
         count: int = self._connection.execute(_COUNT_DEVICES).fetchone()[0]
         return count
 

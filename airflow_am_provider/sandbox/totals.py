@@ -25,7 +25,7 @@ class Totals:
     :param invalid_device_id: lines with a platform's device ID of the wrong form.
     :param no_matching_aam_id: lines of users who were never synchronised.
     :param no_trait_realized: lines of which nothing maps to a trait.
-    :param total_devices: devices behind the users for whom something was stored.
+    :param total_devices: devices of the users for whom something was stored.
     :param total_signals: items of the lines that could be read.
     :param total_unused_signals: signals that no rule makes a trait of.
     :param total_realized_traits: traits given, whether or not the user had them.

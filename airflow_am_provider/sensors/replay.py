@@ -28,7 +28,7 @@ class ReplayNewerSensor(PollingSensor):
     under the same names, each after the receipt of the one before it. When nothing newer was sent,
     which is the usual case, it is skipped.
 
-    It stands behind the receipt of the delivery. Between two looks it leaves its worker
+    It comes after the receipt of the delivery. Between two looks it leaves its worker
     (``mode="reschedule"``); what was sent again is read off the records in staging, so a retry goes
     on where the last attempt stopped.
 

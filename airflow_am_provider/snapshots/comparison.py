@@ -100,8 +100,8 @@ class Counts:
     :param users_changed: users with something added or removed, those that are gone among them.
     :param users_unchanged: users of the extract without.
     :param additions: traits added, over all users.
-    :param removals: traits removed, likewise.
-    :param refreshed: traits that users still have and that are said again, likewise.
+    :param removals: traits removed, over all users.
+    :param refreshed: traits that users still have and that are said again, over all users.
     :param traits_before: for each snapshot that was compared with, the newest last: traits that
         users had in it, over all users.
     :param traits_lost: how many of these they have no more.

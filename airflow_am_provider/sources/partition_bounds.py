@@ -46,7 +46,7 @@ class Bounds:
         if len(kinds) > 1:
             raise ConfigurationError(f"{_PLACE}: {' and '.join(sorted(kinds))}, but only one kind")
         for at, (low, high) in enumerate(pairwise(values), start=1):
-            # Of texts only the database knows which one is above.
+            # Only the database knows which of two texts is above.
             if low == high or (kinds != {"text"} and not _is_above(high, low)):
                 raise ConfigurationError(f"{_PLACE}[{at}]: not above the one before")
         self._literals: tuple[str, ...] = tuple(_literal(value) for value in values)
@@ -76,7 +76,7 @@ class Bounds:
     def condition(self, expression: str, partition: Partition) -> str:
         """What is true of the rows of one range, and of no other row.
 
-        The numbering alone would do. The comparison behind it says nothing more, but in a way
+        The numbering alone would do. The comparison after it says nothing more, but in a way
         that an index understands.
 
         :param expression: SQL, the key.

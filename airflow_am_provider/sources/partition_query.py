@@ -25,7 +25,7 @@ _HASH: Final = (
     " = {number}"
 )
 # Elsewhere the expression is a number: each database hashes in its own way, if in any. A remainder
-# has the sign of the number; what is behind a decimal point would make it none of the partitions.
+# has the sign of the number; what is after a decimal point would make it none of the partitions.
 _REMAINDER: Final = "ABS(MOD(FLOOR(COALESCE(({expression}), 0)), {count})) = {number}"
 _REMAINDERS: Final = {
     # Neither has MOD, and SQLite not always FLOOR.

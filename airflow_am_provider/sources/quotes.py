@@ -1,4 +1,4 @@
-"""Quotation marks of a CSV file: one that is not closed would hide all rows behind it.
+"""Quotation marks of a CSV file: one that is not closed would hide all rows after it.
 
 Arrow takes the end of a file within quotes for the end of the field, and a mark in the middle of
 a field for text, or the other way round when one is missing before it. Here every mark has to
@@ -29,7 +29,7 @@ class QuoteCheck:
         self._marks = 0
         self._lines = 1
         self._opened_in = 0
-        # The last byte looked at, and one that waits for the byte behind it.
+        # The last byte looked at, and one that waits for the byte after it.
         self._kept = _NEWLINE
         self._beside = np.zeros(256, bool)
         self._beside[[_MARK, 10, 13, ord(delimiter)]] = True

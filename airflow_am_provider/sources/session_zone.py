@@ -34,7 +34,7 @@ _MYSQL_UNKNOWN_ZONE: Final = 1298
 def run_in_zone(connection: Any, driver: str, zone: Zone) -> None:
     """Have a session read times without a zone in that of the window.
 
-    Of PostgreSQL for the transaction, of MySQL and DuckDB for the connection. SQLite has no zone;
+    PostgreSQL has it for the transaction, MySQL and DuckDB for the connection. SQLite has no zone;
     what other databases have is left as it is, see ``docs/windows.md``.
 
     :param connection: new, and ours alone.

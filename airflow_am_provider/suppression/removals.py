@@ -56,7 +56,7 @@ class DataUpload:
 def removals(
     storage: Folder, sendings: Sequence[DataUpload], suppression: Suppression
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of user IDs and the traits to take from them, behind commas.
+    """Rows of user IDs and the traits to take from them, with commas between.
 
     The same sendings and list give the same rows in the same order.
 
@@ -85,7 +85,7 @@ def removals(
 def _keep(
     lines: pa.Array, suppression: Suppression, number: int, files: Sequence[BinaryIO]
 ) -> None:
-    """Put lines of users on the list into the files, each behind the number of its sending."""
+    """Put lines of users on the list into the files, each after the number of its sending."""
     ids = _ids(lines)
     rows = np.flatnonzero(suppression.among(ids))
     if not rows.size:

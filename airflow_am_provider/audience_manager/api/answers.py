@@ -126,7 +126,7 @@ class OutboundTransfer:
     :param success: whether Adobe counts it as done.
     :param records: how many records were sent.
     :param started_at: seconds since 1970, or None.
-    :param ended_at: likewise.
+    :param ended_at: seconds since 1970, or None.
     """
 
     file_name: str = ""

@@ -178,14 +178,14 @@ def warnings_of(found: Counted) -> Iterator[str]:
 
 
 def shared_note(found: Counted) -> str:
-    """Say, behind a figure, that it is a total shared with other files; nothing when it is not."""
+    """Say, after a figure, that it is a total shared with other files; nothing when it is not."""
     if not found.shared_with:
         return ""
     return f" (a total shared with {_files(len(found.shared_with))} of other deliveries)"
 
 
 def _reading(found: Counted) -> str:
-    """What became of records without a match, to be read behind their number."""
+    """What became of records without a match, to be read after their number."""
     if found.no_match is None:
         return ""
     lost = found.no_match.lost
@@ -247,7 +247,7 @@ def _lines(found: Counted) -> Iterator[str]:
         )
     shared = found.shared_counts.get("records_received")
     is_short = not found.missing and shared is not None and shared < found.lines_sent
-    # Of a single group of files that has been said, or is said below.
+    # For a single group of files that has been said, or is said below.
     if len(found.differences) > 1 or not (found.discrepancy or is_short):
         yield from found.differences
     if found.uncounted:

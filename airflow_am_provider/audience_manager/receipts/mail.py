@@ -98,7 +98,7 @@ class ReceiptMail:
 
 
 _ADDRESS = re.compile(r"[^\s@<>()\[\]\\,;:\"]{1,64}@[^\s@<>()\[\]\\,;:\"]{1,255}")
-# One address, bare or in brackets behind a name. A name with an @ is refused: readers differ on
+# One address, bare or in brackets after a name. A name with an @ is refused: readers differ on
 # whose address that is, and forgers live on the difference.
 _FROM = re.compile(
     rf"(?:(?:\"(?:[^\"\\]|\\.)*\"|[^\"@<>(),;:\\])*<(?P<bracketed>{_ADDRESS.pattern})>"

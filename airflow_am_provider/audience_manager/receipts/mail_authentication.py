@@ -112,7 +112,7 @@ def _trusted(results: Sequence[str], authserv_id: str | None) -> list[list[str] 
     """The statements of each header that counts; None for one that cannot be read."""
     if authserv_id:
         # The server removes such headers of others (RFC 8601, section 5), but perhaps not under a
-        # disguise, quoted or behind a comment.
+        # disguise, quoted or after a comment.
         own = authserv_id.lower()
         read = (_read(value) for value in results if value.lstrip().lower().startswith(own))
         return [statements for name, statements in read if name == own]

@@ -54,7 +54,7 @@ class Part:
     """A message, or one part of one.
 
     :param headers: names in lower case and unfolded values, from the top.
-    :param body: the bytes behind the blank line, still encoded.
+    :param body: the bytes after the blank line, still encoded.
     """
 
     headers: tuple[tuple[str, str], ...]

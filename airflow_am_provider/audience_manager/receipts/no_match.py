@@ -25,7 +25,7 @@ from airflow_am_provider.audience_manager.receipts.text import COUNT_LABELS, REC
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-# A name on a receipt may have pieces' numbers behind it, and there may be many: so no more of it is
+# A name on a receipt may have pieces' numbers after it, and there may be many: so no more of it is
 # read than is needed (inbound-file-names.md).
 _DATA_FILE: Final = re.compile(r"ftp_dpm_([0-9]{1,18})_")
 _PAGES: Final = "reporting/onboarding-status-report.md, faq/faq-inbound-data-ingestion.md"

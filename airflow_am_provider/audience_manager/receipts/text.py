@@ -198,7 +198,7 @@ def _unwrapped(word: str) -> str:
 
 
 def base_name(path: str) -> str:
-    """A file's own name: what stands behind the last slash.
+    """A file's own name: what follows the last slash.
 
     >>> base_name("s3n://bucket/2018-05-17/ftp_dpm_7_901_1368806402.sync")
     'ftp_dpm_7_901_1368806402.sync'
@@ -237,7 +237,7 @@ def _read_paths(section: str, found: Statements) -> None:
 
 
 def _read_value(name: str, text: str, label: re.Match[str], found: Statements) -> int | None:
-    """Note the value behind a label; give where it ends, or None when the words are no label."""
+    """Note the value after a label; give where it ends, or None when the words are no label."""
     wanted = _COUNT if name in COUNT_LABELS else _TIME
     match = wanted.match(text, label.end())
     printed = COUNT_LABELS.get(name) or TIME_LABELS[name]
@@ -289,7 +289,7 @@ def _shorten(warnings: list[str]) -> None:
 def _note_other_labels(text: str, found: Statements, *, only_at_once: bool = False) -> None:
     """Warn of labels that Adobe may have added since.
 
-    :param only_at_once: behind the last known label, stop at the first line that is no label:
+    :param only_at_once: after the last known label, stop at the first line that is no label:
         what follows there is a signature or a footer.
     """
     for label in _other_labels(text, only_at_once=only_at_once):

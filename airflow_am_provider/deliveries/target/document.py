@@ -51,7 +51,7 @@ def from_text(content: bytes, where: str) -> TargetState:
         document.pop("destination")
         document.pop("target")
         entries = [entry_from_json(one) for one in document.pop("entries")]
-        # Of pages that were written before this was noted, all are read.
+        # Where a document was written before this was noted, all pages are read.
         document.setdefault("history_until", "" if document["history"] is None else None)
         return TargetState(
             entries={one.delivery_id: one for one in entries},

@@ -1,7 +1,7 @@
 """What a target is done with: pages of deliveries, each with a link to the one before it.
 
 A page is written once and never changed. It takes one read to list fifty deliveries, however many
-there are behind them.
+older ones there are.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def comes_too_late(late: DeliveryEntry, newer: DeliveryEntry) -> bool:
 
 
 def landmarks(entries: Iterable[DeliveryEntry]) -> tuple[DeliveryEntry, ...]:
-    """Of deliveries that may have left, those that decide whether any other is too old.
+    """The deliveries that may have left and that decide whether any other is too old.
 
     For each series the newest one and the newest one that removes, and for the target the newest
     ``.overwrite`` and what was staged last; with and without a window. Whoever is older than one

@@ -91,8 +91,8 @@ def newer_version(
 def to_follow(late: DeliveryEntry, others: Iterable[DeliveryEntry]) -> list[DeliveryEntry]:
     """Newer data that has to be in force after a delivery of older data, oldest data first.
 
-    Of each subject the newest version that may have left. What of it was sent before the late one
-    (:func:`was_sent_before`) has to be sent again.
+    For each subject this is the newest version that may have left. What was sent of it before the
+    late one (:func:`was_sent_before`) has to be sent again.
 
     :param late: the delivery that came late.
     :param others: deliveries of the target, those that are done with among them.

@@ -17,7 +17,7 @@ def queued(state: TargetState, entry: DeliveryEntry, at: str) -> TargetState:
     entry = replace(entry, state=DeliveryState.QUEUED, since=at)
     others = [one for one in state.queue if one != entry.delivery_id]
     if entry.delivery_id in state.queue:
-        # Sent again while nobody knows what became of it: those behind it wait for it as before.
+        # Sent again while nobody knows what became of it: those after it wait for it as before.
         return state.with_entry(entry)
     begun, newer = 0, []
     for index, delivery_id in enumerate(others):

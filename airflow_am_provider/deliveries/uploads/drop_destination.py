@@ -97,7 +97,7 @@ class DropDestination:
         names = _temporaries(drop, part, staging, journal)
         if own in names:
             return own
-        # Of a host that tells no sizes, what was noted as uploaded is whole.
+        # Where a host tells no sizes, what was noted as uploaded is taken for whole.
         sizes = {name: drop.size(name) for name in names}
         whole = [name for name in names if sizes[name] in (part.compressed_bytes, None)]
         return whole[0] if whole else own

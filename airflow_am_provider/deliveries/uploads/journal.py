@@ -52,8 +52,8 @@ def begin_sending(
 ) -> UploadJournal:
     """Begin to send a delivery that has its place in the queue, or go on with it.
 
-    Of two attempts that begin at the same moment, on two sides of midnight perhaps, one decides the
-    day and both go by it.
+    Two attempts may begin at the same moment, on two sides of midnight perhaps: one decides the day
+    and both go by it.
 
     :param target: the delivery's.
     :param manifest: the delivery.

@@ -145,7 +145,7 @@ def upload_json(
         "destination_name": manifest.destination,
         "target": target_of(manifest.file_name.kind),
         "day": record.day,
-        # Of one that is still being sent: not before it was begun.
+        # While it is still being sent: not before it was begun.
         "sent_at": record.sent_at or record.begun_at,
         "begun_at": record.begun_at,
         "sending": record.sending.number,

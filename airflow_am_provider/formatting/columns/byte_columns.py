@@ -3,7 +3,7 @@
 Text columns are not decoded, trimmed or normalised. Numbers, dates and the like become
 their plain text. A floating-point column is refused as an ID: it would turn ``1001`` into
 ``1001.0`` or ``1.2e+17``, and the wrong person would be written. So is a decimal column with digits
-behind the point, which would be sent as ``1001.00``, and what holds no IDs at all.
+after the point, which would be sent as ``1001.00``, and what holds no IDs at all.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def as_bytes(array: pa.Array, name: str, *, is_id: bool = False) -> pa.Array:
     :param array: the column, of any scalar type.
     :param name: its name, for messages.
     :param is_id: whether it holds IDs, which must not come as floating-point numbers, decimals with
-        digits behind the point or truth values.
+        digits after the point or truth values.
     :raises ConfigurationError: when the type has no plain text.
     """
     if isinstance(array, pa.ExtensionArray):
@@ -121,7 +121,7 @@ def without_nulls(array: pa.Array) -> pa.Array:
     if data is not None:
         lengths = np.diff(np.frombuffer(offsets, np.int32)[array.offset :][: len(array) + 1])
         if not lengths[to_numpy(array.is_null())].any():
-            # Nothing lies behind the nulls, so they need only be called something else.
+            # Nulls have no bytes, so they need only be called something else.
             buffers = [None, offsets, data]
             return pa.Array.from_buffers(pa.binary(), len(array), buffers, offset=array.offset)
     return array.fill_null(text_scalar(b""))
@@ -166,7 +166,7 @@ def with_rows(array: pa.Array, rows: npt.NDArray[np.bool_], values: pa.Array) ->
 class ByteView:
     """The bytes of a ``binary`` array without nulls, for looking at all rows at once.
 
-    :param data: the bytes of all rows, one behind the other.
+    :param data: the bytes of all rows, one after the other.
     :param offsets: where each row starts in ``data``, and where the last one ends.
     """
 
@@ -177,7 +177,7 @@ class ByteView:
     def of(cls, array: pa.Array) -> ByteView:
         """Look at an array without copying it.
 
-        What lies behind nulls is undefined in Arrow, so nulls must have been filled.
+        The bytes of nulls are undefined in Arrow, so nulls must have been filled.
         """
         assert array.null_count == 0
         _, offset_buffer, data_buffer = array.buffers()

@@ -54,7 +54,7 @@ _ALPHANUMERIC: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 
 
 def rule_of(code: int) -> Rule:
-    """The rule behind a code."""
+    """The rule that a code stands for."""
     return RULES[code - 1]
 
 

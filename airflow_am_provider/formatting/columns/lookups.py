@@ -44,7 +44,7 @@ def once_per_value(
     values, codes = work(column.dictionary)
     places = index_numbers(column.indices)
     if column.null_count:
-        # Where nothing stands, what is behind the last value is looked up.
+        # Rows without a value look up a place after the last value.
         places = np.where(to_numpy(column.is_valid()), places, np.int32(len(values)))
     says = None
     if column.null_count or values.null_count:
@@ -112,7 +112,7 @@ class Lookup:
         return len(self.values) * len(other.values) <= _MOST_COMBINATIONS
 
     def with_behind(self, other: Lookup) -> Lookup:
-        """Each row's two texts behind one another."""
+        """Each row's two texts, one after the other."""
         first, second = len(self.values), len(other.values)
         left = self.values.take(to_arrow(np.repeat(np.arange(first), second)))
         right = other.values.take(to_arrow(np.tile(np.arange(second), first)))
@@ -124,5 +124,5 @@ class Lookup:
 
 
 def joined(*parts: pa.Array | pa.Scalar, null_handling: str = "emit_null") -> pa.Array:
-    """The parts of each row behind one another."""
+    """The parts of each row, one after the other."""
     return pc.binary_join_element_wise(*parts, text_scalar(b""), null_handling=null_handling)

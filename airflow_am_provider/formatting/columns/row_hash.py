@@ -42,7 +42,7 @@ def hash_rows(data: Bytes, starts: Rows, lengths: Rows) -> Hashes:
     with np.errstate(over="ignore"):
         for place in range(0, longest, _WORD):
             if is_even:
-                # Rows of one length behind one another, as most IDs are: no place is looked up.
+                # Rows of one length next to one another, as most IDs are: no place is looked up.
                 at = int(starts[0]) + place
                 word: Hashes = np.ndarray(lengths.shape, "<u8", padded.data, at, (longest,))
                 hashes = _mixed(hashes, word & _first_bytes(longest - place))
@@ -52,7 +52,7 @@ def hash_rows(data: Bytes, starts: Rows, lengths: Rows) -> Hashes:
                 continue
             rows = np.flatnonzero(lengths > place)
             left = np.minimum(lengths[rows] - place, _WORD).astype(np.uint64)
-            # Bytes behind the end of the row belong to the next one.
+            # Bytes after the end of the row belong to the next one.
             mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> (np.uint64(64) - left * np.uint64(8))
             hashes[rows] = _mixed(hashes[rows], words[starts[rows] + place] & mask)
         hashes ^= hashes >> np.uint64(29)

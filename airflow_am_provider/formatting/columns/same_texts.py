@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def in_order(hashes: Hashes, texts: pa.Array) -> tuple[Rows, Marks]:
-    """Put equal texts behind one another; those with the same hash in the order of their texts.
+    """Put equal texts next to one another; those with the same hash in the order of their texts.
 
     :param hashes: one of each text.
     :param texts: a ``binary`` array without nulls.

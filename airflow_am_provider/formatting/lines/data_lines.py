@@ -72,8 +72,8 @@ class DataFileSpec:
     :param mode: ``sync`` or ``overwrite``.
     :param id_column: the column with the user ID.
     :param id_kind: the kind of ID; follows from ``dpid`` when not given.
-    :param traits_columns: columns with IDs of traits the user has: one ID, several behind
-        commas, or a list.
+    :param traits_columns: columns with IDs of traits the user has: one ID, several with
+        commas between, or a list.
     :param traits_separator: what stands between the trait IDs of a text, or ``json``.
     :param removed_traits_columns: columns with IDs of traits the user no longer has.
     :param ic_columns: columns with codes of the key ``ic``.

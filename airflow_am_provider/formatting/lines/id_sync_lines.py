@@ -61,7 +61,7 @@ class IdSyncSpec:
     :param master_dpid: the data source of the first column; 0 stands for AAM UUIDs.
     :param dpids: the data sources of the other columns, in their order.
     :param columns: the columns with the IDs, the master's first. In a ``c2c_id`` file all
-        columns behind the first hold hashed e-mails of the one data source in ``dpids``.
+        columns after the first hold hashed e-mails of the one data source in ``dpids``.
     :param prefix: ``adobe_id`` or ``c2c_id``.
     :param hash_columns: those of the columns that hold e-mail addresses to be hashed.
     :param allow_crm_master: permit CRM IDs in the first column of an ``adobe_id`` file. Adobe's

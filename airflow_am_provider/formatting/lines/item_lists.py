@@ -42,7 +42,7 @@ def joined_items(
 ) -> tuple[pa.Array, Codes]:
     """Put the prefix before every item but the first of each row.
 
-    :param array: the column: a list of scalars, or scalars, or text with items behind commas.
+    :param array: the column: a list of scalars, or scalars, or text with commas between the items.
     :param name: the column's name, for messages.
     :param prefix: what stands before each item, such as ``d_sid=``.
     :param problem: the contract's verdict on one item.
@@ -129,7 +129,7 @@ def _tidied(
 
 
 def _with_empty_items(view: ByteView, commas: Marks) -> Marks:
-    """Rows with two commas behind one another, or one at an edge."""
+    """Rows with two commas next to one another, or one at an edge."""
     doubled = np.zeros_like(commas)
     np.logical_and(commas[1:], commas[:-1], out=doubled[1:])
     found = view.rows_where(doubled)

@@ -22,7 +22,7 @@ class Piece:
 
     :param before: what stands before the text, such as ``d_sid=``.
     :param text: a ``binary`` array, or a dictionary of such values.
-    :param after: what stands behind it.
+    :param after: what follows it.
     """
 
     before: str

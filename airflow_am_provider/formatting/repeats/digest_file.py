@@ -71,7 +71,7 @@ class DigestFile:
             return found
         firsts, seconds = self._in_order()
         places = np.searchsorted(firsts, first[asked])
-        # Digests with the same first half stand behind one another.
+        # Digests with the same first half stand next to one another.
         while asked.size:
             same = places < self._count
             same[same] = firsts[places[same]] == first[asked[same]]

@@ -75,7 +75,7 @@ class EarlyRepeats:
         slots = _slots(hashes)
         counts += np.where(self._users[slots] == hashes, self._lines_of_users[slots], 0)
         self.found += int(np.count_nonzero(counts > allowed))
-        # Of several users of a slot the last one stays, with its own count.
+        # Where users share a slot the last one stays, with its own count.
         self._users[slots], self._lines_of_users[slots] = hashes, counts
 
 

@@ -57,7 +57,7 @@ def exact_repeats(pieces: Iterable[Piece], max_lines_per_user: int | None) -> It
         numbers, hashes, lines = together([*stayed, more])
         kinds, count = numbered(whole_hashes(lines), lines)
         places = np.arange(len(kinds))
-        # Of several places of a kind the last one assigned is kept.
+        # Where a kind has several places, the last one assigned is kept.
         firsts, lasts = np.empty((2, count), np.int64)
         lasts[kinds] = places
         firsts[kinds[::-1]] = places[::-1]

@@ -44,7 +44,7 @@ class HashFile:
         self._count = 0
         self._waiting: list[Hashes] = []
         self._waiting_count = 0
-        # Of each run, where in it each range of values starts, and where the last one ends.
+        # For each run, where in it each range of values starts, and where the last one ends.
         self._starts: list[Rows] = []
         # Closed, and so deleted, with this object.
         self._file = temporary_file()
@@ -69,7 +69,7 @@ class HashFile:
         self._file.flush()
         shares = shares_for(self._count, self._at_a_time)
         starts = np.stack(self._starts)[:, :: _MOST_SHARES // shares]
-        # Runs lie behind one another.
+        # Runs follow one another in the file.
         starts[1:] += np.cumsum(starts[:-1, -1])[:, np.newaxis]
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="compare") as pool:
             for first in range(0, shares, _THREADS):

@@ -77,7 +77,7 @@ def _one_of_each(hashes: Hashes, lines: pa.Array) -> tuple[Hashes, pa.Array]:
     if is_first.all():
         return hashes[order], lines.take(to_arrow(order))
     view = ByteView.of(lines)
-    # A user ID with nothing behind it says nothing beside a line with items.
+    # A user ID with nothing after it says nothing beside a line with items.
     is_empty = (np.diff(view.offsets) - (_tabs(view) - view.offsets[:-1]) == 2)[order]
     users = np.cumsum(is_first) - 1
     if is_empty.any():
@@ -95,15 +95,15 @@ def _one_of_each(hashes: Hashes, lines: pa.Array) -> tuple[Hashes, pa.Array]:
 
 
 def _items_of_each(view: ByteView, rows: Rows, users: Rows, several: Marks) -> pa.Array:
-    """The items of each user with commas between them and a newline behind.
+    """The items of each user with commas between them and a newline at the end.
 
     :param view: the lines.
-    :param rows: which of them, those of a user behind one another.
+    :param rows: which of them, those of a user next to one another.
     :param users: the user's number of each row, from 0.
     :param several: of which users each item is said once.
     """
-    behind = stretches(view.data, _tabs(view) + 1, view.offsets[1:], int(view.offsets[-1]))
-    texts = ByteView.of(behind.take(to_arrow(rows)))
+    texts_of_items = stretches(view.data, _tabs(view) + 1, view.offsets[1:], int(view.offsets[-1]))
+    texts = ByteView.of(texts_of_items.take(to_arrow(rows)))
     data = texts.data.copy()
     _set_ends(data, texts.offsets[1:], users)
     ends = np.flatnonzero((data == _COMMA) | (data == _NEWLINE)) + 1
@@ -121,7 +121,7 @@ def _items_of_each(view: ByteView, rows: Rows, users: Rows, several: Marks) -> p
 
 
 def _set_ends(data: Bytes, ends: Rows, users: Rows) -> None:
-    """Put a newline behind the last text of each user, and a comma behind the others."""
+    """End the last text of each user with a newline, and the others with a comma."""
     data[ends - 1] = _COMMA
     data[ends[np.append(users[1:] != users[:-1], True)] - 1] = _NEWLINE
 

@@ -1,6 +1,6 @@
 """Lines on the local disk that can be read in their order, and by shares of the users.
 
-Lines are written a run at a time, those of a share behind one another. So a run is read in one go,
+Lines are written a run at a time, those of a share next to one another. So a run is read in one go,
 and a share in as many as there are runs.
 """
 
@@ -83,7 +83,7 @@ class LineFile:
         weakref.finalize(self, self._file.close)
         self._waiting: list[Piece] = []
         self._waiting_bytes = 0
-        # Of each run: where it starts in the file; and where each share starts, in it by its bytes
+        # For each run: where it starts in the file; and where each share starts, in it by its bytes
         # and among its lines.
         self._runs: list[tuple[int, Rows, Rows]] = []
 
@@ -198,7 +198,7 @@ class LineFile:
 
 
 def rotated(hashes: Hashes, bits: int) -> Hashes:
-    """Hashes with their highest bits, so many of them, behind the others.
+    """Hashes whose highest bits, so many of them, are moved to the low end.
 
     >>> rotated(np.array([0x12 << 56], np.uint64), 8).tolist(), rotated(np.array([3]), 0).tolist()
     ([18], [3])
@@ -221,7 +221,7 @@ def _rotated_pieces(share: Share, bits: int) -> Iterator[Piece]:
 
 
 def together(pieces: Sequence[Piece]) -> Piece:
-    """Pieces one behind the other, as one."""
+    """Pieces one after the other, as one."""
     if len(pieces) == 1:
         return pieces[0]
     numbers, hashes, lines = zip(*pieces, strict=True)

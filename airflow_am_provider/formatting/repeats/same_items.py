@@ -61,7 +61,7 @@ def _pairs_with_one_key(keys: Hashes) -> tuple[Rows, Rows]:
     later, earlier = [left[:0]], [left[:0]]
     while left.size:
         slots = (keys[left] >> np.uint64(_HASH_BITS - bits)).astype(np.int64)
-        # Of several that are put into a slot the last one stays: here the first of them all.
+        # Where several are put into a slot the last one stays: here the first of them all.
         table[slots[::-1]] = left[::-1]
         first = table[slots]
         is_again = (keys[first] == keys[left]) & (first != left)

@@ -88,7 +88,7 @@ def shared_users(read: Callable[[], Iterable[SomeIds]]) -> Iterator[SharedUsers]
 
 
 def _of_users(pieces: Iterable[Piece]) -> Iterator[SharedUsers]:
-    """Of the users of some pieces; what is remembered is where each of them is first."""
+    """The shared users of some pieces. Only the first place of each user is remembered."""
     seen: list[Piece] = []
     for more in pieces:
         places, hashes, ids = together([*seen, more])

@@ -94,7 +94,7 @@ class S3Folder:
 
         :param path: relative to the folder.
         :raises ConfigurationError: when it may not be written; from a later write or the end of
-            the block, as uploading goes on behind the writer's back.
+            the block, as uploading goes on in the background.
         :raises TransientError: when the server fails or the line breaks.
         """
         key = self.key(path)

@@ -72,7 +72,7 @@ class RangeReader(io.RawIOBase):
         return content
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Fill a buffer, likewise."""
+        """Fill a buffer with the next bytes; give how many there were."""
         view = memoryview(buffer).cast("B")
         content = self.read(len(view))
         view[: len(content)] = content

@@ -22,7 +22,7 @@ def prove_conditions(home: Home) -> None:
         knows no conditions.
     :raises TransientError: when the place does not answer.
     """
-    # Of its own, so that two that prove the same place do not disturb each other.
+    # Each probe has its own key, so that two at the same place do not disturb each other.
     key = f"probe/{secrets.token_hex(8)}"
     try:
         if not (_one_wins(home, key, None) and _one_wins(home, key, home.load(key))):

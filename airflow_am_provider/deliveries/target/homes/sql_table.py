@@ -130,8 +130,8 @@ class SqlTableHome:
             try:
                 table.create(self._engine, checkfirst=True)
             except (IntegrityError, OperationalError, ProgrammingError):
-                # Of two that make it at once, the second one finds it; PostgreSQL says that its
-                # name is twice among its types.
+                # Two made it at once, and the second one finds it. PostgreSQL says that its name is
+                # twice among its types.
                 table.create(self._engine, checkfirst=True)
         return table
 
