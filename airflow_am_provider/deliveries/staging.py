@@ -14,12 +14,12 @@ import logging
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.audience_manager.file_kinds import DataFileKind, IdSyncFileKind
-from airflow_am_provider.audience_manager.names import named
+from airflow_am_provider.audience_manager.names import Mode, named
+from airflow_am_provider.deliveries.expiry import expiry_warning
 from airflow_am_provider.deliveries.layout import MANIFEST_FILE
 from airflow_am_provider.deliveries.manifest import Manifest, Part
 from airflow_am_provider.deliveries.target.commands import Stage
@@ -196,12 +196,23 @@ def stage_content(
         write_manifest(storage, manifest)
         return manifest
     target = targets.named(content.context.destination, target_of(content.file_kind))
+    seen: list[TargetState] = []
+
+    def command(state: TargetState) -> Stage:
+        seen.append(state)
+        return _stage_command(content, target, manifest, extract, state)
+
     try:
-        event = target.decide(partial(_stage_command, content, target, manifest, extract))
+        event = target.decide(command)
     except Refused as refusal:
         raise TransientError(str(refusal)) from None
     entry = event.entry
     assert entry is not None
+    # A difference says again what still holds, and an .overwrite says everything.
+    if extract is None and entry.mode is Mode.SYNC:
+        warning = expiry_warning(seen[-1], content.context.series, now.date())
+        if warning is not None:
+            log.warning("%s", warning)
     manifest = replace(
         manifest,
         delivery_id=entry.delivery_id,

@@ -39,6 +39,8 @@ from airflow_am_provider.deliveries.target.state import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_am_provider.deliveries.target.commands import Command
 
 #: So many deliveries of a task that only adds are waited for when nothing acknowledges them.
@@ -373,12 +375,25 @@ def _too_old(entry: DeliveryEntry, newer: DeliveryEntry) -> str:
 
 def _sent_whole(state: TargetState, entry: DeliveryEntry) -> TargetState:
     """Remember that a delivery was sent whole: for guards, and for the next window."""
+    state = replace(state, said_since=_said_since(state, entry))
     known = [one for one in state.previous.get(entry.series, ()) if one != entry.delivery_id]
     kept = (*known, entry.delivery_id)[-KEPT_PREVIOUS:]
     state = replace(state, previous={**state.previous, entry.series: kept})
     if entry.watermark is None or entry.window_end is None:
         return state
     return _moved(state, entry.watermark, entry.window_end)
+
+
+def _said_since(state: TargetState, entry: DeliveryEntry) -> Mapping[str, str]:
+    """Since when each series has said what it says; see ``TargetState.said_since``."""
+    day = "" if entry.sending is None else entry.sending.begun_at[:10]
+    if entry.mode is Mode.OVERWRITE and day:
+        return dict.fromkeys([*state.previous, *state.said_since], day)
+    # Of a series that was sent before this was kept, it is not known.
+    is_first = entry.series not in state.previous and entry.series not in state.said_since
+    if entry.mode is Mode.SYNC and day and is_first:
+        return {**state.said_since, entry.series: day}
+    return state.said_since
 
 
 def _not_waited_for(state: TargetState, entry: DeliveryEntry) -> list[DeliveryEntry]:

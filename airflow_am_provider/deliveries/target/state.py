@@ -203,6 +203,8 @@ class TargetState:
     :param written_down: up to this sequence number, what was done with has records of its own.
     :param last_overwrite: the sequence number when an ``.overwrite`` began to be sent last.
     :param previous: the last deliveries of a series that were sent whole, newest last.
+    :param said_since: by series, the day from which on its ``.sync`` deliveries were sent; or that
+        of the last ``.overwrite``, which says everything anew. For a warning alone.
     :param snapshots: by series.
     :param watermarks: up to where a task's rows were delivered, ISO 8601 in UTC.
     """
@@ -218,6 +220,7 @@ class TargetState:
     written_down: int = 0
     last_overwrite: int = 0
     previous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    said_since: Mapping[str, str] = field(default_factory=dict)
     snapshots: Mapping[str, SnapshotSeries] = field(default_factory=dict)
     watermarks: Mapping[str, str] = field(default_factory=dict)
 
