@@ -155,6 +155,16 @@ def compared(
     :param measures: for each snapshot the mark of what is held against the limit on removals.
     :param refresh: what is said again though it still holds; nothing by default.
     """
+    # Two states are possible: that of snapshot a, with mark 4, and that of b, the newest one, with
+    # mark 8 and _LAST. So states is 12. For one user:
+    #
+    #   trait              1        2        3     4
+    #   has it             now a b  now b    a     b
+    #   marks              1+4+10   1+10     4     10
+    #   marks & states     12       8        4     8
+    #   there              yes      yes      no    no
+    #   sure               yes      no       no    no
+    #   it is              kept     added    removed, each: one of the states has it
     marks = marks_of(users.pairs)
     before = (marks & _LAST) != 0
     there = (marks & NOW) != 0

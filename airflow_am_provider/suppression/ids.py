@@ -212,6 +212,13 @@ class _PlainIds:
         marks = np.zeros(len(asked.ids), bool)
         if not len(self._digests):
             return marks
+        # SHA-256 is made only of what the quick hash lets through. With bob and eve on the list:
+        #
+        #   asked           ann    bob    cid
+        #   perhaps there   no     yes    no      with a million on the list, 1 other in 250: yes
+        #   rows                   1
+        #   SHA-256 there          yes
+        #   marks           no     yes    no
         rows = np.flatnonzero(self._digests.perhaps_holds(asked.keys))
         if rows.size:
             digests = _sha256(asked.ids.take(pa.array(rows)))

@@ -113,6 +113,14 @@ class Lookup:
 
     def with_behind(self, other: Lookup) -> Lookup:
         """Each row's two texts, one after the other."""
+        # All combinations are made, and each row looks up its own. The last value of the left
+        # side is what a row without one has:
+        #
+        #   values        d_sid=1  d_sid=2  ""         ,A  ,B
+        #   places        1 2 0 1                      0 1 1 0
+        #   combinations  d_sid=1,A  d_sid=1,B  d_sid=2,A  d_sid=2,B  ,A  ,B
+        #   places        1*2+0  2*2+1  0*2+1  1*2+0  =  2 5 1 2
+        #   texts         d_sid=2,A  ,B  d_sid=1,B  d_sid=2,A
         first, second = len(self.values), len(other.values)
         left = self.values.take(to_arrow(np.repeat(np.arange(first), second)))
         right = other.values.take(to_arrow(np.tile(np.arange(second), first)))

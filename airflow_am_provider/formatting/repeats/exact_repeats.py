@@ -55,6 +55,13 @@ def exact_repeats(pieces: Iterable[Piece], max_lines_per_user: int | None) -> It
     stayed: list[Piece] = []
     for more in pieces:
         numbers, hashes, lines = together([*stayed, more])
+        # Equal lines are of one kind. With at most 2 lines for a user:
+        #
+        #   place       0      1      2      3      4
+        #   line        ann 1  bob 1  ann 2  ann 1  ann 3
+        #   kind        3      1      0      3      2       in no order
+        #   last place  3      1      2      3      4       line 0 goes: an equal one comes later
+        #   over        -      -      -      -      yes     ann 1 and ann 2 are her two kinds
         kinds, count = numbered(whole_hashes(lines), lines)
         places = np.arange(len(kinds))
         # Where a kind has several places, the last one assigned is kept.

@@ -115,6 +115,13 @@ def _alike(hashes: Hashes) -> Hashes:
 
     All equal ones are among them. Of others there are a handful in a million, if any.
     """
+    # By the four bytes in the middle, of which each digit here stands for one byte:
+    #
+    #   hashes         0a111101 0b333300 0c111109 0b333300 0d555500
+    #   middles        1111     3333     1111     3333     5555
+    #   in order       1111 1111 3333 3333 5555
+    #   as the next    yes  no   yes  no
+    #   chosen         0a111101 0c111109 0b333300 0b333300      the first two only look alike
     higher, lower = (
         (hashes >> np.uint64(shift)).astype(np.uint16) for shift in (_MIDDLE + 16, _MIDDLE)
     )

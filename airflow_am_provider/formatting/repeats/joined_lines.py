@@ -102,6 +102,14 @@ def _items_of_each(view: ByteView, rows: Rows, users: Rows, several: Marks) -> p
     :param users: the user's number of each row, from 0.
     :param several: of which users each item is said once.
     """
+    # With the rows "1", "2,1" of user 0 and "1" of user 1; a newline ends a user's items:
+    #
+    #   data        1 , 2 , 1 \n 1 \n
+    #   starts      0   2   4    6
+    #   ends        2   4   6    8       one after the comma or newline
+    #   of_users    0   0   0    1
+    #   again       -   -   yes  -       user 0 has had a 1
+    #   result      1,2\n and 1\n
     texts_of_items = stretches(view.data, _tabs(view) + 1, view.offsets[1:], int(view.offsets[-1]))
     texts = ByteView.of(texts_of_items.take(to_arrow(rows)))
     data = texts.data.copy()

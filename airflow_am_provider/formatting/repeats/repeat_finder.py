@@ -169,7 +169,18 @@ class RepeatFinder:
 class _Doubt:
     """Which lines have to be looked at exactly.
 
-    Those of users with more lines than allowed, and those that another line may be equal to.
+    Those of users with more lines than allowed, and those that another line may be equal to. With 2
+    lines allowed:
+
+    ===============  ======  ======  ======  ======  ======
+    line             ann 1   bob 1   ann 1   eve 1   eve 2
+    ===============  ======  ======  ======  ======  ======
+    lines of user    2       1       2       2       2
+    several          yes     no      yes     yes     yes
+    too many         no      no      no      no      no
+    same line hash   yes             yes     no      no
+    in doubt         yes     no      yes     no      no
+    ===============  ======  ======  ======  ======  ======
     """
 
     def __init__(self, max_lines_per_user: int | None) -> None:
