@@ -8,8 +8,8 @@ uv="${UV:-.venv/bin/uv}"
 # $1: release, $2: version of Python
 check() {
     local resolved
-    if resolved="$("$uv" pip compile --quiet --python-version "$2" --extra postgres --no-header \
-        --no-annotate --constraints "constraints/published/airflow-$1.txt" pyproject.toml)" &&
+    if resolved="$("$uv" pip compile --quiet --python-version "$2" --extra postgres --extra oauth \
+        --no-header --no-annotate --constraints "constraints/published/airflow-$1.txt" pyproject.toml)" &&
         grep -qx "apache-airflow==$1" <<<"$resolved"; then
         echo "Airflow $1 on Python $2: $(grep -c == <<<"$resolved") packages fit together"
     else

@@ -119,7 +119,7 @@ def needed(pins: dict[str, str], python: str) -> dict[str, str]:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
         constraints.write("".join(f"{name}=={version}\n" for name, version in pins.items()))
         constraints.flush()
-        package = f"airflow-am-provider[postgres,sftp] @ {ROOT.as_uri()}\n"
+        package = f"airflow-am-provider[oauth,postgres,sftp] @ {ROOT.as_uri()}\n"
         closure = compile_pins(
             package, f"--python-version={python}", f"--constraint={constraints.name}"
         )

@@ -18,7 +18,7 @@ from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.hooks.connections import is_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 IMAP_PORT: Final = 143
 IMAP_SSL_PORT: Final = 993
@@ -38,9 +38,6 @@ _SEARCHED_AT_ONCE: Final = 50_000
 _UID_AND_SIZE = re.compile(rb"(?=.*\bUID (\d{1,10})\b)(?=.*\bRFC822\.SIZE (\d{1,12})\b)", re.I)
 _UID = re.compile(rb"\bUID (\d{1,10})\b", re.I)
 _FIRST_DAY: Final = datetime(1970, 1, 2, tzinfo=UTC)  # before there was such mail
-_PLAIN_TEXT = re.compile(r"[ -~]*")
-# What a user name may be without quotes (RFC 3501, atom).
-_ATOM = re.compile(r"[A-Za-z0-9!#$&'+,./:;<=>?@\[^_`|~-]+")
 # RFC 5530: reasons that pass.
 _PASSING: Final = ("[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]")
 
@@ -78,42 +75,6 @@ class ImapSession:
         self._prefix = prefix
         self._count = 0  # messages in the folder
 
-    def login(self, user: str, password: str) -> None:
-        """Log in: by LOGIN, or by AUTHENTICATE PLAIN what LOGIN has no letters for.
-
-        :raises ConfigurationError: when the server refuses, or cannot be told such a password.
-        """
-        if "LOGINDISABLED" in self._client.capabilities:
-            raise ConfigurationError(
-                f"{self._where}: the server takes no password without TLS; set use_ssl to true in "
-                f"its extra"
-            )
-        is_plain = _PLAIN_TEXT.fullmatch(user + password) is not None
-        words = b"" if is_plain else self._sasl_words(user, password)
-        with imap_errors(self._where, "the server refuses the login; check login and password"):
-            if is_plain:
-                self._client.login(user if _ATOM.fullmatch(user) else _quoted(user), password)
-            else:
-                self._client.authenticate("PLAIN", lambda _: words)
-
-    def _sasl_words(self, user: str, password: str) -> bytes:
-        """Login and password as RFC 4616 has them: in UTF-8, and never without their ends."""
-        try:
-            if "\0" in user + password:
-                raise ValueError
-            words = f"\0{user}\0{password}".encode()
-        except ValueError:
-            # Not the error's own words: they repeat the password.
-            raise ConfigurationError(
-                f"{self._where}: login or password holds a character that no text has"
-            ) from None
-        if "AUTH=PLAIN" not in self._client.capabilities:
-            raise ConfigurationError(
-                f"{self._where}: login or password holds letters beyond ASCII, and the server has "
-                f"no login that takes them (AUTH=PLAIN, RFC 4616); give the mailbox another one"
-            )
-        return words
-
     def examine(self, folder: str) -> None:
         """Open a folder without the right to change it, not even what counts as read.
 
@@ -124,8 +85,8 @@ class ImapSession:
                 f"{self._where}: mail_folder {printable(folder)!r}: printable ASCII is expected, "
                 f"other letters in modified UTF-7 (RFC 3501)"
             )
-        with imap_errors(self._where):
-            status, answer = self._client.select(_quoted(folder), readonly=True)
+        with imap_errors(self._where, _no_right):
+            status, answer = self._client.select(quoted(folder), readonly=True)
             if status != "OK":
                 raise ConfigurationError(
                     f"{self._where}: the server does not open the folder {folder!r}; check "
@@ -231,7 +192,8 @@ def _set(uids: Iterable[int]) -> str:
     return ",".join(map(str, uids))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Text as IMAP quotes it."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
@@ -243,9 +205,24 @@ def _lines(answer: list[Any] | None) -> Iterator[bytes]:
             yield line
 
 
+def _no_right(said: str) -> str:
+    """What it means when Microsoft lets an app in and then opens nothing."""
+    if "AUTHENTICATED BUT NOT CONNECTED" not in said:
+        return ""
+    return (
+        "login: the server takes the login, but it may not open this mailbox; check the address in "
+        "login, and give the app's service principal the right in Exchange (Add-MailboxPermission)"
+    )
+
+
 @contextlib.contextmanager
-def imap_errors(where: str, refusal: str = "") -> Iterator[None]:
-    """Say what a failure means, without the server's words: they may repeat ours."""
+def imap_errors(where: str, refusal: Callable[[str], str] = lambda _: "") -> Iterator[None]:
+    """Say what a failure means, without the server's words: they may repeat ours.
+
+    :param where: the mailbox.
+    :param refusal: what a refusal means for whoever set up the connection, by the server's words in
+        capitals; empty where it passes.
+    """
     try:
         yield
     except AudienceManagerError:
@@ -253,9 +230,10 @@ def imap_errors(where: str, refusal: str = "") -> Iterator[None]:
     except imaplib.IMAP4.abort:
         raise TransientError(f"{where}: the server broke the connection") from None
     except imaplib.IMAP4.error as error:
-        passing = any(reason in str(error).upper() for reason in _PASSING)
-        if refusal and not passing:
-            raise ConfigurationError(f"{where}: {refusal}") from None
+        said = str(error).upper()
+        meaning = "" if any(reason in said for reason in _PASSING) else refusal(said)
+        if meaning:
+            raise ConfigurationError(f"{where}: {meaning}") from None
         raise TransientError(f"{where}: the server refuses a command") from None
     except ssl.SSLCertVerificationError:
         raise ConfigurationError(

@@ -18,6 +18,11 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.receipts.mail import MAX_MAIL_BYTES
 from airflow_am_provider.hooks.connections import get_connection
 from airflow_am_provider.hooks.imap_session import ImapSession, connect, imap_errors
+from airflow_am_provider.hooks.mailbox_login import (
+    log_in_by_password,
+    log_in_by_token,
+    token_source,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -71,7 +76,8 @@ class Mailbox:
     """A mailbox on an IMAP server, opened without the right to change anything.
 
     :param conn_id: an Airflow connection of the type ``imap``; of its extra, ``use_ssl`` (true by
-        default), ``ssl_context`` and ``mail_folder`` (``INBOX`` by default) count.
+        default), ``ssl_context`` and ``mail_folder`` (``INBOX`` by default) count, and for a login
+        by OAuth ``oauth`` with the fields that it needs.
     :param sender: only mail from this address is fetched.
     :param max_bytes: longer messages are left where they are.
     :param timeout_s: seconds that the server may be silent.
@@ -127,11 +133,16 @@ class Mailbox:
         where = f"mailbox {self.conn_id!r}"
         if not connection.host:
             raise ConfigurationError(f"{where}: host: missing")
+        login = connection.login or ""
+        source = token_source(where, login, extra)
         with imap_errors(where):
             client = connect(connection, extra, self.timeout_s)
         try:
             session = ImapSession(client, where, f"imap:{connection.host}")
-            session.login(connection.login or "", connection.password or "")
+            if source is not None:
+                log_in_by_token(client, where, login, source)
+            else:
+                log_in_by_password(client, where, login, connection.password or "")
             session.examine(str(extra.get("mail_folder") or "INBOX"))
             yield session
         finally:
