@@ -153,7 +153,7 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         "Staging: KMS key",
         "ID or ARN of the key for aws:kms; the account's own key for S3 if left empty.",
     ),
-    "suppression_location": _field(
+    "suppression_source": _field(
         "Suppression list: file",
         "CSV or Parquet file, or folder of them ending in /, with IDs of users about whom nothing "
         "is ever sent. It applies to every delivery through this connection.",

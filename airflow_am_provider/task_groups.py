@@ -8,8 +8,6 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TaskGroup
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.hooks.parameters import whole_number
-from airflow_am_provider.operators._suppressing import SuppressingOperator
 from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.guard import GuardOperator
@@ -17,6 +15,7 @@ from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.operators.upload_parts import UploadPartsOperator
+from airflow_am_provider.parameters import whole_number
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.sensors.replay import ReplayNewerSensor
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseOperator
 
-    from airflow_am_provider.operators._stage_delivery import StageDeliveryOperator
 
 __all__ = ["deliver"]
 
@@ -41,7 +39,12 @@ _SHARED = (
     "window_end",
     "window_timezone",
     "watermark_start",
-    *SuppressingOperator.template_fields,
+    "suppression_sql",
+    "suppression_source",
+    "suppression_conn_id",
+    "suppression_column",
+    "suppression_hashed",
+    "suppression_allow_empty",
 )
 
 
@@ -143,7 +146,9 @@ def deliver(
 
 
 def _staged(
-    operator: type[StageDeliveryOperator], task_id: str, arguments: Mapping[str, Any]
+    operator: type[FormatDataFileOperator | IdSyncExtractOperator | SnapshotDiffOperator],
+    task_id: str,
+    arguments: Mapping[str, Any],
 ) -> tuple[Any, BaseOperator]:
     """The task that formats, mapped over its partitions if it has any, and the one that stages."""
     count = _count_of(arguments)
@@ -158,7 +163,7 @@ def _staged(
         partition=list(range(count))
     )
     shared = {name: arguments[name] for name in _COMBINING if name in arguments}
-    combine = CombinePartitionsOperator(task_id=task_id, partitions=partitions.output, **shared)
+    combine = CombinePartitionsOperator(task_id=task_id, formatted=partitions.output, **shared)
     return partitions, combine
 
 

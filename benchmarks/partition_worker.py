@@ -39,8 +39,8 @@ class _Mortal(DataLineWriter):
 
 
 class _MortalOperator(FormatDataFileOperator):
-    def line_writer(self) -> DataLineWriter:
-        return _Mortal(super().line_writer().spec)
+    def _line_writer(self) -> DataLineWriter:
+        return _Mortal(super()._line_writer().spec)
 
 
 def main(core: str) -> None:

@@ -69,8 +69,6 @@ with DAG(
         # How many of them read from the CRM at once.
         max_active_tis_per_dagrun=2,
     ).expand(partition=list(range(PARTITIONS)))
-    format_loyalty = CombinePartitionsOperator(
-        task_id="format_loyalty", partitions=partition.output
-    )
+    format_loyalty = CombinePartitionsOperator(task_id="format_loyalty", formatted=partition.output)
     upload = UploadOperator(task_id="upload", manifest=format_loyalty.output)
     receipt = DeliveryReceiptSensor(task_id="receipt", delivery=upload.output, deferrable=True)

@@ -153,7 +153,7 @@ def source_table() -> Iterator[str]:
 
 
 _SUPPRESSION = {
-    name for name in parameters_of(SuppressionRemovalOperator) if name.startswith("suppress_")
+    name for name in parameters_of(SuppressionRemovalOperator) if name.startswith("suppression_")
 }
 _SHARED = set(parameters_of(FormatDataFileOperator)) & set(parameters_of(IdSyncExtractOperator))
 _SOURCE = _SHARED - _SUPPRESSION
@@ -162,8 +162,8 @@ _SOURCE = _SHARED - _SUPPRESSION
 # An option that is the same thing as a parameter uses its sentences. Each has its parser, its
 # operator, and the parameter where the two names differ.
 _SAME_AS = {
-    "format data": (FormatDataFileOperator, {"suppress": "suppress_source"}),
-    "format id-sync": (IdSyncExtractOperator, {"suppress": "suppress_source"}),
+    "format data": (FormatDataFileOperator, {}),
+    "format id-sync": (IdSyncExtractOperator, {}),
     "deliveries clean": (CleanStagingOperator, {"dry_run": "only_report"}),
 }
 
@@ -296,7 +296,7 @@ def delivery_options() -> Iterator[str]:
 
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "source, staging and limits": source_table,
-    "suppression": operator_table(SuppressionRemovalOperator, prefix="suppress_"),
+    "suppression": operator_table(SuppressionRemovalOperator, prefix="suppression_"),
     "deliver": task_group_table,
     **{
         owner.__name__: operator_table(owner, without=_SHARED)

@@ -165,10 +165,10 @@ def test_no_partitions_at_all_are_refused_when_the_dag_is_read() -> None:
 
 
 def test_the_suppression_list_of_the_data_holds_for_the_id_sync() -> None:
-    dag = made(id_sync=ID_SYNC, suppress_sql="opted_out", suppress_conn_id="crm")
+    dag = made(id_sync=ID_SYNC, suppression_sql="opted_out", suppression_conn_id="crm")
     for task in ("deliver.extract_ids", "deliver.format"):
-        assert dag.get_task(task).suppress_sql == "opted_out"
-        assert dag.get_task(task).suppress_conn_id == "crm"
+        assert dag.get_task(task).suppression_sql == "opted_out"
+        assert dag.get_task(task).suppression_conn_id == "crm"
 
 
 def test_an_id_sync_needs_no_receipt_with_counts_and_has_a_way_out() -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.identifiers import ID_KINDS
 from airflow_am_provider.audience_manager.names import IdSyncPrefix, Mode
-from airflow_am_provider.cli.format_arguments import ENCODINGS
 from airflow_am_provider.cli.format_arguments import add_arguments as add_arguments
 from airflow_am_provider.cli.sources import tables_at
 from airflow_am_provider.cli.text import Colour, coloured, counted, number, print_json, table
+from airflow_am_provider.formatting.choices import Compression, OnEmpty
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from airflow_am_provider.formatting.pipeline import FormatOptions
 
     options = FormatOptions(
-        encoding=ENCODINGS[args.compression],
+        encoding=Compression(args.compression).encoding,
         sizes=PartSizes(
             part_bytes=args.part_bytes, compressed_part_bytes=args.compressed_part_bytes
         ),
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     with closing(rows):
         manifest = make_delivery(rows, writer, directory, options, now=datetime.now(UTC))
     rejects = str(directory / manifest.rejects) if manifest.rejects else None
-    if not manifest.parts and args.on_empty == "fail":
+    if not manifest.parts and args.on_empty == OnEmpty.FAIL:
         listed = f". Rows set aside are listed in {rejects}" if rejects else ""
         raise DataError(f"{nothing_to_send(manifest)}; --on-empty fail{listed}")
     if args.json:
@@ -84,19 +84,19 @@ def _rows(
 def _suppression(args: argparse.Namespace, kinds: Collection[IdKind]) -> Suppression | None:
     from airflow_am_provider.suppression.ids import Suppression
 
-    if args.suppress is None:
-        if args.suppress_column or args.suppress_hashed or args.suppress_allow_empty:
-            raise ConfigurationError("--suppress: missing, so nobody would be left out")
+    if args.suppression_source is None:
+        if args.suppression_column or args.suppression_hashed or args.suppression_allow_empty:
+            raise ConfigurationError("--suppression-source: missing, so nobody would be left out")
         return None
     suppression = Suppression()
-    columns = None if args.suppress_column is None else [args.suppress_column]
-    with closing(_rows(args, tables_at(args.suppress), columns)) as rows:
+    columns = None if args.suppression_column is None else [args.suppression_column]
+    with closing(_rows(args, tables_at(args.suppression_source), columns)) as rows:
         suppression.add(
             rows,
-            "--suppress",
-            column=args.suppress_column,
-            hashed=args.suppress_hashed,
-            allow_empty=args.suppress_allow_empty,
+            "--suppression-source",
+            column=args.suppression_column,
+            hashed=args.suppression_hashed,
+            allow_empty=args.suppression_allow_empty,
             kinds=kinds,
         )
     return suppression
@@ -125,20 +125,20 @@ def _data_writer(args: argparse.Namespace) -> LineWriter:
 
 
 def _id_sync_writer(args: argparse.Namespace) -> LineWriter:
-    from airflow_am_provider.formatting.lines.hashed_email_lines import HashedEmailLineWriter
-    from airflow_am_provider.formatting.lines.id_sync_lines import IdSyncLineWriter, IdSyncSpec
+    from airflow_am_provider.formatting.lines.id_sync import id_sync_writer
+    from airflow_am_provider.formatting.lines.id_sync_lines import IdSyncSpec
 
-    spec = IdSyncSpec(
-        master_dpid=args.master_dpid,
-        dpids=args.dpids,
-        columns=args.columns,
-        prefix=IdSyncPrefix(args.prefix),
-        hash_columns=args.hash_columns,
-        allow_crm_master=args.allow_crm_master,
-        refuse_hyphens=args.refuse_hyphens,
+    return id_sync_writer(
+        IdSyncSpec(
+            master_dpid=args.master_dpid,
+            dpids=args.dpids,
+            columns=args.columns,
+            prefix=IdSyncPrefix(args.prefix),
+            hash_columns=args.hash_columns,
+            allow_crm_master=args.allow_crm_master,
+            refuse_hyphens=args.refuse_hyphens,
+        )
     )
-    of_emails = spec.prefix is IdSyncPrefix.C2C_ID
-    return HashedEmailLineWriter(spec) if of_emails else IdSyncLineWriter(spec)
 
 
 def _report(manifest: Manifest) -> Iterator[str]:

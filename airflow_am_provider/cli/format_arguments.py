@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Final
 
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.identifiers import ID_KINDS
-from airflow_am_provider.audience_manager.names import Encoding, IdSyncPrefix, Mode
+from airflow_am_provider.audience_manager.names import IdSyncPrefix, Mode
 from airflow_am_provider.cli.arguments import add_json
-from airflow_am_provider.formatting.acceptance import ON_EMPTY
+from airflow_am_provider.formatting.choices import Compression, OnEmpty
 from airflow_am_provider.sources.file_kinds import READABLE
-
-ENCODINGS: Final = {"gzip": Encoding.GZIP, "none": Encoding.PLAIN}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -211,8 +208,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--compression",
-        choices=list(ENCODINGS),
-        default="gzip",
+        choices=[compression.value for compression in Compression],
+        default=Compression.GZIP.value,
         help="How files are packed: gzip or none. (default: %(default)s)",
     )
     add(
@@ -238,29 +235,29 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--on-empty",
-        choices=ON_EMPTY,
-        default="skip",
+        choices=[word.value for word in OnEmpty],
+        default=OnEmpty.SKIP.value,
         help="What happens when there is nothing to send: skip or fail. (default: %(default)s)",
     )
     add(
-        "--suppress",
+        "--suppression-source",
         metavar="FILE",
         help="File with the suppression list, the IDs of users of whom nothing is sent.",
     )
     add(
-        "--suppress-column",
+        "--suppression-column",
         metavar="C",
         help="Column of the IDs in the suppression list. Needed when the list has more than one "
         "column.",
     )
     add(
-        "--suppress-hashed",
+        "--suppression-hashed",
         action="store_true",
         help="Says that the suppression list holds the SHA-256 of the IDs, as 64 hexadecimal "
         "digits.",
     )
     add(
-        "--suppress-allow-empty",
+        "--suppression-allow-empty",
         action="store_true",
         help="Says that the suppression list may be empty, which means that nobody is on it. "
         "Otherwise an empty list is an error, as it may be a broken one.",

@@ -94,12 +94,12 @@ class FormattedPartition:
         """
         if isinstance(document, dict) and "delivery_id" in document:
             raise ConfigurationError(
-                "partitions: a whole delivery, which needs no combining; set partition= on the "
+                "formatted: a whole delivery, which needs no combining; set partition= on the "
                 "format operator, or upload its manifest"
             )
         if not isinstance(document, dict) or document.get("version") != PARTITION_VERSION:
             raise ConfigurationError(
-                "partitions: not what a format operator with partition= returned"
+                "formatted: not what a format operator with partition= returned"
             )
         try:
             facts = ("rows_read", "rows_written", "rows_set_aside", "set_aside_by_reason",
@@ -123,7 +123,7 @@ class FormattedPartition:
                 max_set_aside=document["max_set_aside"],
             )
         except (KeyError, TypeError) as error:
-            raise ConfigurationError(f"partitions: {error}") from None
+            raise ConfigurationError(f"formatted: {error}") from None
 
 
 def combine(
@@ -145,7 +145,7 @@ def combine(
     first = ordered[0]
     if first.staging != storage.url:
         raise ConfigurationError(
-            f"partitions: staged at {first.staging}, but the connection's staging location is "
+            f"formatted: staged at {first.staging}, but the connection's staging location is "
             f"{storage.url}. Where it was changed on purpose, clear the tasks that formatted them, "
             f"with all that is after them. Otherwise change it back, or give each of the tasks the "
             f"same connection"
@@ -208,7 +208,7 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 
 def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
     if not ordered:
-        raise ConfigurationError("partitions: none; pass what the mapped format task returned")
+        raise ConfigurationError("formatted: none; pass what the mapped format task returned")
     count = ordered[0].partition.count
     numbers = Counter(one.partition.number for one in ordered)
     missing = [str(number) for number in range(count) if number not in numbers]
@@ -216,7 +216,7 @@ def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
     for what, found in (("missing", missing), ("there more than once", twice)):
         if found:
             raise ConfigurationError(
-                f"partitions: {', '.join(found)} of 0 to {count - 1} {what}; nothing was staged. "
+                f"formatted: {', '.join(found)} of 0 to {count - 1} {what}; nothing was staged. "
                 f"Map the format task over partition=range({count})"
             )
     facts: dict[str, set[Any]] = {
@@ -231,7 +231,7 @@ def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
     for fact, values in facts.items():
         if len(values) > 1:
             raise ConfigurationError(
-                f"partitions: {fact} differs between them: "
+                f"formatted: {fact} differs between them: "
                 f"{' and '.join(sorted(map(str, values)))}; they are not of one delivery"
             )
 

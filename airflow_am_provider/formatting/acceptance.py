@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.formatting.lines.line_writer import PersonalData
 
-#: What may become of a run that has nothing to send.
-ON_EMPTY: Final = ("skip", "fail")
 #: Before so many values were seen, a few strange ones at the start say nothing of a column.
 ENOUGH_VALUES: Final = 1000
 # What a source often gives, and takes a setting only.

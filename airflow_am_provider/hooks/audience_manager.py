@@ -15,13 +15,13 @@ from airflow.sdk import BaseHook
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.hooks.connection_form import FormForAirflow31
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID, get_connection
-from airflow_am_provider.hooks.parameters import choice, flag
 from airflow_am_provider.hooks.roads import road_of
 from airflow_am_provider.hooks.settings import (
     CONNECTION_FIELDS,
     ConnectionSettings,
     split_location,
 )
+from airflow_am_provider.parameters import choice, flag
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -129,7 +129,7 @@ def _suppression(hook: Connection, source: SuppressionSource) -> str:
     with closing(source.batches(hook)) as batches:
         suppression = Suppression()
         suppression.add(
-            islice(batches, 1), source.prefix, column=source.column, hashed=source.hashed
+            islice(batches, 1), source.label, column=source.column, hashed=source.hashed
         )
     return "the list can be read, and applies to every delivery through this connection"
 

@@ -68,7 +68,7 @@ class ConnectionSettings:
     :param api_conn_id: connection of Adobe's REST API.
     :param staging_encryption: ``none``, ``AES256`` or ``aws:kms``.
     :param staging_kms_key_id: the key for ``aws:kms``, if it is not the account's own.
-    :param suppression_location: file or folder of the suppression list.
+    :param suppression_source: file or folder of the suppression list.
     :param suppression_sql: query or table of it, instead.
     :param suppression_conn_id: the connection for either.
     :param suppression_column: the column of the IDs.
@@ -99,7 +99,7 @@ class ConnectionSettings:
     staging_kms_key_id: str | None = None
     state_conn_id: str | None = None
     api_conn_id: str | None = None
-    suppression_location: str | None = None
+    suppression_source: str | None = None
     suppression_sql: str | None = None
     suppression_conn_id: str | None = None
     suppression_column: str | None = None
@@ -155,9 +155,9 @@ class ConnectionSettings:
     def suppression(self) -> SuppressionSource | None:
         """The suppression list of every delivery, if there is one."""
         return SuppressionSource.named(
-            "suppression",
+            "suppression list of the connection",
             sql=self.suppression_sql,
-            source=self.suppression_location,
+            source=self.suppression_source,
             conn_id=self.suppression_conn_id,
             column=self.suppression_column,
             hashed=self.suppression_hashed == "yes",
@@ -262,7 +262,7 @@ class _Check:
             "ftp_directory",
             f"{printable(settings.ftp_directory)!r} is not an absolute path without '..'",
         )
-        for name in ("staging_location", "receipts_location", "suppression_location"):
+        for name in ("staging_location", "receipts_location", "suppression_source"):
             value = getattr(settings, name)
             self.that(
                 value is None or _is_location(value),

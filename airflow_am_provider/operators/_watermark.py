@@ -6,6 +6,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.operators._window import BACKFILL, Window, moment_of, run_type
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ def watermark_window(
     )
 
 
-def note_outcome(target: Target, watermark: str | None, manifest: Manifest, on_empty: str) -> None:
+def note_outcome(
+    target: Target, watermark: str | None, manifest: Manifest, on_empty: OnEmpty
+) -> None:
     """Move the watermark when a window had nothing to send; a delivery moves it when it is sent.
 
     :param target: the delivery's.
@@ -91,7 +94,7 @@ def note_outcome(target: Target, watermark: str | None, manifest: Manifest, on_e
     :param manifest: what became of the window.
     :param on_empty: with ``fail`` a window without rows is not done with.
     """
-    if watermark is not None and not manifest.parts and on_empty == "skip":
+    if watermark is not None and not manifest.parts and on_empty is OnEmpty.SKIP:
         from airflow_am_provider.deliveries.target.commands import NoteEmptyWindow
 
         assert manifest.window_end is not None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.operators._partition_window import partition_key, partition_window
+from airflow_am_provider.parameters import is_given
 from airflow_am_provider.sources.query_window import IN_UTC, Zone
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _window_of(
     watermark: Callable[[], Window | None] | None,
     now: datetime | None,
 ) -> Window:
-    if _given(start) or _given(end):
+    if is_given(start) or is_given(end):
         window = Window(
             start=_moment("window_start", start, zone),
             end=_moment("window_end", end, zone),
@@ -159,12 +160,8 @@ def _of_partition(context: Mapping[str, Any], key: str, now: datetime) -> Window
     return Window(start=start, end=end, source=f"from the run's partition {key}")
 
 
-def _given(moment: object) -> bool:
-    return moment not in (None, "", "None")
-
-
 def _moment(parameter: str, value: object, zone: Zone) -> datetime | None:
-    if not _given(value):
+    if not is_given(value):
         return None
     if not isinstance(value, datetime):
         text = str(value).strip()

@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.hooks.parameters import flag
+from airflow_am_provider.parameters import flag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink
-from airflow_am_provider.operators._stage_delivery import check_on_empty, report_staged
+from airflow_am_provider.operators._staging import report_staged
 from airflow_am_provider.operators._watermark import note_outcome
+from airflow_am_provider.parameters import choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +31,7 @@ class CombinePartitionsOperator(BaseOperator):
     user may be in two partitions then. ``max_set_aside`` of the format task holds for all
     partitions together.
 
-    :param partitions: What the format operator returned for each partition: the ``.output`` of the
+    :param formatted: What the format operator returned for each partition: the ``.output`` of the
         mapped task. (templated)
     :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
         the staging location and where deliveries go. All tasks of one delivery use the same.
@@ -46,25 +48,25 @@ class CombinePartitionsOperator(BaseOperator):
             task_id="format_partition", conn_id="crm", sql="SELECT id, traits FROM customers",
             dpid=478, id_column="id", traits_column="traits", partitions=8,
         ).expand(partition=list(range(8)))
-        combine = CombinePartitionsOperator(task_id="combine", partitions=partition.output)
+        combine = CombinePartitionsOperator(task_id="combine", formatted=partition.output)
         upload = UploadOperator(task_id="upload", manifest=combine.output)
     """
 
-    template_fields: Sequence[str] = ("partitions", "audience_manager_conn_id", "on_empty")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"partitions": "json"}
+    template_fields: Sequence[str] = ("formatted", "audience_manager_conn_id", "on_empty")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"formatted": "json"}
     operator_extra_links = (StagingLink(),)
     ui_color = "#f7e0d4"
 
     def __init__(
         self,
         *,
-        partitions: object,
+        formatted: object,
         audience_manager_conn_id: str = DEFAULT_CONN_ID,
         on_empty: str = "skip",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.partitions = partitions
+        self.formatted = formatted
         self.audience_manager_conn_id = audience_manager_conn_id
         self.on_empty = on_empty
 
@@ -75,17 +77,17 @@ class CombinePartitionsOperator(BaseOperator):
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
         with airflow_errors():
-            check_on_empty(self.on_empty)
-            partitions = [FormattedPartition.from_json(one) for one in _listed(self.partitions)]
+            on_empty = choice("on_empty", self.on_empty, OnEmpty)
+            partitions = [FormattedPartition.from_json(one) for one in _listed(self.formatted)]
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             targets = hook.targets()
             manifest = combine(partitions, targets, now=datetime.now(UTC))
             self.log.info("%d partitions, %d parts", len(partitions), len(manifest.parts))
             content = partitions[0].content
             target = targets.named(content.context.destination, target_of(content.file_kind))
-            note_outcome(target, content.context.watermark, manifest, self.on_empty)
-            return report_staged(self.log.info, manifest, self.on_empty)
+            note_outcome(target, content.context.watermark, manifest, on_empty)
+            return report_staged(self.log, manifest, on_empty)
 
 
-def _listed(partitions: Any) -> list[object]:
-    return [partitions] if isinstance(partitions, dict) else list(partitions or ())
+def _listed(formatted: Any) -> list[object]:
+    return [formatted] if isinstance(formatted, dict) else list(formatted or ())

@@ -12,8 +12,8 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Data
 from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.hooks.parameters import flag, optional_number, whole_number
 from airflow_am_provider.links import StagingLink
+from airflow_am_provider.parameters import flag, optional_number, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

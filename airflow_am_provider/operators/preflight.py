@@ -39,7 +39,7 @@ class PreflightOperator(BaseOperator):
     once. Signals that no trait rule names, traits that are younger than four hours and an
     unticked *Inbound* are warnings and never fail the task.
 
-    :param manifest: What a format operator returned. (templated)
+    :param manifest: What a format operator returned. Example: ``format_traits.output``. (templated)
     :param audience_manager_conn_id: The Audience Manager connection. It must have ``api_conn_id``.
         (templated)
     :param on_finding: What to do with errors: ``fail`` the task, or ``warn`` and let the delivery

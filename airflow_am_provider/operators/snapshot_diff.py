@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.audience_manager.identifiers import id_kind
+from airflow.sdk import BaseOperator
+
 from airflow_am_provider.formatting.acceptance import limit
+from airflow_am_provider.formatting.choices import OnEmpty
+from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.hooks.parameters import (
+from airflow_am_provider.links import StagingLink
+from airflow_am_provider.operators._row_source import RowSource
+from airflow_am_provider.operators._staging import AskedWindow, format_options, report_staged
+from airflow_am_provider.operators._suppression import SuppressionLists
+from airflow_am_provider.parameters import (
+    choice,
     name,
     names,
     numbers_by_column,
+    optional_id_kind,
     optional_whole_number,
     some_text,
     whole_number,
 )
-from airflow_am_provider.operators._stage_delivery import (
-    StageDeliveryOperator,
-    check_on_empty,
-    report_staged,
-)
-from airflow_am_provider.operators._window import window_of
-from airflow_am_provider.sources.running_queries import cancelled_in_time
+from airflow_am_provider.sources.running_queries import cancel_queries, cancelled_in_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
 
     from airflow.sdk import Context
 
@@ -35,17 +38,19 @@ if TYPE_CHECKING:
 __all__ = ["SnapshotDiffOperator"]
 
 
-class SnapshotDiffOperator(StageDeliveryOperator):
+class SnapshotDiffOperator(BaseOperator):
     """Compare a full extract with the last acknowledged one, and stage what has changed.
 
     Each user that has changed becomes ``USERID<TAB>d_sid=…,d_unsid=…`` in a ``.sync`` file
-    (inbound-file-contents.md); users that are no more in the extract lose all their traits. What
-    was delivered and is not acknowledged counts as perhaps arrived, perhaps not: the file is right
-    either way. Without an acknowledged extract before, everything is an addition.
+    (inbound-file-contents.md). Users that are not in the extract any more lose all their traits,
+    and so do those on a suppression list. What was delivered and is not acknowledged counts as
+    perhaps arrived, perhaps not: the file is right either way. Without an acknowledged extract
+    before, everything is an addition.
 
-    A row that breaks a rule is set aside, and takes nothing away from its user; one of a user on a
-    suppression list takes away all that the user has. Only traits can be compared: nothing takes an
-    ``ic`` code or a signal back.
+    A row without traits says that its user has none. One that breaks a rule is set aside, and takes
+    nothing away from its user. Only traits can be compared: nothing takes an ``ic`` code or a
+    signal back. One task reads the whole extract, also where ``partitions`` divide it: a share of
+    the rows would remove all others.
 
     :param snapshot: Name of the extract. It is compared with earlier extracts of the same name,
         destination, ``dpid`` and ``target_dpid``, whichever DAG they came from. A new name begins
@@ -68,11 +73,74 @@ class SnapshotDiffOperator(StageDeliveryOperator):
     :param max_removed: How many traits of the last extract may be missing in this one, over all
         users. A whole number is a count, a fraction is a share: ``1.0`` is all. Over the limit the
         task fails, says its figures, and stages nothing. Example: ``100`` or ``0.2``. (templated)
-
-    All parameters are template fields. For the source, staging and limits see
-    :class:`~airflow_am_provider.operators._stage_delivery.StageDeliveryOperator`; ``partition``
-    and ``watermark_start`` are refused, as a share of the rows would remove all others.
-
+    :param sql: One SELECT that gives the rows, or a path that ends in ``.sql``. Name either ``sql``
+        or ``source``. It may use the placeholders ``window_start`` and ``window_end``, written as
+        the database's driver wants them: they get the run's window as moments. Where the window is
+        made of whole days, ``window_start_date`` and ``window_end_date`` get dates
+        (``docs/windows.md``). Example: ``SELECT customer_id, traits FROM changes WHERE changed_at
+        >= %(window_start)s AND changed_at < %(window_end)s``. (templated)
+    :param conn_id: Airflow connection of the database that ``sql`` runs on, of any common-sql
+        provider. Needed with ``sql``. (templated)
+    :param parameters: Values for other placeholders in ``sql``: a dict or a list, as the database's
+        driver wants them. Example: ``{"platform": "ios"}``. (templated)
+    :param source: CSV or Parquet files to read the rows from: a URL, or a list of URLs. A URL is
+        ``s3://bucket/key`` or an absolute path. It names a file, a folder, or, with ``*`` and ``?``
+        in the last name, all files of such names. Known endings are ``.parquet``, ``.pq``,
+        ``.csv``, ``.csv.gz``, ``.tsv`` and ``.tsv.gz``. Example:
+        ``s3://crm/exports/customers_*.parquet``. (templated)
+    :param source_conn_id: AWS connection for ``s3://`` sources. When not given, the AWS connection
+        of the staging location is used. (templated)
+    :param delimiter: The character between the fields of a CSV file. (templated)
+    :param encoding: The text encoding of CSV files, by a name that Python knows. Files are sent in
+        UTF-8, whatever they were read in. Example: ``latin-1``, ``windows-1252`` or ``utf-16``.
+        (templated)
+    :param window_start: First moment of the data, in ISO 8601. A time without a zone is in
+        ``window_timezone``. When not given, the window is the run's own: its partition or its data
+        interval. Example: ``2026-03-01``. (templated)
+    :param window_end: First moment after the data, in ISO 8601. A time without a zone is in
+        ``window_timezone``. Example: ``2026-03-02``. (templated)
+    :param window_timezone: Name of the time zone in which days begin and ``sql`` runs. UTC when not
+        given. PostgreSQL, MySQL and DuckDB read times and dates without a zone in this zone,
+        whatever the server or the connection says. Example: ``Europe/Berlin``. (templated)
+    :param partitions: Into how many partitions the rows are divided, by user ID. By default one
+        task reads all of them, one after the other. Example: ``8``. (templated)
+    :param partition_by: What the rows are divided by: an SQL expression for ``sql``, or ``files``
+        for ``source``. It must be the same for all rows of a user ID. The default depends on the
+        source (``docs/operators.md#partitions``). Example: ``customer_number``. (templated)
+    :param partition_bounds: Divides the rows of ``sql`` by ranges of ``partition_by``, which an
+        index finds, and not by a hash. It lists where each range but the last ends, in ascending
+        order: numbers, texts, dates or times. Example: ``[1000, 2000]`` makes three partitions:
+        below 1000 or without a value, from 1000 to below 2000, and from 2000. (templated)
+    :param max_set_aside: How many rows may break a rule. A whole number is a count, a fraction is a
+        share of the rows read: ``1`` is one row, ``1.0`` is all rows. Over the limit nothing is
+        sent. Example: ``100`` or ``0.01``. (templated)
+    :param on_empty: What happens when there is nothing to send: ``skip`` or ``fail``. (templated)
+    :param compression: How files are packed: ``gzip`` or ``none``. (templated)
+    :param part_bytes: Uncompressed size in bytes at which the next part begins. 1,000,000,000 when
+        not given, at most 5,000,000,000. (templated)
+    :param compressed_part_bytes: Compressed size in bytes at which the next part begins.
+        250,000,000 when not given, at most 997,902,848. (templated)
+    :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
+        the staging location and where deliveries go. All tasks of one delivery use the same.
+        (templated)
+    :param suppression_sql: One SELECT that gives the suppression list, or the name of a table. Name
+        either ``suppression_sql`` or ``suppression_source``. Example: ``SELECT customer_id FROM
+        opt_outs``. (templated)
+    :param suppression_source: File with the suppression list, the IDs of users of whom nothing is
+        sent. It is a URL of a file of the kinds that ``source`` takes, or of a folder of them. A
+        CSV file has a header, ``,`` between its fields, and is in UTF-8, or in UTF-16 with its byte
+        order mark. Example: ``s3://crm/opt_outs.csv``. (templated)
+    :param suppression_conn_id: Connection of the suppression list. For ``suppression_sql`` it is
+        the database's. For ``suppression_source`` it is the AWS connection, when that is not the
+        one of the staging location. (templated)
+    :param suppression_column: Column of the IDs in the suppression list. Needed when the list has
+        more than one column. (templated)
+    :param suppression_hashed: Says that the suppression list holds the SHA-256 of the IDs, as 64
+        hexadecimal digits. (templated)
+    :param suppression_allow_empty: Says that the suppression list may be empty, which means that
+        nobody is on it. Otherwise an empty list is an error, as it may be a broken one. The
+        connection's own list never may. (templated)
+    :return: the manifest as plain JSON.
     :raises AirflowFailException: for wrong parameters, for data that breaks the rules beyond
         ``max_set_aside``, for more removals than ``max_removed``; retrying does not help.
     :raises AirflowException: when the database or the staging location does not answer, or another
@@ -93,7 +161,6 @@ class SnapshotDiffOperator(StageDeliveryOperator):
     """
 
     template_fields: Sequence[str] = (
-        *StageDeliveryOperator.template_fields,
         "snapshot",
         "dpid",
         "id_column",
@@ -103,7 +170,36 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         "traits_separator",
         "trait_flags",
         "max_removed",
+        "sql",
+        "conn_id",
+        "parameters",
+        "source",
+        "source_conn_id",
+        "delimiter",
+        "encoding",
+        "window_start",
+        "window_end",
+        "window_timezone",
+        "partitions",
+        "partition_by",
+        "partition_bounds",
+        "max_set_aside",
+        "on_empty",
+        "compression",
+        "part_bytes",
+        "compressed_part_bytes",
+        "audience_manager_conn_id",
+        "suppression_sql",
+        "suppression_source",
+        "suppression_conn_id",
+        "suppression_column",
+        "suppression_hashed",
+        "suppression_allow_empty",
     )
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
+    operator_extra_links = (StagingLink(),)
+    ui_color = "#f7e0d4"
 
     def __init__(
         self,
@@ -117,6 +213,31 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         traits_separator: str = ",",
         trait_flags: Mapping[str, int | str] | None = None,
         max_removed: float | str = 0.2,
+        sql: str | None = None,
+        conn_id: str | None = None,
+        parameters: Mapping[str, Any] | Iterable[Any] | None = None,
+        source: str | Sequence[str] | None = None,
+        source_conn_id: str | None = None,
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+        window_start: str | None = None,
+        window_end: str | None = None,
+        window_timezone: str | None = None,
+        partitions: int | str | None = None,
+        partition_by: str | None = None,
+        partition_bounds: Sequence[float | str | date] | None = None,
+        max_set_aside: float | str = 0.01,
+        on_empty: str = "skip",
+        compression: str = "gzip",
+        part_bytes: int | str | None = None,
+        compressed_part_bytes: int | str | None = None,
+        audience_manager_conn_id: str = DEFAULT_CONN_ID,
+        suppression_sql: str | None = None,
+        suppression_source: str | None = None,
+        suppression_conn_id: str | None = None,
+        suppression_column: str | None = None,
+        suppression_hashed: bool | str = False,
+        suppression_allow_empty: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -129,46 +250,87 @@ class SnapshotDiffOperator(StageDeliveryOperator):
         self.traits_separator = traits_separator
         self.trait_flags = trait_flags
         self.max_removed = max_removed
+        self.sql = sql
+        self.conn_id = conn_id
+        self.parameters = parameters
+        self.source = source
+        self.source_conn_id = source_conn_id
+        self.delimiter = delimiter
+        self.encoding = encoding
+        self.window_start = window_start
+        self.window_end = window_end
+        self.window_timezone = window_timezone
+        self.partitions = partitions
+        self.partition_by = partition_by
+        self.partition_bounds = partition_bounds
+        self.max_set_aside = max_set_aside
+        self.on_empty = on_empty
+        self.compression = compression
+        self.part_bytes = part_bytes
+        self.compressed_part_bytes = compressed_part_bytes
+        self.audience_manager_conn_id = audience_manager_conn_id
+        self.suppression_sql = suppression_sql
+        self.suppression_source = suppression_source
+        self.suppression_conn_id = suppression_conn_id
+        self.suppression_column = suppression_column
+        self.suppression_hashed = suppression_hashed
+        self.suppression_allow_empty = suppression_allow_empty
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Stage the delivery and return its manifest as plain JSON."""
         from airflow_am_provider.deliveries.data_sources import check_data_sources
         from airflow_am_provider.deliveries.staging import DeliveryContext
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.operators._source_rows import source_rows
         from airflow_am_provider.snapshots.difference import DiffOptions
         from airflow_am_provider.snapshots.series import SnapshotSeries
         from airflow_am_provider.snapshots.staging_difference import stage_difference
         from airflow_am_provider.suppression.source import tell_lists
 
         with airflow_errors(), cancelled_in_time():
-            if self.watermark_start not in (None, "", "None"):
-                raise ConfigurationError(
-                    "watermark_start: what is compared is a full extract; one that begins where "
-                    "the last one ended would remove everybody else"
-                )
-            window = window_of(context, self.window_start, self.window_end, zone=self._zone())
+            on_empty = choice("on_empty", self.on_empty, OnEmpty)
+            source = RowSource(
+                sql=self.sql,
+                conn_id=self.conn_id,
+                parameters=self.parameters,
+                source=self.source,
+                source_conn_id=self.source_conn_id,
+                delimiter=self.delimiter,
+                encoding=self.encoding,
+                partitions=self.partitions,
+                partition_by=self.partition_by,
+                partition_bounds=self.partition_bounds,
+            )
+            asked = AskedWindow(
+                start=self.window_start,
+                end=self.window_end,
+                timezone=self.window_timezone,
+            )
+            window = asked.of_run(context)
             self.log.info("Window: %s", window)
-            check_on_empty(self.on_empty)
-            bounds = self._bounds()
-            count, partition = self._partition(window, bounds)
-            if partition is not None:
-                raise ConfigurationError(
-                    "partition: a share of the rows would remove all others; leave it out, with "
-                    "partitions one task reads all of them"
-                )
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             spec = self._spec()
             check_data_sources(hook, spec.file_kind)
             columns = (spec.id_column, *spec.item_columns)
-            destination = hook.destination_name
-            suppression = self.suppression(hook, (spec.kind,))
+            lists = SuppressionLists(
+                sql=self.suppression_sql,
+                source=self.suppression_source,
+                conn_id=self.suppression_conn_id,
+                column=self.suppression_column,
+                hashed=self.suppression_hashed,
+                allow_empty=self.suppression_allow_empty,
+            )
+            suppression = lists.read(hook, (spec.kind,))
             extract = some_text("snapshot", self.snapshot)
-            series = SnapshotSeries.of(hook.targets(), destination, spec, extract)
+            series = SnapshotSeries.of(hook.targets(), hook.destination_name, spec, extract)
             staged = stage_difference(
-                lambda: source_rows(self, hook, columns, window, count, None, bounds).batches,
+                lambda: source.rows(hook, columns, window).batches,
                 spec,
-                self._options(),
+                format_options(
+                    max_set_aside=self.max_set_aside,
+                    compression=self.compression,
+                    part_bytes=self.part_bytes,
+                    compressed_part_bytes=self.compressed_part_bytes,
+                ),
                 DiffOptions(
                     max_removed=limit("max_removed", self.max_removed, "traits"),
                     suppression=suppression,
@@ -177,14 +339,18 @@ class SnapshotDiffOperator(StageDeliveryOperator):
                 # The rows are those of this moment, whatever window the run is of: what is
                 # extracted later is newer.
                 context=DeliveryContext(
-                    destination=destination,
+                    destination=hook.destination_name,
                     run=f"{context['dag_run'].dag_id}/{context['run_id']}",
                     series=series.location,
                 ),
                 now=datetime.now(UTC),
             )
             tell_lists(suppression)
-            return report_staged(self.log.info, staged.manifest, self.on_empty)
+            return report_staged(self.log, staged.manifest, on_empty)
+
+    def on_kill(self) -> None:
+        """End the query as well when the task is ended from outside."""
+        cancel_queries()
 
     def _spec(self) -> DataFileSpec:
         from airflow_am_provider.formatting.lines.data_lines import DataFileSpec
@@ -193,7 +359,7 @@ class SnapshotDiffOperator(StageDeliveryOperator):
             dpid=whole_number("dpid", self.dpid),
             target_dpid=optional_whole_number("target_dpid", self.target_dpid),
             id_column=name("id_column", self.id_column),
-            id_kind=id_kind(self.id_kind) if self.id_kind else None,
+            id_kind=optional_id_kind(self.id_kind),
             traits_columns=names("traits_column", self.traits_column),
             traits_separator=str(self.traits_separator),
             trait_flags=numbers_by_column("trait_flags", self.trait_flags),

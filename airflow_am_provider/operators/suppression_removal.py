@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import BaseOperator
+
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.audience_manager.identifiers import id_kind
+from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.hooks.parameters import optional_whole_number, whole_number
 from airflow_am_provider.links import StagingLink
-from airflow_am_provider.operators._stage_delivery import report_staged
-from airflow_am_provider.operators._suppressing import SuppressingOperator
+from airflow_am_provider.operators._staging import report_staged
+from airflow_am_provider.operators._suppression import SuppressionLists
+from airflow_am_provider.parameters import optional_id_kind, optional_whole_number, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["SuppressionRemovalOperator"]
 
 
-class SuppressionRemovalOperator(SuppressingOperator):
+class SuppressionRemovalOperator(BaseOperator):
     """Find which users on the suppression list were sent, and stage the removal of their traits.
 
     Deliveries of the target that lie in staging say which traits were given and taken away. A user
@@ -47,10 +49,23 @@ class SuppressionRemovalOperator(SuppressingOperator):
     :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
         the staging location and where deliveries go. All tasks of one delivery use the same.
         (templated)
-
-    For the list see :class:`~airflow_am_provider.operators._suppressing.SuppressingOperator`; that
-    of the connection holds here, too.
-
+    :param suppression_sql: One SELECT that gives the suppression list, or the name of a table. Name
+        either ``suppression_sql`` or ``suppression_source``. Example: ``SELECT customer_id FROM
+        opt_outs``. (templated)
+    :param suppression_source: File with the suppression list, the IDs of users of whom nothing is
+        sent. It is a URL of a file of the kinds that ``source`` takes, or of a folder of them. A
+        CSV file has a header, ``,`` between its fields, and is in UTF-8, or in UTF-16 with its byte
+        order mark. Example: ``s3://crm/opt_outs.csv``. (templated)
+    :param suppression_conn_id: Connection of the suppression list. For ``suppression_sql`` it is
+        the database's. For ``suppression_source`` it is the AWS connection, when that is not the
+        one of the staging location. (templated)
+    :param suppression_column: Column of the IDs in the suppression list. Needed when the list has
+        more than one column. (templated)
+    :param suppression_hashed: Says that the suppression list holds the SHA-256 of the IDs, as 64
+        hexadecimal digits. (templated)
+    :param suppression_allow_empty: Says that the suppression list may be empty, which means that
+        nobody is on it. Otherwise an empty list is an error, as it may be a broken one. The
+        connection's own list never may. (templated)
     :return: the manifest as plain JSON, for
         :class:`~airflow_am_provider.operators.upload.UploadOperator`.
     :raises AirflowSkipException: when nothing is to be removed.
@@ -64,11 +79,16 @@ class SuppressionRemovalOperator(SuppressingOperator):
     """
 
     template_fields: Sequence[str] = (
-        *SuppressingOperator.template_fields,
         "dpid",
         "target_dpid",
         "id_kind",
         "audience_manager_conn_id",
+        "suppression_sql",
+        "suppression_source",
+        "suppression_conn_id",
+        "suppression_column",
+        "suppression_hashed",
+        "suppression_allow_empty",
     )
     operator_extra_links = (StagingLink(),)
     ui_color = "#f7e0d4"
@@ -80,6 +100,12 @@ class SuppressionRemovalOperator(SuppressingOperator):
         target_dpid: int | str | None = None,
         id_kind: str | None = None,
         audience_manager_conn_id: str = DEFAULT_CONN_ID,
+        suppression_sql: str | None = None,
+        suppression_source: str | None = None,
+        suppression_conn_id: str | None = None,
+        suppression_column: str | None = None,
+        suppression_hashed: bool | str = False,
+        suppression_allow_empty: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -87,6 +113,12 @@ class SuppressionRemovalOperator(SuppressingOperator):
         self.target_dpid = target_dpid
         self.id_kind = id_kind
         self.audience_manager_conn_id = audience_manager_conn_id
+        self.suppression_sql = suppression_sql
+        self.suppression_source = suppression_source
+        self.suppression_conn_id = suppression_conn_id
+        self.suppression_column = suppression_column
+        self.suppression_hashed = suppression_hashed
+        self.suppression_allow_empty = suppression_allow_empty
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Stage the removals."""
@@ -99,11 +131,19 @@ class SuppressionRemovalOperator(SuppressingOperator):
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             writer = self._writer()
             check_data_sources(hook, writer.file_kind)
-            suppression = self.suppression(hook, writer.id_kinds)
+            lists = SuppressionLists(
+                sql=self.suppression_sql,
+                source=self.suppression_source,
+                conn_id=self.suppression_conn_id,
+                column=self.suppression_column,
+                hashed=self.suppression_hashed,
+                allow_empty=self.suppression_allow_empty,
+            )
+            suppression = lists.read(hook, writer.id_kinds)
             if suppression is None:
                 raise ConfigurationError(
-                    "suppress_sql, suppress_source: no suppression list is named, here or in the "
-                    "connection"
+                    "suppression_sql, suppression_source: no suppression list is named, here or in "
+                    "the connection"
                 )
             dag_id, run_id = context["dag_run"].dag_id, context["run_id"]
             delivery_context = DeliveryContext(
@@ -113,7 +153,7 @@ class SuppressionRemovalOperator(SuppressingOperator):
             )
             manifest = self._staged(hook, writer, suppression, delivery_context)
             tell_lists(suppression)
-            return report_staged(self.log.info, manifest, "skip")
+            return report_staged(self.log, manifest, OnEmpty.SKIP)
 
     def _writer(self) -> DataLineWriter:
         from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
@@ -124,7 +164,7 @@ class SuppressionRemovalOperator(SuppressingOperator):
                 dpid=whole_number("dpid", self.dpid),
                 target_dpid=optional_whole_number("target_dpid", self.target_dpid),
                 id_column=ID_COLUMN,
-                id_kind=id_kind(self.id_kind) if self.id_kind else None,
+                id_kind=optional_id_kind(self.id_kind),
                 removed_traits_columns=(TRAITS_COLUMN,),
             )
         )

@@ -15,9 +15,9 @@ from airflow_am_provider.airflow_compat import (
 from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.hooks.parameters import flag
 from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S
 from airflow_am_provider.links import StagingLink
+from airflow_am_provider.parameters import flag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

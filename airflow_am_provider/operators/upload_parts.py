@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_am_provider.hooks.parameters import whole_number
+from airflow_am_provider.airflow_compat import conf
+from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
+from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
 from airflow_am_provider.operators.upload import UploadOperator
+from airflow_am_provider.parameters import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +31,25 @@ class UploadPartsOperator(UploadOperator):
         ``.expand()`` over. (templated)
     :param shares: Into how many shares the parts are divided, of about the same size each. A share
         may be empty. (templated)
-
-    For the other parameters see :class:`~airflow_am_provider.operators.upload.UploadOperator`.
-
+    :param manifest: What a format operator returned. Example: ``format_traits.output``. (templated)
+    :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
+        the staging location and where deliveries go. All tasks of one delivery use the same.
+        (templated)
+    :param after: Uploads that must be acknowledged first, such as the ID sync's: what
+        ``UploadOperator`` returned, or a list of that. None stands for an upload that was skipped.
+        Example: ``upload_ids.output``. (templated)
+    :param on_older: What happens when newer data was already sent to the same target. ``refuse``
+        fails with a sentence that names both. ``send`` sends the old data all the same. ``replay``
+        sends it too, and :class:`~airflow_am_provider.sensors.replay.ReplayNewerSensor` then sends
+        the newer data again. An ``.overwrite`` is compared with other ``.overwrite`` deliveries
+        only. (templated)
+    :param in_order: Whether the delivery waits for its turn. Use False for accounts that get
+        neither receipts nor markers: there, nothing says when a delivery was processed. (templated)
+    :param deferrable: Whether to wait in the triggerer, without a worker.
+    :param poke_interval: Seconds between two looks. The default can be set in Airflow's
+        configuration: ``receipt_poke_interval_s`` in section ``[audience_manager]``.
+    :param order_timeout: Seconds to wait for the delivery's turn. After that the task fails and
+        names what it waits for.
     :return: plain JSON: the delivery's ID, and the names of the share's files.
     :raises AirflowSkipException: when the manifest has no parts.
     :raises AirflowFailException: as of ``UploadOperator``, and when there is no such share.
@@ -45,10 +64,42 @@ class UploadPartsOperator(UploadOperator):
         parts >> upload
     """
 
-    template_fields: Sequence[str] = (*UploadOperator.template_fields, "share", "shares")
+    template_fields: Sequence[str] = (
+        "share",
+        "shares",
+        "manifest",
+        "audience_manager_conn_id",
+        "after",
+        "on_older",
+        "in_order",
+    )
 
-    def __init__(self, *, share: int | str, shares: int | str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        share: int | str,
+        shares: int | str,
+        manifest: object,
+        audience_manager_conn_id: str = DEFAULT_CONN_ID,
+        after: object = None,
+        on_older: str = "refuse",
+        in_order: bool | str = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float = POKE_INTERVAL_S,
+        order_timeout: float = 3 * 24 * 3600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            manifest=manifest,
+            audience_manager_conn_id=audience_manager_conn_id,
+            after=after,
+            on_older=on_older,
+            in_order=in_order,
+            deferrable=deferrable,
+            poke_interval=poke_interval,
+            order_timeout=order_timeout,
+            **kwargs,
+        )
         self.share = share
         self.shares = shares
 

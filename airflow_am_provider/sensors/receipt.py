@@ -15,8 +15,8 @@ from airflow_am_provider.audience_manager.errors import AudienceManagerError, Co
 from airflow_am_provider.hooks.asset_events import ACKNOWLEDGED
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.hooks.parameters import choice
 from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S, Seen, Waiting
+from airflow_am_provider.parameters import choice
 from airflow_am_provider.sensors._polling import PollingSensor
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
-from airflow_am_provider.hooks.parameters import choice
 from airflow_am_provider.hooks.polling import POKE_INTERVAL_S, Seen
+from airflow_am_provider.parameters import choice
 from airflow_am_provider.sensors._polling import PollingSensor
 
 if TYPE_CHECKING:

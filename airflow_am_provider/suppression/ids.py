@@ -171,7 +171,7 @@ class SuppressionList:
 
     def __str__(self) -> str:
         return (
-            f"suppression list of {self.label}: {self.entries:,} entries, {self.no_ids:,} of them "
+            f"{self.label}: {self.entries:,} entries, {self.no_ids:,} of them "
             f"cannot be IDs of this delivery; {self.found:,} IDs were on it"
         )
 

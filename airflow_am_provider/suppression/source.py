@@ -34,7 +34,7 @@ _WHOLE_TABLE: Final = "SELECT * FROM :table"
 class SuppressionSource:
     """Where one list is.
 
-    :param prefix: the fields' common start, for messages.
+    :param label: what it is called, for messages.
     :param sql: one SELECT, or the name of a table; None for a file.
     :param source: URL of a CSV or Parquet file, or of a folder ending in ``/``; None for a query.
     :param conn_id: the connection of the database, or for S3 where it is not that of staging.
@@ -42,7 +42,7 @@ class SuppressionSource:
     :param hashed: whether they are SHA-256 hashes of the IDs.
     """
 
-    prefix: str
+    label: str
     sql: str | None = None
     source: str | None = None
     conn_id: str | None = None
@@ -52,7 +52,7 @@ class SuppressionSource:
     @classmethod
     def named(
         cls,
-        prefix: str,
+        label: str,
         *,
         sql: str | None,
         source: str | None,
@@ -60,11 +60,13 @@ class SuppressionSource:
         column: str | None,
         hashed: bool,
     ) -> SuppressionSource | None:
-        """The list that some fields name, or None when they name none.
+        """The list that some settings or parameters name, or None when they name none.
 
+        :param label: what it is called, for messages; the others by their names without
+            ``suppression_``.
         :raises ConfigurationError: when they name two, or say of none what it is like.
         """
-        for name, value in ((f"{prefix}_sql", sql), (f"{prefix}_source", source)):
+        for name, value in (("suppression_sql", sql), ("suppression_source", source)):
             # What a template gives for a variable that is not there.
             if value is not None and value.strip() in {"", "None"}:
                 raise ConfigurationError(
@@ -72,14 +74,16 @@ class SuppressionSource:
                     f"parameter out if that is what you want"
                 )
         if sql and source:
-            raise ConfigurationError(f"{prefix}_sql: a query, and a file as well; name one of them")
+            raise ConfigurationError(
+                "suppression_sql: a query, and a file as well; name one of them"
+            )
         if sql and not conn_id:
             raise ConfigurationError(
-                f"{prefix}_conn_id: missing; name the connection that {prefix}_sql runs on"
+                "suppression_conn_id: missing; name the connection that suppression_sql runs on"
             )
         if sql or source:
             return cls(
-                prefix=prefix,
+                label=label,
                 sql=sql or None,
                 source=source or None,
                 conn_id=conn_id or None,
@@ -89,7 +93,7 @@ class SuppressionSource:
         # Said for a list whose own parameter was misspelt or left empty: nobody would be on it.
         if conn_id or column or hashed:
             raise ConfigurationError(
-                f"{prefix}: a list is described and none is named, so nobody would be left out"
+                "suppression: a list is described and none is named, so nobody would be left out"
             )
         return None
 
@@ -111,8 +115,8 @@ class SuppressionSource:
         sql = self.sql or ""
         if _TABLE.fullmatch(sql.strip()):
             sql = _WHOLE_TABLE.replace(":table", sql.strip())
-        hook_of_list = database_hook(self.conn_id or "", asked_by=self.prefix)
-        return read_sql(hook_of_list, sql, None, parameter=f"{self.prefix}_sql")
+        hook_of_list = database_hook(self.conn_id or "", asked_by="suppression_conn_id")
+        return read_sql(hook_of_list, sql, None, parameter=f"{self.label}, suppression_sql")
 
 
 class Settings(Protocol):
@@ -162,13 +166,13 @@ def read_suppression(
         with closing(source.batches(hook)) as batches:
             count = suppression.add(
                 batches,
-                source.prefix,
+                source.label,
                 column=source.column,
                 hashed=source.hashed,
                 allow_empty=allow_empty and source is not of_the_connection,
                 kinds=kinds,
             )
-        log.info("Suppression list of %s: %s IDs", source.prefix, f"{count:,}")
+        log.info("%s: %s IDs", source.label, f"{count:,}")
     return suppression
 
 

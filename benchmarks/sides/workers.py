@@ -53,7 +53,7 @@ def format_in_partitions(
     started = [_Worker(str(number) if on_a_core_each else "any") for number in range(workers)]
     with stopwatch, ThreadPoolExecutor(workers) as pool:
         list(pool.map(crew.work, started))
-        manifest = CombinePartitionsOperator(task_id="combine", partitions=crew.formatted).execute(
+        manifest = CombinePartitionsOperator(task_id="combine", formatted=crew.formatted).execute(
             run_context(run_id)
         )
     cpu_seconds = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -459,8 +459,8 @@ def test_inputs_that_are_not_there(days, capsys, given, sentence):
 
 def test_the_suppression_list_may_be_a_folder(days, capsys):
     manifest = formatted(
-        capsys, *DATA, "--traits-column", "t", "--json", "--out", "out", "--suppress", "days",
-        "--suppress-column", "id", "daysafter.csv", "days",
+        capsys, *DATA, "--traits-column", "t", "--json", "--out", "out",
+        "--suppression-source", "days", "--suppression-column", "id", "daysafter.csv", "days",
     )  # fmt: skip
     assert lines(manifest) == ["eve\td_sid=26"]
     assert manifest["set_aside_by_reason"] == {"suppressed": 2}
@@ -482,9 +482,9 @@ def test_users_on_the_suppression_list_are_left_out(folder, capsys):
         *DATA,
         "--traits-column",
         "traits",
-        "--suppress",
+        "--suppression-source",
         "optouts.csv",
-        "--suppress-column",
+        "--suppression-column",
         "customer",
         *ALL,
     )
@@ -495,7 +495,9 @@ def test_users_on_the_suppression_list_are_left_out(folder, capsys):
 def test_what_is_sent_and_may_be_wrong_is_a_warning(folder, capsys):
     (folder / "in.csv").write_text("id,traits\nann ,1\nAnn,1\n1001.0,1\n")
     (folder / "optouts.csv").write_text("customer\nBOB\n")
-    assert main([*DATA, "--traits-column", "traits", "--suppress", "optouts.csv", *OUT]) == 0
+    assert (
+        main([*DATA, "--traits-column", "traits", "--suppression-source", "optouts.csv", *OUT]) == 0
+    )
     warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
     assert [" ".join(warning.split()[1:6]) for warning in warned] == [
         "1 row has a user",
@@ -508,8 +510,10 @@ def test_what_is_sent_and_may_be_wrong_is_a_warning(folder, capsys):
 def test_a_suppression_list_that_is_empty_or_not_named_is_an_error(folder, capsys):
     (folder / "optouts.csv").write_text("customer\n")
     data = [*DATA, "--traits-column", "traits"]
-    assert main([*data, "--suppress", "optouts.csv", *ALL]) == 1
-    assert "--suppress: no ID in it" in capsys.readouterr().err
-    assert main([*data, "--suppress-hashed", *ALL]) == 2
-    assert "--suppress: missing, so nobody would be left out" in capsys.readouterr().err
-    assert main([*data, "--suppress", "optouts.csv", "--suppress-allow-empty", *ALL]) == 0
+    assert main([*data, "--suppression-source", "optouts.csv", *ALL]) == 1
+    assert "--suppression-source: no ID in it" in capsys.readouterr().err
+    assert main([*data, "--suppression-hashed", *ALL]) == 2
+    assert "--suppression-source: missing, so nobody would be left out" in capsys.readouterr().err
+    assert (
+        main([*data, "--suppression-source", "optouts.csv", "--suppression-allow-empty", *ALL]) == 0
+    )

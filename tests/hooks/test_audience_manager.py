@@ -113,7 +113,7 @@ def test_the_suppression_list_is_proved_too(
             partner_name="acme",
             aws_conn_id=connect(s3.airflow_connection()),
             staging_location=str(tmp_path),
-            suppression_location=str(optouts),
+            suppression_source=str(optouts),
         )
     )
     holds, message = hook.test_connection()

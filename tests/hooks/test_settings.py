@@ -187,7 +187,7 @@ def test_every_field_of_the_form_is_a_setting() -> None:
             {
                 **S3,
                 "suppression_sql": "a",
-                "suppression_location": "/b",
+                "suppression_source": "/b",
                 "suppression_conn_id": "c",
             },
             "connection 'am': suppression_sql: a query, and a file as well; name one of them",
@@ -200,9 +200,9 @@ def test_every_field_of_the_form_is_a_setting() -> None:
             ),
         ),
         (
-            {**S3, "suppression_location": "opted_out.csv"},
+            {**S3, "suppression_source": "opted_out.csv"},
             (
-                "connection 'am': suppression_location: 'opted_out.csv' is neither "
+                "connection 'am': suppression_source: 'opted_out.csv' is neither "
                 "s3://bucket/prefix nor an absolute path"
             ),
         ),

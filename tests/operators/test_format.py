@@ -250,7 +250,10 @@ def test_templates_give_text_and_it_is_read(staging: Path, crm: sqlite3.Connecti
         ({"dpid": "CRM"}, "dpid: 'CRM' is not a whole number"),
         ({"trait_flags": "{'vip': 24}"}, "trait_flags: \"{'vip': 24}\" is no dict of columns"),
         ({"mode": "append"}, "mode: 'append' is none of 'sync', 'overwrite'"),
-        ({"compression": "zip"}, "compression: 'zip' is neither 'gzip' nor 'none'"),
+        (
+            {"compression": "zip"},
+            "compression: 'zip' is none of 'gzip', 'none' (inbound-file-compression.md)",
+        ),
         (
             {"max_set_aside": 1.5},
             "max_set_aside: 1.5 is neither a number of rows nor a share from 0.0 to 1.0",

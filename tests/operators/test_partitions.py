@@ -95,7 +95,7 @@ def formatted(**arguments: Any) -> list[dict[str, Any]]:
 
 
 def combined(partitions: object, **arguments: Any) -> dict[str, Any]:
-    return CombinePartitionsOperator(task_id="combine", partitions=partitions, **arguments).execute(
+    return CombinePartitionsOperator(task_id="combine", formatted=partitions, **arguments).execute(
         CONTEXT
     )
 
@@ -550,9 +550,9 @@ class TestWhatIsRefused:
     def test_a_partition_missing_or_there_twice(self, staging: Path) -> None:
         one, two, three = formatted()
         for given, said in (
-            ([one, three], r"partitions: 1 of 0 to 2 missing; nothing was staged"),
-            ([one, two, two, three], r"partitions: 1 of 0 to 2 there more than once"),
-            ([], "partitions: none; pass what the mapped format task returned"),
+            ([one, three], r"formatted: 1 of 0 to 2 missing; nothing was staged"),
+            ([one, two, two, three], r"formatted: 1 of 0 to 2 there more than once"),
+            ([], "formatted: none; pass what the mapped format task returned"),
         ):
             with pytest.raises(AirflowFailException, match=said):
                 combined(given)

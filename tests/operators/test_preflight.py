@@ -122,7 +122,7 @@ def test_all_partitions_are_asked_for_at_once(
     rows = ROWS + "v1,998,Rome,true\nv2,997,Rome,true\n"
     partitions = [formatted(rows, partitions=3, partition=number) for number in range(3)]
     combine = CombinePartitionsOperator(
-        task_id="combine", audience_manager_conn_id=conn_id, partitions=partitions
+        task_id="combine", audience_manager_conn_id=conn_id, formatted=partitions
     )
     manifest = combine.execute(run_context())
     with pytest.raises(AirflowFailException, match=r"trait 997: .* And 1 more, in the log"):

@@ -21,7 +21,7 @@ from airflow_am_provider.airflow_compat import (
 )
 from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
 from airflow_am_provider.deliveries.targets import Targets
-from airflow_am_provider.operators import _source_rows as source_rows
+from airflow_am_provider.operators._row_source import RowSource
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sandbox import Profiles, Sandbox, SandboxConfig
@@ -195,14 +195,14 @@ def test_a_user_who_opts_out_loses_all_traits_and_is_not_sent_again(
     opted_out = tmp_path / "opted-out.csv"
     opted_out.write_text("id\nuser-9\nnobody\n")
     world.deliver(1)
-    manifest = world.deliver(2, suppress_source=str(opted_out))
+    manifest = world.deliver(2, suppression_source=str(opted_out))
     assert world.lines(manifest) == ["user-9\td_unsid=4,d_unsid=12,d_unsid=900"]
     assert manifest["set_aside_by_reason"] == {"suppressed": 1}
     assert manifest["rows_read"] == manifest["rows_written"] + 1 == USERS
     left = {user: traits for user, traits in world.true().items() if user != "user-9"}
     assert world.known() == left
     with pytest.raises(AirflowSkipException):
-        world.compare(3, suppress_source=str(opted_out))
+        world.compare(3, suppression_source=str(opted_out))
     world.deliver(4)
     assert world.known() == world.true()
 
@@ -315,17 +315,17 @@ def test_another_run_in_between_makes_the_task_extract_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.deliver(1)
-    read = source_rows.source_rows
+    read = RowSource.rows
 
     def with_another_run(*arguments: Any) -> PartitionRows:
-        monkeypatch.setattr(source_rows, "source_rows", read)
+        monkeypatch.setattr(RowSource, "rows", read)
         rows = list(read(*arguments).batches)
         world.write(MOVES)
         world.deliver(2)
         world.write("UPDATE {table} SET traits = '80' WHERE id = 'user-9'")
         return PartitionRows(batches=iter(rows), partitioning="")
 
-    monkeypatch.setattr(source_rows, "source_rows", with_another_run)
+    monkeypatch.setattr(RowSource, "rows", with_another_run)
     world.write("UPDATE {table} SET traits = '79' WHERE id = 'user-9'")
     with pytest.raises(AirflowException, match="compared the same extract") as caught:
         world.compare(3)
@@ -348,8 +348,6 @@ def test_files_are_compared_too(world: World, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"partition": 0, "partitions": 2}, "partition: a share of the rows would remove all"),
-        ({"watermark_start": "2026-01-01"}, "watermark_start: what is compared is a full extract"),
         ({"snapshot": ""}, "snapshot: '' is not a text"),
         ({"max_removed": "many"}, "max_removed: 'many' is neither a number of traits nor"),
         ({"traits_column": None, "trait_flags": None}, "no items: name at least one column"),
@@ -359,6 +357,14 @@ def test_files_are_compared_too(world: World, tmp_path: Path) -> None:
 def test_what_is_refused(world: World, arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(AirflowFailException, match=said):
         world.compare(1, **arguments)
+
+
+@pytest.mark.parametrize("parameter", ["partition", "watermark_start"])
+def test_what_would_make_less_than_a_full_extract_is_no_parameter(
+    world: World, parameter: str
+) -> None:
+    with pytest.raises(TypeError, match=f"Invalid arguments were:\n.*'{parameter}'"):
+        world.compare(1, **{parameter: "0"})
 
 
 def test_what_a_share_of_the_rows_is_read_from_may_be_divided_all_the_same(world: World) -> None:

@@ -63,7 +63,7 @@ def users(staging: Path, manifest: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("sql", ["SELECT id FROM opted_out", "opted_out"])
 def test_a_list_from_a_database(staging, crm, connected, sql) -> None:
-    manifest = data_file(suppress_sql=sql, suppress_conn_id="crm", max_set_aside=0).execute(
+    manifest = data_file(suppression_sql=sql, suppression_conn_id="crm", max_set_aside=0).execute(
         context()
     )
     assert users(staging, manifest) == ["ann", "cid", "eve"]
@@ -78,7 +78,7 @@ def test_a_folder_of_hashed_ids(staging, crm, connected, tmp_path) -> None:
     (folder / "1.csv").write_text(f"hash\n{hashes[0]}\n")
     pq.write_table(pa.table({"hash": hashes[1:], "since": [1]}), folder / "2.parquet")
     manifest = data_file(
-        suppress_source=f"{folder}/", suppress_column="hash", suppress_hashed="True"
+        suppression_source=f"{folder}/", suppression_column="hash", suppression_hashed="True"
     ).execute(context())
     assert users(staging, manifest) == ["bob", "cid"]
 
@@ -87,9 +87,9 @@ def test_the_list_of_the_connection_holds_for_a_task_that_names_none(
     staging, crm, connected, tmp_path
 ) -> None:
     (tmp_path / "out.csv").write_text("id\ncid\n")
-    connected(suppression_location=str(tmp_path / "out.csv"))
+    connected(suppression_source=str(tmp_path / "out.csv"))
     assert users(staging, data_file().execute(context())) == ["ann", "bob", "eve"]
-    both = data_file(suppress_sql="opted_out", suppress_conn_id="crm").execute(context())
+    both = data_file(suppression_sql="opted_out", suppression_conn_id="crm").execute(context())
     assert users(staging, both) == ["ann", "eve"]
 
 
@@ -97,8 +97,8 @@ def test_of_each_list_the_log_says_what_it_found(
     staging, crm, connected, tmp_path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "out.csv").write_text("id\nCID\nmailto:eve@example.com\n")
-    connected(suppression_location=str(tmp_path / "out.csv"))
-    manifest = data_file(suppress_sql="opted_out", suppress_conn_id="crm").execute(context())
+    connected(suppression_source=str(tmp_path / "out.csv"))
+    manifest = data_file(suppression_sql="opted_out", suppression_conn_id="crm").execute(context())
     assert users(staging, manifest) == ["ann", "cid", "eve"]
     assert manifest["remarks"] == {
         "suppression_entries": 3,
@@ -107,8 +107,8 @@ def test_of_each_list_the_log_says_what_it_found(
     }
     assert own_messages(caplog, logging.WARNING) == [
         (
-            "suppression list of suppression: 2 entries, 1 of them cannot be IDs of this delivery; "
-            "0 IDs were on it"
+            "suppression list of the connection: 2 entries, 1 of them cannot be IDs of this "
+            "delivery; 0 IDs were on it"
         ),
         (
             "  1 of 3 entries of the suppression lists cannot be IDs of this delivery, so they "
@@ -126,7 +126,7 @@ def test_partitions_leave_out_the_same_users(staging, crm, connected) -> None:
         "partitions": 2,
     }
     done = [data_file(**shares, partition=number).execute(context()) for number in (0, 1)]
-    combine = CombinePartitionsOperator(task_id="combine", partitions=done)
+    combine = CombinePartitionsOperator(task_id="combine", formatted=done)
     manifest = combine.execute(context())
     assert sorted(users(staging, manifest)) == ["ann", "cid", "eve"]
     assert manifest["set_aside_by_reason"] == {"suppressed": 1}
@@ -137,19 +137,25 @@ def test_partitions_leave_out_the_same_users(staging, crm, connected) -> None:
     ("arguments", "message"),
     [
         (
-            {"suppress_sql": "SELECT id FROM opted_out WHERE id = 'x'", "suppress_conn_id": "crm"},
-            "suppress: no ID in it, and an empty list is taken for a broken one",
+            {
+                "suppression_sql": "SELECT id FROM opted_out WHERE id = 'x'",
+                "suppression_conn_id": "crm",
+            },
+            "suppression list of the task: no ID in it, and an empty list is taken for a broken",
         ),
-        ({"suppress_source": ""}, "suppress_source: '' names no list, so nobody would be left out"),
-        ({"suppress_source": "None"}, "suppress_source: 'None' names no list"),
-        ({"suppress_sql": "opted_out"}, "suppress_conn_id: missing; name the connection"),
-        ({"suppress_column": "id"}, "suppress: a list is described and none is named"),
-        ({"suppress_source": "/nowhere/out.csv"}, "cannot read '/nowhere/out.csv'"),
+        (
+            {"suppression_source": ""},
+            "suppression_source: '' names no list, so nobody would be left out",
+        ),
+        ({"suppression_source": "None"}, "suppression_source: 'None' names no list"),
+        ({"suppression_sql": "opted_out"}, "suppression_conn_id: missing; name the connection"),
+        ({"suppression_column": "id"}, "suppression: a list is described and none is named"),
+        ({"suppression_source": "/nowhere/out.csv"}, "cannot read '/nowhere/out.csv'"),
         (
             {
-                "suppress_sql": "opted_out",
-                "suppress_conn_id": "crm",
-                "suppress_column": "user",
+                "suppression_sql": "opted_out",
+                "suppression_conn_id": "crm",
+                "suppression_column": "user",
             },
             "column 'user': the source has no such column among its 1",
         ),
@@ -165,33 +171,38 @@ def test_a_list_that_is_empty_or_not_there_fails_the_task(
 
 def test_an_empty_list_can_be_meant(staging, crm, connected) -> None:
     manifest = data_file(
-        suppress_sql="SELECT id FROM opted_out WHERE id = 'x'",
-        suppress_conn_id="crm",
-        suppress_allow_empty=True,
+        suppression_sql="SELECT id FROM opted_out WHERE id = 'x'",
+        suppression_conn_id="crm",
+        suppression_allow_empty=True,
     ).execute(context())
     assert manifest["rows_written"] == 4
 
 
 def test_the_connections_list_is_never_allowed_to_be_empty(staging, crm, connected) -> None:
     connected(suppression_sql="SELECT id FROM opted_out WHERE id = 'x'", suppression_conn_id="crm")
-    task = data_file(suppress_sql="opted_out", suppress_conn_id="crm", suppress_allow_empty=True)
-    with pytest.raises(AirflowFailException, match=r"^suppression: no ID in it"):
+    task = data_file(
+        suppression_sql="opted_out", suppression_conn_id="crm", suppression_allow_empty=True
+    )
+    with pytest.raises(
+        AirflowFailException, match=r"^suppression list of the connection: no ID in it"
+    ):
         task.execute(context())
     assert not list(staging.rglob("*.gz"))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "fields", "parameter"),
+    ("arguments", "fields", "whose"),
     [
-        ({"suppress_sql": "SELECT x FROM y", "suppress_conn_id": "crm"}, {}, "suppress_sql"),
-        ({}, {"suppression_sql": "y", "suppression_conn_id": "crm"}, "suppression_sql"),
+        ({"suppression_sql": "SELECT x FROM y", "suppression_conn_id": "crm"}, {}, "task"),
+        ({}, {"suppression_sql": "y", "suppression_conn_id": "crm"}, "connection"),
     ],
 )
 def test_what_a_database_says_of_a_list_names_the_list(
-    staging, crm, connected, arguments, fields, parameter
+    staging, crm, connected, arguments, fields, whose
 ) -> None:
     connected(**fields)
-    with pytest.raises(AirflowException, match=f"^{parameter}: the database .*no such table, 'y'"):
+    words = f"^suppression list of the {whose}, suppression_sql: the database .*no such table, 'y'"
+    with pytest.raises(AirflowException, match=words):
         data_file(**arguments).execute(context())
 
 
@@ -200,7 +211,7 @@ def test_a_list_in_a_bucket(
 ) -> None:
     s3.client().put_object(Bucket=bucket, Key="optouts/a.csv", Body=b"id\nann\n")
     connected(
-        suppression_location=f"s3://{bucket}/optouts/",
+        suppression_source=f"s3://{bucket}/optouts/",
         suppression_conn_id=connect(s3.airflow_connection()),
     )
     assert users(staging, data_file().execute(context())) == ["bob", "cid", "eve"]

@@ -254,7 +254,7 @@ def test_partitions_share_a_window_and_move_it_together(task: Task) -> None:
 
     def combine(*partitions: dict[str, Any]) -> dict[str, Any]:
         return CombinePartitionsOperator(
-            task_id="combine", partitions=partitions, audience_manager_conn_id=task.conn_id
+            task_id="combine", formatted=partitions, audience_manager_conn_id=task.conn_id
         ).execute({})
 
     first = one(3, 0)

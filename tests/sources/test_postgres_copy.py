@@ -301,7 +301,7 @@ def test_any_text_comes_back(postgres: Postgres, texts: list[str | None]) -> Non
         assert found == [(None if text is None else text.encode(),) for text in texts]
 
 
-@pytest.mark.parametrize("parameter", ["sql", "suppress_sql"])
+@pytest.mark.parametrize("parameter", ["sql", "suppression_sql"])
 def test_a_row_that_cannot_be_held_is_refused(
     crm: DbApiHook, monkeypatch: pytest.MonkeyPatch, parameter: str
 ) -> None:

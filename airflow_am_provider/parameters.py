@@ -10,13 +10,25 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.identifiers import id_kind
 
 if TYPE_CHECKING:
     from enum import StrEnum
 
+    from airflow_am_provider.audience_manager.identifiers import IdKind
+
     Choice = TypeVar("Choice", bound=StrEnum)
 
 _FLAGS: Final = {"true": True, "false": False, "none": False, "": False}
+
+
+def is_given(value: object) -> bool:
+    """Whether a parameter says anything; templates give nothing as text.
+
+    >>> is_given("None"), is_given(None), is_given(0)
+    (False, False, True)
+    """
+    return value not in (None, "", "None")
 
 
 def whole_number(parameter: str, value: object) -> int:
@@ -34,17 +46,17 @@ def whole_number(parameter: str, value: object) -> int:
 
 
 def optional_whole_number(parameter: str, value: object) -> int | None:
-    """A whole number, or None where nothing was given; templates give nothing as text."""
-    return None if value in (None, "", "None") else whole_number(parameter, value)
+    """A whole number, or None where nothing was given."""
+    return whole_number(parameter, value) if is_given(value) else None
 
 
 def optional_number(parameter: str, value: object) -> float | None:
-    """A number, or None where nothing was given; templates give nothing as text.
+    """A number, or None where nothing was given.
 
     >>> optional_number("max_rows_share", "1.5"), optional_number("max_rows_share", None)
     (1.5, None)
     """
-    if value in (None, "", "None"):
+    if not is_given(value):
         return None
     try:
         return float(str(value))
@@ -127,6 +139,14 @@ def names_by_column(parameter: str, values: object) -> dict[str, str]:
     return {column: column for column in names(parameter, values)}
 
 
+def optional_id_kind(value: object) -> IdKind | None:
+    """The kind of ID that ``id_kind`` names, or None where nothing was given.
+
+    :raises ConfigurationError: when there is no such kind.
+    """
+    return id_kind(str(value)) if is_given(value) else None
+
+
 def numbers_by_column(parameter: str, values: object) -> dict[str, int]:
     """Columns and the number that each stands for; nothing where nothing was given.
 
@@ -145,13 +165,15 @@ def numbers_by_column(parameter: str, values: object) -> dict[str, int]:
     }
 
 
-def choice(parameter: str, value: object, options: type[Choice]) -> Choice:
+def choice(parameter: str, value: object, options: type[Choice], *, page: str = "") -> Choice:
     """One of a few words.
 
+    :param page: the one of Adobe's that names them, for the message.
     :raises ConfigurationError: when it is none of them; lists those there are.
     """
     try:
         return options(str(value))
     except ValueError:
         words = ", ".join(repr(option.value) for option in options)
-        raise ConfigurationError(f"{parameter}: {value!r} is none of {words}") from None
+        rule = f" ({page})" if page else ""
+        raise ConfigurationError(f"{parameter}: {value!r} is none of {words}{rule}") from None

@@ -1,0 +1,251 @@
+"""What the operators that format have in common: rows in, a delivery in staging out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_am_provider.airflow_compat import AirflowSkipException
+from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.deliveries.manifest import nothing_to_send, said_of_joined_rows
+from airflow_am_provider.formatting.acceptance import limit
+from airflow_am_provider.formatting.choices import Compression, OnEmpty
+from airflow_am_provider.formatting.remarks import warnings_of
+from airflow_am_provider.operators._watermark import NothingNew, note_outcome, watermark_window
+from airflow_am_provider.operators._window import window_of
+from airflow_am_provider.parameters import choice, is_given, optional_whole_number
+from airflow_am_provider.sources.query_window import Zone
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.sdk.types import Logger
+
+    from airflow_am_provider.deliveries.manifest import Manifest
+    from airflow_am_provider.deliveries.partition import Partition
+    from airflow_am_provider.deliveries.staging import FormattedContent
+    from airflow_am_provider.deliveries.target.target import Target
+    from airflow_am_provider.formatting.lines.line_writer import LineWriter
+    from airflow_am_provider.formatting.pipeline import FormatOptions
+    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.operators._row_source import RowSource
+    from airflow_am_provider.operators._suppression import SuppressionLists
+    from airflow_am_provider.operators._window import Window
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedWindow:
+    """What a task's parameters say of its window, as their templates rendered them."""
+
+    start: str | None
+    end: str | None
+    timezone: str | None
+    watermark_start: str | None = None
+
+    def of_run(self, context: Context) -> Window:
+        """The run's window, where it does not follow from a watermark."""
+        return window_of(context, self.start, self.end, zone=self._zone)
+
+    def of_delivery(
+        self, context: Context, target: Target, on_empty: OnEmpty, *, is_partition: bool
+    ) -> Window:
+        """The run's window; where it has none of its own, from the watermark if there is one.
+
+        :param target: the delivery's, which knows up to where rows were delivered.
+        :param on_empty: what becomes of the task when all was delivered already.
+        :param is_partition: whether the task formats one partition of the delivery.
+        """
+        zone, begin = self._zone, self.watermark_start
+        if not is_given(begin):
+            return self.of_run(context)
+        left = partial(
+            watermark_window, context, target, begin, zone=zone, is_partition=is_partition
+        )
+        try:
+            return window_of(context, self.start, self.end, zone=zone, watermark=left)
+        except NothingNew as reason:
+            raise _nothing(str(reason), on_empty) from None
+
+    @property
+    def _zone(self) -> Zone:
+        return Zone.parse("window_timezone", self.timezone)
+
+
+def format_options(
+    *, max_set_aside: object, compression: object, part_bytes: object, compressed_part_bytes: object
+) -> FormatOptions:
+    """How to write parts, by the operators' parameters of the same names."""
+    from airflow_am_provider.formatting.parts import PartSizes
+    from airflow_am_provider.formatting.pipeline import FormatOptions
+
+    sizes = {
+        name: optional_whole_number(name, size)
+        for name, size in (
+            ("part_bytes", part_bytes),
+            ("compressed_part_bytes", compressed_part_bytes),
+        )
+    }
+    packed = choice("compression", compression, Compression, page="inbound-file-compression.md")
+    return FormatOptions(
+        encoding=packed.encoding,
+        sizes=PartSizes(**{name: size for name, size in sizes.items() if size is not None}),
+        max_set_aside=limit("max_set_aside", max_set_aside),
+    )
+
+
+def stage_rows(
+    context: Context,
+    hook: AudienceManagerHook,
+    source: RowSource,
+    writer: LineWriter,
+    *,
+    window: AskedWindow,
+    suppression: SuppressionLists,
+    options: FormatOptions,
+    on_empty: str,
+    task_id: str,
+    log: Logger,
+) -> dict[str, Any]:
+    """Read rows, format them, and stage the delivery; or, of a partition, its part of it.
+
+    :return: the manifest as plain JSON, or that of one partition.
+    """
+    from airflow_am_provider.deliveries.data_sources import check_data_sources
+    from airflow_am_provider.deliveries.staging import (
+        DeliveryContext,
+        format_content,
+        stage_content,
+    )
+    from airflow_am_provider.deliveries.target.names import target_of
+    from airflow_am_provider.suppression.source import tell_lists
+
+    if_empty, share = choice("on_empty", on_empty, OnEmpty), source.share
+    check_data_sources(hook, writer.file_kind)
+    if hook.settings.api_conn_id:
+        writer.name_traits()
+    targets = hook.targets()
+    target = targets.named(hook.destination_name, target_of(writer.file_kind))
+    found = window.of_delivery(context, target, if_empty, is_partition=share is not None)
+    log.info("Window: %s", found)
+    if share is not None:
+        log.info("Partition %s. %s", share, source.as_of(found))
+    writer.suppression = suppression.read(hook, writer.id_kinds)
+    (window_start, window_end), now = found.in_utc, datetime.now(UTC)
+    dag_id, run_id = context["dag_run"].dag_id, context["run_id"]
+    rows = source.rows(hook, writer.columns, found)
+    content = format_content(
+        rows.batches,
+        writer,
+        targets.staging,
+        # What is allowed of all rows says nothing of a share of them.
+        options if share is None else replace(options, max_set_aside=1.0, is_partition=True),
+        context=DeliveryContext(
+            destination=hook.destination_name,
+            window_start=window_start,
+            window_end=window_end,
+            run=f"{dag_id}/{run_id}",
+            series=f"{dag_id}/{task_id}",
+            # Partitions, mapped or not, are shares of one delivery.
+            map_index=-1 if share is not None else _map_index_of(context),
+            watermark=found.watermark,
+        ),
+        now=now,
+    )
+    if share is None:
+        tell_lists(writer.suppression)
+        manifest = stage_content(content, targets, now=now)
+        note_outcome(target, found.watermark, manifest, if_empty)
+        return report_staged(log, manifest, if_empty)
+    return _formatted(
+        log,
+        content,
+        share,
+        partitioning=rows.partitioning,
+        is_by_user=rows.is_by_user,
+        staging=targets.staging.url,
+        max_set_aside=options.max_set_aside,
+    )
+
+
+def report_staged(log: Logger, manifest: Manifest, on_empty: OnEmpty) -> dict[str, Any]:
+    """Tell the log what was staged.
+
+    :param log: the task's.
+    :param on_empty: what to do when nothing was.
+    :return: the manifest as plain JSON.
+    :raises AirflowSkipException: when there is nothing to send, with ``skip``.
+    :raises DataError: when there is nothing to send, with ``fail``.
+    """
+    log.info(
+        "Delivery %s: %s rows read = %s written + %s set aside",
+        manifest.delivery_id,
+        f"{manifest.rows_read:,}",
+        f"{manifest.rows_written:,}",
+        f"{manifest.rows_set_aside:,}",
+    )
+    if joined := said_of_joined_rows(manifest):
+        log.info("  %s", joined)
+    for reason, count in manifest.set_aside_by_reason.items():
+        log.info("  set aside: %s %s", f"{count:,}", reason)
+    for warning in warnings_of(manifest.remarks):
+        _logger.warning("  %s", warning)
+    if manifest.rejects:
+        log.info("  which rows: %s/%s", manifest.staging, manifest.rejects)
+    for part in manifest.parts:
+        log.info(
+            "  %s: %s lines, %.1f MB, %.1f MB packed",
+            part.file_name,
+            f"{part.lines:,}",
+            part.bytes / 1e6,
+            part.compressed_bytes / 1e6,
+        )
+    if manifest.parts:
+        return manifest.to_json()
+    raise _nothing(nothing_to_send(manifest), on_empty)
+
+
+def _formatted(
+    log: Logger,
+    content: FormattedContent,
+    share: Partition,
+    *,
+    partitioning: str,
+    is_by_user: bool,
+    staging: str,
+    max_set_aside: float,
+) -> dict[str, Any]:
+    from airflow_am_provider.deliveries.combining import FormattedPartition
+
+    result = content.result
+    log.info(
+        "Partition %s: %s rows read = %s written + %s set aside, %d parts",
+        share,
+        f"{result.rows_read:,}",
+        f"{result.rows_written:,}",
+        f"{result.rows_set_aside:,}",
+        len(result.parts),
+    )
+    return FormattedPartition(
+        partition=share,
+        partitioning=partitioning,
+        is_by_user=is_by_user,
+        staging=staging,
+        content=content,
+        max_set_aside=max_set_aside,
+    ).to_json()
+
+
+def _nothing(reason: str, on_empty: OnEmpty) -> Exception:
+    if on_empty is OnEmpty.FAIL:
+        return DataError(f"{reason}; on_empty='fail'")
+    return AirflowSkipException(reason)
+
+
+def _map_index_of(context: Context) -> int:
+    """Which of its mapped tasks a task is; -1 where it is not mapped."""
+    index = getattr(context.get("ti"), "map_index", None)
+    return index if isinstance(index, int) else -1
