@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.environments import PRODUCTION, Environment
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.audience_manager.identifiers import is_device_data_source
+from airflow_am_provider.audience_manager.identifiers import AAM_UUID, is_device_data_source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +46,8 @@ class Account:
     :param partner_id: the number that receipts greet.
     :param cross_device: data sources whose records are stored before their IDs are
         synchronised (faq/faq-inbound-data-ingestion.md); others are skipped.
+    :param data_sources: the data sources that there are, besides Adobe's own for devices; files of
+        others are refused. None: any.
     :param traits: the onboarded traits of a target data source. A data source that is not
         named here has every trait.
     :param trait_ttl_days: after how many days a trait expires that was not sent again for a user;
@@ -59,6 +61,7 @@ class Account:
     environment: Environment = PRODUCTION
     partner_id: int = 7
     cross_device: frozenset[int] = frozenset()
+    data_sources: frozenset[int] | None = None
     traits: Mapping[int, frozenset[str]] = field(default_factory=dict)
     trait_ttl_days: int = 120
     trait_ttls: Mapping[str, int] = field(default_factory=dict)
@@ -84,3 +87,17 @@ class Account:
         A device ID that Adobe or a platform gave out is a device by itself.
         """
         return is_device_data_source(dpid) or dpid in self.cross_device
+
+    def may_match_nothing(self, dpid: int) -> bool:
+        """Whether records of a data source are stored though they match no AAM UUID."""
+        return dpid != AAM_UUID.dpid and self.takes_unsynchronised(dpid)
+
+    def unknown(self, dpids: Iterable[int]) -> list[int]:
+        """Those of some data sources that there are not."""
+        if self.data_sources is None:
+            return []
+        return sorted(
+            dpid
+            for dpid in set(dpids) - self.data_sources - self.cross_device
+            if not is_device_data_source(dpid)
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
@@ -9,7 +10,7 @@ from itertools import groupby
 from operator import add
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.names import DataFileName, IdSyncFileName, parse_file_name
+from airflow_am_provider.audience_manager.names import Encoding, IdSyncFileName, parse_file_name
 from airflow_am_provider.sandbox.ledger import FileEntry, MailEntry
 from airflow_am_provider.sandbox.mails import Mail, forged_mail, genuine_mail
 from airflow_am_provider.sandbox.totals import Totals
@@ -62,8 +63,15 @@ def answers(
         if now < ready_at and not at_once:
             continue
         due_at = now if at_once else max(now, last + behaviour.delay_s)
-        mails = () if behaviour.lose else _mails(files, behaviour, account, mailboxes, due_at)
-        yield Answer(files=tuple(files), lost=behaviour.lose, mails=tuple(mails))
+        told = [] if behaviour.lose else [one for one in files if _is_told(one, behaviour)]
+        mails = _mails(told, behaviour, account, mailboxes, due_at) if told else ()
+        yield Answer(files=tuple(files), lost=not told, mails=tuple(mails))
+
+
+def _is_told(file: FileEntry, behaviour: Behaviour) -> bool:
+    """Whether receipts tell of a file."""
+    is_id_sync = isinstance(parse_file_name(file.name), IdSyncFileName)
+    return behaviour.id_sync_receipts or not is_id_sync
 
 
 def _groups(
@@ -81,6 +89,15 @@ def _groups(
         yield behaviours.of(files[0].name), files
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Piece:
+    """What one line of a receipt's file list stands for: a file, or a piece of it."""
+
+    file: FileEntry
+    printed: str
+    totals: Totals
+
+
 def _mails(
     files: Sequence[FileEntry],
     behaviour: Behaviour,
@@ -88,13 +105,19 @@ def _mails(
     mailboxes: Sequence[str],
     due_at: float,
 ) -> Iterator[MailEntry]:
-    number = min(behaviour.split_over, len(files))
-    for part in (files[start::number] for start in range(number)):
-        receipt = reduce(add, (file.totals for file in part), Totals()).receipt(
-            paths=_printed(part, behaviour),
+    # By the files, so that each delivery is cut in another way, and the same one always alike.
+    chance = random.Random(f"{behaviour.seed} {files[0].name}")  # noqa: S311  # no secrets
+    pieces = [piece for file in files for piece in _pieces(file, behaviour, chance)]
+    if behaviour.pieces > 1:
+        chance.shuffle(pieces)
+    number = min(behaviour.split_over, len(pieces))
+    for part in (pieces[start::number] for start in range(number)):
+        receipt = reduce(add, (piece.totals for piece in part), Totals()).receipt(
+            # A file that came twice stands there once.
+            paths=tuple(dict.fromkeys(piece.printed for piece in part)),
             partner_id=account.partner_id,
-            job_start=datetime.fromtimestamp(min(file.taken_at for file in part), UTC),
-            job_end=datetime.fromtimestamp(max(file.ended_at for file in part), UTC),
+            job_start=datetime.fromtimestamp(min(piece.file.taken_at for piece in part), UTC),
+            job_end=datetime.fromtimestamp(max(piece.file.ended_at for piece in part), UTC),
         )
         sent_at = datetime.fromtimestamp(due_at, UTC)
         forged = [
@@ -107,7 +130,26 @@ def _mails(
         ]
         for mail in (*forged, *genuine):
             for mailbox in mailboxes:
-                yield _entry(mail, part, mailbox, due_at, is_genuine=mail in genuine)
+                of = [piece.file for piece in part]
+                yield _entry(mail, of, mailbox, due_at, is_genuine=mail in genuine)
+
+
+def _pieces(file: FileEntry, behaviour: Behaviour, chance: random.Random) -> Iterator[_Piece]:
+    """A file, or the pieces that Adobe's distributor cut it into.
+
+    Adobe's pictures show numbers such as 1213788 behind the mode, and none of how many there are.
+    Where they stand in a name with a split number or an extension is shown nowhere; here they stand
+    where a sender's would, behind one that is there.
+    """
+    if behaviour.pieces == 1:
+        yield _Piece(file=file, printed=file.printed, totals=file.totals)
+        return
+    packed = next((f".{one}" for one in Encoding if one and file.printed.endswith(f".{one}")), "")
+    number = chance.randrange(1_000, 1_000_000)
+    for totals in file.totals.pieces(behaviour.pieces):
+        number += chance.randrange(1, 1_000)
+        printed = f"{file.printed.removesuffix(packed)}.{number}{packed}"
+        yield _Piece(file=file, printed=printed, totals=totals)
 
 
 def _entry(
@@ -118,27 +160,3 @@ def _entry(
         message_id=mail.message_id, mailbox=mailbox, files=names, genuine=is_genuine,
         raw=mail.raw, due_at=due_at,
     )  # fmt: skip
-
-
-def _printed(files: Sequence[FileEntry], behaviour: Behaviour) -> tuple[str, ...]:
-    """The paths of a receipt; a file that came twice stands there once."""
-    paths = dict.fromkeys(file.printed for file in files)
-    if not behaviour.added_split:
-        return tuple(paths)
-    return tuple(printed for path in paths for printed in _with_added_splits(path))
-
-
-def _with_added_splits(path: str) -> list[str]:
-    """Names of the two pieces that Adobe's distributor cut a file into.
-
-    Adobe shows no such name. The numbers stand where a sender's would, or after the sender's.
-    """
-    folder, slash, own = path.rpartition("/")
-    name = parse_file_name(own)
-    if not isinstance(name, DataFileName | IdSyncFileName):
-        return [path]
-    if name.split is None:
-        return [f"{folder}{slash}{name.with_split(number)}" for number in (1, 2)]
-    packed = f".{name.encoding}" if name.encoding else ""
-    bare = own.removesuffix(packed)
-    return [f"{folder}{slash}{bare}.{number}{packed}" for number in (1, 2)]

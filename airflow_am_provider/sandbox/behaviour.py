@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any, get_type_hints
+from typing import Any, Final, get_type_hints
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+
+# Stands where a setting's name does, and draws several of them.
+_DRAWN: Final = "drawn"
 
 
 class Body(StrEnum):
@@ -42,8 +46,13 @@ class Behaviour:
     :param reject: see :class:`Reject`.
     :param markers: whether ``.processed`` markers are set (on S3 and FTP).
     :param body: see :class:`Body`.
-    :param added_split: print each file under names that have a split number more, as Adobe's
-        distributor may add.
+    :param pieces: into how many pieces Adobe's distributor cuts each file. Their numbers are large
+        and have gaps (reporting/onboarding-status-report.md). With ``split_over`` the pieces are
+        spread over mails, in any order.
+    :param id_sync_receipts: whether ID syncs get receipts; Adobe's pages show none.
+    :param stored_misses: whether records that are stored without a match are counted as *No
+        Matching AAM ID* too, as those of mobile IDs and cross-device data sources are.
+    :param seed: draws the numbers and the order of pieces.
     """
 
     quiet_s: float = 2.0
@@ -56,14 +65,42 @@ class Behaviour:
     reject: Reject = Reject.NOTHING
     markers: bool = True
     body: Body = Body.BOTH
-    added_split: bool = False
+    pieces: int = 1
+    id_sync_receipts: bool = True
+    stored_misses: bool = True
+    seed: int = 0
 
     def __post_init__(self) -> None:
         for name, lowest in (("quiet_s", 0), ("delay_s", 0), ("split_over", 1), ("copies", 1),
-                             ("forged", 0), ("merge_within_s", 0)):  # fmt: skip
+                             ("pieces", 1), ("forged", 0), ("merge_within_s", 0)):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not lowest <= value < float("inf"):
                 raise ConfigurationError(f"behaviour {name}={value}: at least {lowest}")
+
+    def drawn(self, seed: int) -> Behaviour:
+        """One of the ways in which Audience Manager answers when all goes well, by a number.
+
+        Nothing is lost or rejected, and every record is accounted for in the end.
+
+        >>> Behaviour().drawn(7) == Behaviour().drawn(7) != Behaviour().drawn(8)
+        True
+        """
+        chance = random.Random(seed)  # noqa: S311  # variety, not secrets
+        merges = chance.random() < 0.2
+        return replace(
+            self,
+            seed=seed,
+            delay_s=chance.choice((0.0, 0.0, 0.4, 1.2)),
+            # Of pieces on a receipt that other deliveries share nothing shows that all are there.
+            merge_within_s=0.8 if merges else None,
+            pieces=1 if merges else chance.choice((1, 1, 2, 3, 5)),
+            split_over=1 if merges else chance.choice((1, 1, 2, 3, 5)),
+            copies=chance.choice((1, 1, 2, 3)),
+            forged=chance.choice((0, 0, 1, 2)),
+            id_sync_receipts=chance.random() < 0.5,
+            stored_misses=chance.random() < 0.8,
+            body=chance.choice(list(Body)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +126,7 @@ class Behaviours:
     def parse(cls, texts: list[str]) -> Behaviours:
         """Read settings, each ``NAME=VALUE,…`` or ``PATTERN:NAME=VALUE,…``.
 
+        ``drawn=SEED`` stands for :meth:`Behaviour.drawn`; what follows it changes what was drawn.
         What is said without a pattern holds for all files, and under a pattern too unless said
         otherwise there.
 
@@ -117,13 +155,22 @@ def _changed(behaviour: Behaviour, settings: str) -> Behaviour:
     changes: dict[str, Any] = {}
     for setting in settings.split(","):
         name, _, value = (part.strip() for part in setting.partition("="))
+        if name == _DRAWN:
+            behaviour = replace(behaviour, **changes).drawn(_whole(name, value))
+            changes = {}
+            continue
         if name not in hints:
             raise ConfigurationError(
                 f"behaviour {name!r} is not known: one of "
-                f"{', '.join(item.name for item in fields(Behaviour))}"
+                f"{', '.join(item.name for item in fields(Behaviour))}, {_DRAWN}"
             )
         changes[name] = _value(name, value, hints[name])
     return replace(behaviour, **changes)
+
+
+def _whole(name: str, text: str) -> int:
+    value: Any = _value(name, text, int)
+    return int(value)
 
 
 def _value(name: str, text: str, wanted: Any) -> object:

@@ -81,6 +81,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "May be repeated.",
     )
     add(
+        "--data-source",
+        type=int,
+        action="append",
+        default=[],
+        metavar="DPID",
+        help="Number of a data source that there is. Files of others are rejected, and nothing "
+        "comes back. Without the option there is every data source. May be repeated.",
+    )
+    add(
         "--traits",
         action="append",
         default=[],
@@ -186,6 +195,7 @@ def _serve(args: argparse.Namespace) -> int:
             environment=ENVIRONMENTS[args.environment],
             partner_id=args.partner_id,
             cross_device=frozenset(args.cross_device),
+            data_sources=frozenset(args.data_source) or None,
             traits=dict(map(_traits, args.traits)),
             trait_ttl_days=ttls.pop("", 120),
             trait_ttls=ttls,

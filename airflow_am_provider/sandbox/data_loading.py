@@ -37,6 +37,8 @@ class DataLoading:
     :param name: the file's name.
     :param totals: what is counted into.
     :param now: UNIX seconds.
+    :param counts_misses: whether records that are stored without a match count as *No Matching AAM
+        ID* too, as Adobe's do (reporting/onboarding-status-report.md).
     """
 
     def __init__(
@@ -46,6 +48,8 @@ class DataLoading:
         name: DataFileName,
         totals: Totals,
         now: float,
+        *,
+        counts_misses: bool = True,
     ) -> None:
         self._connection = connection
         self._account = account
@@ -53,6 +57,7 @@ class DataLoading:
         self._totals = totals
         self._now = now
         self._ids = Ids(connection, account)
+        self._counts_misses = counts_misses and account.may_match_nothing(name.dpid)
         self._target = name.dpid if name.target_dpid is None else name.target_dpid
         self._rules = account.rules_of(self._target)
         self._overwrites = name.mode is Mode.OVERWRITE
@@ -65,9 +70,14 @@ class DataLoading:
         """Apply some lines, in their order."""
         users = self._ids.matching(self._name.dpid, (line.user_id for line in lines))
         stored: set[int] = set()
+        missed = set(users.values()) if self._counts_misses else set()
+        missed -= self._ids.linked(missed)
         for line in lines:
             self._totals.total_signals += len(line.items)
             user = users.get(line.user_id)
+            if user in missed:
+                self._totals.no_matching_aam_id += 1
+                self._totals.no_match_stored += 1
             if user is None:
                 self._totals.no_matching_aam_id += 1
             elif self._note(user, line.items):

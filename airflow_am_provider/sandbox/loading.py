@@ -65,6 +65,16 @@ class Ids:
         )
         return self._keys(dpid, wanted, only_synchronised=False)
 
+    def linked(self, keys: Iterable[int]) -> set[int]:
+        """Those that an ID sync has mapped to another ID: they match, whatever is stored."""
+        rows = self._connection.execute(
+            """SELECT value FROM json_each(?) WHERE EXISTS
+            (SELECT 1 FROM links WHERE other = value) OR EXISTS
+            (SELECT 1 FROM links WHERE master = value)""",
+            (json.dumps(list(keys)),),
+        )
+        return {key for (key,) in rows}
+
     def touch(self, keys: Iterable[int]) -> None:
         """Remember users for whom something was stored."""
         self._connection.executemany(

@@ -108,6 +108,9 @@ class Taking:
         """Raise DataError when a file is not to be opened at all."""
         if self._behaviours.of(found.name).reject is Reject.FILE:
             raise DataError("rejected as told (behaviour reject=file)")
+        unknown = self._account.unknown(_data_sources(name))
+        if unknown:
+            raise DataError(f"data source {unknown[0]}: the account has no such data source")
         if name.encoding in (Encoding.PGP, Encoding.GPG):
             raise refused(Rule.ENCRYPTED, "the sandbox does not have Adobe's private key")
         if found.byte_count == 0:
@@ -133,7 +136,14 @@ class Taking:
             _feed(records, id_sync.apply)
             id_sync.finish()
         else:
-            data = DataLoading(self._connection, self._account, name, totals, now)
+            data = DataLoading(
+                self._connection,
+                self._account,
+                name,
+                totals,
+                now,
+                counts_misses=self._behaviours.of(file_name).stored_misses,
+            )
             _feed(records, data.apply)
             data.finish()
         if reader.line_count == 0:
@@ -158,6 +168,12 @@ class Taking:
         )
         self._ledger.add_file(entry)
         return entry
+
+
+def _data_sources(name: DataFileName | IdSyncFileName) -> tuple[int, ...]:
+    if isinstance(name, IdSyncFileName):
+        return (name.master_dpid, *name.dpids)
+    return (name.dpid, name.dpid if name.target_dpid is None else name.target_dpid)
 
 
 def _name(found: FoundFile) -> DataFileName | IdSyncFileName:

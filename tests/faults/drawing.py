@@ -35,9 +35,11 @@ _RUNS: Final = (
     (("daily", 0), ("daily", 1)),
     (("daily", 0), ("full", 0), ("daily", 1)),
 )
+# Any of the sandbox's good habits, by the schedule's own number.
+_DRAWN: Final = "drawn"
 _BEHAVIOURS: Final = (
     "delay_s=1.2",
-    "copies=2",
+    _DRAWN,
     "copies=3,forged=1",
     "split_over=2",
     "split_over=3,copies=2",
@@ -45,7 +47,7 @@ _BEHAVIOURS: Final = (
     "merge_within_s=0.8,copies=2",
     "forged=2",
     "forged=1,delay_s=0.8",
-    "added_split=true",
+    "pieces=3,split_over=3",
     "body=html",
     "body=plain,split_over=2,forged=1",
 )
@@ -81,6 +83,9 @@ def of_whole_parts(seed: int) -> Schedule:
         number = chance.randrange(len(runs))
         runs[number] = Run(kind=runs[number].kind, window=runs[number].window, twin=True)
     behaviour = chance.choice(_BEHAVIOURS) if chance.random() < 0.5 else ""
+    if behaviour == _DRAWN:
+        # Over FTP nothing else tells that an ID sync was processed.
+        behaviour = f"drawn={seed},id_sync_receipts=true"
     loses = chance.choice(("ids", "data")) if chance.random() < 0.12 else ""
     job = replace(job, runs=tuple(runs), behaviour=behaviour, loses=loses)
     places = [

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.receipts.listed_names import SentNames
 from airflow_am_provider.audience_manager.receipts.mail import (
     ForeignMessage,
     ForgedMessage,
     read_receipt_mail,
 )
-from airflow_am_provider.sandbox import Behaviours, Kind
+from airflow_am_provider.audience_manager.receipts.reconciliation import reconcile
+from airflow_am_provider.sandbox import Account, Behaviours, Kind
 from airflow_am_provider.sandbox.mails import AUTHSERV_ID
 from tests.sandbox.conftest import Bench, T
 
@@ -192,16 +194,77 @@ def test_forged_receipts_come_first_and_are_told_by_sender_or_server(bench: Benc
     assert unguarded.stored_records == unguarded.records_received == 1001
 
 
-def test_names_can_carry_a_split_number_of_adobes_own(bench: Bench) -> None:
-    bench.configure(behaviours=["added_split=true"])
-    bench.put(NAME, ["ann\td_sid=1"])
-    bench.put(f"ftp_dpm_479_{T}.sync.3.gz", ["ann\td_sid=1"])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_file_can_come_back_in_pieces_with_gaps_over_several_mails(
+    bench: Bench, synced: Synced, seed: int
+) -> None:
+    synced("ann")
+    bench.configure(behaviours=[f"pieces=4,split_over=3,seed={seed}", "adobe_*:lose=true"])
+    one, two = f"{NAME}.1.gz", f"{NAME}.2.gz"
+    bench.put(one, [*["ann\td_sid=1"] * 5, "bob\td_sid=1", "no tab"])
+    bench.put(two, ["ann\td_sid=1"] * 2)
     bench.run(at_once=True)
 
-    assert sorted(receipt.files for receipt in bench.receipts()) == [
-        (f"{NAME}.1", f"{NAME}.2"),
-        (f"ftp_dpm_479_{T}.sync.3.1.gz", f"ftp_dpm_479_{T}.sync.3.2.gz"),
-    ]
+    receipts = bench.receipts()
+    assert len(receipts) == 3
+    listed = [SentNames.of([one, two]).match(name) for one_ in receipts for name in one_.files]
+    numbers = sorted(match.piece for match in listed if match.name == one)
+    assert len(numbers) == 4
+    assert numbers[0] > 2
+    assert numbers[-1] - numbers[0] > 3
+    assert all(receipt.warnings == () for receipt in receipts)
+    found = reconcile({one: 7, two: 2}, receipts)
+    assert found.verdict == "reconciled"
+    assert [found.counts[name] for name in ("format_errors", "no_matching_aam_id")] == [1, 1]
+    assert found.counts["stored_records"] == 7
+    assert reconcile({one: 7, two: 2}, receipts[:2]).verdict == "pending"
+
+
+def test_id_syncs_need_not_get_a_receipt(bench: Bench, synced: Synced) -> None:
+    bench.configure(behaviours=["id_sync_receipts=false"])
+    synced("ann")
+    bench.put(NAME, ["ann\td_sid=1"])
+    events = bench.run(at_once=True)
+
+    assert [receipt.files for receipt in bench.receipts()] == [(NAME,)]
+    assert kinds(events).count(Kind.RECEIPT_LOST) == 1
+
+
+def test_a_data_source_that_is_not_there_is_refused_in_silence(bench: Bench) -> None:
+    bench.configure(Account(data_sources=frozenset({478}), cross_device=frozenset({480})))
+    names = {
+        f"ftp_dpm_479_{T}.sync": ["ann\td_sid=1"],
+        f"ftp_dpm_478_479_{T}.sync": ["ann\td_sid=1"],
+        f"adobe_id_0_479_{T}.sync": [f"{'1' * 38}\tann"],
+    }
+    for name, lines in names.items():
+        entry = bench.take(name, lines)
+        assert (entry.verdict, entry.reason) == (
+            "rejected", "data source 479: the account has no such data source",
+        )  # fmt: skip
+    known = {f"ftp_dpm_480_478_{T}.sync", NAME}
+    for name in known:
+        assert bench.take(name, ["ann\td_sid=1"]).verdict == "taken"
+    bench.run(at_once=True)
+    assert {name for receipt in bench.receipts() for name in receipt.files} == known
+
+
+def test_what_is_drawn_loses_nothing(bench: Bench, synced: Synced) -> None:
+    synced("ann")
+    for seed in range(30):
+        bench.configure(behaviours=[f"drawn={seed},id_sync_receipts=true"])
+        names = {f"ftp_dpm_478_{T + seed}.sync.{part}.gz": part for part in (1, 2)}
+        for name, lines in names.items():
+            bench.put(name, ["ann\td_sid=1"] * lines)
+        bench.run(at_once=True)
+        told = [
+            read_receipt_mail(mail.raw).receipt
+            for mail in bench.sandbox.ledger.mails()
+            if mail.genuine
+        ]
+        found = reconcile(names, told)
+        assert found.verdict == "reconciled", (seed, found.findings)
+        assert found.counts["stored_records"] == 3
 
 
 @pytest.mark.parametrize(

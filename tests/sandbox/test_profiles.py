@@ -99,9 +99,11 @@ def test_a_cross_device_data_source_keeps_records_until_the_sync_comes(bench: Be
         entry.totals.no_matching_aam_id,
         entry.totals.stored_records,
         entry.totals.total_devices,
-    ) == (0, 1, 0)
+    ) == (1, 1, 0)
 
     bench.take(f"adobe_id_0_478_{T}.sync", [f"{uuid(1)}\tann"])
+    again = bench.take(f"ftp_dpm_478_{T + 1}.sync", ["ann\td_sid=1"])
+    assert (again.totals.no_matching_aam_id, again.totals.stored_records) == (0, 1)
 
     assert bench.profiles().has_trait(0, uuid(1), 1, linked=True)
 
@@ -112,6 +114,13 @@ def test_a_platforms_device_matches_by_itself(bench: Bench) -> None:
     )
 
     assert (entry.totals.stored_records, entry.totals.invalid_device_id) == (1, 1)
+    assert entry.totals.no_matching_aam_id == 1
+    assert (
+        entry.totals.receipt(
+            paths=(entry.name,), partner_id=7, job_start=bench.now, job_end=bench.now
+        ).stored_records
+        == 1
+    )
     assert entry.totals.total_devices == 1
     profiles = bench.profiles()
     assert profiles.traits(20914, GAID, target_dpid=478) == {"24"}
