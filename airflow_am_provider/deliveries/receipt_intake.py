@@ -32,6 +32,8 @@ MAX_TOLD: Final = 20
 MAX_LISTED_NAMES: Final = 500_000
 # How far a worker's clock may be ahead of Adobe's when it notes that a sending began.
 _MARGIN: Final = timedelta(hours=1)
+# No page states the zone of a job's times: farther apart than any zones are, it is another day's.
+_ZONES: Final = timedelta(days=1)
 
 
 class ReceiptIntake:
@@ -113,6 +115,12 @@ class ReceiptIntake:
         doubts = [found.doubt] if found.doubt else []
         if wanted is not None and receipt.partner_id is None:
             doubts.append(f"it greets no partner, and receipts_partner_id is {wanted}")
+        if receipt.job_end is not None:
+            begun = min(delivery.begun_at for delivery in deliveries)
+            if receipt.job_end < begun - _ZONES:
+                doubts.append(
+                    f"its job ended at {receipt.job_end:%Y-%m-%d %H:%M} UTC, before sending began"
+                )
         for doubt in doubts:
             self._tell_once(f"Taken as a receipt, but {doubt}")
         self._advise(receipt)

@@ -181,3 +181,15 @@ def test_who_waits_learns_what_was_refused(caplog: pytest.LogCaptureFixture) -> 
     found.take(Mail("a", b"From: a@b\r\nSubject: x\r\n\r\n"))
     assert found.refusals == ""
     assert own_messages(caplog) == []
+
+
+@pytest.mark.parametrize(("end", "is_told"), [(NOW.replace(year=2020), True), (NOW, False)])
+def test_a_job_that_ended_before_the_sending_is_told(
+    caplog: pytest.LogCaptureFixture, end: datetime, is_told: bool
+) -> None:
+    found = intake()
+    times: Any = {"job_end": end, "records_received": 5}
+    found.take(mail(**times))
+    (receipt,) = found.receipts_of(delivery())
+    sentence = f"its job ended at {end:%Y-%m-%d %H:%M} UTC, before sending began"
+    assert (sentence in receipt.warnings, sentence in caplog.text) == (is_told, is_told)

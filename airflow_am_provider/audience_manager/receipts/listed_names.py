@@ -138,5 +138,10 @@ def _root(stem: str) -> str | None:
 
 
 def _stem(name: str) -> str:
-    """A name without its extension: what a receipt surely repeats."""
-    return ".".join(word for word in name.split(".") if word not in _PACKED)
+    """A name without its extension: what a receipt surely repeats.
+
+    A name has one extension: with two it is another file's.
+    """
+    words = name.split(".")
+    packed = [word for word in words if word in _PACKED]
+    return name if len(packed) > 1 else ".".join(word for word in words if word not in _PACKED)

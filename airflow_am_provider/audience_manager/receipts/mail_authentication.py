@@ -73,9 +73,11 @@ def judge(results: Sequence[str], *, domain: str, authserv_id: str | None) -> Ju
     ('pass', 'dkim=pass')
     """
     passed = failed = ""
+    refuted: list[str] = []
     headers = _trusted(results, authserv_id)
     said: dict[str, str] = {}
     for statements in headers:
+        vouched = denied = ""
         if statements is None:
             return Judgement(finding=Finding.FAIL, reason="a header that cannot be read")
         for statement in statements:
@@ -86,11 +88,18 @@ def judge(results: Sequence[str], *, domain: str, authserv_id: str | None) -> Ju
             if (method, verdict) in _FINAL:
                 return Judgement(finding=Finding.FAIL, reason=f"{method}=fail")
             if verdict in _FAILURES.get(method, ()):
+                if method == "dkim" and _names_signer(statement, domain.lower()):
+                    denied = f"{method}={verdict}"
                 failed = failed or f"{method}={verdict}"
             elif verdict == "pass" and _vouches(method, statement, domain.lower()):
-                passed = f"{method}=pass"
+                passed = vouched = f"{method}=pass"
             else:
                 said.setdefault(method, verdict)
+        if denied and not vouched:
+            refuted.append(denied)
+    if passed and refuted:
+        # A server that wrote several headers does not contradict itself: one of them is a forger's.
+        return Judgement(finding=Finding.FAIL, reason=refuted[0])
     if passed:
         return Judgement(finding=Finding.PASS, reason=passed)
     if failed:
@@ -161,6 +170,11 @@ def _vouches(method: str, statement: str, domain: str) -> bool:
         ]
         return bool(signers) and all(_is_aligned(signer, domain) for signer in signers)
     return False
+
+
+def _names_signer(statement: str, domain: str) -> bool:
+    """Whether a DKIM result is about a signature in the name of the sender's domain."""
+    return _vouches("dkim", statement, domain)
 
 
 def _is_aligned(signer: str, domain: str) -> bool:

@@ -22,7 +22,7 @@ from airflow_am_provider.audience_manager.receipts.mail import (
     UnreadableReceipt,
     read_receipt_mail,
 )
-from airflow_am_provider.audience_manager.receipts.mail_authentication import Finding
+from airflow_am_provider.audience_manager.receipts.mail_authentication import Finding, judge
 from airflow_am_provider.audience_manager.receipts.mail_html import text_of_html
 from airflow_am_provider.audience_manager.receipts.mail_parts import MAX_HEADER_BYTES
 from airflow_am_provider.audience_manager.receipts.receipt import Receipt
@@ -726,3 +726,21 @@ def test_markup_of_any_sort_comes_off(markup):
 def test_what_a_browser_does_not_show_is_not_read():
     markup = "<STYLE>a</style><!-- b --><script>c < d</SCRIPT ><p>1 < 2 &amp; e<br/>f</p><![if g]>"
     assert text_of_html(markup).split() == ["1", "<", "2", "&", "e", "f"]
+
+
+@pytest.mark.parametrize(
+    ("upper", "lower", "finding"),
+    [
+        ("dkim=fail header.d=adobe.com", "dkim=pass header.d=adobe.com", "fail"),
+        ("dkim=pass header.d=adobe.com", "dkim=fail header.d=adobe.com", "fail"),
+        ("dkim=fail header.d=adobe.com", "dmarc=pass header.from=adobe.com", "fail"),
+        # A relay's broken signature, and one message with two signatures, are no contradiction.
+        ("dkim=fail header.d=relay.example", "dkim=pass header.d=adobe.com", "pass"),
+        ("dkim=fail header.d=adobe.com; dkim=pass header.d=adobe.com", "spf=fail", "pass"),
+        ("dmarc=pass header.from=adobe.com", "dkim=pass header.d=adobe.com", "pass"),
+    ],
+)
+def test_headers_of_one_name_that_contradict_each_other_are_refused(upper, lower, finding):
+    results = [f"mx.acme.example; {words}" for words in (upper, lower)]
+    found = judge(results, domain="adobe.com", authserv_id="mx.acme.example")
+    assert found.finding == finding
