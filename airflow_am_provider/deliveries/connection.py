@@ -52,6 +52,11 @@ class Settings(Protocol):
         ...
 
     @property
+    def environment(self) -> str:
+        """``production``, ``beta`` or ``custom``."""
+        ...
+
+    @property
     def transport(self) -> str:
         """``s3``, ``sftp`` or ``ftp``."""
         ...

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
 from airflow_am_provider.deliveries.target.homes.probe import prove_conditions
+from airflow_am_provider.deliveries.uploads.idle_keys import idle_warning
 from airflow_am_provider.hooks.mailbox import Mailbox
 from airflow_am_provider.sources.source_files import FolderOpener
 from airflow_am_provider.storage import S3Folder
@@ -46,6 +48,11 @@ class Connection(FolderOpener, Protocol):
     @property
     def road(self) -> Road:
         """The way that files are sent."""
+
+    @property
+    def destination_name(self) -> str:
+        """What tells destinations apart."""
+        ...
 
     def targets(self) -> Targets:
         """The targets of the staging location."""
@@ -89,7 +96,7 @@ def _checks(hook: Connection) -> Iterator[tuple[str, Callable[[], str]]]:
     suppression = settings.suppression
     if suppression is not None:
         yield "Suppression", lambda: _suppression(hook, suppression)
-    yield "Destination", lambda: hook.road.prove()
+    yield "Destination", lambda: _destination(hook)
     if not (settings.receipts_imap_conn_id or settings.receipts_location):
         yield "Receipts", lambda: "none are read, since neither a mailbox nor a folder is named"
         return
@@ -122,6 +129,11 @@ def _decisions(hook: Connection) -> str:
     home = hook.targets().home
     prove_conditions(home)
     return f"{home.url} lets one of two win that decide at once"
+
+
+def _destination(hook: Connection) -> str:
+    proved, warning = hook.road.prove(), idle_warning(hook, datetime.now(UTC))
+    return proved if warning is None else f"{proved}. Keys: {warning}"
 
 
 def _suppression(hook: Connection, source: SuppressionSource) -> str:

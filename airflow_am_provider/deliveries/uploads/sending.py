@@ -24,6 +24,7 @@ from airflow_am_provider.deliveries.target.commands import OnOlder, Rename, Rese
 from airflow_am_provider.deliveries.target.events import Refused, RefusedFor
 from airflow_am_provider.deliveries.target.state import DeliveryState
 from airflow_am_provider.deliveries.uploads.destination import Destination, NameTaken
+from airflow_am_provider.deliveries.uploads.idle_keys import idle_warning, note_use
 from airflow_am_provider.deliveries.uploads.journal import (
     MustWait,
     UploadJournal,
@@ -148,6 +149,9 @@ def send_delivery(
     size = sum(part.compressed_bytes for part in manifest.parts) / 1e6
     what = f"delivery {manifest.delivery_id}: {count} {'file' if count == 1 else 'files'}"
     begun = time.monotonic()
+    warning = idle_warning(hook, clock())
+    if warning is not None:
+        _logger.warning("Keys: %s", warning)
     book = send_parts(hook.targets(), hook.destination(), manifest, in_order=in_order, clock=clock)
     if book.is_whole:
         _logger.info(
@@ -157,6 +161,7 @@ def send_delivery(
         )
         return book
     record = book.complete()
+    note_use(hook, clock())
     _logger.info(
         "Sent %s, %s lines, %.1f MB, to %s at %s, in %.1f s now: %s rows read = %s written + %s "
         "set aside",
