@@ -43,8 +43,8 @@ _CONNECTION_FIELDS: dict[str, Any] = {
     ),
     "transport": _field(
         "Transport",
-        "How files are sent. What Adobe calls FTP is sftp; ftp is for hosts of your own.",
-        enum=["s3", "sftp", "ftp"],
+        "How files are sent. What Adobe calls FTP is sftp; ftps and ftp are for hosts of your own.",
+        enum=["s3", "sftp", "ftps", "ftp"],
         default="s3",
     ),
     "aws_conn_id": _field(
@@ -63,8 +63,8 @@ _CONNECTION_FIELDS: dict[str, Any] = {
     ),
     "ftp_conn_id": _field(
         "SFTP or FTP connection",
-        "Airflow connection of the account on the host, of the type that the transport is called. "
-        "Transports sftp and ftp.",
+        "Airflow connection of the account on the host, of the type sftp, or ftp for the "
+        "transports ftps and ftp.",
     ),
     "ftp_directory": _field(
         "SFTP or FTP directory",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ftplib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.ftp.hooks.ftp import FTPHook
 
@@ -26,6 +26,8 @@ class TimedFTPHook(FTPHook):
     :param timeout_s: seconds that the host may be silent, on either of its channels.
     """
 
+    protocol = "FTP"
+
     def __init__(self, ftp_conn_id: str = "ftp_default", *, timeout_s: float = _TIMEOUT_S) -> None:
         super().__init__(ftp_conn_id)
         self.timeout_s = timeout_s
@@ -47,24 +49,38 @@ class TimedFTPHook(FTPHook):
 
     def _open(self, connection: Connection) -> ftplib.FTP:
         if not connection.host:
-            raise ConfigurationError(f"FTP connection {self.ftp_conn_id!r}: host: missing")
+            raise ConfigurationError(
+                f"{self.protocol} connection {self.ftp_conn_id!r}: host: missing"
+            )
         extra = connection.extra_dejson
         encoding = extra.get("encoding") or "utf-8"
-        ftp = ftplib.FTP(timeout=self.timeout_s, encoding=encoding)  # noqa: S321  # all Adobe has
+        ftp = self._client(extra, encoding)
         try:
             ftp.connect(connection.host, connection.port or ftplib.FTP_PORT)
+            self._secure(ftp, connection)
             ftp.login(connection.login or "", connection.password or "")
+            self._secure_data(ftp)
             ftp.set_pasv(is_on(extra, "passive"))
             ftp.voidcmd("TYPE I")  # SIZE is refused or counts otherwise in text mode
         except ftplib.error_perm as error:
             ftp.close()
             if str(error).startswith(_LOGIN_REFUSED):
                 raise ConfigurationError(
-                    f"FTP connection {self.ftp_conn_id!r}: {connection.host} refuses the login; "
-                    f"check login and password"
+                    f"{self.protocol} connection {self.ftp_conn_id!r}: {connection.host} refuses "
+                    f"the login; check login and password"
                 ) from None
             raise
         except BaseException:
             ftp.close()
             raise
         return ftp
+
+    def _client(self, extra: dict[str, Any], encoding: str) -> ftplib.FTP:
+        """A client that is not connected yet."""
+        return ftplib.FTP(timeout=self.timeout_s, encoding=encoding)  # noqa: S321  # some have no other
+
+    def _secure(self, ftp: ftplib.FTP, connection: Connection) -> None:
+        """Encrypt the line before the password goes over it."""
+
+    def _secure_data(self, ftp: ftplib.FTP) -> None:
+        """Encrypt the lines for data."""

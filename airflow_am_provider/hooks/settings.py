@@ -43,7 +43,7 @@ class ConnectionSettings:
     """One Audience Manager connection. Each field is described in the connection form.
 
     :param environment: ``production``, ``beta`` or ``custom``.
-    :param transport: ``s3``, ``sftp`` or ``ftp``.
+    :param transport: ``s3``, ``sftp``, ``ftps`` or ``ftp``.
     :param partner_name: the name Adobe gave the company; needed for ``s3``.
     :param aws_conn_id: connection for the destination bucket.
     :param bucket: the destination bucket, where the environment is ``custom``.

@@ -57,10 +57,11 @@ class FtpServer:
 
 
 @contextmanager
-def ftp_server(directory: Path) -> Iterator[FtpServer]:
+def ftp_server(directory: Path, *, certificate: Path | None = None) -> Iterator[FtpServer]:
     """Run an FTP server on the files in ``directory/root``, created if absent.
 
     :param directory: for the files and ``ftp.log``
+    :param certificate: PEM file with key and certificate, to serve FTPS and nothing else
     :raises ServerError: if it does not start
     """
     root = directory / "root"
@@ -69,6 +70,7 @@ def ftp_server(directory: Path) -> Iterator[FtpServer]:
     server.faults.unlink(missing_ok=True)
     command = [sys.executable, "-m", "demo.local.ftp_daemon", str(server.port), server.user]
     command += [server.password, str(root), str(server.faults)]
+    command += [] if certificate is None else [str(certificate)]
     with running("FTP server", command, log=directory / "ftp.log") as process:
         process.wait_until(lambda: accepts_connections(server.port), timeout_s=20)
         yield server

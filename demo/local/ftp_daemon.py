@@ -1,6 +1,6 @@
 """The process behind :mod:`demo.local.ftp`: pyftpdlib with faults on request.
 
-``python -m demo.local.ftp_daemon PORT USER PASSWORD ROOT FAULTS``
+``python -m demo.local.ftp_daemon PORT USER PASSWORD ROOT FAULTS [CERTIFICATE]``
 """
 
 import json
@@ -66,20 +66,45 @@ class _Handler(FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
     dtp_handler = _CuttingDataChannel
 
 
-def serve(host: str, port: int, *, user: str, password: str, root: Path, faults: Path) -> None:
+def serve(
+    host: str,
+    port: int,
+    *,
+    user: str,
+    password: str,
+    root: Path,
+    faults: Path,
+    handler: type[FTPHandler] = _Handler,
+) -> None:
     """Serve until ended by a signal."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     _Faults.path = faults
     authorizer = DummyAuthorizer()
     authorizer.add_user(user, password, str(root), perm=_ALL_PERMISSIONS)
-    _Handler.authorizer = authorizer
-    FTPServer((host, port), _Handler).serve_forever()
+    handler.authorizer = authorizer
+    FTPServer((host, port), handler).serve_forever()
+
+
+def _encrypted(certificate: str) -> type[FTPHandler]:
+    """A handler that takes nothing but TLS."""
+    from OpenSSL import SSL
+    from pyftpdlib.handlers import TLS_FTPHandler
+
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.use_certificate_chain_file(certificate)
+    context.use_privatekey_file(certificate)
+    # Without a name sessions are never taken up.
+    context.set_session_id(b"local")
+    demands = {"tls_control_required": True, "tls_data_required": True}
+    return type("_Encrypted", (TLS_FTPHandler,), {"ssl_context": context, **demands})
 
 
 def main(arguments: list[str]) -> None:
     """Serve on localhost."""
-    port, user, password, root, faults = arguments
-    serve(HOST, int(port), user=user, password=password, root=Path(root), faults=Path(faults))
+    port, user, password, root, faults, *certificate = arguments
+    handler = _encrypted(certificate[0]) if certificate else _Handler
+    paths = {"root": Path(root), "faults": Path(faults)}
+    serve(HOST, int(port), user=user, password=password, handler=handler, **paths)
 
 
 if __name__ == "__main__":

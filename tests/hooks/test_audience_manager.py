@@ -310,7 +310,7 @@ def test_the_form_of_older_airflows_has_the_same_fields() -> None:
         widgets = AudienceManagerHook.get_connection_form_widgets()
     described = get_provider_info()["connection-types"][0]
     assert list(widgets) == list(described["conn-fields"])
-    assert widgets["transport"].rest["validators"] == [("s3", "sftp", "ftp")]
+    assert widgets["transport"].rest["validators"] == [("s3", "sftp", "ftps", "ftp")]
     behaviour = AudienceManagerHook.get_ui_field_behaviour()
     assert behaviour["hidden_fields"] == described["ui-field-behaviour"]["hidden-fields"]
 

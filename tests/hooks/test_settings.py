@@ -48,7 +48,10 @@ def test_every_field_of_the_form_is_a_setting() -> None:
             {**S3, "environment": "prod"},
             "connection 'am': environment: 'prod' is none of production, beta, custom",
         ),
-        ({**S3, "transport": "ssh"}, "connection 'am': transport: 'ssh' is none of s3, sftp, ftp"),
+        (
+            {**S3, "transport": "ssh"},
+            "connection 'am': transport: 'ssh' is none of s3, sftp, ftps, ftp",
+        ),
         (
             {"staging_location": "/data"},
             (

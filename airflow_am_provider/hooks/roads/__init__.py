@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.hooks.roads.ftp import FtpRoad
+from airflow_am_provider.hooks.roads.ftps import FtpsRoad
 from airflow_am_provider.hooks.roads.s3 import S3Road
 from airflow_am_provider.hooks.roads.sftp import SftpRoad
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _ROADS: Final[dict[str, Callable[[Hook], Road]]] = {
     "s3": S3Road,
     "sftp": SftpRoad,
+    "ftps": FtpsRoad,
     "ftp": FtpRoad,
 }
 
