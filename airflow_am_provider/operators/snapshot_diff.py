@@ -73,6 +73,11 @@ class SnapshotDiffOperator(BaseOperator):
     :param max_removed: How many traits of the last extract may be missing in this one, over all
         users. A whole number is a count, a fraction is a share: ``1.0`` is all. Over the limit the
         task fails, says its figures, and stages nothing. Example: ``100`` or ``0.2``. (templated)
+    :param trait_ttl_days: After how many days a trait expires that is not sent again, as Audience
+        Manager shows it with the trait; 0 for never. What users still have is said again every two
+        thirds of that time, each day for a share of them. For traits with other times a mapping
+        from trait IDs, with ``default`` for all others, 120 if it is left out. Example: ``90`` or
+        ``{"default": 120, "24": 30, "28": 0}``. (templated)
     :param sql: One SELECT that gives the rows, or a path that ends in ``.sql``. Name either ``sql``
         or ``source``. It may use the placeholders ``window_start`` and ``window_end``, written as
         the database's driver wants them: they get the run's window as moments. Where the window is
@@ -170,6 +175,7 @@ class SnapshotDiffOperator(BaseOperator):
         "traits_separator",
         "trait_flags",
         "max_removed",
+        "trait_ttl_days",
         "sql",
         "conn_id",
         "parameters",
@@ -213,6 +219,7 @@ class SnapshotDiffOperator(BaseOperator):
         traits_separator: str = ",",
         trait_flags: Mapping[str, int | str] | None = None,
         max_removed: float | str = 0.2,
+        trait_ttl_days: int | str | Mapping[str | int, int | str] | None = 120,
         sql: str | None = None,
         conn_id: str | None = None,
         parameters: Mapping[str, Any] | Iterable[Any] | None = None,
@@ -250,6 +257,7 @@ class SnapshotDiffOperator(BaseOperator):
         self.traits_separator = traits_separator
         self.trait_flags = trait_flags
         self.max_removed = max_removed
+        self.trait_ttl_days = trait_ttl_days
         self.sql = sql
         self.conn_id = conn_id
         self.parameters = parameters
@@ -282,6 +290,7 @@ class SnapshotDiffOperator(BaseOperator):
         from airflow_am_provider.deliveries.staging import DeliveryContext
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
         from airflow_am_provider.snapshots.difference import DiffOptions
+        from airflow_am_provider.snapshots.refresh import TimesToLive
         from airflow_am_provider.snapshots.series import SnapshotSeries
         from airflow_am_provider.snapshots.staging_difference import stage_difference
         from airflow_am_provider.suppression.source import tell_lists
@@ -320,6 +329,7 @@ class SnapshotDiffOperator(BaseOperator):
                 allow_empty=self.suppression_allow_empty,
             )
             suppression = lists.read(hook, (spec.kind,))
+            ttl = TimesToLive.parse("trait_ttl_days", self.trait_ttl_days)
             extract = some_text("snapshot", self.snapshot)
             series = SnapshotSeries.of(hook.targets(), hook.destination_name, spec, extract)
             staged = stage_difference(
@@ -344,6 +354,9 @@ class SnapshotDiffOperator(BaseOperator):
                     series=series.location,
                 ),
                 now=datetime.now(UTC),
+                # The same in each attempt, and not this worker's clock.
+                run_day=context["dag_run"].run_after.astimezone(UTC).date(),
+                ttl=ttl,
             )
             tell_lists(suppression)
             return report_staged(self.log, staged.manifest, on_empty)

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,6 +36,7 @@ from tests.connections import Connect
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 USERS = 60
+RUN_AFTER = datetime(2026, 3, 1, 3, tzinfo=UTC)
 Traits = dict[str, set[int]]
 
 
@@ -69,8 +70,12 @@ class World:
             },
         )
 
-    def compare(self, day: int, **arguments: Any) -> dict[str, Any]:
-        run = {"dag_run": SimpleNamespace(dag_id="crm_to_aam"), "run_id": f"scheduled__{day}"}
+    def compare(
+        self, day: int, *, run_after: datetime = RUN_AFTER, **arguments: Any
+    ) -> dict[str, Any]:
+        # All on one day, but where a test says otherwise: nobody has a turn to be said again.
+        dag_run = SimpleNamespace(dag_id="crm_to_aam", run_after=run_after)
+        run = {"dag_run": dag_run, "run_id": f"scheduled__{day}"}
         found: dict[str, Any] = self.operator(**arguments).execute(run)
         return found
 
@@ -230,6 +235,33 @@ def test_day_after_day_audience_manager_knows_what_the_crm_says(
     assert "Compared with snapshot 1 (snapshots/" in log
     assert "60 rows read = 5 of users that have changed + 55 unchanged + 0 set aside" in log
     assert "6 users have changed, 55 have not: 4 traits added, 10 removed" in log
+
+
+def test_what_users_keep_is_said_again_before_it_expires(
+    world: World, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.deliver(1)
+    later = world.deliver(2, run_after=RUN_AFTER + timedelta(days=20))
+    # About a quarter of them, by turns.
+    assert 5 < len(world.lines(later)) < 30
+    assert all("d_unsid" not in line for line in world.lines(later))
+    last = world.deliver(3, run_after=RUN_AFTER + timedelta(days=80))
+    assert len(world.lines(last)) == USERS - len(world.lines(later))
+    assert not {*world.lines(last)} & {*world.lines(later)}
+    assert world.known() == world.true()
+    log = caplog.text + capsys.readouterr().out
+    assert "0 users have changed, 60 have not: 0 traits added, 0 removed, " in log
+    with pytest.raises(AirflowSkipException):
+        world.compare(4, run_after=RUN_AFTER + timedelta(days=80))
+
+
+def test_traits_have_times_to_live_of_their_own(world: World) -> None:
+    ttl = {"default": "0", "900": 7}
+    world.deliver(1, trait_ttl_days=ttl)
+    manifest = world.deliver(2, run_after=RUN_AFTER + timedelta(days=3), trait_ttl_days=ttl)
+    assert world.lines(manifest) == sorted(f"user-{n}\td_sid=900" for n in range(3, 61, 3))
+    with pytest.raises(AirflowFailException, match="trait_ttl_days: 'soon' is not a number of"):
+        world.compare(3, trait_ttl_days="soon")
 
 
 def test_nothing_has_changed(world: World) -> None:
