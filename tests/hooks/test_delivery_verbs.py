@@ -175,7 +175,7 @@ def test_states_that_there_are_not(conn_id: str, wanted: Any) -> None:
     given = "sent" if wanted == "sent" else "lost"
     assert str(caught.value) == (
         f"states: {given!r}: a list of some of staged, queued, sending, sent, picked_up, "
-        f"acknowledged, reconciled, failed, superseded, abandoned, outstanding is expected"
+        f"assumed, acknowledged, reconciled, failed, superseded, abandoned, outstanding is expected"
     )
 
 
