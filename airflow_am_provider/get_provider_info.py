@@ -153,6 +153,16 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         "Staging: KMS key",
         "ID or ARN of the key for aws:kms; the account's own key for S3 if left empty.",
     ),
+    "pgp_public_key": _field(
+        "PGP: public key",
+        "Adobe's public key. Files are encrypted to it then. s3://bucket/key, an absolute path, or "
+        "the key itself in ASCII armour, with its line ends.",
+    ),
+    "pgp_fingerprint": _field(
+        "PGP: fingerprint",
+        "The fingerprint of that key, as Adobe tells it: 40 hexadecimal digits. A key with another "
+        "one is refused.",
+    ),
     "suppression_source": _field(
         "Suppression list: file",
         "CSV or Parquet file, or folder of them ending in /, with IDs of users about whom nothing "

@@ -39,6 +39,11 @@ class Encoding(StrEnum):
     PGP = "pgp"
     GPG = "gpg"
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether only the owner of a key can read it (inbound-file-encryption.md)."""
+        return self in (Encoding.PGP, Encoding.GPG)
+
 
 class IdSyncPrefix(StrEnum):
     """What an ID sync file matches."""

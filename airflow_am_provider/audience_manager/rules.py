@@ -78,6 +78,7 @@ class Rule(StrEnum):
     BROKEN_COMPRESSION = "broken_compression"
     EXTENSION = "extension"
     ENCRYPTED = "encrypted"
+    GZIP_AND_PGP = "gzip_and_pgp"
     PARTNER_FORM = "partner_form"
 
 
@@ -237,6 +238,10 @@ RULES: dict[Rule, RuleText] = {
     ),
     Rule.ENCRYPTED: RuleText(
         sentence="an encrypted file cannot be looked into", page="inbound-file-encryption.md"
+    ),
+    Rule.GZIP_AND_PGP: RuleText(
+        sentence="a file is packed by gzip or by PGP, never by both",
+        page="inbound-file-encryption.md",
     ),
     Rule.PARTNER_FORM: RuleText(
         sentence="a file of Oracle Data Cloud has a form of its own and is not looked into",

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from airflow_am_provider.audience_manager.file_kinds import Encoding
     from airflow_am_provider.audience_manager.identifiers import IdKind
     from airflow_am_provider.cli.sources import Source
     from airflow_am_provider.deliveries.manifest import Manifest
     from airflow_am_provider.formatting.lines.line_writer import LineWriter
+    from airflow_am_provider.formatting.openpgp import Recipient
     from airflow_am_provider.suppression.ids import Suppression
 
 
@@ -37,8 +39,10 @@ def run(args: argparse.Namespace) -> int:
     from airflow_am_provider.formatting.parts import PartSizes
     from airflow_am_provider.formatting.pipeline import FormatOptions
 
+    encoding, recipient = _packing(args)
     options = FormatOptions(
-        encoding=Compression(args.compression).encoding,
+        encoding=encoding,
+        recipient=recipient,
         sizes=PartSizes(
             part_bytes=args.part_bytes, compressed_part_bytes=args.compressed_part_bytes
         ),
@@ -62,6 +66,32 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(*_report(manifest), sep="\n")
     return 0
+
+
+def _packing(args: argparse.Namespace) -> tuple[Encoding, Recipient | None]:
+    from airflow_am_provider.formatting.openpgp import Recipient
+
+    path = args.pgp_public_key
+    encoding = Compression(args.compression or ("pgp" if path else "gzip")).encoding
+    if path is None:
+        if encoding.is_encrypted or args.pgp_fingerprint:
+            raise ConfigurationError("--pgp-public-key: missing, so nobody could read the files")
+        return encoding, None
+    if not encoding.is_encrypted:
+        raise ConfigurationError(
+            f"--compression {args.compression}: with --pgp-public-key files are encrypted, and a "
+            f"file is packed by gzip or by PGP, never by both (inbound-file-encryption.md)"
+        )
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"--pgp-public-key: {error.strerror}: {path}") from None
+    return encoding, Recipient.pinned(
+        key,
+        args.pgp_fingerprint,
+        key_field="--pgp-public-key",
+        fingerprint_field="--pgp-fingerprint",
+    )
 
 
 def _rows(

@@ -209,8 +209,20 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add(
         "--compression",
         choices=[compression.value for compression in Compression],
-        default=Compression.GZIP.value,
-        help="How files are packed: gzip or none. (default: %(default)s)",
+        help="How files are packed: gzip, none, or encrypted by PGP: pgp or gpg, which names end "
+        "in then. (default: pgp with --pgp-public-key, else gzip)",
+    )
+    add(
+        "--pgp-public-key",
+        type=Path,
+        metavar="FILE",
+        help="Public key that files are encrypted to.",
+    )
+    add(
+        "--pgp-fingerprint",
+        metavar="HEX",
+        help="The fingerprint of that key, as its owner tells it: 40 hexadecimal digits. A key "
+        "with another one is refused.",
     )
     add(
         "--part-bytes",

@@ -10,7 +10,7 @@ from isal import isal_zlib
 from isal.isal_zlib import IsalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 _READ_BYTES: Final = 1 << 18
 # A small file may unpack to a thousand times its size, so no more comes out at once.
@@ -62,7 +62,7 @@ class Unpacker:
             while block := file.read(_READ_BYTES):
                 yield block
 
-    def gzip(self, file: BinaryIO) -> Iterator[bytes]:
+    def gzip(self, file: BinaryIO) -> Generator[bytes]:
         """The content of a gzip file as far as it can be unpacked.
 
         Several gzip files one behind the other are one, as for ``gzip`` itself.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import DataError
@@ -23,6 +25,7 @@ from airflow_am_provider.audience_manager.names import (
 from airflow_am_provider.audience_manager.rules import RULES, Rule
 from airflow_am_provider.cli.sources import S3
 from airflow_am_provider.cli.unpack import Packing, Unpacker, packing_of
+from airflow_am_provider.formatting.openpgp import recipients_of
 from airflow_am_provider.formatting.overlap import prefetched
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ _EXPECTED: Final = {
 }
 
 
+# The keys that a message is for stand at its beginning.
+_MESSAGE_START_BYTES: Final = 1 << 16
 # Half a second of work: less is done before another process has started.
 _WORTH_A_PROCESS_BYTES: Final = 16 << 20
 
@@ -155,11 +160,30 @@ def judge(source: Source) -> Verdict:
         problem = size_problem(source.size, encoding or Encoding.GZIP)
         if problem is not None:
             verdict.note(Rule.FILE_TOO_LARGE, problem)
-    if packing in (Packing.PLAIN, Packing.GZIP):
+    if packing is Packing.GZIP and _is_encrypted_inside(source):
+        verdict.note(Rule.GZIP_AND_PGP, "there is an OpenPGP message in the gzip file")
+    elif packing in (Packing.PLAIN, Packing.GZIP):
         _look_into(verdict, packing)
     elif packing is Packing.OPENPGP:
-        verdict.note(Rule.ENCRYPTED)
+        verdict.note(Rule.ENCRYPTED, _told_of_recipients(source))
     return verdict
+
+
+def _told_of_recipients(source: Source) -> str:
+    """For whom a message is, as far as its beginning says so."""
+    with source.open() as file:
+        key_ids = recipients_of(file.read(_MESSAGE_START_BYTES))
+    if key_ids is None:
+        return "an OpenPGP message; gpg, which says to which keys, is not on this machine"
+    if not key_ids:
+        return "begins as an OpenPGP message, and names no key"
+    return f"an OpenPGP message to the key {' and '.join(key_ids)}"
+
+
+def _is_encrypted_inside(source: Source) -> bool:
+    with closing(Unpacker().gzip(source.open())) as blocks:
+        start = next(filter(None, blocks), b"")
+    return packing_of(BytesIO(start)) is Packing.OPENPGP
 
 
 def _look_into(verdict: Verdict, packing: Packing) -> None:

@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
-from airflow_am_provider.audience_manager.file_kinds import DataFileKind, Mode, parse_file_kind
+from airflow_am_provider.audience_manager.file_kinds import (
+    DataFileKind,
+    FileKind,
+    Mode,
+    parse_file_kind,
+)
 from airflow_am_provider.audience_manager.rules import RULES, Rule
 from airflow_am_provider.deliveries.partition import Partition
 from airflow_am_provider.deliveries.staging import (
@@ -255,6 +260,7 @@ def _check_users(ordered: Sequence[FormattedPartition], storage: Folder) -> None
     is_overwrite = isinstance(kind, DataFileKind) and kind.mode is Mode.OVERWRITE
     if not is_overwrite or all(one.is_by_user for one in ordered):
         return
+    check_can_compare(kind)
 
     def read() -> Iterator[SomeIds]:
         for one in ordered:
@@ -275,6 +281,25 @@ def _check_users(ordered: Sequence[FormattedPartition], storage: Folder) -> None
             f"part by part, so that one part would take away what another has set "
             f"({RULES[Rule.USER_IN_TWO_PARTS].page}). Nothing was staged. Divide the rows "
             f"by something that is the same for all rows of a user ID, or leave partition_by out"
+        )
+
+
+def check_can_compare(kind: FileKind) -> None:
+    """Refuse partitions whose users have to be compared, and cannot be.
+
+    :param kind: of files of partitions in several of which a user might be.
+    :raises ConfigurationError: for an ``.overwrite`` that is encrypted.
+    """
+    if (
+        isinstance(kind, DataFileKind)
+        and kind.mode is Mode.OVERWRITE
+        and kind.encoding.is_encrypted
+    ):
+        raise ConfigurationError(
+            f"partition_by: an .overwrite has no user in two parts "
+            f"({RULES[Rule.USER_IN_TWO_PARTS].page}), and in encrypted partitions that cannot be "
+            f"seen; leave partition_by out, so that rows are divided by user ID, or format all "
+            f"rows in one task"
         )
 
 

@@ -387,11 +387,13 @@ def _files(manifest: Manifest) -> list[Part]:
 
 def _other_files(storage: Folder, staged: Manifest, record: UploadRecord) -> DataError:
     sent = len(record.parts)
+    why = "part_bytes, compressed_part_bytes or the package has changed. Put that back to go on, or"
+    if staged.file_name.encoding.is_encrypted:
+        why = "PGP makes other bytes each time. Put the parts back to go on, or"
     return DataError(
         f"delivery {staged.delivery_id}: {sent} of its {len(staged.parts)} files "
         f"{'was' if sent == 1 else 'were'} sent, parts of it are gone from {storage.url}, and the "
-        f"same rows make other files now: part_bytes, compressed_part_bytes or the package has "
-        f"changed. Put that back to go on, or delete {storage.url}/{staged.location} to send all "
+        f"same rows make other files now: {why} delete {storage.url}/{staged.location} to send all "
         f"of it under new names"
     )
 

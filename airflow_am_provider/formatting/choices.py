@@ -15,12 +15,19 @@ class OnEmpty(StrEnum):
 
 
 class Compression(StrEnum):
-    """How parts are packed (inbound-file-compression.md)."""
+    """How parts are packed (inbound-file-compression.md, inbound-file-encryption.md)."""
 
     GZIP = "gzip"
     NONE = "none"
+    PGP = "pgp"
+    GPG = "gpg"
 
     @property
     def encoding(self) -> Encoding:
         """Adobe's word for it."""
-        return Encoding.GZIP if self is Compression.GZIP else Encoding.PLAIN
+        return {
+            Compression.GZIP: Encoding.GZIP,
+            Compression.NONE: Encoding.PLAIN,
+            Compression.PGP: Encoding.PGP,
+            Compression.GPG: Encoding.GPG,
+        }[self]

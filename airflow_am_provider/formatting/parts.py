@@ -1,9 +1,9 @@
-"""Writing lines into parts: split by size, compressed, with counts and checksums."""
+"""Writing lines into parts: split by size, packed, with counts and checksums."""
 
 from __future__ import annotations
 
 import hashlib
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -14,12 +14,17 @@ from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import Encoding
 from airflow_am_provider.formatting.columns.byte_columns import ByteView
+from airflow_am_provider.formatting.openpgp import PgpPacker
 from airflow_am_provider.formatting.overlap import BackgroundWorker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pyarrow as pa
 
     from airflow_am_provider.formatting.lines.item_counts import ItemCounts
+    from airflow_am_provider.formatting.openpgp import Recipient
+    from airflow_am_provider.formatting.text_copy import TextCopy
     from airflow_am_provider.storage.folder import Folder
 
 # isal's level 1 costs 4-10 % in size against zlib and saves over 90 % of the time.
@@ -95,9 +100,11 @@ class PartWriter:
 
     :param storage: where to.
     :param folder: the folder, relative to the storage.
-    :param encoding: plain or gzip.
+    :param encoding: plain, gzip or PGP.
     :param sizes: where to split.
     :param counts: counts the items of what is written, or None.
+    :param recipient: who can read encrypted parts.
+    :param copy: takes all text as well, or None; whoever gives it closes it.
     """
 
     def __init__(
@@ -107,17 +114,22 @@ class PartWriter:
         encoding: Encoding,
         sizes: PartSizes,
         counts: ItemCounts | None = None,
+        *,
+        recipient: Recipient | None = None,
+        copy: TextCopy | None = None,
     ) -> None:
         self.parts: list[WrittenPart] = []
         self.counts = counts
         self._storage = storage
         self._folder = folder
         self._encoding = encoding
+        self._recipient = recipient
+        self._copy = copy
         self._sizes = sizes
         self._open: _OpenPart | None = None
         self._text_sha256 = hashlib.sha256()
         # Beside the packing, which takes longer than all other steps.
-        self._checksum: BackgroundWorker[memoryview] = BackgroundWorker(self._text_sha256.update)
+        self._checksum: BackgroundWorker[memoryview] = BackgroundWorker(self._note)
         # Plain text has one size only.
         self._most_as_it_lies = (
             sizes.part_bytes if encoding is Encoding.PLAIN else sizes.compressed_part_bytes
@@ -142,6 +154,7 @@ class PartWriter:
                     self._storage,
                     f"{self._folder}/{len(self.parts) + 1:05d}{_extension(self._encoding)}",
                     self._encoding,
+                    self._recipient,
                 )
             room = min(self._sizes.part_bytes - self._open.bytes, _PIECE_BYTES)
             end = int(np.searchsorted(offsets, offsets[row] + room, side="right")) - 1
@@ -161,6 +174,8 @@ class PartWriter:
         if self._open is not None:
             self._close_part()
         self._checksum.close()
+        if self._copy is not None:
+            self._copy.finish()
         return self.parts
 
     def discard(self) -> None:
@@ -175,6 +190,11 @@ class PartWriter:
                 self._storage.delete(part.path)
             self.parts = []
 
+    def _note(self, text: memoryview) -> None:
+        self._text_sha256.update(text)
+        if self._copy is not None:
+            self._copy.write(text)
+
     def _close_part(self) -> None:
         assert self._open is not None
         self.parts.append(self._open.close())
@@ -184,15 +204,18 @@ class PartWriter:
 class _OpenPart:
     """The part that is being written."""
 
-    def __init__(self, storage: Folder, path: str, encoding: Encoding) -> None:
+    def __init__(
+        self, storage: Folder, path: str, encoding: Encoding, recipient: Recipient | None
+    ) -> None:
         self.bytes = 0
         self.compressed_bytes = 0
         self._lines = 0
         self._path = path
-        self._packer = packer(encoding)
         self._sha256 = hashlib.sha256()
-        self._stack = ExitStack()
-        self._file: BinaryIO = self._stack.enter_context(storage.open_write(path))
+        with ExitStack() as stack:
+            self._packer = stack.enter_context(packing(encoding, recipient))
+            self._file: BinaryIO = stack.enter_context(storage.open_write(path))
+            self._stack = stack.pop_all()
 
     def write(self, text: memoryview, lines: int) -> None:
         self.bytes += len(text)
@@ -229,20 +252,22 @@ class _Plain:
         return b""
 
 
-def packer(encoding: Encoding) -> Packer:
-    """What packs text for an encoding.
+@contextmanager
+def packing(encoding: Encoding, recipient: Recipient | None = None) -> Iterator[Packer]:
+    """What packs the text of one file.
 
-    :raises ConfigurationError: for one that cannot be written.
+    :param recipient: who can read it, where it is encrypted.
+    :raises ConfigurationError: when it is to be encrypted, and GnuPG is missing or refuses the key.
     """
     if encoding is Encoding.PLAIN:
-        return _Plain()
-    if encoding is Encoding.GZIP:
+        yield _Plain()
+    elif encoding is Encoding.GZIP:
         # The header carries no time stamp, so the same text gives the same bytes.
-        compressor: Packer = isal_zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WBITS)
-        return compressor
-    raise ConfigurationError(
-        f"encoding: {encoding.value!r} cannot be written yet, only gzip or none"
-    )
+        yield isal_zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WBITS)
+    else:
+        assert recipient is not None, "FormatOptions refuses encryption for nobody"
+        with PgpPacker(recipient) as pgp:
+            yield pgp
 
 
 def _extension(encoding: Encoding) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.file_kinds import DataFileKind, Encoding, Mode
 from airflow_am_provider.audience_manager.rules import Rule
 from airflow_am_provider.formatting.acceptance import (
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from airflow_am_provider.formatting.columns.checks import Codes
     from airflow_am_provider.formatting.columns.row_hash import Hashes
     from airflow_am_provider.formatting.lines.line_writer import FormattedBatch, LineWriter
+    from airflow_am_provider.formatting.openpgp import Recipient
+    from airflow_am_provider.formatting.text_copy import TextCopy
     from airflow_am_provider.storage.folder import Folder
 
 log = logging.getLogger(__name__)
@@ -61,23 +63,30 @@ _TOO_MANY: Final = np.uint8(CODE_OF[Rule.TOO_MANY_LINES_PER_USER])
 class FormatOptions:
     """How to write parts, whatever stands in them.
 
-    :param encoding: gzip (the default) or plain.
+    :param encoding: gzip (the default), plain or PGP.
     :param sizes: where to split.
     :param max_set_aside: how many rows may be set aside: a whole number is a count, a
         fraction from 0.0 to 1.0 a share of the rows read. Duplicates and rows without items
         do not count, since nothing is lost with them.
     :param is_partition: whether the rows are a share of a source's, of which a few say nothing
         about a column.
-    :raises ConfigurationError: when ``max_set_aside`` is neither.
+    :param recipient: who can read files that are encrypted by PGP.
+    :raises ConfigurationError: when ``max_set_aside`` is neither, or nobody could read the files.
     """
 
     encoding: Encoding = Encoding.GZIP
     sizes: PartSizes = field(default_factory=PartSizes)
     max_set_aside: int | float = DEFAULT_MAX_SET_ASIDE
     is_partition: bool = False
+    recipient: Recipient | None = None
 
     def __post_init__(self) -> None:
         limit("max_set_aside", self.max_set_aside)
+        if self.encoding.is_encrypted and self.recipient is None:
+            raise ConfigurationError(
+                f"compression: {self.encoding.value!r} needs the recipient's public key; name it "
+                f"and its fingerprint (inbound-file-encryption.md)"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +243,7 @@ class _Run(SourcePass):
         lines, hashes, repeat = some
         self._lines.write(lines, hashes, repeat=repeat)
 
-    def _part_writer(self, folder: str) -> PartWriter:
+    def _part_writer(self, folder: str, copy: TextCopy | None = None) -> PartWriter:
         kind = self._writer.file_kind
         overwrites = isinstance(kind, DataFileKind) and kind.mode is Mode.OVERWRITE
         return PartWriter(
@@ -243,6 +252,8 @@ class _Run(SourcePass):
             self._options.encoding,
             self._options.sizes,
             ItemCounts() if overwrites else None,
+            recipient=self._options.recipient,
+            copy=copy,
         )
 
     def _take(self, batch: FormattedBatch) -> None:

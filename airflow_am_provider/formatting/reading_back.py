@@ -12,7 +12,7 @@ from isal import igzip
 from airflow_am_provider.audience_manager.names import Encoding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from airflow_am_provider.storage.folder import Folder
 
@@ -35,17 +35,21 @@ def read_lines(
 
     :param storage: where the parts lie.
     :param parts: the parts, in their order.
-    :param encoding: how they are packed.
+    :param encoding: how they are packed: gzip or not at all.
     """
     for part in parts:
         with storage.open_read(part.path) as file:
             unpacked = igzip.IGzipFile(fileobj=file) if encoding is Encoding.GZIP else file
-            yield from _lines(partial(unpacked.read, _READ_BYTES))
+            yield from lines_of(iter(partial(unpacked.read, _READ_BYTES), b""))
 
 
-def _lines(read: Callable[[], bytes]) -> Iterator[pa.Array]:
+def lines_of(blocks: Iterable[bytes]) -> Iterator[pa.Array]:
+    """Text in blocks as lines, in batches, each line with its newline.
+
+    :param blocks: the text, which ends with a newline.
+    """
     rest = b""
-    while data := read():
+    for data in filter(None, blocks):
         data = rest + data
         end = data.rfind(b"\n") + 1
         data, rest = data[:end], data[end:]

@@ -20,6 +20,7 @@ from airflow_am_provider.formatting.overlap import prefetched
 from airflow_am_provider.formatting.reading_back import read_lines
 from airflow_am_provider.formatting.repeats.exact_repeats import id_hashes
 from airflow_am_provider.formatting.repeats.line_file import LineFile, rotated, rotated_back
+from airflow_am_provider.formatting.text_copy import TextCopy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,18 +48,22 @@ _BYTES_BESIDES: Final = 20
 class WaitingLines:
     """Takes the lines as they come; says which must not stay; and gives all of them again.
 
-    :param open_parts: begins parts.
+    :param open_parts: begins parts, and copies their text if it is given where to.
     :param storage: where parts lie.
     :param encoding: how they are packed.
     """
 
     def __init__(
-        self, open_parts: Callable[[], PartWriter], storage: Folder, encoding: Encoding
+        self,
+        open_parts: Callable[[TextCopy | None], PartWriter],
+        storage: Folder,
+        encoding: Encoding,
     ) -> None:
-        self.parts: PartWriter = open_parts()
         self._open_parts = open_parts
         self._storage = storage
         self._encoding = encoding
+        self._copy: TextCopy | None = None
+        self.parts: PartWriter = self._begun()
         self._file: LineFile | None = None
         self._count = 0
         self._room: float | None = None
@@ -123,10 +128,24 @@ class WaitingLines:
             if self._file is not None:
                 self._file.close()
         finally:
-            self.parts.discard()
+            self._discard_parts()
 
     def _read_parts(self) -> Iterator[pa.Array]:
+        if self._copy is not None:
+            return prefetched(self._copy.lines())
         return prefetched(read_lines(self._storage, self.parts.parts, self._encoding))
+
+    def _begun(self) -> PartWriter:
+        # Encrypted parts are for others to read.
+        self._copy = TextCopy() if self._encoding.is_encrypted else None
+        return self._open_parts(self._copy)
+
+    def _discard_parts(self) -> None:
+        try:
+            self.parts.discard()
+        finally:
+            if self._copy is not None:
+                self._copy.close()
 
     def _of_users(self, number: int, bits: int) -> LineFile:
         """The lines of users the hashes of whose IDs begin with a number of so many bits."""
@@ -152,7 +171,7 @@ class WaitingLines:
         for lines in self._read_parts():
             self._keep(self._file, lines, id_hashes(lines))
             self._count += len(lines)
-        self.parts.discard()
+        self._discard_parts()
 
     def _keep(self, file: LineFile, lines: pa.Array, hashes: Hashes) -> None:
         file.add(lines, hashes, np.arange(self._count, self._count + len(lines)))
@@ -161,7 +180,7 @@ class WaitingLines:
         """Write parts after all."""
         assert self._file is not None
         log.info("The local disk has no room for more lines: they are written to parts now")
-        self.parts = self._open_parts()
+        self.parts = self._begun()
         for lines, order in self._file.in_order():
             self.parts.write(lines.take(to_arrow(order)))
         self._file.close()

@@ -17,6 +17,7 @@ from airflow_am_provider.hooks.connection_form import FormForAirflow31
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID, get_connection
 from airflow_am_provider.hooks.roads import road_of
 from airflow_am_provider.hooks.settings import (
+    ARMOUR,
     CONNECTION_FIELDS,
     ConnectionSettings,
     split_location,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.target.homes import Home
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.deliveries.uploads.destination import Destination
+    from airflow_am_provider.formatting.openpgp import Recipient
     from airflow_am_provider.hooks.mailbox import Mailbox, ReceiptFolder
     from airflow_am_provider.hooks.roads.road import Road
     from airflow_am_provider.storage import Drop, Folder, S3Folder
@@ -331,6 +333,27 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
             sources.append(ReceiptFolder(folder=self.open_folder(settings.receipts_location)))
         return sources
 
+    def pgp_recipient(self) -> Recipient | None:
+        """Who can read encrypted files: the owner of the connection's public key; None without one.
+
+        :raises ConfigurationError: when the key cannot be read, has another fingerprint than the
+            one that was pinned, has expired or is no public key, or GnuPG is missing.
+        :raises TransientError: when the place that it lies in does not answer.
+        """
+        from airflow_am_provider.formatting.openpgp import Recipient
+
+        settings = self.settings
+        place = settings.pgp_public_key
+        if place is None:
+            return None
+        try:
+            key = place.encode() if place.lstrip().startswith(ARMOUR) else self._file_at(place)
+            return Recipient.pinned(key, settings.pgp_fingerprint)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"connection {self.audience_manager_conn_id!r}: {error}"
+            ) from None
+
     def s3_client(self, aws_conn_id: str, asked_by: str = "aws_conn_id") -> Any:
         """A boto3 client for S3, by Airflow's AWS connection.
 
@@ -387,6 +410,14 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
         # Decisions are seconds or days apart: no connection is kept open in between.
         engine = engine_of(engine_kwargs={"poolclass": NullPool})
         return SqlTableHome(engine, self.settings.staging_location)
+
+    def _file_at(self, url: str) -> bytes:
+        """The content of the file that holds the public key."""
+        folder, _, name = url.rpartition("/")
+        content = self.open_folder(folder or "/").read_bytes(name)
+        if content is None:
+            raise ConfigurationError(f"pgp_public_key: there is no {url}")
+        return content
 
     def _staging_aws(self) -> tuple[str, str]:
         """The AWS connection for staging, and the field that names it."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
 from airflow_am_provider.deliveries.target.homes.probe import prove_conditions
 from airflow_am_provider.deliveries.uploads.idle_keys import idle_warning
+from airflow_am_provider.formatting.openpgp import PgpPacker
 from airflow_am_provider.hooks.mailbox import Mailbox
 from airflow_am_provider.sources.source_files import FolderOpener
 from airflow_am_provider.storage import S3Folder
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from airflow_am_provider.deliveries.targets import Targets
+    from airflow_am_provider.formatting.openpgp import Recipient
     from airflow_am_provider.hooks.mailbox import ReceiptFolder
     from airflow_am_provider.hooks.roads.road import Road
     from airflow_am_provider.hooks.settings import ConnectionSettings
@@ -61,6 +63,10 @@ class Connection(FolderOpener, Protocol):
     def staging(self) -> Folder:
         """The folder in which deliveries are prepared."""
 
+    def pgp_recipient(self) -> Recipient | None:
+        """Who can read encrypted files."""
+        ...
+
     def receipt_sources(self) -> Sequence[Mailbox | ReceiptFolder]:
         """Where receipts come in."""
 
@@ -96,6 +102,8 @@ def _checks(hook: Connection) -> Iterator[tuple[str, Callable[[], str]]]:
     suppression = settings.suppression
     if suppression is not None:
         yield "Suppression", lambda: _suppression(hook, suppression)
+    if settings.pgp_public_key is not None:
+        yield "PGP", lambda: _pgp(hook)
     yield "Destination", lambda: _destination(hook)
     if not (settings.receipts_imap_conn_id or settings.receipts_location):
         yield "Receipts", lambda: "none are read, since neither a mailbox nor a folder is named"
@@ -144,6 +152,15 @@ def _suppression(hook: Connection, source: SuppressionSource) -> str:
             islice(batches, 1), source.label, column=source.column, hashed=source.hashed
         )
     return "the list can be read, and applies to every delivery through this connection"
+
+
+def _pgp(hook: Connection) -> str:
+    """Encrypt nothing, which shows that gpg takes the key."""
+    recipient = hook.pgp_recipient()
+    assert recipient is not None
+    with PgpPacker(recipient) as packer:
+        packer.flush()
+    return f"files are encrypted to the key {recipient.fingerprint}"
 
 
 def _receipts(source: Mailbox | ReceiptFolder) -> str:

@@ -15,12 +15,16 @@ from airflow_am_provider.audience_manager.environments import (
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.audience_manager.receipts.mail import is_sender
+from airflow_am_provider.formatting.openpgp import parsed_fingerprint
 from airflow_am_provider.get_provider_info import get_provider_info
 from airflow_am_provider.storage.paths import is_safe_path
 from airflow_am_provider.suppression.source import SuppressionSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# What a public key as text begins with (RFC 9580, 6.2.1).
+ARMOUR: Final = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 
 # The fields, their choices and defaults: one home for the form and for this.
 CONNECTION_FIELDS: Final[dict[str, Any]] = get_provider_info()["connection-types"][0]["conn-fields"]
@@ -68,6 +72,9 @@ class ConnectionSettings:
     :param api_conn_id: connection of Adobe's REST API.
     :param staging_encryption: ``none``, ``AES256`` or ``aws:kms``.
     :param staging_kms_key_id: the key for ``aws:kms``, if it is not the account's own.
+    :param pgp_public_key: the key that files are encrypted to: where it lies, or itself in ASCII
+        armour.
+    :param pgp_fingerprint: the fingerprint that it must have; needed for ``pgp_public_key``.
     :param suppression_source: file or folder of the suppression list.
     :param suppression_sql: query or table of it, instead.
     :param suppression_conn_id: the connection for either.
@@ -99,6 +106,8 @@ class ConnectionSettings:
     staging_kms_key_id: str | None = None
     state_conn_id: str | None = None
     api_conn_id: str | None = None
+    pgp_public_key: str | None = None
+    pgp_fingerprint: str | None = None
     suppression_source: str | None = None
     suppression_sql: str | None = None
     suppression_conn_id: str | None = None
@@ -303,6 +312,7 @@ class _Check:
             f"commas between them, such as '478, 567'",
         )
         self._staging(settings)
+        self._pgp(settings)
         try:
             _ = settings.suppression
         except ConfigurationError as error:
@@ -322,6 +332,31 @@ class _Check:
             f"a key of KMS, but staging_encryption is {settings.staging_encryption}; choose "
             f"aws:kms, or leave it empty",
         )
+
+    def _pgp(self, settings: ConnectionSettings) -> None:
+        key = settings.pgp_public_key
+        self.that(
+            key is not None or settings.pgp_fingerprint is None,
+            "pgp_public_key",
+            "missing, so that nothing would be encrypted, although pgp_fingerprint names a key",
+        )
+        if key is None:
+            return
+        self.that(
+            key.lstrip().startswith(ARMOUR) or _is_location(key),
+            "pgp_public_key",
+            f"neither s3://bucket/key, nor an absolute path, nor a key that begins with {ARMOUR}",
+        )
+        self.that(
+            "\n" in key.strip() or not key.lstrip().startswith(ARMOUR),
+            "pgp_public_key",
+            "a key that has lost its line ends, as in a field of one line; put it into a file and "
+            "name that, or write \\n for each line end in the extra's JSON",
+        )
+        try:
+            parsed_fingerprint(settings.pgp_fingerprint, "pgp_fingerprint")
+        except ConfigurationError as error:
+            raise ConfigurationError(f"connection {self.conn_id!r}: {error}") from None
 
     def _bucket(self, settings: ConnectionSettings) -> None:
         if settings.adobe is not None:

@@ -12,8 +12,9 @@ from airflow_am_provider.airflow_compat import AirflowSkipException
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.deliveries.manifest import nothing_to_send, said_of_joined_rows
 from airflow_am_provider.formatting.acceptance import limit
-from airflow_am_provider.formatting.choices import Compression, OnEmpty
+from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.formatting.remarks import warnings_of
+from airflow_am_provider.operators._packing import packing_of
 from airflow_am_provider.operators._watermark import NothingNew, note_outcome, watermark_window
 from airflow_am_provider.operators._window import window_of
 from airflow_am_provider.parameters import choice, is_given, optional_whole_number
@@ -76,7 +77,12 @@ class AskedWindow:
 
 
 def format_options(
-    *, max_set_aside: object, compression: object, part_bytes: object, compressed_part_bytes: object
+    hook: AudienceManagerHook,
+    *,
+    max_set_aside: object,
+    compression: object,
+    part_bytes: object,
+    compressed_part_bytes: object,
 ) -> FormatOptions:
     """How to write parts, by the operators' parameters of the same names."""
     from airflow_am_provider.formatting.parts import PartSizes
@@ -89,9 +95,10 @@ def format_options(
             ("compressed_part_bytes", compressed_part_bytes),
         )
     }
-    packed = choice("compression", compression, Compression, page="inbound-file-compression.md")
+    encoding, recipient = packing_of(hook, compression)
     return FormatOptions(
-        encoding=packed.encoding,
+        encoding=encoding,
+        recipient=recipient,
         sizes=PartSizes(**{name: size for name, size in sizes.items() if size is not None}),
         max_set_aside=limit("max_set_aside", max_set_aside),
     )
@@ -114,6 +121,7 @@ def stage_rows(
 
     :return: the manifest as plain JSON, or that of one partition.
     """
+    from airflow_am_provider.deliveries.combining import check_can_compare
     from airflow_am_provider.deliveries.data_sources import check_data_sources
     from airflow_am_provider.deliveries.staging import (
         DeliveryContext,
@@ -137,6 +145,8 @@ def stage_rows(
     (window_start, window_end), now = found.in_utc, datetime.now(UTC)
     dag_id, run_id = context["dag_run"].dag_id, context["run_id"]
     rows = source.rows(hook, writer.columns, found)
+    if share is not None and not rows.is_by_user:
+        check_can_compare(writer.file_kind.packed(options.encoding))
     content = format_content(
         rows.batches,
         writer,

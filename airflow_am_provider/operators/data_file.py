@@ -123,7 +123,9 @@ class FormatDataFileOperator(BaseOperator):
         share of the rows read: ``1`` is one row, ``1.0`` is all rows. Over the limit nothing is
         sent. Example: ``100`` or ``0.01``. (templated)
     :param on_empty: What happens when there is nothing to send: ``skip`` or ``fail``. (templated)
-    :param compression: How files are packed: ``gzip`` or ``none``. (templated)
+    :param compression: How files are packed: ``gzip``, ``none``, or encrypted by PGP: ``pgp`` or
+        ``gpg``, which names end in then. When not given, it is ``pgp`` where the connection has a
+        public key, and ``gzip`` elsewhere. (templated)
     :param part_bytes: Uncompressed size in bytes at which the next part begins. 1,000,000,000 when
         not given, at most 5,000,000,000. (templated)
     :param compressed_part_bytes: Compressed size in bytes at which the next part begins.
@@ -247,7 +249,7 @@ class FormatDataFileOperator(BaseOperator):
         partition_bounds: Sequence[float | str | date] | None = None,
         max_set_aside: float | str = 0.01,
         on_empty: str = "skip",
-        compression: str = "gzip",
+        compression: str | None = None,
         part_bytes: int | str | None = None,
         compressed_part_bytes: int | str | None = None,
         audience_manager_conn_id: str = DEFAULT_CONN_ID,
@@ -306,9 +308,10 @@ class FormatDataFileOperator(BaseOperator):
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
         with airflow_errors(), cancelled_in_time():
+            hook = AudienceManagerHook(self.audience_manager_conn_id)
             return stage_rows(
                 context,
-                AudienceManagerHook(self.audience_manager_conn_id),
+                hook,
                 RowSource(
                     sql=self.sql,
                     conn_id=self.conn_id,
@@ -338,6 +341,7 @@ class FormatDataFileOperator(BaseOperator):
                     allow_empty=self.suppression_allow_empty,
                 ),
                 options=format_options(
+                    hook,
                     max_set_aside=self.max_set_aside,
                     compression=self.compression,
                     part_bytes=self.part_bytes,

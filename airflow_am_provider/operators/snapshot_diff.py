@@ -120,7 +120,9 @@ class SnapshotDiffOperator(BaseOperator):
         share of the rows read: ``1`` is one row, ``1.0`` is all rows. Over the limit nothing is
         sent. Example: ``100`` or ``0.01``. (templated)
     :param on_empty: What happens when there is nothing to send: ``skip`` or ``fail``. (templated)
-    :param compression: How files are packed: ``gzip`` or ``none``. (templated)
+    :param compression: How files are packed: ``gzip``, ``none``, or encrypted by PGP: ``pgp`` or
+        ``gpg``, which names end in then. When not given, it is ``pgp`` where the connection has a
+        public key, and ``gzip`` elsewhere. (templated)
     :param part_bytes: Uncompressed size in bytes at which the next part begins. 1,000,000,000 when
         not given, at most 5,000,000,000. (templated)
     :param compressed_part_bytes: Compressed size in bytes at which the next part begins.
@@ -235,7 +237,7 @@ class SnapshotDiffOperator(BaseOperator):
         partition_bounds: Sequence[float | str | date] | None = None,
         max_set_aside: float | str = 0.01,
         on_empty: str = "skip",
-        compression: str = "gzip",
+        compression: str | None = None,
         part_bytes: int | str | None = None,
         compressed_part_bytes: int | str | None = None,
         audience_manager_conn_id: str = DEFAULT_CONN_ID,
@@ -336,6 +338,7 @@ class SnapshotDiffOperator(BaseOperator):
                 lambda: source.rows(hook, columns, window).batches,
                 spec,
                 format_options(
+                    hook,
                     max_set_aside=self.max_set_aside,
                     compression=self.compression,
                     part_bytes=self.part_bytes,

@@ -12,6 +12,7 @@ from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink
+from airflow_am_provider.operators._packing import packing_of
 from airflow_am_provider.operators._staging import report_staged
 from airflow_am_provider.operators._suppression import SuppressionLists
 from airflow_am_provider.parameters import optional_id_kind, optional_whole_number, whole_number
@@ -181,6 +182,7 @@ class SuppressionRemovalOperator(BaseOperator):
         from airflow_am_provider.suppression.removals import removals
         from airflow_am_provider.suppression.sent_data import data_uploads, still_there
 
+        encoding, recipient = packing_of(hook)
         targets = hook.targets()
         sent = data_uploads(targets, destination=hook.destination_name, file_kind=writer.file_kind)
         staging = targets.staging
@@ -189,7 +191,7 @@ class SuppressionRemovalOperator(BaseOperator):
             writer,
             targets,
             # An ID that went through once is not held up by a rule that came later.
-            FormatOptions(max_set_aside=1.0),
+            FormatOptions(max_set_aside=1.0, encoding=encoding, recipient=recipient),
             context=delivery_context,
             now=datetime.now(UTC),
         )

@@ -122,6 +122,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "listed under Behaviours on the sandbox's page of the documentation. May be repeated.",
     )
     add(
+        "--pgp-secret-key",
+        type=Path,
+        metavar="FILE",
+        help="Secret key, without a passphrase, that encrypted files are read with. Without it "
+        "they are rejected. Never Adobe's: make a pair for the sandbox.",
+    )
+    add(
         "--shuffle",
         type=int,
         metavar="SEED",
@@ -202,6 +209,7 @@ def _serve(args: argparse.Namespace) -> int:
             rules=tuple(map(_rule, args.rule)),
         ),
         behaviours=Behaviours.parse(args.behaviour),
+        pgp_secret_key=args.pgp_secret_key,
         shuffle=args.shuffle,
     )
 

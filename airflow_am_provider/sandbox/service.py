@@ -21,6 +21,7 @@ from airflow_am_provider.sandbox.account import Account
 from airflow_am_provider.sandbox.answering import answers
 from airflow_am_provider.sandbox.behaviour import Behaviours
 from airflow_am_provider.sandbox.database import connect, transaction
+from airflow_am_provider.sandbox.decryption import Decryption
 from airflow_am_provider.sandbox.events import Event, Kind
 from airflow_am_provider.sandbox.expiry import Expiry
 from airflow_am_provider.sandbox.inboxes import open_inbox
@@ -53,6 +54,8 @@ class SandboxConfig:
     :param mail_password: for IMAP.
     :param account: the customer's data sources, traits and rules.
     :param behaviours: how files are answered.
+    :param pgp_secret_key: the file of the key that encrypted files are read with. None: they are
+        rejected.
     :param shuffle: a seed by which the files found at one look are put into a random order, since
         Adobe promises none (faq/faq-inbound-data-ingestion.md). None: by name, inbox by inbox,
         which happens to put ID syncs before data; only the parts of an ``.overwrite`` are in a
@@ -65,6 +68,7 @@ class SandboxConfig:
     mail_password: str | None = field(default=None, repr=False)
     account: Account = field(default_factory=Account)
     behaviours: Behaviours = field(default_factory=Behaviours)
+    pgp_secret_key: Path | None = None
     shuffle: int | None = None
 
 
@@ -90,9 +94,10 @@ class Sandbox:
         self._mailboxes: dict[str, Mailbox] = {
             url: open_mailbox(url, password=config.mail_password) for url in config.mailboxes
         }
+        decryption = Decryption(config.pgp_secret_key) if config.pgp_secret_key else None
         self._connection = connect(config.database)
         self._expiry = Expiry(self._connection, config.account)
-        self._taking = Taking(self._connection, config.account, config.behaviours)
+        self._taking = Taking(self._connection, config.account, config.behaviours, decryption)
         self.ledger = Ledger(self._connection)
 
     def close(self) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.audience_manager.files import size_problem
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.sandbox.account import Account
     from airflow_am_provider.sandbox.behaviour import Behaviours
+    from airflow_am_provider.sandbox.decryption import Decryption
     from airflow_am_provider.sandbox.inbox import FoundFile, Inbox
 
 # Such a file is reported once, however often it changes: it may be an upload on its way.
@@ -44,15 +46,21 @@ class Taking:
     :param connection: the sandbox's database.
     :param account: whose files these are.
     :param behaviours: which of them are rejected on purpose.
+    :param decryption: reads encrypted files, which are rejected without it.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, account: Account, behaviours: Behaviours
+        self,
+        connection: sqlite3.Connection,
+        account: Account,
+        behaviours: Behaviours,
+        decryption: Decryption | None = None,
     ) -> None:
         self._connection = connection
         self._ledger = Ledger(connection)
         self._account = account
         self._behaviours = behaviours
+        self._decryption = decryption
 
     def take(self, inbox: Inbox, found: FoundFile, now: float) -> FileEntry | None:
         """Take a file, unless it was dealt with before or has gone.
@@ -72,8 +80,8 @@ class Taking:
             return self._remember(inbox, found, now, Verdict.IGNORED, str(error))
         try:
             self._refuse(inbox, found, name)
-            with inbox.open(found) as stream:
-                contents = Contents(stream, name.encoding)
+            with inbox.open(found) as stream, self._decrypted(stream, name) as (text, encoding):
+                contents = Contents(text, encoding)
                 with transaction(self._connection):
                     # Another process may have been at it until now.
                     if self._ledger.knows(found.path, found.version):
@@ -111,8 +119,10 @@ class Taking:
         unknown = self._account.unknown(_data_sources(name))
         if unknown:
             raise DataError(f"data source {unknown[0]}: the account has no such data source")
-        if name.encoding in (Encoding.PGP, Encoding.GPG):
-            raise refused(Rule.ENCRYPTED, "the sandbox does not have Adobe's private key")
+        if name.encoding.is_encrypted and self._decryption is None:
+            raise refused(
+                Rule.ENCRYPTED, "the sandbox has no secret key; give it one with --pgp-secret-key"
+            )
         if found.byte_count == 0:
             raise refused(Rule.EMPTY_FILE, "0 bytes")
         too_large = size_problem(found.byte_count, name.encoding)
@@ -121,6 +131,17 @@ class Taking:
         refusal = inbox.refusal(found)
         if refusal is not None:
             raise DataError(refusal)
+
+    @contextmanager
+    def _decrypted(
+        self, stream: BinaryIO, name: DataFileName | IdSyncFileName
+    ) -> Iterator[tuple[BinaryIO, Encoding]]:
+        """A file as far as it has to be decrypted, and how it is packed then."""
+        if self._decryption is None or not name.encoding.is_encrypted:
+            yield stream, name.encoding
+            return
+        with self._decryption.opened(stream) as text:
+            yield text, Encoding.PLAIN
 
     def _apply(
         self, name: DataFileName | IdSyncFileName, file_name: str, contents: Contents, now: float

@@ -148,7 +148,13 @@ class _Run(SourcePass):
         self._diff = diff
         self._snapshot = snapshot
         self._refresh = refresh
-        self._parts = PartWriter(storage, f"{folder}/parts", options.encoding, options.sizes)
+        self._parts = PartWriter(
+            storage,
+            f"{folder}/parts",
+            options.encoding,
+            options.sizes,
+            recipient=options.recipient,
+        )
         self._counts = Counts()
 
     def all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.deliveries.records import DeliveryRecord
 from airflow_am_provider.deliveries.target.names import target_of
 from airflow_am_provider.suppression.removals import DataUpload
@@ -48,7 +49,10 @@ def data_uploads(
 
 
 def still_there(staging: Folder, sendings: Iterable[DataUpload]) -> list[DataUpload]:
-    """Those of which all parts still lie in staging; of how many they do not, the log says."""
+    """Those of which all parts still lie in staging; of how many they do not, the log says.
+
+    :raises DataError: when parts are encrypted, so that what they gave cannot be found.
+    """
     there, gone = [], 0
     for sending in sendings:
         parts = sending.manifest.parts
@@ -56,6 +60,7 @@ def still_there(staging: Folder, sendings: Iterable[DataUpload]) -> list[DataUpl
             there.append(sending)
         else:
             gone += 1
+    check_readable(there)
     _logger.info("Looking through %d deliveries that were sent", len(there))
     if gone:
         _logger.warning(
@@ -64,3 +69,18 @@ def still_there(staging: Folder, sendings: Iterable[DataUpload]) -> list[DataUpl
             gone,
         )
     return there
+
+
+def check_readable(sendings: Iterable[DataUpload]) -> None:
+    """Refuse to look through what nobody but Audience Manager can read.
+
+    :raises DataError: when something was sent encrypted.
+    """
+    encrypted = [one.manifest for one in sendings if one.manifest.file_name.encoding.is_encrypted]
+    if encrypted:
+        raise DataError(
+            f"{len(encrypted)} of the deliveries that were sent are encrypted by PGP, such as "
+            f"{encrypted[0].delivery_id}: what they gave to whom cannot be read in staging, so "
+            f"nothing can be taken back. Have SnapshotDiffOperator send the extract with this "
+            f"suppression list: it takes the traits of users who are on it"
+        )

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_am_provider.audience_manager.names import Encoding
-from airflow_am_provider.formatting.parts import packer
+from airflow_am_provider.formatting.parts import packing
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,10 +26,10 @@ class Packed:
     def __init__(self, folder: Folder, path: str) -> None:
         self.bytes = 0
         self._folder, self._path = folder, path
-        self._packer = packer(Encoding.GZIP)
         self._stack = ExitStack()
 
     def __enter__(self) -> Packed:
+        self._packer = self._stack.enter_context(packing(Encoding.GZIP))
         self._file: BinaryIO = self._stack.enter_context(self._folder.open_write(self._path))
         return self
 

@@ -15,6 +15,8 @@ from airflow_am_provider.cli import main, verdict
 from airflow_am_provider.cli.sources import Disk
 from airflow_am_provider.cli.unpack import Unpacker
 from airflow_am_provider.cli.verdict import judge
+from airflow_am_provider.formatting.openpgp import PgpPacker, Recipient, recipients_of
+from tests.pgp_keys import needs_gpg, pair
 
 NAME = "ftp_dpm_478_1366545717.sync"
 NOT_GZIP = "something that is not gzip follows its end"
@@ -183,9 +185,7 @@ def test_an_encrypted_file_is_a_warning_as_it_cannot_be_looked_into(check, name,
     code, verdict = check(name, content)
     assert (code, verdict["kind"], verdict["lines"], verdict["bytes"]) == (0, "data", None, None)
     assert rules(verdict) == [(None, "encrypted", "warning")]
-    assert message(verdict) == (
-        "an encrypted file cannot be looked into (inbound-file-encryption.md)"
-    )
+    assert message(verdict).startswith("an encrypted file cannot be looked into: ")
 
 
 @pytest.mark.parametrize(
@@ -506,3 +506,28 @@ def test_an_empty_path_is_wrong_use_and_not_the_folder_one_is_in(folder, capsys)
     assert (
         "an empty path; a file, a folder or s3://bucket/key is expected" in capsys.readouterr().err
     )
+
+
+@needs_gpg
+def test_of_an_encrypted_file_it_is_said_for_which_key(check):
+    keys = pair()
+    with PgpPacker(Recipient.pinned(keys.public.encode(), keys.fingerprint)) as packer:
+        content = packer.compress(memoryview(GOOD)) + packer.flush()
+    (key_id,) = recipients_of(content)
+    for name in (f"{NAME}.pgp", f"{NAME}.gpg"):
+        code, verdict = check(name, content)
+        assert (code, verdict["name"]["encoding"]) == (0, name[-3:])
+        assert message(verdict) == (
+            f"an encrypted file cannot be looked into: an OpenPGP message to the key {key_id} "
+            f"(inbound-file-encryption.md)"
+        )
+
+
+@pytest.mark.parametrize("name", [f"{NAME}.gz", f"{NAME}.gz.pgp"])
+def test_gzip_and_pgp_together_are_an_error(check, name):
+    code, verdict = check(name, gzip.compress(ENCRYPTED))
+    assert code == 1
+    assert (
+        "a file is packed by gzip or by PGP, never by both: there is an OpenPGP message in the "
+        "gzip file (inbound-file-encryption.md)"
+    ) in [found["message"] for found in verdict["findings"]]

@@ -15,6 +15,7 @@ import pytest
 from airflow_am_provider.cli import format as format_command
 from airflow_am_provider.cli import main
 from airflow_am_provider.sources.file_kinds import READABLE
+from tests.pgp_keys import needs_gpg, pair, written
 
 CSV = """\
 id,traits,gone,city,vip,mail,uuid
@@ -517,3 +518,40 @@ def test_a_suppression_list_that_is_empty_or_not_named_is_an_error(folder, capsy
     assert (
         main([*data, "--suppression-source", "optouts.csv", "--suppression-allow-empty", *ALL]) == 0
     )
+
+
+@needs_gpg
+def test_files_are_encrypted_to_a_key_that_is_given_with_its_fingerprint(folder, capsys):
+    keys = pair()
+    written(folder / "key.asc", keys.public)
+    given = ("--pgp-public-key", "key.asc", "--pgp-fingerprint", keys.fingerprint)
+    traits = (*DATA, "--traits-column", "traits")
+    plain = formatted(capsys, *traits, "--compression", "none", *ALL)
+    for compression, ending in (((), "pgp"), (("--compression", "gpg"), "gpg")):
+        manifest = formatted(capsys, *traits, *given, *compression, *ALL)
+        (part,) = manifest["parts"]
+        assert part["file_name"].endswith(f".sync.{ending}")
+        text = Path(plain["parts"][0]["path"]).read_bytes()
+        assert keys.decrypted(Path(part["path"]).read_bytes()) == text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--compression", "pgp"], "--pgp-public-key: missing, so nobody could read the files"),
+        (["--pgp-fingerprint", "A" * 40], "--pgp-public-key: missing, so nobody could read"),
+        (
+            ["--compression", "gzip", "--pgp-public-key", "key.asc"],
+            (
+                "--compression gzip: with --pgp-public-key files are encrypted, and a file is "
+                "packed by gzip or by PGP, never by both (inbound-file-encryption.md)"
+            ),
+        ),
+        (["--pgp-public-key", "key.asc"], "--pgp-public-key: No such file or directory: key.asc"),
+        (["--pgp-public-key", "in.csv"], "--pgp-fingerprint: missing, and a public key counts"),
+    ],
+)
+def test_gzip_and_pgp_are_one_or_the_other(folder, capsys, options, message):
+    assert main([*DATA, "--traits-column", "traits", *options, *ALL]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("out").exists()

@@ -124,9 +124,3 @@ def test_sizes_that_adobe_does_not_take_are_refused(place, size, largest):
         f"{place}: {size} bytes; more than 102400 (one line) and at most {largest} "
         f"(inbound-s3-filenames.md, inbound-file-compression.md)"
     )
-
-
-def test_only_gzip_and_plain_can_be_written():
-    with pytest.raises(ConfigurationError) as caught:
-        run([users(1)], encoding=Encoding.PGP)
-    assert str(caught.value) == "encoding: 'pgp' cannot be written yet, only gzip or none"

@@ -45,6 +45,41 @@ def test_every_field_of_the_form_is_a_setting() -> None:
     ("extra", "message"),
     [
         (
+            {**S3, "pgp_public_key": "/keys/adobe.asc"},
+            (
+                "connection 'am': pgp_fingerprint: missing, and a public key counts only when it "
+                "is pinned; compare the fingerprint with the one that its owner tells you, and "
+                "fill it in "
+                "(inbound-file-encryption.md)"
+            ),
+        ),
+        (
+            {**S3, "pgp_fingerprint": "A" * 40},
+            (
+                "connection 'am': pgp_public_key: missing, so that nothing would be encrypted, "
+                "although pgp_fingerprint names a key"
+            ),
+        ),
+        (
+            {**S3, "pgp_public_key": "adobe.asc", "pgp_fingerprint": "A" * 40},
+            (
+                "connection 'am': pgp_public_key: neither s3://bucket/key, nor an absolute path, "
+                "nor a key that begins with -----BEGIN PGP PUBLIC KEY BLOCK-----"
+            ),
+        ),
+        (
+            {
+                **S3,
+                "pgp_public_key": "-----BEGIN PGP PUBLIC KEY BLOCK-----mQIN",
+                "pgp_fingerprint": "A" * 40,
+            },
+            (
+                "connection 'am': pgp_public_key: a key that has lost its line ends, as in a field "
+                "of one line; put it into a file and name that, or write \\n for each line end in "
+                "the extra's JSON"
+            ),
+        ),
+        (
             {**S3, "environment": "prod"},
             "connection 'am': environment: 'prod' is none of production, beta, custom",
         ),

@@ -251,8 +251,18 @@ def test_templates_give_text_and_it_is_read(staging: Path, crm: sqlite3.Connecti
         ({"trait_flags": "{'vip': 24}"}, "trait_flags: \"{'vip': 24}\" is no dict of columns"),
         ({"mode": "append"}, "mode: 'append' is none of 'sync', 'overwrite'"),
         (
-            {"compression": "zip"},
-            "compression: 'zip' is none of 'gzip', 'none' (inbound-file-compression.md)",
+            {"compression": "gzip+pgp"},
+            (
+                "compression: 'gzip+pgp' is none of 'gzip', 'none', 'pgp', 'gpg'; a file is packed "
+                "by gzip or by PGP, never by both (inbound-file-encryption.md)"
+            ),
+        ),
+        (
+            {"compression": "pgp"},
+            (
+                "compression: 'pgp' needs the recipient's public key, and the connection "
+                "'audience_manager_default' has none; fill in pgp_public_key and pgp_fingerprint"
+            ),
         ),
         (
             {"max_set_aside": 1.5},

@@ -56,8 +56,8 @@ def test_the_ledger_knows_the_same_content_under_two_names(bench: Bench) -> None
             f"ftp_dpm_478_{T}.sync.pgp",
             b"x",
             (
-                "an encrypted file cannot be looked into: the sandbox does not have Adobe's "
-                "private key (inbound-file-encryption.md)"
+                "an encrypted file cannot be looked into: the sandbox has no secret "
+                "key; give it one with --pgp-secret-key (inbound-file-encryption.md)"
             ),
         ),
     ],
