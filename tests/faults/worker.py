@@ -94,11 +94,11 @@ def _set_pieces(piece_bytes: int) -> None:
     """Small parts in many pieces; S3 itself takes no pieces of less than 5 MiB."""
     if not piece_bytes:
         return
-    from airflow_am_provider.deliveries.uploads import destination as destinations
+    from airflow_am_provider.deliveries.uploads import s3_destination
     from airflow_am_provider.storage.s3 import copy as s3_copy
 
-    resumable = partial(destinations.ResumableObject, piece_bytes=piece_bytes)
-    patch.object(destinations, "ResumableObject", resumable).start()
+    resumable = partial(s3_destination.ResumableObject, piece_bytes=piece_bytes)
+    patch.object(s3_destination, "ResumableObject", resumable).start()
     patch.object(s3_copy, "_PIECE_BYTES", piece_bytes).start()
 
 
