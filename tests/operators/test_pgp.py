@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +154,8 @@ def test_plain_gzip_and_pgp_give_the_same_profiles(
 def test_differences_are_encrypted_as_well(
     source: Path, pgp_conn_id: str, staging: LocalFolder
 ) -> None:
+    run = context()
+    run["dag_run"].run_after = datetime(2026, 11, 24, tzinfo=UTC)
     manifest = SnapshotDiffOperator(
         task_id="diff",
         snapshot="customers",
@@ -161,7 +164,7 @@ def test_differences_are_encrypted_as_well(
         id_column="id",
         traits_column="traits",
         audience_manager_conn_id=pgp_conn_id,
-    ).execute(context())
+    ).execute(run)
     (part,) = manifest["parts"]
     assert part["file_name"].endswith(".sync.pgp")
     lines = pair().decrypted(staging.read_bytes(part["path"]) or b"").splitlines(keepends=True)
