@@ -186,7 +186,7 @@ class Chain:
             for partition in range(PARTITIONS)
         ]
         combined: dict[str, Any] = self._tried(
-            task, "combine", {"partitions": shares, **self._connection()}
+            task, "combine", {"formatted": shares, **self._connection()}
         )
         return combined
 
