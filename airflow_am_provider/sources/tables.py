@@ -149,16 +149,16 @@ def read_csv(
         head, stream = _peeked(start, stream, quotes)
         columns = checked_csv_columns(head, name, columns, delimiter=delimiter)
         yield from _parsed(stream, columns, delimiter)
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        if "BOM" in error.reason:
+            # Newer Pythons say so what older ones say with a plain UnicodeError.
+            raise _without_mark(name, encoding) from None
         raise DataError(
             f"source {name!r}: it is not {encoding}: it has bytes that mean nothing there; name "
             f"another encoding"
         ) from None
-    except UnicodeError:  # of UTF-16: nothing tells which of two bytes comes first
-        raise DataError(
-            f"source {name!r}: it is not {encoding}: it does not begin with a byte order mark; "
-            f"name '{encoding}-le' or '{encoding}-be', or what else it is"
-        ) from None
+    except UnicodeError:
+        raise _without_mark(name, encoding) from None
     except pa.ArrowInvalid as error:
         counts = _CSV_COLUMNS.search(str(error))
         if counts is None:
@@ -166,6 +166,14 @@ def read_csv(
         expected, found = int(counts[1]), int(counts[2])
         raise ragged(file, name, delimiter, encoding, expected, found) from None
     quotes.end()
+
+
+def _without_mark(name: str, encoding: str) -> DataError:
+    """Of UTF-16: nothing tells which of two bytes comes first."""
+    return DataError(
+        f"source {name!r}: it is not {encoding}: it does not begin with a byte order mark; name "
+        f"'{encoding}-le' or '{encoding}-be', or what else it is"
+    )
 
 
 def _parsed(
