@@ -71,10 +71,7 @@ def id_sync_url(
     """
     check_dpid("dpid", dpid)
     said = [f"dpid={dpid}", f"dpuuid={_encoded_id(dpid, user_id)}"]
-    if redirect is not None:
-        said.append(f"redir={_redirect(redirect)}")
-    said += _consent(gdpr, gdpr_consent)
-    return f"https://{_host(domain)}/ibs:{'&'.join(said)}"
+    return _url(domain, said, redirect, gdpr, gdpr_consent)
 
 
 def declared_id_url(
@@ -125,9 +122,15 @@ def declared_id_url(
         if state:
             pieces.append(str(_authentication(state[0], place).value))
         said.append(_BETWEEN.join(pieces))
-    if redirect is not None:
-        said.append(f"redir={_redirect(redirect)}")
-    said += _consent(gdpr, gdpr_consent)
+    return _url(domain, said, redirect, gdpr, gdpr_consent)
+
+
+def _url(
+    domain: str, ids: list[str], redirect: str | None, gdpr: bool | None, consent: str | None
+) -> str:
+    """What both forms have in common: the host, then the IDs, then where to go on and consent."""
+    said = [*ids, *([] if redirect is None else [f"redir={_redirect(redirect)}"])]
+    said += _consent(gdpr, consent)
     return f"https://{_host(domain)}/ibs:{'&'.join(said)}"
 
 

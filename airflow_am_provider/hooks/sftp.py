@@ -115,7 +115,7 @@ def _trust(client: Any, described: Any, who: str) -> None:
     """Let the client know the host's key, and refuse every other."""
     from paramiko import MissingHostKeyPolicy
 
-    class _Refuse(MissingHostKeyPolicy):  # type: ignore[misc]
+    class _Refuse(MissingHostKeyPolicy):  # type: ignore[misc]  # paramiko has no types
         def missing_host_key(self, _: Any, __: str, key: Any) -> NoReturn:
             raise ConfigurationError(
                 f"{who}: host_key: {described.remote_host} shows {_shown(key)}, and no key of it "
