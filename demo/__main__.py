@@ -54,7 +54,7 @@ _started = time.monotonic()
 def main() -> int:
     """Run the demo.
 
-    :return: 0 only if every delivery is reconciled.
+    :return: 0 only if every delivery is acknowledged.
     """
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     parser.add_argument("--serve", action="store_true", help="stay until Ctrl-C")
@@ -145,7 +145,7 @@ def _run_line(run: dict[str, Any], states: list[str]) -> str:
 def _report(running: World, succeeded: bool) -> bool:
     """Print the table, where things lie, and the verdict."""
     found = deliveries(running.s3)
-    reconciled = sum(delivery.is_reconciled for delivery in found)
+    good_ones = sum(delivery.is_good for delivery in found)
     expected = sum(DELIVERIES_OF.values())
     print(f"\n{table(found)}\n")
     buckets = DIRECTORY / "buckets"
@@ -154,9 +154,9 @@ def _report(running: World, succeeded: bool) -> bool:
     print(f"manifests, rejects   {buckets / STAGING_BUCKET}")
     print(f"profiles             {running.profiles}  (airflow-am sandbox profile)")
     print(f"logs                 {running.airflow.home / 'logs'}, {running.sandbox_log}\n")
-    good = succeeded and reconciled == len(found) >= expected
-    verdict = "every delivery is reconciled" if good else "NOT every delivery is reconciled"
-    _say(f"{reconciled} of {max(len(found), expected)} deliveries reconciled: {verdict}")
+    good = succeeded and good_ones == len(found) >= expected
+    verdict = "every delivery is acknowledged" if good else "NOT every delivery is acknowledged"
+    _say(f"{good_ones} of {max(len(found), expected)} deliveries acknowledged: {verdict}")
     return good
 
 

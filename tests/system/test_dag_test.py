@@ -162,7 +162,8 @@ def test_the_daily_dag_with_a_date_with_a_window_and_with_neither(
         assert run["tasks"].pop("replay_newer") == "skipped", run
         assert run["tasks"] == dict.fromkeys(_TASKS, "success"), run
         verdicts = [run["returned"][task]["verdict"] for task in ("receipt_ids", "receipt_traits")]
-        assert verdicts == ["reconciled", "reconciled"]
+        # A marker is enough for an ID sync; its receipt may come later.
+        assert verdicts in (["pending", "reconciled"], ["reconciled", "reconciled"])
     assert dated["returned"]["format_traits"]["rows_written"] == 1
     assert windowed["returned"]["format_traits"]["rows_written"] == 2
     assert windowed["logical_date"] is None
