@@ -101,7 +101,7 @@ class Account:
 
     def contradictions(self) -> Iterator[Contradiction]:
         """Where records received and lines sent do not fit, whatever is still to come."""
-        if not self.is_counted or self.outstanding:
+        if not self.is_counted or self.outstanding or self._is_repeated_whole:
             return
         if not self.is_shared and self.received != self.sent:
             yield Contradiction(files=self.files, received=self.received, sent=self.sent)
@@ -124,6 +124,20 @@ class Account:
                 yield Contradiction(
                     files=listing.files, received=received, sent=most, is_bound=bool(elsewhere)
                 )
+
+    @property
+    def _is_repeated_whole(self) -> bool:
+        """Whether each receipt alone counts every line of each file that it lists.
+
+        Then files that several receipts list were read several times, and no line is missing: two
+        attempts sent the same bytes, and the next look at the folder came between them.
+        """
+        return all(
+            not listing.is_shared
+            and not listing.in_pieces
+            and listing.received == sum(self.lines[name] for name in listing.files)
+            for listing in self.listings
+        )
 
     @property
     def _accounted(self) -> int:

@@ -192,12 +192,28 @@ def test_copies_count_once_whatever_they_lost_on_the_way():
     assert found.counts == {"records_received": 600, "format_errors": 0}
 
 
-def test_a_file_processed_twice_is_told():
+def test_a_file_that_was_read_twice_with_all_its_lines_is_told_and_is_no_loss():
     first = receipt(ONE, received=600, job_start=datetime(2026, 11, 23, 6, tzinfo=UTC))
     again = replace(first, job_start=datetime(2026, 11, 23, 18, tzinfo=UTC))
     found = reconcile({ONE: 600}, [first, again])
-    assert found.verdict is Verdict.DISCREPANT
-    assert found.findings[1] == f"{ONE} is in 2 different receipts: processed more than once"
+    assert found.verdict is Verdict.RECONCILED
+    assert found.differences == ()
+    assert found.findings == (
+        "1,200 records received, 600 lines sent: 600 more (inbound-receipt-message.md)",
+        f"{ONE} is in 2 different receipts: processed more than once",
+    )
+
+
+# Two attempts send the same bytes at once, and Adobe looks at the folder between the two: some of
+# the files stand on both receipts, each time with all their lines.
+def test_receipts_that_overlap_are_right_when_each_counts_the_lines_of_its_files():
+    sent = {ONE: 926, TWO: 79, THREE: 925}
+    early, late = receipt(ONE, TWO, received=1005), receipt(ONE, THREE, received=1851)
+    found = reconcile(sent, [early, late])
+    assert (found.verdict, found.discrepancy) == (Verdict.RECONCILED, 926)
+    short = reconcile(sent, [early, receipt(ONE, THREE, received=1850)])
+    assert short.verdict is Verdict.DISCREPANT
+    assert reconcile(sent, [early, receipt(ONE, received=926)]).verdict is Verdict.PENDING
 
 
 # Which file a name in a receipt means. "The tail number (1,2,3...) is the split number added either
