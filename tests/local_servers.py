@@ -34,6 +34,12 @@ def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_ftp.F
 
 
 @pytest.fixture(scope="session")
+def ftps_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_ftp.FtpServer]:
+    with local_ftp.ftps_server(tmp_path_factory.mktemp("ftps")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def imap_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_imap.ImapServer]:
     with local_imap.imap_server(tmp_path_factory.mktemp("imap")) as server:
         yield server

@@ -3,11 +3,12 @@
 import ftplib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from demo.local.certificate import write_certificate
 from demo.local.processes import HOST, accepts_connections, free_port, running
 
 
@@ -17,17 +18,19 @@ class FtpServer:
 
     :param root: the folder that the user sees as ``/``
     :param faults: the file through which the server is told to fail
+    :param certificate: its certificate, PEM, where it serves FTPS; empty for plain FTP
     """
 
     port: int
     root: Path
     faults: Path
+    certificate: str = ""
     host: str = HOST
     user: str = "local"
     password: str = field(default="local-password", repr=False)
 
     def connect(self, timeout_s: float = 10.0) -> ftplib.FTP:
-        """A logged-in client."""
+        """A logged-in client of plain FTP."""
         client = ftplib.FTP(timeout=timeout_s)
         client.connect(self.host, self.port)
         client.login(self.user, self.password)
@@ -46,31 +49,59 @@ class FtpServer:
 
     def airflow_connection(self) -> dict[str, object]:
         """The Airflow connection to this server."""
+        trusted = {"ca_certificate": self.certificate} if self.certificate else {}
         return {
             "conn_type": "ftp",
             "host": self.host,
             "port": self.port,
             "login": self.user,
             "password": self.password,
-            "extra": {"passive": True},
+            "extra": {"passive": True, **trusted},
         }
 
 
 @contextmanager
-def ftp_server(directory: Path, *, certificate: Path | None = None) -> Iterator[FtpServer]:
+def ftp_server(directory: Path) -> Iterator[FtpServer]:
     """Run an FTP server on the files in ``directory/root``, created if absent.
 
     :param directory: for the files and ``ftp.log``
-    :param certificate: PEM file with key and certificate, to serve FTPS and nothing else
     :raises ServerError: if it does not start
     """
+    with _serving(directory, "FTP server") as server:
+        yield server
+
+
+@contextmanager
+def ftps_server(directory: Path, *, days: int = 30, host: str = HOST) -> Iterator[FtpServer]:
+    """Run an FTP server that takes nothing but explicit TLS, with a certificate made here.
+
+    :param directory: for the files, the certificate and ``ftp.log``
+    :param days: how long the certificate holds from now on; below 0 it has expired
+    :param host: the address that the certificate is for
+    :raises ServerError: if it does not start
+    """
+    pem = directory / "server.pem"
+    directory.mkdir(parents=True, exist_ok=True)
+    certificate = write_certificate(pem, days=days, host=host)
+    with _serving(directory, "FTPS server", [str(pem)], certificate) as server:
+        yield server
+
+
+@contextmanager
+def _serving(
+    directory: Path, name: str, arguments: Sequence[str] = (), certificate: str = ""
+) -> Iterator[FtpServer]:
     root = directory / "root"
     root.mkdir(parents=True, exist_ok=True)
-    server = FtpServer(port=free_port(), root=root, faults=directory / "faults.json")
+    server = FtpServer(
+        port=free_port(),
+        root=root,
+        faults=directory / "faults.json",
+        certificate=certificate,
+    )
     server.faults.unlink(missing_ok=True)
     command = [sys.executable, "-m", "demo.local.ftp_daemon", str(server.port), server.user]
-    command += [server.password, str(root), str(server.faults)]
-    command += [] if certificate is None else [str(certificate)]
-    with running("FTP server", command, log=directory / "ftp.log") as process:
+    command += [server.password, str(root), str(server.faults), *arguments]
+    with running(name, command, log=directory / "ftp.log") as process:
         process.wait_until(lambda: accepts_connections(server.port), timeout_s=20)
         yield server

@@ -55,6 +55,8 @@ class _CuttingDataChannel(DTPHandler):  # type: ignore[misc]  # pyftpdlib has no
 
     def cut(self) -> None:
         assert self.fault is not None
+        # A line that is lost ends without TLS's goodbye.
+        self._error = self.cmd_channel._error = True  # noqa: SLF001  # pyftpdlib has no other way
         if self.fault["control_too"]:
             self.cmd_channel.close()
         else:
@@ -88,15 +90,17 @@ def serve(
 def _encrypted(certificate: str) -> type[FTPHandler]:
     """A handler that takes nothing but TLS."""
     from OpenSSL import SSL
-    from pyftpdlib.handlers import TLS_FTPHandler
+    from pyftpdlib.handlers import TLS_DTPHandler, TLS_FTPHandler
 
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.use_certificate_chain_file(certificate)
     context.use_privatekey_file(certificate)
     # Without a name sessions are never taken up.
     context.set_session_id(b"local")
+    channel = type("_EncryptedDataChannel", (_CuttingDataChannel, TLS_DTPHandler), {})
     demands = {"tls_control_required": True, "tls_data_required": True}
-    return type("_Encrypted", (TLS_FTPHandler,), {"ssl_context": context, **demands})
+    members = {"ssl_context": context, "dtp_handler": channel, **demands}
+    return type("_Encrypted", (TLS_FTPHandler,), members)
 
 
 def main(arguments: list[str]) -> None:

@@ -69,7 +69,8 @@ def cut_and_go_on(
     return given_up
 
 
-def test_over_sftp_and_ftp(
+@pytest.mark.parametrize("drop_server", ["sftp", "ftps", "ftp"], indirect=True)
+def test_over_sftp_ftps_and_ftp(
     to_drop: DropDestination,
     drop_server: Any,
     drop_directory: Path,
@@ -77,7 +78,7 @@ def test_over_sftp_and_ftp(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    is_ftp = to_drop.url.startswith("ftp:")
+    is_ftp = to_drop.url.startswith("ftp")
 
     def cut(chance: random.Random) -> None:
         # Three breaks end an attempt; after one it goes on by itself.

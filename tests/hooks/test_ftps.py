@@ -2,63 +2,21 @@
 
 import ftplib
 import ssl
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.hooks.ftps import FtpsClient, TimedFTPSHook
 from airflow_am_provider.storage import LocalFolder
-from demo.local.ftp import FtpServer, ftp_server
+from demo.local.ftp import FtpServer
+from demo.local.ftp import ftps_server as run_ftps_server
 from tests.connections import Connect, staging
 from tests.staged_deliveries import NAMES, content_of, stage
 
 __all__ = ["staging"]
-
-Certified = tuple[FtpServer, str]
-
-
-def certificate(path: Path, *, days: int, host: str = "127.0.0.1") -> str:
-    """Write key and certificate to a file; gives the certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "local")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=30))
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(host))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    public = made.public_bytes(serialization.Encoding.PEM)
-    path.write_bytes(private + public)
-    return public.decode()
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certified]:
-    directory = tmp_path_factory.mktemp("ftps")
-    pem = certificate(directory / "server.pem", days=30)
-    with ftp_server(directory, certificate=directory / "server.pem") as server:
-        yield server, pem
 
 
 def connection(server: FtpServer, **extra: object) -> dict[str, object]:
@@ -72,16 +30,15 @@ def refused(conn_id: str) -> str:
 
 
 def test_a_delivery_goes_by_ftps(
-    good: Certified, connect: Connect, audience_manager: Connect, staging: LocalFolder
+    ftps_server: FtpServer, connect: Connect, audience_manager: Connect, staging: LocalFolder
 ) -> None:
-    server, pem = good
-    folder = server.root / uuid4().hex
+    folder = ftps_server.root / uuid4().hex
     folder.mkdir()
     hook = AudienceManagerHook(
         audience_manager(
             environment="custom",
             transport="ftps",
-            ftp_conn_id=connect(connection(server, ca_certificate=pem)),
+            ftp_conn_id=connect(ftps_server.airflow_connection()),
             ftp_directory=f"/{folder.name}",
             staging_location=staging.url,
         )
@@ -96,9 +53,8 @@ def test_a_delivery_goes_by_ftps(
     assert ftplib.FTP_TLS.port == ftplib.FTP_PORT
 
 
-def test_lines_for_data_take_the_session_up(good: Certified, connect: Connect) -> None:
-    server, pem = good
-    ftp = TimedFTPSHook(connect(connection(server, ca_certificate=pem))).new_connection()
+def test_lines_for_data_take_the_session_up(ftps_server: FtpServer, connect: Connect) -> None:
+    ftp = TimedFTPSHook(connect(ftps_server.airflow_connection())).new_connection()
     assert isinstance(ftp, FtpsClient)
     line = ftp.transfercmd("NLST")
     assert isinstance(line, ssl.SSLSocket)
@@ -107,8 +63,8 @@ def test_lines_for_data_take_the_session_up(good: Certified, connect: Connect) -
     ftp.close()
 
 
-def test_a_certificate_that_nobody_knows(good: Certified, connect: Connect) -> None:
-    conn_id = connect(connection(good[0]))
+def test_a_certificate_that_nobody_knows(ftps_server: FtpServer, connect: Connect) -> None:
+    conn_id = connect(connection(ftps_server))
     assert refused(conn_id) == (
         f"FTPS connection {conn_id!r}: 127.0.0.1 shows a certificate that does not hold: "
         f"self-signed certificate; nothing was sent, not even the password. Ask whoever runs it, "
@@ -126,9 +82,8 @@ def test_a_certificate_that_nobody_knows(good: Certified, connect: Connect) -> N
 def test_a_certificate_that_has_expired_or_is_anothers(
     connect: Connect, tmp_path: Path, days: int, host: str, said: str
 ) -> None:
-    pem = certificate(tmp_path / "server.pem", days=days, host=host)
-    with ftp_server(tmp_path, certificate=tmp_path / "server.pem") as server:
-        message = refused(connect(connection(server, ca_certificate=pem)))
+    with run_ftps_server(tmp_path, days=days, host=host) as server:
+        message = refused(connect(server.airflow_connection()))
     assert f"shows a certificate that does not hold: {said}" in message
 
 

@@ -1,5 +1,6 @@
 """One delivery by every road, plain and packed: Audience Manager ends with the same profiles."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from demo.local.s3 import S3
 from tests.connections import Connect, audience_manager, connect
+from tests.pgp_keys import needs_gpg, pair, written
 from tests.sandbox.conftest import Bench, T, uuid
 
 __all__ = ["audience_manager", "connect"]
@@ -63,8 +65,8 @@ def road(
     return fields, f"ftp-folder:{folder}"
 
 
-@pytest.mark.parametrize("compression", ["gzip", "none"])
-@pytest.mark.parametrize("road", ["s3", "s3, with a prefix", "sftp", "ftp"], indirect=True)
+@pytest.mark.parametrize("compression", ["gzip", "none", pytest.param("pgp", marks=needs_gpg)])
+@pytest.mark.parametrize("road", ["s3", "s3, with a prefix", "sftp", "ftps", "ftp"], indirect=True)
 def test_every_road_and_packing_gives_the_same_profiles(
     bench: Bench,
     crm: Path,
@@ -74,6 +76,9 @@ def test_every_road_and_packing_gives_the_same_profiles(
     tmp_path: Path,
 ) -> None:
     fields, inbox = road
+    if compression == "pgp":
+        fields |= {"pgp_public_key": pair().public, "pgp_fingerprint": pair().fingerprint}
+        bench.configure(pgp_secret_key=written(tmp_path / "secret", pair().secret))
     conn_id = audience_manager(staging_location=str(tmp_path / "staging"), **fields)
     # What was known before: everybody is synchronised, and has traits that are taken away now.
     ids = [f"{uuid(number)}\t{user}" for number, user in enumerate(USERS)]
@@ -100,7 +105,8 @@ def test_every_road_and_packing_gives_the_same_profiles(
 
     assert sent is not None
     names = set(sent["files"])
-    assert all(name.endswith(".gz") is (compression == "gzip") for name in names)
+    endings = {"gzip": ".gz", "none": "", "pgp": ".pgp"}
+    assert all(re.search(r"\.sync\.\d+(.*)", name)[1] == endings[compression] for name in names)
     assert len(names) > 1
     answered = {path.rpartition("/")[2] for one in bench.receipts() for path in one.paths}
     assert answered >= names
