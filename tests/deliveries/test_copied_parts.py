@@ -95,7 +95,7 @@ def test_what_s3_refuses_to_copy_is_sent_from_here(
 ) -> None:
     caplog.set_level("INFO")
     # Parts this small go in one request, which is not one of those.
-    monkeypatch.setattr("airflow_am_provider.storage.s3.folder._PIECE_BYTES", 16 * MIB)
+    monkeypatch.setattr("airflow_am_provider.storage.s3.stream._PIECE_BYTES", 16 * MIB)
     with fault(to_s3.folder.client, operation, answer(status, code)):
         send_for_real(to_s3, manifest, staging, clock=lambda: LATE)
     assert objects(to_s3) == dict(zip(KEYS, CONTENTS.values(), strict=True))

@@ -89,6 +89,26 @@ def test_a_large_object_that_is_given_up_leaves_nothing(s3_folder: S3Folder) -> 
     assert uploads(s3_folder) == []
 
 
+def test_what_waits_in_the_buffer_of_a_file_that_is_given_up_is_not_sent(
+    s3_folder: S3Folder,
+) -> None:
+    asked: list[str] = []
+    s3_folder.client.meta.events.register(
+        "before-call.s3", lambda model, **_: asked.append(model.name)
+    )
+
+    def write_and_give_up() -> None:
+        with s3_folder.open_write("file") as file:
+            # A piece of 8 MiB, the last one of which is still in the buffer.
+            file.write(bytes(15 << 19))
+            file.write(bytes(1 << 19))
+            raise RuntimeError("given up")
+
+    with pytest.raises(RuntimeError, match="given up"):
+        write_and_give_up()
+    assert asked == []
+
+
 def test_a_failing_upload_stops_the_writer(s3: S3, s3_folder: S3Folder) -> None:
     folder = S3Folder(quick(s3), s3_folder.bucket, "some/prefix")
     with (

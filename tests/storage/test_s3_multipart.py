@@ -15,7 +15,7 @@ from airflow_am_provider.audience_manager.errors import (
     DataError,
     TransientError,
 )
-from airflow_am_provider.storage.s3.multipart import ResumableObject
+from airflow_am_provider.storage.s3.resumable import ResumableObject
 from airflow_am_provider.storage.verified_read import VerifiedReader
 from demo.local.s3 import S3
 from tests.connections import bucket

@@ -25,7 +25,7 @@ from airflow_am_provider.deliveries.uploads.destination import (
 from airflow_am_provider.storage.s3.copy import Copy
 from airflow_am_provider.storage.s3.errors import AlreadyThere
 from airflow_am_provider.storage.s3.folder import S3Folder, checksum_args
-from airflow_am_provider.storage.s3.multipart import ResumableObject
+from airflow_am_provider.storage.s3.resumable import ResumableObject
 from airflow_am_provider.storage.s3.unfinished import abort_uploads
 from airflow_am_provider.storage.verified_read import VerifiedReader
 

@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import io
 import logging
-import threading
-from contextlib import contextmanager
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
-from airflow_am_provider.audience_manager.errors import (
-    AudienceManagerError,
-    ConfigurationError,
-    TransientError,
-)
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.storage.folder import ListedFile, Unfinished
 from airflow_am_provider.storage.paths import checked_path, is_safe_path
 from airflow_am_provider.storage.s3.access import access_of
 from airflow_am_provider.storage.s3.errors import NO_SUCH_REQUEST, error_code, s3_errors
-from airflow_am_provider.storage.s3.pipe import Pipe, ReadEnd
+from airflow_am_provider.storage.s3.multipart import MultipartWriter
 from airflow_am_provider.storage.s3.range_reader import BLOCK_BYTES, RangeReader
+from airflow_am_provider.storage.s3.stream import stream_into
+from airflow_am_provider.storage.s3.unfinished import begun_uploads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
 _logger = logging.getLogger(__name__)
 
-# 10,000 pieces are S3's limit, so that a file may have 80 GB; Adobe's limit is 1 GB compressed.
-_PIECE_BYTES: Final = 8 << 20
-_PIECES_AT_ONCE: Final = 3
 _MISSING: Final = frozenset({"NoSuchKey", "404"})
 _FORBIDDEN: Final = frozenset({"AccessDenied", "403"})
 
@@ -58,7 +51,7 @@ class Stored(NamedTuple):
 class S3Folder:
     """A prefix of a bucket.
 
-    Writing overlaps with uploading, in flat memory: three pieces of 8 MB at once.
+    Writing overlaps with uploading, in flat memory: three pieces of 8 MiB at once.
 
     :param client: boto3's S3 client.
     :param bucket: the bucket's name.
@@ -88,8 +81,7 @@ class S3Folder:
         """``s3://bucket/prefix``."""
         return f"s3://{self.bucket}/{self.prefix}" if self.prefix else f"s3://{self.bucket}"
 
-    @contextmanager
-    def open_write(self, path: str) -> Iterator[BinaryIO]:
+    def open_write(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open an object for writing; it appears when the block is left without an error.
 
         :param path: relative to the folder.
@@ -97,22 +89,10 @@ class S3Folder:
             the block, as uploading goes on in the background.
         :raises TransientError: when the server fails or the line breaks.
         """
-        key = self.key(path)
-        pipe = Pipe(_PIECE_BYTES)
-        upload = _Upload(self, key, pipe, self.extra_args)
-        upload.start()
-        try:
-            with io.BufferedWriter(pipe, 1 << 20) as file:
-                yield cast("BinaryIO", file)
-                file.flush()
-        except BaseException as error:
-            pipe.give_up(error)
-            upload.join()
-            raise
-        pipe.finish()
-        upload.join()
-        if not upload.done:
-            raise upload.error or TransientError(f"cannot write {self._url(key)!r}")
+        writer = MultipartWriter(
+            client=self.client, bucket=self.bucket, key=self.key(path), args=self.extra_args
+        )
+        return stream_into(writer)
 
     def open_read(self, path: str) -> BinaryIO:
         """Open an object for reading, by ranges; all of them are of one version of it.
@@ -212,15 +192,10 @@ class S3Folder:
 
         prefix = f"{self.prefix}/" if self.prefix else ""
         with s3_errors("list", self.url, access_of(self.client)):
-            pages = self.client.get_paginator("list_multipart_uploads").paginate(
-                Bucket=self.bucket, Prefix=prefix
-            )
             try:
-                for page in pages:
-                    for upload in page.get("Uploads", ()):
-                        # Not every server like S3 goes by the prefix.
-                        if upload["Key"].startswith(prefix) and upload["Initiated"] < before:
-                            yield Unfinished(upload["Key"], upload["UploadId"], 0)
+                for upload in begun_uploads(self.client, self.bucket, prefix):
+                    if upload["Initiated"] < before:
+                        yield Unfinished(upload["Key"], upload["UploadId"], 0)
             except ClientError as error:
                 if error_code(error.response) not in _FORBIDDEN | NO_SUCH_REQUEST:
                     raise
@@ -261,45 +236,3 @@ class S3Folder:
 
     def _url(self, key: str) -> str:
         return f"s3://{self.bucket}/{key}"
-
-
-class _Upload(threading.Thread):
-    """Uploads what comes out of a pipe; boto3 takes it apart, repeats pieces, and cleans up."""
-
-    def __init__(
-        self, folder: S3Folder, key: str, pipe: Pipe, extra_args: Mapping[str, Any]
-    ) -> None:
-        super().__init__(name=f"upload {key}", daemon=True)
-        self.done = False
-        self.error: AudienceManagerError | None = None
-        self._folder, self._key, self._pipe = folder, key, pipe
-        self._extra_args = extra_args
-
-    def run(self) -> None:
-        from boto3.s3.transfer import TransferConfig, create_transfer_manager
-
-        config = TransferConfig(
-            multipart_threshold=_PIECE_BYTES,
-            multipart_chunksize=_PIECE_BYTES,
-            max_concurrency=_PIECES_AT_ONCE,
-        )
-        # Ten pieces by default, and boto3 gives this setting of s3transfer no name of its own.
-        config.max_in_memory_upload_chunks = _PIECES_AT_ONCE
-        url = f"s3://{self._folder.bucket}/{self._key}"
-        try:
-            with s3_errors("write", url, access_of(self._folder.client)):
-                source = ReadEnd(self._pipe)
-                # What upload_fileobj does, save that the future stays at hand.
-                with create_transfer_manager(self._folder.client, config) as manager:
-                    upload = manager.upload(
-                        source, self._folder.bucket, self._key, self._extra_args
-                    )
-                    source.has_ended = upload.done
-                    upload.result()
-            self.done = True
-        except AudienceManagerError as error:
-            self.error = error
-        except ValueError as error:  # boto3 checks the names in extra_args
-            self.error = ConfigurationError(f"extra_args: {error}")
-        finally:
-            self._pipe.refuse(self.error or BrokenPipeError("the upload has ended"))

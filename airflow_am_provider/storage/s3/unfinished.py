@@ -1,7 +1,7 @@
-"""Beginning to write an object in pieces, and aborting what broke off: its pieces cost money.
+"""Aborting uploads in pieces that broke off: their pieces cost money.
 
-Accounts at Adobe may be allowed neither to list nor to abort: then it stays until a rule of the
-bucket ends it.
+Accounts at Adobe may be allowed neither to list nor to abort: then they stay until a rule of
+the bucket ends them.
 """
 
 from __future__ import annotations
@@ -10,23 +10,20 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
 
 _logger = logging.getLogger(__name__)
 
 
-def begin_upload(client: Any, bucket: str, key: str, args: Mapping[str, Any]) -> str:
-    """Begin to write an object in pieces; its ID.
+def begun_uploads(client: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+    """Uploads that were begun and not completed, in the words of ``list_multipart_uploads``.
 
-    :param client: boto3's S3 client, which asks again when an answer gets lost.
-    :param args: what the object is written with, in the words of boto3's ``ExtraArgs``.
+    :param prefix: of their keys.
     """
-    answer = client.create_multipart_upload(Bucket=bucket, Key=key, **args)
-    begun = str(answer["UploadId"])
-    if answer["ResponseMetadata"].get("RetryAttempts"):
-        # The server may have begun another one each time.
-        abort_uploads(client, bucket, key, lambda of, upload: of == key and upload != begun)
-    return begun
+    pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
+    for page in pages:
+        # Not every server like S3 goes by the prefix.
+        yield from (one for one in page.get("Uploads", ()) if one["Key"].startswith(prefix))
 
 
 def abort_uploads(
@@ -41,15 +38,13 @@ def abort_uploads(
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        answer = client.list_multipart_uploads(Bucket=bucket, Prefix=prefix)
+        begun = list(begun_uploads(client, bucket, prefix))
     except (BotoCoreError, ClientError):
         return None  # This account may not look.
-    for upload in answer.get("Uploads", ()):
+    for upload in begun:
         if is_over(upload["Key"], upload["UploadId"]):
             abort_upload(client, bucket, upload["Key"], upload["UploadId"])
-    if answer.get("IsTruncated"):
-        return None
-    return {str(upload["UploadId"]) for upload in answer.get("Uploads", ())}
+    return {str(upload["UploadId"]) for upload in begun}
 
 
 def abort_upload(client: Any, bucket: str, key: str, upload_id: str) -> None:

@@ -1,0 +1,174 @@
+"""Writes a large object in pieces, and goes on with the pieces that are missing.
+
+Which pieces are there is noted as they arrive, since an account at Adobe may be allowed to write
+and neither to read nor to list. Nobody sees the object before all of it was checked.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from airflow_am_provider.audience_manager.errors import AudienceManagerError, TransientError
+from airflow_am_provider.storage.s3.errors import AlreadyThere
+from airflow_am_provider.storage.s3.multipart import MultipartWriter, PiecesGone
+from airflow_am_provider.storage.s3.unfinished import abort_uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_am_provider.storage.verified_read import VerifiedReader
+
+_logger = logging.getLogger(__name__)
+
+# 10,000 pieces are S3's limit, so that a file may have 160 GB; Adobe's limit is 1 GB compressed.
+PIECE_BYTES: Final = 16 << 20
+
+
+class Note(Protocol):
+    """Keeps a few hundred bytes from one attempt to the next."""
+
+    def load(self) -> bytes | None:
+        """What was kept, or None."""
+        ...
+
+    def save(self, content: bytes) -> None:
+        """Keep something else."""
+        ...
+
+    def forget(self) -> None:
+        """Keep nothing any more."""
+        ...
+
+
+@dataclass(kw_only=True)
+class ResumableObject:
+    """One object that is written in pieces.
+
+    :param client: boto3's S3 client.
+    :param bucket: the bucket's name.
+    :param key: the object's key.
+    :param args: what it is written with, in the words of boto3's ``ExtraArgs``.
+    :param note: keeps which pieces are there.
+    :param piece_bytes: size of a piece in bytes; S3 takes no less than 5 MiB but for the last one.
+    :param only_new: whether nothing may be there.
+    """
+
+    client: Any
+    bucket: str
+    key: str
+    args: Mapping[str, Any]
+    note: Note
+    piece_bytes: int = PIECE_BYTES
+    only_new: bool = False
+    _writer: MultipartWriter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._writer = MultipartWriter(
+            client=self.client,
+            bucket=self.bucket,
+            key=self.key,
+            args=self.args,
+            only_new=self.only_new,
+            arrived=self._save,
+        )
+
+    def write(self, source: VerifiedReader, check: Callable[[], None]) -> None:
+        """Write it all, but for the pieces that are there.
+
+        :param source: the object's content, from its start.
+        :param check: raises when what was read is not what it should be; the object never appears.
+        :raises TransientError: when the server fails; the next attempt goes on from there.
+        :raises ConfigurationError: when the server refuses.
+        :raises AlreadyThere: when ``only_new``, and there is an object.
+        """
+        first = source.read(self.piece_bytes)
+        if len(first) < self.piece_bytes:
+            check()
+            self._writer.put(first)
+            return
+        self._begin()
+        try:
+            self._send(first, source)
+            check()
+        except PiecesGone:
+            self.note.forget()
+            raise
+        except AudienceManagerError as error:
+            # What may go better next time goes on from here.
+            if not isinstance(error, TransientError):
+                self._give_up()
+            raise
+        try:
+            self._writer.complete()
+        except AlreadyThere:
+            self._give_up()
+            raise
+        except PiecesGone:
+            self.note.forget()
+            raise
+        self.note.forget()
+
+    def abort_others(self) -> None:
+        """Abort what a worker began and could not note before it was killed: it costs money."""
+        kept = self._noted()
+        found = abort_uploads(
+            self.client,
+            self.bucket,
+            self.key,
+            lambda key, upload_id: key == self.key and upload_id != kept,
+        )
+        if kept and found is not None and kept not in found:
+            # Another attempt, or a rule of the bucket, has ended it.
+            self.note.forget()
+
+    def withdraw(self) -> None:
+        """Abort whatever was begun: the object will not be written."""
+        if self._noted():
+            self._writer.abort()
+        self.note.forget()
+        self.abort_others()
+
+    def _begin(self) -> None:
+        """Go on with what an attempt before noted, or begin."""
+        if self._noted():
+            _logger.info("%s: going on after %d pieces", self.key, len(self._writer.etags))
+            return
+        self._writer.begin()
+        self._save()
+
+    def _noted(self) -> str:
+        """Which upload an attempt before noted; empty where there is none to go on with."""
+        content = self.note.load()
+        if content is None:
+            return ""
+        noted = json.loads(content)
+        if noted["piece_bytes"] != self.piece_bytes or noted["key"] != self.key:
+            return ""  # Another day's or release's: it is aborted with the others.
+        self._writer.upload_id = str(noted["upload_id"])
+        self._writer.etags = {int(number): etag for number, etag in noted["etags"].items()}
+        return self._writer.upload_id
+
+    def _send(self, first: bytes, source: VerifiedReader) -> None:
+        """Read all pieces, and send those that are missing."""
+        with self._writer.sending():
+            number, piece = 1, first
+            while piece:
+                if number not in self._writer.etags:
+                    self._writer.send(number, piece)
+                number, piece = number + 1, source.read(self.piece_bytes)
+
+    def _give_up(self) -> None:
+        self._writer.abort()
+        self.note.forget()
+
+    def _save(self) -> None:
+        noted = {
+            "key": self.key,
+            "upload_id": self._writer.upload_id,
+            "piece_bytes": self.piece_bytes,
+            "etags": self._writer.etags,
+        }
+        self.note.save(json.dumps(noted).encode())
