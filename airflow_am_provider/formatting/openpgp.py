@@ -133,13 +133,16 @@ class PgpPacker:
             key.write_bytes(recipient.key)
             self._said = stack.enter_context(tempfile.TemporaryFile())
             arguments = ["--recipient-file", str(key), *_ENCRYPT]
-            self._gpg = subprocess.Popen(  # noqa: S603  # no shell, and no text of a user's
-                _command(home, arguments),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._said,
-                env=_environment(),
-            )
+            try:
+                self._gpg = subprocess.Popen(  # noqa: S603  # no shell, and no text of a user's
+                    _command(home, arguments),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._said,
+                    env=_environment(),
+                )
+            except FileNotFoundError:
+                raise _missing("pgp_public_key") from None
             stack.callback(self._end)
             self._reader = Thread(target=self._read, name="gpg-output", daemon=True)
             self._reader.start()
@@ -221,13 +224,17 @@ def recipients_of(start: bytes) -> list[str] | None:
 def _listed(key: bytes, key_field: str) -> list[list[str]]:
     """What GnuPG says of keys, without taking them in."""
     if shutil.which("gpg") is None:
-        raise ConfigurationError(
-            f"{key_field}: gpg is not on this machine, and it does the encryption; install GnuPG "
-            f"2.2.8 or newer (package gnupg) on every worker"
-        )
+        raise _missing(key_field)
     said = _run(["--with-colons", "--show-keys"], key).stdout
     rows = [line.split(":") for line in said.decode("utf-8", "replace").splitlines()]
     return [row + [""] * (12 - len(row)) for row in rows]
+
+
+def _missing(key_field: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{key_field}: gpg is not on this machine, and it does the encryption; install GnuPG "
+        f"2.2.8 or newer (package gnupg) on every worker"
+    )
 
 
 def _check_usable(rows: Sequence[list[str]], key_field: str) -> None:

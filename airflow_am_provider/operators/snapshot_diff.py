@@ -330,6 +330,14 @@ class SnapshotDiffOperator(BaseOperator):
                 hashed=self.suppression_hashed,
                 allow_empty=self.suppression_allow_empty,
             )
+            # First what fails at once, then what takes time.
+            options = format_options(
+                hook,
+                max_set_aside=self.max_set_aside,
+                compression=self.compression,
+                part_bytes=self.part_bytes,
+                compressed_part_bytes=self.compressed_part_bytes,
+            )
             suppression = lists.read(hook, (spec.kind,))
             ttl = TimesToLive.parse("trait_ttl_days", self.trait_ttl_days)
             extract = some_text("snapshot", self.snapshot)
@@ -337,13 +345,7 @@ class SnapshotDiffOperator(BaseOperator):
             staged = stage_difference(
                 lambda: source.rows(hook, columns, window).batches,
                 spec,
-                format_options(
-                    hook,
-                    max_set_aside=self.max_set_aside,
-                    compression=self.compression,
-                    part_bytes=self.part_bytes,
-                    compressed_part_bytes=self.compressed_part_bytes,
-                ),
+                options,
                 DiffOptions(
                     max_removed=limit("max_removed", self.max_removed, "traits"),
                     suppression=suppression,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.manifest import Manifest
     from airflow_am_provider.deliveries.staging import DeliveryContext
     from airflow_am_provider.formatting.lines.data_lines import DataLineWriter
+    from airflow_am_provider.formatting.pipeline import FormatOptions
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.suppression.ids import Suppression
 
@@ -125,6 +126,7 @@ class SuppressionRemovalOperator(BaseOperator):
         """Stage the removals."""
         from airflow_am_provider.deliveries.data_sources import check_data_sources
         from airflow_am_provider.deliveries.staging import DeliveryContext
+        from airflow_am_provider.formatting.pipeline import FormatOptions
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
         from airflow_am_provider.suppression.source import tell_lists
 
@@ -132,6 +134,9 @@ class SuppressionRemovalOperator(BaseOperator):
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             writer = self._writer()
             check_data_sources(hook, writer.file_kind)
+            encoding, recipient = packing_of(hook)
+            # An ID that went through once is not held up by a rule that came later.
+            options = FormatOptions(max_set_aside=1.0, encoding=encoding, recipient=recipient)
             lists = SuppressionLists(
                 sql=self.suppression_sql,
                 source=self.suppression_source,
@@ -152,7 +157,7 @@ class SuppressionRemovalOperator(BaseOperator):
                 run=f"{dag_id}/{run_id}",
                 series=f"{dag_id}/{self.task_id}",
             )
-            manifest = self._staged(hook, writer, suppression, delivery_context)
+            manifest = self._staged(hook, writer, suppression, options, delivery_context)
             tell_lists(suppression)
             return report_staged(self.log, manifest, OnEmpty.SKIP)
 
@@ -175,14 +180,13 @@ class SuppressionRemovalOperator(BaseOperator):
         hook: AudienceManagerHook,
         writer: DataLineWriter,
         suppression: Suppression,
+        options: FormatOptions,
         delivery_context: DeliveryContext,
     ) -> Manifest:
         from airflow_am_provider.deliveries.staging import stage_delivery
-        from airflow_am_provider.formatting.pipeline import FormatOptions
         from airflow_am_provider.suppression.removals import removals
         from airflow_am_provider.suppression.sent_data import data_uploads, still_there
 
-        encoding, recipient = packing_of(hook)
         targets = hook.targets()
         sent = data_uploads(targets, destination=hook.destination_name, file_kind=writer.file_kind)
         staging = targets.staging
@@ -190,8 +194,7 @@ class SuppressionRemovalOperator(BaseOperator):
             removals(staging, still_there(staging, sent), suppression),
             writer,
             targets,
-            # An ID that went through once is not held up by a rule that came later.
-            FormatOptions(max_set_aside=1.0, encoding=encoding, recipient=recipient),
+            options,
             context=delivery_context,
             now=datetime.now(UTC),
         )

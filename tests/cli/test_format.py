@@ -535,6 +535,19 @@ def test_files_are_encrypted_to_a_key_that_is_given_with_its_fingerprint(folder,
         assert keys.decrypted(Path(part["path"]).read_bytes()) == text
 
 
+def test_without_gpg_one_sentence_says_what_to_install(folder, capsys, monkeypatch):
+    keys = pair()
+    written(folder / "key.asc", keys.public)
+    monkeypatch.setenv("PATH", str(folder))
+    given = ("--pgp-public-key", "key.asc", "--pgp-fingerprint", keys.fingerprint)
+    assert main([*DATA, "--traits-column", "traits", *given, *ALL]) == 2
+    assert capsys.readouterr().err.endswith(
+        "--pgp-public-key: gpg is not on this machine, and it does the encryption; install GnuPG "
+        "2.2.8 or newer (package gnupg) on every worker\n"
+    )
+    assert not Path("out").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -14,7 +14,9 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Data
 from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
+from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
+from airflow_am_provider.operators.suppression_removal import SuppressionRemovalOperator
 from airflow_am_provider.sandbox.account import Account
 from airflow_am_provider.sandbox.profiles import Profiles
 from airflow_am_provider.sandbox.service import Sandbox, SandboxConfig
@@ -26,6 +28,8 @@ from tests.operators.test_format import context
 from tests.pgp_keys import expired_pair, needs_gpg, pair, pair_of_2013, written
 
 if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+
     from airflow_am_provider.storage import LocalFolder
     from demo.local.s3 import S3
     from tests.connections import Connect
@@ -36,6 +40,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 USERS = [f"customer-{number:04d}" for number in range(500)]
 SOURCE = "id,traits\n" + "".join(f"{user},24\n" for user in USERS)
+NO_GPG = (
+    "pgp_public_key: gpg is not on this machine, and it does the encryption; install GnuPG 2.2.8 "
+    "or newer (package gnupg) on every worker"
+)
 TEXT = "".join(f"{user}\td_sid=24\n" for user in USERS).encode()
 
 
@@ -220,6 +228,56 @@ def test_a_key_that_must_not_be_used_fails_before_a_row_is_read(
             formatted(tmp_path / "missing.csv", conn_id)
         assert str(caught.value).startswith(f"connection '{conn_id}': {said}")
     assert not Path(staging.url).exists()
+
+
+def operators(conn_id: str, source: str, suppression: str) -> list[BaseOperator]:
+    """Each that encrypts."""
+    shared: dict[str, Any] = {
+        "audience_manager_conn_id": conn_id,
+        "suppression_source": suppression,
+    }
+    rows: dict[str, Any] = {"source": source, "id_column": "id", "traits_column": "traits"}
+    pairs: dict[str, Any] = {"source": source, "columns": ["uuid", "id"]}
+    return [
+        FormatDataFileOperator(task_id="format", dpid=478, **rows, **shared),
+        SnapshotDiffOperator(task_id="diff", snapshot="customers", dpid=478, **rows, **shared),
+        IdSyncExtractOperator(task_id="sync", master_dpid=0, dpids=[478], **pairs, **shared),
+        SuppressionRemovalOperator(task_id="remove", dpid=478, **shared),
+    ]
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_without_gpg_each_task_fails_before_it_reads_anything(
+    pgp_conn_id: str,
+    staging: LocalFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: int,
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    # Neither is there, so whatever is read first would be the one that is told of.
+    rows, suppression = str(tmp_path / "rows.csv"), str(tmp_path / "suppression.csv")
+    with pytest.raises(AirflowFailException) as caught:
+        operators(pgp_conn_id, rows, suppression)[place].execute(context())
+    assert str(caught.value) == f"connection '{pgp_conn_id}': {NO_GPG}"
+    assert not Path(staging.url).exists()
+
+
+def test_without_gpg_the_test_of_the_connection_says_so_and_proves_the_rest(
+    pgp_conn_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    holds, told = AudienceManagerHook(pgp_conn_id).test_connection()
+    assert not holds
+    assert f"PGP: connection '{pgp_conn_id}': {NO_GPG}. Destination: s3://" in told
+
+
+def test_without_gpg_files_that_are_not_encrypted_are_made_as_ever(
+    source: Path, conn_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (part,) = formatted(source, conn_id)["parts"]
+    assert part["file_name"].endswith(".sync.gz")
 
 
 @needs_gpg
