@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.identifiers import kind_of_data_source
+from airflow_am_provider.audience_manager.items import TraitItem
 from airflow_am_provider.audience_manager.lines import (
     DataLine,
     Finding,
@@ -39,6 +40,12 @@ from airflow_am_provider.audience_manager.names import (
 )
 from airflow_am_provider.audience_manager.plain_lines import plain_lines
 from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.audience_manager.trait_counts import (
+    LONG_LINE_BYTES,
+    SHORTEST_ITEM_BYTES,
+    long_lines,
+    traits_in,
+)
 from airflow_am_provider.audience_manager.user_counts import (
     ExactCounts,
     SuspectCounts,
@@ -65,10 +72,15 @@ class FileReader:
 
     :param name: the parsed name of the file.
     :param users: counts the lines or the hashed e-mails of each user, exactly by default.
+    :param traits: counts the traits on long lines of each user, exactly by default.
     """
 
     def __init__(
-        self, name: DataFileName | IdSyncFileName, *, users: UserCounts | None = None
+        self,
+        name: DataFileName | IdSyncFileName,
+        *,
+        users: UserCounts | None = None,
+        traits: UserCounts | None = None,
     ) -> None:
         self.name = name
         self.line_count = 0
@@ -77,6 +89,7 @@ class FileReader:
         self.counts: Counter[Rule] = Counter()
         self._user_rule, limit = _user_rule(name)
         self._users = users or ExactCounts(limit=limit)
+        self._traits = traits or ExactCounts(limit=limits.MAX_TRAITS_PER_USER)
         self._ended_with_newline = True
 
     def lines(self, raw_lines: Iterable[bytes]) -> Iterator[DataLine | IdSyncLine]:
@@ -128,18 +141,30 @@ class FileReader:
         if len(text) <= limits.MAX_LINE_BYTES and _is_utf8(text):
             user_ids = plain.findall(text)
             if len(user_ids) == text.count(b"\n"):
-                self._take_plain(user_ids, len(text))
+                self._take_plain(user_ids, text)
                 return
         for raw in text.split(b"\n")[:-1]:
             self._take(raw + b"\n")
 
-    def _take_plain(self, user_ids: list[bytes], byte_count: int) -> None:
-        rule, times = self._user_rule, _times_in_line(self.name)
-        if rule is not None:
-            for place in self._users.places_over_limit(user_ids, times):
-                self.report(rule, line=self.line_count + place + 1)
+    def _take_plain(self, user_ids: list[bytes], text: bytes) -> None:
+        found: list[tuple[int, Rule]] = []
+        if self._user_rule is not None:
+            over = self._users.places_over_limit(user_ids, _times_in_line(self.name))
+            found = [(place, self._user_rule) for place in over]
+        if isinstance(self.name, DataFileName):
+            lost = {place for place, _ in found}
+            for place, line in long_lines(text):
+                if place in lost:
+                    continue
+                # Suspects are counted once more.
+                is_rough = isinstance(self._traits, SuspectCounts)
+                count = len(line) // SHORTEST_ITEM_BYTES if is_rough else traits_in(line)
+                if self._traits.over_limit(user_ids[place], count):
+                    found.append((place, Rule.TOO_MANY_TRAITS_PER_USER))
+        for place, rule in sorted(found):
+            self.report(rule, line=self.line_count + place + 1)
         self.line_count += len(user_ids)
-        self.byte_count += byte_count
+        self.byte_count += len(text)
         self._ended_with_newline = True
 
     def _take(self, raw: bytes) -> DataLine | IdSyncLine | None:
@@ -150,6 +175,10 @@ class FileReader:
         if line is not None and self._is_over_limit(line):
             assert self._user_rule is not None
             line, rules = None, [*rules, self._user_rule]
+        elif isinstance(line, DataLine) and len(raw) > LONG_LINE_BYTES:
+            traits = sum(isinstance(item, TraitItem) and item.realized for item in line.items)
+            if self._traits.over_limit(line.user_id.encode(), traits):
+                rules = [*rules, Rule.TOO_MANY_TRAITS_PER_USER]
         for rule in rules:
             self.report(rule, line=self.line_count)
         return line
@@ -187,14 +216,19 @@ def scan(
 
     :param name: the parsed name of the file.
     :param open_blocks: opens its content, cut anywhere. It is called again when a user may
-        have more lines than allowed, to count such users exactly.
+        have more lines or traits than allowed, to count such users exactly.
     """
     _, limit = _user_rule(name)
-    roughly = SuspectCounts(limit=limit)
-    reader = FileReader(name, users=roughly)
+    most = limits.MAX_TRAITS_PER_USER
+    users, traits = SuspectCounts(limit=limit), SuspectCounts(limit=most)
+    reader = FileReader(name, users=users, traits=traits)
     reader.scan(open_blocks())
-    if roughly.suspects:
-        reader = FileReader(name, users=ExactCounts(limit=limit, suspects=roughly.suspects))
+    if users.suspects or traits.suspects:
+        reader = FileReader(
+            name,
+            users=ExactCounts(limit=limit, suspects=users.suspects),
+            traits=ExactCounts(limit=most, suspects=traits.suspects),
+        )
         reader.scan(open_blocks())
     return reader
 

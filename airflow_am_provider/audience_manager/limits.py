@@ -13,6 +13,10 @@ MAX_LINE_BYTES: Final = 102_400
 # inbound-file-contents.md, note under "File Content Syntax".
 MAX_LINES_PER_USER: Final = 200
 
+# features/administration/usage-limits.md. faq/faq-privacy.md says 100,000, and that the oldest go
+# first.
+MAX_TRAITS_PER_USER: Final = 150_000
+
 # features/destinations/people-based-destinations-prerequisites.md.
 MAX_HASHED_EMAILS_PER_CRM_ID: Final = 10
 

@@ -46,6 +46,7 @@ WARNINGS = frozenset(
         Rule.UNUSABLE_KEY,
         Rule.UNSID_IN_OVERWRITE,
         Rule.DUPLICATE_LINE,
+        Rule.TOO_MANY_TRAITS_PER_USER,
         Rule.WINDOWS_LINE_END,
         Rule.NO_FINAL_NEWLINE,
         Rule.ENCRYPTED,

@@ -67,6 +67,7 @@ class Rule(StrEnum):
     JOINED_LINE_TOO_LONG = "joined_line_too_long"
     USER_INCOMPLETE = "user_incomplete"
     USER_IN_TWO_PARTS = "user_in_two_parts"
+    TOO_MANY_TRAITS_PER_USER = "too_many_traits_per_user"
     TOO_MANY_HASHED_EMAILS = "too_many_hashed_emails"
     HASHED_EMAIL_FORM = "hashed_email_form"
     EMAIL_FORM = "email_form"
@@ -198,6 +199,10 @@ RULES: dict[Rule, RuleText] = {
     ),
     Rule.TOO_MANY_LINES_PER_USER: RuleText(
         sentence="at most 200 lines of one user ID are read", page=CONTENTS
+    ),
+    Rule.TOO_MANY_TRAITS_PER_USER: RuleText(
+        sentence="a profile holds 150,000 traits, and the oldest go first",
+        page="features/administration/usage-limits.md",
     ),
     Rule.JOINED_LINE_TOO_LONG: RuleText(
         sentence="all that an .overwrite says of a user fits on one line of 102,400 bytes",

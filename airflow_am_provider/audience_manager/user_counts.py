@@ -8,23 +8,28 @@ limit, so that a second reading needs to count these alone.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import MutableSequence, Sequence
 
 # Users share slots by chance. A file of 5 GB has some 40 million lines, ten in each of 2 ** 22
 # slots: far from 200, in a quarter of the memory, which the processor's caches hold better. Small
-# limits need more room.
+# limits need more room. Who has very many, of traits for instance, is rare, and a slot takes four
+# bytes.
+_VERY_FEW_SLOT_BITS = 20
 _FEW_SLOT_BITS = 22
 _MANY_SLOT_BITS = 24
 _ENOUGH_FOR_FEW_SLOTS = 100
+_MOST_IN_A_BYTE = 255
 
 
 def _slot_mask(limit: int) -> int:
     """What of a hash is the number of a slot."""
-    return (1 << (_FEW_SLOT_BITS if limit >= _ENOUGH_FOR_FEW_SLOTS else _MANY_SLOT_BITS)) - 1
+    bits = _FEW_SLOT_BITS if limit >= _ENOUGH_FOR_FEW_SLOTS else _MANY_SLOT_BITS
+    return (1 << (_VERY_FEW_SLOT_BITS if limit > _MOST_IN_A_BYTE else bits)) - 1
 
 
 class UserCounts(Protocol):
@@ -75,7 +80,7 @@ class SuspectCounts:
 
     It calls nobody over the limit, but collects the slots of those who may be.
 
-    :param limit: the largest count that is allowed, at most 255.
+    :param limit: the largest count that is allowed.
 
     >>> counts = SuspectCounts(limit=2)
     >>> [counts.over_limit(user) for user in (b"ann", b"bob", b"ann", b"ann")]
@@ -87,7 +92,10 @@ class SuspectCounts:
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
         self._mask = _slot_mask(limit)
-        self._slots = bytearray(self._mask + 1)
+        size = self._mask + 1
+        self._slots: MutableSequence[int] = (
+            array("I", bytes(4 * size)) if limit > _MOST_IN_A_BYTE else bytearray(size)
+        )
         self._suspects: set[int] = set()
 
     @property

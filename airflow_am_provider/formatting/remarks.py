@@ -10,6 +10,8 @@ from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from airflow_am_provider.audience_manager import limits
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -21,6 +23,7 @@ class Remark(StrEnum):
     DECIMAL_IDS = "decimal_ids"  # rows whose user ID is written like 1001.00
     HYPHEN_IDS = "hyphen_ids"  # rows whose device ID has hyphens that Adobe has not confirmed
     ALIKE_IDS = "alike_ids"  # user IDs that differ from others only in case or blanks
+    FULL_PROFILES = "full_profiles"  # users who get more traits than a profile holds
     LISTED = "suppression_entries"  # entries of all suppression lists
     LISTED_NO_IDS = "suppression_no_ids"  # entries that can be no ID of the delivery's kinds
     LISTED_FOUND = "suppression_found"  # how often an ID of a row was on a list
@@ -73,6 +76,13 @@ def warnings_of(remarks: Mapping[str, int]) -> list[str]:
         said.append(
             f"about {count:,} user IDs differ from another one only in upper and lower case, or in "
             f"blanks around them: {_BYTE_FOR_BYTE}, so each is a user of its own"
+        )
+    if count := remarks.get(Remark.FULL_PROFILES):
+        said.append(
+            f"{'1 user has' if count == 1 else f'{count:,} users have'} more than "
+            f"{limits.MAX_TRAITS_PER_USER:,} traits by this delivery alone. A profile holds no "
+            f"more, and the oldest go first (features/administration/usage-limits.md): look for an "
+            f"ID that stands for many people, or send fewer traits"
         )
     said += _of_lists(remarks)
     return said

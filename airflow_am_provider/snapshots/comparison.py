@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.snapshots.change_lines import changed_users
 from airflow_am_provider.snapshots.snapshot_file import ListMarks
 from airflow_am_provider.snapshots.user_traits import marks_of, places_of
@@ -20,6 +21,7 @@ from airflow_am_provider.snapshots.user_traits import marks_of, places_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_am_provider.formatting.columns.byte_columns import Marks
     from airflow_am_provider.snapshots.refresh import Refresh
     from airflow_am_provider.snapshots.user_traits import Pairs, UserTraits
 
@@ -106,6 +108,7 @@ class Counts:
         users had in it, over all users.
     :param traits_lost: how many of these they have no more.
     :param traits: traits that users have now, over all users.
+    :param full_profiles: users who have more traits now than a profile holds.
     """
 
     rows_changed: int = 0
@@ -118,6 +121,7 @@ class Counts:
     traits_before: tuple[int, ...] = ()
     traits_lost: tuple[int, ...] = ()
     traits: int = 0
+    full_profiles: int = 0
 
     def __add__(self, more: Counts) -> Counts:
         def added(one: Any, other: Any) -> Any:
@@ -200,5 +204,20 @@ def compared(
             traits_before=tuple(int(there_by(mark).sum()) for mark in measures),
             traits_lost=tuple(int((there_by(mark) & ~there).sum()) for mark in measures),
             traits=int(there.sum()),
+            full_profiles=_full_profiles(users.pairs, there),
         ),
     )
+
+
+def _full_profiles(pairs: Pairs, there: Marks) -> int:
+    """How many users have more traits than a profile holds.
+
+    :param pairs: in order.
+    :param there: which of them users have now.
+    """
+    most = limits.MAX_TRAITS_PER_USER
+    # Whoever has so many is met twice in a row at such steps. Nearly always nobody is.
+    met = places_of(pairs[:: most // 2])
+    if not (met[1:] == met[:-1]).any():
+        return 0
+    return int(np.count_nonzero(np.bincount(places_of(pairs[there])) > most))

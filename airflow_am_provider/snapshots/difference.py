@@ -10,6 +10,7 @@ Memory depends on what is sorted and compared in one go, never on the number of 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,7 @@ from airflow_am_provider.formatting.file_names import REJECTS_FILE
 from airflow_am_provider.formatting.overlap import BackgroundWorker, prefetched
 from airflow_am_provider.formatting.parts import PartWriter
 from airflow_am_provider.formatting.pipeline import FormattedParts
+from airflow_am_provider.formatting.remarks import Remark
 from airflow_am_provider.formatting.source_pass import SourcePass
 from airflow_am_provider.snapshots.change_lines import change_lines
 from airflow_am_provider.snapshots.comparison import NOW, Counts, compared, marked
@@ -182,7 +184,10 @@ class _Run(SourcePass):
             rows_written=self._rows_read - self._rejects.total,
             rows_set_aside=self._rejects.total,
             set_aside_by_reason={rule.value: n for rule, n in sorted(self._rejects.counts.items())},
-            remarks=self._remarks(self._diff.suppression),
+            remarks=self._remarks(
+                self._diff.suppression,
+                +Counter({Remark.FULL_PROFILES.value: self._counts.full_profiles}),
+            ),
             parts=tuple(self._parts.parts),
             text_sha256=self._parts.text_sha256,
             rejects=self._rejects.close(),

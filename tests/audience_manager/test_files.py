@@ -69,10 +69,10 @@ def cut(content: bytes, size: int) -> list[bytes]:
     return [content[start : start + size] for start in range(0, len(content), size)]
 
 
-def found(name, content: bytes) -> list[tuple[int | None, str, str]]:
+def found(name, content: bytes, sizes=(1 << 20, 97)) -> list[tuple[int | None, str, str]]:
     """Findings of the reader and of the scanner, which must be the same."""
     slow = read(name, content)
-    for size in (1 << 20, 97):
+    for size in sizes:
         fast = scan(name, lambda size=size: cut(content, size))
         assert fast.findings == slow.findings
         assert (fast.line_count, fast.byte_count) == (slow.line_count, slow.byte_count)
@@ -259,3 +259,40 @@ def test_a_master_of_an_unusual_kind_is_a_warning(name, unusual):
     )
     assert said == ([] if unusual is None else [message])
     assert reader.ok
+
+
+def many_traits(user: bytes, count: int, line: int) -> list[bytes]:
+    """Lines that give a user so many traits."""
+    items = [b"d_sid=%d" % (100_000 + one) for one in range(count)]
+    return [user + b"\t" + b",".join(items[at : at + line]) for at in range(0, count, line)]
+
+
+@pytest.mark.parametrize("line", [7_500, 900], ids=["lines of 100 kB", "lines of 12 kB"])
+def test_more_traits_than_a_profile_holds_are_a_warning_on_the_lines_beyond_it(monkeypatch, line):
+    monkeypatch.setattr(limits, "MAX_TRAITS_PER_USER", 15_000)
+    too_many = b"\n".join(
+        [*many_traits(b"ann", 15_500, line), b"bob\td_sid=1", *many_traits(b"cy", 15_000, line)]
+    )
+    beyond = [one for one in range(1, 200) if 15_000 < one * line < 15_500 + line]
+    assert found(DATA, too_many + b"\n", [1 << 20]) == [
+        (one, "too_many_traits_per_user", "warning") for one in beyond
+    ]
+    reader = scan(DATA, lambda: [too_many + b"\n"])
+    assert reader.findings[0].message == (
+        "a profile holds 150,000 traits, and the oldest go first "
+        "(features/administration/usage-limits.md)"
+    )
+    assert reader.ok
+
+
+def test_traits_that_are_taken_away_fill_no_profile_and_neither_do_lines_that_are_not_read(
+    monkeypatch,
+):
+    monkeypatch.setattr(limits, "MAX_TRAITS_PER_USER", 20_000)
+    taken = b"\n".join(many_traits(b"ann", 25_000, 5_000)).replace(b"d_sid", b"d_unsid")
+    assert found(DATA, taken + b"\n", [1 << 20]) == []
+    # Beyond 200 lines nothing of a user is read.
+    lines = many_traits(b"ann", 19_000, 95)
+    beyond = b"\n".join([*lines, *many_traits(b"ann", 10_000, 7_000)])
+    rules = {one[1] for one in found(DATA, beyond + b"\n", [1 << 20])}
+    assert rules == {"too_many_lines_per_user"}

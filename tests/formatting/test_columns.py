@@ -343,3 +343,34 @@ def test_hyphens_that_adobe_has_not_confirmed_are_a_warning_or_refused(is_refuse
     assert [(found.rule, found.severity) for found in reader.findings] == [
         (Rule.ID_HYPHEN, Severity.WARNING)
     ]
+
+
+def rich(user: str, traits: int) -> list[tuple[str, str]]:
+    """Rows that give a user so many traits."""
+    starts = range(0, traits, 6_000)
+    return [
+        (user, ",".join(map(str, range(start, min(start + 6_000, traits))))) for start in starts
+    ]
+
+
+def test_users_who_get_more_traits_than_a_profile_holds_are_told_and_sent():
+    rows = [*rich("ann", 150_500), ("cy", "1"), *rich("bob", 150_000)]
+    source = list(in_pieces(table(rows), 5))
+    done = run(source)
+    assert done.result.rows_set_aside == 0
+    assert done.result.remarks == {"full_profiles": 1}
+    (warning,) = warnings_of(done.result.remarks)
+    assert warning == (
+        "1 user has more than 150,000 traits by this delivery alone. A profile holds no more, and "
+        "the oldest go first (features/administration/usage-limits.md): look for an ID that stands "
+        "for many people, or send fewer traits"
+    )
+
+
+def test_traits_that_are_taken_away_and_other_items_fill_no_profile():
+    spec = DataFileSpec(dpid=478, id_column="id", removed_traits_columns=("traits",))
+    done = run([table(rich("ann", 160_000))], DataLineWriter(spec))
+    assert (done.result.rows_written, done.result.remarks) == (27, {})
+    spec = DataFileSpec(dpid=478, id_column="id", ic_columns=("traits",))
+    done = run([table(rich("ann", 160_000))], DataLineWriter(spec))
+    assert (done.result.rows_written, done.result.remarks) == (27, {})

@@ -356,6 +356,27 @@ class TestTooMuchWouldBeRemoved:
         assert state_of(storage, "new")[b"user-49"] == {1, 2, 3}
 
 
+def test_users_who_have_more_traits_than_a_profile_holds_are_counted() -> None:
+    storage = MemoryFolder()
+    begin = range(0, 150_000, 10_000)
+    rows: list[tuple[str, Any]] = [
+        (user, ",".join(map(str, range(start, start + 10_000))))
+        for start in begin
+        for user in ("ann", "bob")
+    ]
+    found = compare(storage, [*rows, ("ann", "150000"), ("cy", "1")])
+    assert found.counts.full_profiles == 1
+    assert found.content.result.remarks["full_profiles"] == 1
+    # What they have counts, not what is said of it.
+    again = compare(
+        storage, [*rows, ("ann", "150000"), ("cy", "2")], Base(path="new"), snapshot="more"
+    )
+    assert (again.counts.additions, again.counts.full_profiles) == (1, 1)
+    less = compare(storage, [*rows, ("cy", "2")], Base(path="new"), snapshot="less")
+    assert (less.counts.removals, less.counts.full_profiles) == (2, 0)
+    assert "full_profiles" not in less.content.result.remarks
+
+
 def test_too_many_rows_set_aside_leave_their_list_and_nothing_else() -> None:
     storage = MemoryFolder()
     rows = [("ann", "1"), ("bob", "x"), ("cem", "2")]

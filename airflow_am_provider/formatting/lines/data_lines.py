@@ -42,6 +42,7 @@ from airflow_am_provider.formatting.columns.byte_columns import (
 from airflow_am_provider.formatting.columns.checks import CODE_OF, Codes, value_codes
 from airflow_am_provider.formatting.columns.lookups import looked_up, once_per_value
 from airflow_am_provider.formatting.columns.type_words import plural
+from airflow_am_provider.formatting.lines.full_profiles import FullProfiles
 from airflow_am_provider.formatting.lines.item_lists import joined_items
 from airflow_am_provider.formatting.lines.line_writer import (
     FormattedBatch,
@@ -53,6 +54,7 @@ from airflow_am_provider.formatting.lines.line_writer import (
 from airflow_am_provider.formatting.lines.named_traits import NamedTraits, contents_document
 from airflow_am_provider.formatting.lines.pieces import Piece, put_together
 from airflow_am_provider.formatting.lines.traits_text import COMMA, check_separator
+from airflow_am_provider.formatting.remarks import Remark
 
 if TYPE_CHECKING:
     from airflow_am_provider.formatting.lines.line_writer import SuppressedIds
@@ -194,6 +196,8 @@ class DataLineWriter:
     def __init__(self, spec: DataFileSpec) -> None:
         self.spec = spec
         self.remarks: Counter[str] = Counter()
+        # A user has one line of an .overwrite, which cannot hold too many.
+        self._full = None if self.joins_lines else FullProfiles()
         for key in spec.signal_columns.values():
             if not is_usable_key(key):
                 text = RULES[Rule.UNUSABLE_KEY]
@@ -258,6 +262,8 @@ class DataLineWriter:
 
     def finish(self) -> None:
         """Nothing is held back: each row is a line."""
+        if self._full is not None:
+            self.remarks[Remark.FULL_PROFILES] = self._full.users
 
     def _assemble(
         self,
@@ -289,7 +295,10 @@ class DataLineWriter:
             pieces = [Piece(piece.before, piece.text.filter(mask), piece.after) for piece in pieces]
         if self.named_traits is not None:
             self.named_traits.add(pieces)
-        lines, rows = without_long_lines(put_together(good_ids, pieces), rows, codes)
+        lines = put_together(good_ids, pieces)
+        if self._full is not None:
+            self._full.add(good_ids, lines)
+        lines, rows = without_long_lines(lines, rows, codes)
         # Where lines were left out, they are found by their tab.
         line_ids = good_ids if len(lines) == len(good_ids) else None
         return FormattedBatch(lines, rows, codes, ids, personal_data, line_ids)
