@@ -264,7 +264,38 @@ def get_provider_info() -> dict[str, Any]:
                         "version_added": "0.1.0",
                         "example": "60",
                         "default": "300",
-                    }
+                    },
+                    "page_connections": {
+                        "description": (
+                            "Connections whose deliveries the page in the UI shows beside those "
+                            "of Airflow's database, with commas: those of the environment and of "
+                            "secrets backends, which cannot be listed."
+                        ),
+                        "type": "string",
+                        "version_added": "0.1.0",
+                        "example": "audience_manager_default, audience_manager_beta",
+                        "default": "",
+                    },
+                    "page_refresh_interval_s": {
+                        "description": (
+                            "Seconds between two looks of the page's server into staging, while "
+                            "somebody looks at the page."
+                        ),
+                        "type": "float",
+                        "version_added": "0.1.0",
+                        "example": "60",
+                        "default": "30",
+                    },
+                    "page_index_folder": {
+                        "description": (
+                            "Folder of the page's index, on the API server's own disk. By default "
+                            "one in its folder for temporary files."
+                        ),
+                        "type": "string",
+                        "version_added": "0.1.0",
+                        "example": "/var/lib/airflow/audience-manager-page",
+                        "default": "",
+                    },
                 },
             }
         },

@@ -19,7 +19,8 @@ LOADED_BY_A_DAG_FILE = (
     "triggers",
     "notifications",
     "links",
-    "plugins",
+    "plugins/audience_manager",
+    "plugins/page_mount",
     "hooks/audience_manager",
 )
 
@@ -158,6 +159,14 @@ print(json.dumps(guilty))
 def test_what_a_dag_file_imports_is_light() -> None:
     modules = [module for folder in LOADED_BY_A_DAG_FILE for module in modules_of(folder)]
     output = run_python(IMPORT_AND_WATCH, json.dumps(HEAVY), *modules)
+    assert json.loads(output.splitlines()[-1]) == {}
+
+
+def test_the_plugin_leaves_the_page_to_the_api_server() -> None:
+    watched = ["fastapi", "sqlite3", "airflow_am_provider.plugins.page"]
+    output = run_python(
+        IMPORT_AND_WATCH, json.dumps(watched), "airflow_am_provider.plugins.audience_manager"
+    )
     assert json.loads(output.splitlines()[-1]) == {}
 
 

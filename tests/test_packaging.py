@@ -126,5 +126,10 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     assert f"{information}/licenses/LICENSE" in files
     package = ROOT / "airflow_am_provider"
     modules = {str(file.relative_to(ROOT)) for file in package.rglob("*.py")}
-    expected = modules | {"airflow_am_provider/py.typed"}
+    page = {
+        str(file.relative_to(ROOT))
+        for file in (package / "plugins" / "page" / "assets").rglob("*")
+        if file.is_file()
+    }
+    expected = modules | page | {"airflow_am_provider/py.typed"}
     assert {name for name in files if not name.startswith(information)} == expected

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
@@ -20,6 +18,7 @@ from airflow_am_provider.deliveries.records import (
     DeliveryState,
 )
 from airflow_am_provider.deliveries.target.state import ON_ITS_WAY
+from airflow_am_provider.hooks.process_context import connections_of_the_database
 
 if TYPE_CHECKING:
     import argparse
@@ -49,8 +48,6 @@ _COLOURS: Final = {
 }
 # What these do depends on the destination, which a staging location alone does not tell.
 _AT_THE_DESTINATION: Final = ("resend", "confirm", "rename")
-# airflow.sdk.execution_time.supervisor.ensure_secrets_backend_loaded
-_CONTEXT: Final = "_AIRFLOW_PROCESS_CONTEXT"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,42 +88,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what was asked for, and print what came of it."""
     # Airflow logs to standard output, which is for the answer.
-    with redirect_stdout(sys.stderr), _connections_of_the_database():
+    with redirect_stdout(sys.stderr), connections_of_the_database():
         printed = _answer(args)
     print(printed)
     return 0
-
-
-@contextmanager
-def _connections_of_the_database() -> Iterator[None]:
-    """Let Airflow look for connections in its database too, as its own commands do.
-
-    Outside of tasks it does so only where this variable says that it may. Within one, the worker
-    has set it already, and must not read the database.
-    """
-    if _CONTEXT in os.environ:
-        yield
-        return
-    os.environ[_CONTEXT] = "server"
-    try:
-        with _on_airflow_3_1_0() if version("apache-airflow-core") == "3.1.0" else nullcontext():
-            yield
-    finally:
-        del os.environ[_CONTEXT]
-
-
-@contextmanager
-def _on_airflow_3_1_0() -> Iterator[None]:
-    """The same for the one release that knows no such variable, only a list of where to look."""
-    from airflow import secrets
-
-    as_in_a_task = secrets.DEFAULT_SECRETS_SEARCH_PATH_WORKERS
-    before = list(as_in_a_task)
-    as_in_a_task[:] = secrets.DEFAULT_SECRETS_SEARCH_PATH
-    try:
-        yield
-    finally:
-        as_in_a_task[:] = before
 
 
 def _answer(args: argparse.Namespace) -> str:

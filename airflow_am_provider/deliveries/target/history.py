@@ -83,7 +83,7 @@ def _all(home: Home, state: TargetState, late: DeliveryEntry | None) -> Iterator
     name, until = state.history, state.history_until
     decided = state.done[0].decided if state.done else state.sequence + 1
     while name is not None and (late is None or _may_be_newer(late, until, decided)):
-        page = _read(home, name)
+        page = read_page(home, name)
         yield from reversed(page.entries)
         name, until, decided = page.before, page.before_until, page.entries[0].decided
 
@@ -112,7 +112,11 @@ def _until(known: str | None, entries: Iterable[DeliveryEntry]) -> str | None:
     return max([*ends, *([known] if known else [])], key=moment, default="")
 
 
-def _read(home: Home, name: str) -> Page:
+def read_page(home: Home, name: str) -> Page:
+    """One page, by the name that a state or the page after it gives.
+
+    :raises DataError: when it is gone or damaged.
+    """
     loaded = home.load(name)
     try:
         document = json.loads(b"" if loaded is None else loaded.content)

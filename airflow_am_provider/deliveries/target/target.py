@@ -57,8 +57,7 @@ class Target:
         self.home = home
         self.destination = destination
         self.name = name
-        self._key = f"{TARGETS}/{_folder_name(destination)}/{name}"
-        self._details = f"{_DETAILS}/{_folder_name(destination)}/{name}"
+        self._key, self._details = target_keys(destination, name)
 
     def state(self) -> TargetState:
         """What is known of it now: one read.
@@ -188,6 +187,12 @@ def all_targets(home: Home) -> Iterator[Target]:
         loaded = home.load(key)
         if loaded is not None:
             yield Target(home, *whose(loaded.content, f"{home.url}/{key}"))
+
+
+def target_keys(destination: str, name: str) -> tuple[str, str]:
+    """Where a target's document lies, and what its other documents' names begin with."""
+    folder = _folder_name(destination)
+    return f"{TARGETS}/{folder}/{name}", f"{_DETAILS}/{folder}/{name}"
 
 
 def _folder_name(destination: str) -> str:

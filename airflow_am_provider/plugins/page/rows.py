@@ -1,0 +1,134 @@
+"""A delivery as a row of the index: all that tables and charts need, from its entry alone."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_am_provider.audience_manager.errors import AudienceManagerError
+from airflow_am_provider.audience_manager.file_kinds import DataFileKind, parse_file_kind
+from airflow_am_provider.deliveries.target.state import ON_ITS_WAY, PROCESSED_WELL, DeliveryState
+
+if TYPE_CHECKING:
+    from airflow_am_provider.deliveries.target.state import DeliveryEntry
+
+OUTSTANDING: Final = (DeliveryState.STAGED, DeliveryState.QUEUED, *ON_ITS_WAY)
+_BACKFILL: Final = "backfill"
+
+
+def row_of(entry: DeliveryEntry, *, space: str, destination: str, target: str) -> dict[str, Any]:
+    """What the index keeps of a delivery.
+
+    :param entry: the delivery, as its target knows it.
+    :param space: the staging location and home that it was found in.
+    :param destination: where its target's deliveries go, such as ``production/acme``.
+    :param target: the target's name.
+    """
+    figures, sending = entry.figures, entry.sending
+    created_at = _utc(figures.get("created_at") or entry.since)
+    data_source, target_data_source = _data_sources(entry.name, target)
+    acknowledged_at = _acknowledged_at(entry)
+    return {
+        "space": space,
+        "target": target,
+        "delivery_id": entry.delivery_id,
+        "created_at": created_at,
+        "day": (_utc(entry.window_start) or created_at)[:10],
+        "kind": "id_sync" if entry.mode is None else "data",
+        "window_start": entry.window_start,
+        "window_end": entry.window_end,
+        "environment": destination.partition("/")[0],
+        "destination": destination,
+        "data_source": data_source,
+        "target_data_source": target_data_source,
+        "mode": None if entry.mode is None else str(entry.mode),
+        "state": str(entry.state),
+        "since": entry.since,
+        "is_outstanding": int(entry.state in OUTSTANDING),
+        "reason": entry.reason,
+        "rows_read": figures.get("rows_read"),
+        "rows_written": figures.get("rows_written"),
+        "rows_set_aside": figures.get("rows_set_aside"),
+        "set_aside": _text(figures.get("set_aside_by_reason")),
+        "lines": figures.get("lines"),
+        "parts": figures.get("files"),
+        "bytes": figures.get("bytes"),
+        "received": figures.get("records_received"),
+        "stored": figures.get("stored_records"),
+        "failed": _text(figures.get("failed_records")),
+        "times_sent": 0 if sending is None else sending.number,
+        "hours_to_acknowledgement": _hours(
+            None if sending is None else sending.sent_at, acknowledged_at
+        ),
+        "location": entry.location,
+        "series": entry.series,
+        **_origin(entry),
+    }
+
+
+def match_rate(received: int | None, stored: int | None) -> float | None:
+    """Records stored, as a share of those received; None where receipts do not say.
+
+    >>> match_rate(1000, 935), match_rate(None, 10), match_rate(0, 0)
+    (0.935, None, None)
+    """
+    return None if not received or stored is None else round(stored / received, 6)
+
+
+def _data_sources(name: str, target: str) -> tuple[str, str | None]:
+    """Whose IDs are in the files, and whose traits are set; of an ID sync its kind of pair."""
+    try:
+        kind = parse_file_kind(f"{name}.sync")
+    except AudienceManagerError:
+        return target, None
+    if isinstance(kind, DataFileKind):
+        return str(kind.dpid), target
+    return kind.stem, None
+
+
+def _origin(entry: DeliveryEntry) -> dict[str, Any]:
+    """Which task of which run formatted it; of what earlier versions staged, DAG and task alone."""
+    origin = entry.figures.get("origin") or {}
+    dag_id, task_id = origin.get("dag_id"), origin.get("task_id")
+    if not origin and entry.series.count("/") == 1:
+        dag_id, _, task_id = entry.series.partition("/")
+    return {
+        "dag_id": dag_id or None,
+        "run_id": origin.get("run_id"),
+        "task_id": task_id or None,
+        "map_index": origin.get("map_index"),
+        "is_backfill": int(origin.get("run_type") == _BACKFILL),
+    }
+
+
+def _acknowledged_at(entry: DeliveryEntry) -> str | None:
+    is_processed = entry.state in PROCESSED_WELL and entry.state is not DeliveryState.ASSUMED
+    is_rejected = entry.state is DeliveryState.FAILED and entry.may_have_left
+    return entry.since if is_processed or is_rejected else None
+
+
+def _hours(begin: str | None, end: str | None) -> float | None:
+    if not begin or not end:
+        return None
+    try:
+        passed = datetime.fromisoformat(end) - datetime.fromisoformat(begin)
+    except (TypeError, ValueError):
+        return None
+    return round(max(0.0, passed.total_seconds() / 3600), 3)
+
+
+def _utc(moment: str | None) -> str:
+    """One text for one moment, so that texts are in the order of time."""
+    if not moment:
+        return ""
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except ValueError:
+        return ""
+    parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return parsed.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _text(counts: object) -> str | None:
+    return json.dumps(counts) if counts else None
