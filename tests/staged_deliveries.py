@@ -17,6 +17,7 @@ from airflow_am_provider.deliveries.uploads.destination import Destination
 from airflow_am_provider.deliveries.uploads.journal import UploadJournal, begin_sending
 from airflow_am_provider.deliveries.uploads.record import UploadRecord
 from airflow_am_provider.deliveries.uploads.sending import queue_again, send_parts, utc_now
+from airflow_am_provider.deliveries.window import Window
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.storage import Folder
 
@@ -81,8 +82,7 @@ def stage(
         rows_written=rows,
         rows_set_aside=5,
         set_aside_by_reason={"personal_data": 5},
-        window_start=window[0],
-        window_end=window[1],
+        window=Window.parse(*window),
         created_at=created_at,
         parts=tuple(parts),
     )
@@ -92,7 +92,7 @@ def stage(
 def register(targets: Targets, manifest: Manifest) -> Manifest:
     """Tell the target of a manifest; it may give the delivery other names."""
     name, delivery_id = manifest.file_name, manifest.delivery_id
-    window = (manifest.window_start, manifest.window_end)
+    window = manifest.window
     event = targets.of(manifest).decide(
         Stage(
             content_id=delivery_id,
@@ -105,12 +105,11 @@ def register(targets: Targets, manifest: Manifest) -> Manifest:
             series=manifest.series,
             # Without a window each is of a run of its own.
             subject=json.dumps(
-                [manifest.series, name.kind.stem, str(getattr(name, "mode", "")), *window]
-                if any(window)
+                [manifest.series, name.kind.stem, str(getattr(name, "mode", "")), *window.texts]
+                if window.is_given
                 else [manifest.series, delivery_id]
             ),
-            window_start=window[0],
-            window_end=window[1],
+            window=window,
             figures={
                 "created_at": manifest.created_at,
                 "rows_read": manifest.rows_read,

@@ -118,10 +118,15 @@ def told_fields(heading):
 
 
 def test_fields_of_a_targets_document_stand_there():
-    document = json.loads(to_text(TargetState(), "production/acme", "478"))
+    entry = DeliveryEntry(
+        delivery_id="0a1b", content_id="0a1b", location="", name="ftp_dpm_478", timestamp=1,
+        mode=None, removes=False, series="", subject="", staged=1,
+    )  # fmt: skip
+    state = TargetState().with_entry(entry)
+    document = json.loads(to_text(state, "production/acme", "478"))
     assert told_fields("### What stands in it") == list(document)
+    assert told_fields("### A delivery's entry") == list(document["entries"][0])
     for heading, described in (
-        ("### A delivery's entry", DeliveryEntry),
         ("### A sending", Sending),
         ("### A series of snapshots", SnapshotSeries),
         ("### An extract", Extract),

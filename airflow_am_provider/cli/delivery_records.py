@@ -280,7 +280,7 @@ def _queue(record: DeliveryRecord) -> list[dict[str, Any]]:
             "delivery_id": entry.delivery_id,
             "sending": 1 if entry.sending is None else entry.sending.number,
             "mode": None if entry.mode is None else str(entry.mode),
-            "window": f"{entry.window_start or '…'} to {entry.window_end or '…'}",
+            "window": str(entry.window),
             "state": str(entry.state),
             "since": entry.since,
         }

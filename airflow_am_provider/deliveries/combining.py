@@ -30,6 +30,7 @@ from airflow_am_provider.deliveries.staging import (
     attempt_folder,
     stage_content,
 )
+from airflow_am_provider.deliveries.window import with_texts, with_window
 from airflow_am_provider.formatting.acceptance import check_set_aside
 from airflow_am_provider.formatting.file_names import REJECTS_FILE
 from airflow_am_provider.formatting.overlap import prefetched
@@ -83,7 +84,7 @@ class FormattedPartition:
             "is_by_user": self.is_by_user,
             "file_kind": str(self.content.file_kind),
             "removes": self.content.removes,
-            "context": asdict(self.content.context),
+            "context": with_texts(self.content.context),
             "staging": self.staging,
             "location": self.content.folder,
             "max_set_aside": self.max_set_aside,
@@ -118,7 +119,7 @@ class FormattedPartition:
                 content=FormattedContent(
                     file_kind=parse_file_kind(document["file_kind"]),
                     removes=document["removes"],
-                    context=DeliveryContext(**document["context"]),
+                    context=DeliveryContext(**with_window(document["context"])),
                     folder=document["location"],
                     result=FormattedParts(
                         parts=tuple(WrittenPart(**part) for part in document["parts"]),
@@ -127,7 +128,7 @@ class FormattedPartition:
                 ),
                 max_set_aside=document["max_set_aside"],
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(f"formatted: {error}") from None
 
 

@@ -51,14 +51,9 @@ class GuardReport:
     def markdown(self) -> str:
         """For a person who is asked."""
         manifest = self.manifest
-        window = (
-            "no window"
-            if manifest.window_start is None and manifest.window_end is None
-            else f"{manifest.window_start or '…'} to {manifest.window_end or '…'}"
-        )
         to_do = (
-            f"To {manifest.destination}, window: {window}. Nothing was sent yet. *Approve* sends "
-            f"it as it is; *Reject* abandons it."
+            f"To {manifest.destination}, window: {manifest.window}. Nothing was sent yet. "
+            f"*Approve* sends it as it is; *Reject* abandons it."
         )
         return "\n".join(
             [

@@ -17,6 +17,7 @@ from airflow_am_provider.audience_manager.names import (
     OracleDataCloudFileName,
     parse_file_name,
 )
+from airflow_am_provider.deliveries.window import NO_WINDOW, Window, with_texts, with_window
 
 MANIFEST_VERSION: Final = 1
 
@@ -55,8 +56,7 @@ class Manifest:
     :param removes: whether it may take something away from users: an ``.overwrite``, or lines with
         ``d_unsid``. Deliveries that only add may arrive in any order.
     :param series: what formats such deliveries again and again, ``DAG/TASK``; their order counts.
-    :param window_start: first moment of the data's window as ISO 8601, or None.
-    :param window_end: first moment after the data's window as ISO 8601, or None.
+    :param window: what time the data is about; in JSON ``window_start`` and ``window_end``.
     :param rows_read: rows the source gave.
     :param rows_written: rows that are in the parts.
     :param rows_set_aside: rows that are not.
@@ -85,8 +85,7 @@ class Manifest:
     rows_written: int
     rows_set_aside: int
     set_aside_by_reason: dict[str, int] = field(default_factory=dict)
-    window_start: str | None = None
-    window_end: str | None = None
+    window: Window = NO_WINDOW
     rejects: str | None = None
     contents: str | None = None
     items: int | None = None
@@ -147,7 +146,7 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as plain JSON."""
-        return {**asdict(self), "parts": [asdict(part) for part in self.parts]}
+        return {**with_texts(self), "parts": [asdict(part) for part in self.parts]}
 
     @classmethod
     def from_json(cls, document: object) -> Manifest:
@@ -178,8 +177,8 @@ class Manifest:
             )
         try:
             parts = tuple(Part(**part) for part in document["parts"])
-            return cls(**{**document, "parts": parts})
-        except (TypeError, KeyError) as error:
+            return cls(**{**with_window(document), "parts": parts})
+        except (TypeError, KeyError, ValueError) as error:
             raise ConfigurationError(f"manifest: {error}") from None
 
 

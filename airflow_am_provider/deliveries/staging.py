@@ -27,6 +27,7 @@ from airflow_am_provider.deliveries.target.events import Outcome, Refused
 from airflow_am_provider.deliveries.target.names import subject_of, target_of
 from airflow_am_provider.deliveries.target.records import Versions
 from airflow_am_provider.deliveries.uploads.record import read_upload_record
+from airflow_am_provider.deliveries.window import NO_WINDOW, Window
 from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ class DeliveryContext:
     """What a delivery's content is said of: the same content for another day is another delivery.
 
     :param destination: where it goes, such as ``production/acme``.
-    :param window_start: first moment of the data as ISO 8601, or None.
-    :param window_end: first moment after the data as ISO 8601, or None.
+    :param window: what time the data is about.
     :param run: what tells runs without a window apart, such as a run ID.
     :param series: what formats such deliveries again and again, ``DAG/TASK``.
     :param map_index: which of its mapped tasks; -1 for none.
@@ -60,8 +60,7 @@ class DeliveryContext:
     """
 
     destination: str
-    window_start: str | None = None
-    window_end: str | None = None
+    window: Window = NO_WINDOW
     run: str | None = None
     series: str = ""
     map_index: int = -1
@@ -95,8 +94,8 @@ class FormattedContent:
         """A hash of what is sent, where and for when."""
         context = self.context
         # Its kind stands for data source, target and mode.
-        facts = [str(self.file_kind), context.destination, context.window_start, context.window_end]
-        if context.window_start is None and context.window_end is None:
+        facts = [str(self.file_kind), context.destination, *context.window.texts]
+        if not context.window.is_given:
             facts.append(context.run)
         facts.append(self.result.text_sha256)
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
@@ -109,8 +108,7 @@ class FormattedContent:
             series=context.series,
             map_index=context.map_index,
             file_kind=self.file_kind,
-            window_start=context.window_start,
-            window_end=context.window_end,
+            window=context.window,
             run=context.run,
         )
 
@@ -253,8 +251,7 @@ def _manifest(content: FormattedContent, storage: Folder, now: datetime) -> Mani
         destination=context.destination,
         removes=content.removes,
         series=context.series,
-        window_start=context.window_start,
-        window_end=context.window_end,
+        window=context.window,
         rows_read=result.rows_read,
         rows_written=result.rows_written,
         rows_set_aside=result.rows_set_aside,
@@ -298,8 +295,7 @@ def _stage_command(
         removes=content.removes,
         series=content.context.series,
         subject=subject,
-        window_start=content.context.window_start,
-        window_end=content.context.window_end,
+        window=content.context.window,
         watermark=content.context.watermark,
         figures={
             "created_at": manifest.created_at,

@@ -95,12 +95,7 @@ class OutstandingDeliveriesNotifier(BaseNotifier):
 
 
 def _in_words(entry: DeliveryEntry) -> str:
-    window = (
-        "no window"
-        if entry.window_start is None and entry.window_end is None
-        else f"{entry.window_start or '…'} to {entry.window_end or '…'}"
-    )
-    return f"{entry.delivery_id} ({window}) {entry.state} since {entry.since}"
+    return f"{entry.delivery_id} ({entry.window}) {entry.state} since {entry.since}"
 
 
 def _fact(run: object, *names: str) -> str:

@@ -12,11 +12,11 @@ from airflow_am_provider.sources.query_window import DATES, MOMENTS, QueryWindow
 if TYPE_CHECKING:
     from datetime import date, datetime
 
-    from airflow_am_provider.operators._window import Window
+    from airflow_am_provider.operators._window import RunWindow
     from airflow_am_provider.sources.query_window import Zone
 
 
-def query_window(sql: str, parameters: object, window: Window) -> QueryWindow:
+def query_window(sql: str, parameters: object, window: RunWindow) -> QueryWindow:
     """What a query asks for of a window.
 
     :param sql: the query; it asks by the placeholders ``window_start`` and ``window_end``, or with

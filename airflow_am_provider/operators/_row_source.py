@@ -16,7 +16,7 @@ from airflow_am_provider.sources.placeholders import asks_for
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from airflow_am_provider.operators._window import Window
+    from airflow_am_provider.operators._window import RunWindow
     from airflow_am_provider.sources.hash_partition import PartitionRows
     from airflow_am_provider.sources.source_files import FolderOpener
 
@@ -79,7 +79,7 @@ class RowSource:
         some = Partition(number=number or 0, count=self.count)
         return None if number is None else some
 
-    def as_of(self, window: Window) -> str:
+    def as_of(self, window: RunWindow) -> str:
         """What partitions that are read at different moments have in common, for the log."""
         if self.source:
             return "All of them read the same files: one that changes meanwhile is an error"
@@ -91,7 +91,7 @@ class RowSource:
             "row is in exactly one partition all the same"
         )
 
-    def rows(self, hook: FolderOpener, columns: Sequence[str], window: Window) -> PartitionRows:
+    def rows(self, hook: FolderOpener, columns: Sequence[str], window: RunWindow) -> PartitionRows:
         """Read the rows.
 
         :param hook: opens files.
@@ -116,7 +116,7 @@ class RowSource:
             return PartitionRows(batches=read_sources(hook, urls, columns, **form), partitioning="")
         return file_partition(hook, urls, columns, self.share, self.partition_by, **form)
 
-    def _rows_of_query(self, sql: str, id_column: str, window: Window) -> PartitionRows:
+    def _rows_of_query(self, sql: str, id_column: str, window: RunWindow) -> PartitionRows:
         from airflow_am_provider.sources.database_hook import database_hook
         from airflow_am_provider.sources.hash_partition import PartitionRows
         from airflow_am_provider.sources.partition_query import IN_PARTITION

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.operators._row_source import RowSource
     from airflow_am_provider.operators._suppression import SuppressionLists
-    from airflow_am_provider.operators._window import Window
+    from airflow_am_provider.operators._window import RunWindow
 
 _logger = logging.getLogger(__name__)
 
@@ -47,13 +47,13 @@ class AskedWindow:
     timezone: str | None
     watermark_start: str | None = None
 
-    def of_run(self, context: Context) -> Window:
+    def of_run(self, context: Context) -> RunWindow:
         """The run's window, where it does not follow from a watermark."""
         return window_of(context, self.start, self.end, zone=self._zone)
 
     def of_delivery(
         self, context: Context, target: Target, on_empty: OnEmpty, *, is_partition: bool
-    ) -> Window:
+    ) -> RunWindow:
         """The run's window; where it has none of its own, from the watermark if there is one.
 
         :param target: the delivery's, which knows up to where rows were delivered.
@@ -142,7 +142,7 @@ def stage_rows(
     if share is not None:
         log.info("Partition %s. %s", share, source.as_of(found))
     writer.suppression = suppression.read(hook, writer.id_kinds)
-    (window_start, window_end), now = found.in_utc, datetime.now(UTC)
+    now = datetime.now(UTC)
     dag_id, run_id = context["dag_run"].dag_id, context["run_id"]
     rows = source.rows(hook, writer.columns, found)
     if share is not None and not rows.is_by_user:
@@ -155,8 +155,7 @@ def stage_rows(
         options if share is None else replace(options, max_set_aside=1.0, is_partition=True),
         context=DeliveryContext(
             destination=hook.destination_name,
-            window_start=window_start,
-            window_end=window_end,
+            window=found.of_data,
             run=f"{dag_id}/{run_id}",
             series=f"{dag_id}/{task_id}",
             # Partitions, mapped or not, are shares of one delivery.

@@ -6,8 +6,9 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.deliveries.window import Window
 from airflow_am_provider.formatting.choices import OnEmpty
-from airflow_am_provider.operators._window import BACKFILL, Window, moment_of, run_type
+from airflow_am_provider.operators._window import BACKFILL, RunWindow, moment_of, run_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,7 @@ def watermark_window(
     *,
     zone: Zone,
     is_partition: bool,
-) -> Window | None:
+) -> RunWindow | None:
     """The window from the last delivered moment up to the run's ``run_after``.
 
     The run's first task to ask claims it; tries, cleared tasks and the other partitions get the
@@ -46,8 +47,6 @@ def watermark_window(
     :raises ConfigurationError: in a mapped task that is no partition.
     :raises NothingNew: when all of it was delivered already.
     """
-    from airflow_am_provider.deliveries.target.order import moment
-
     start = moment_of("watermark_start", begin, zone)
     map_index = getattr(context.get("ti"), "map_index", None)
     if not is_partition and map_index is not None and map_index >= 0:
@@ -73,12 +72,12 @@ def watermark_window(
             )
         source = (
             "from watermark_start, as nothing was delivered yet, up to when this run was due"
-            if window[0] == begins
+            if window == Window.parse(begins, ends)
             else "from the watermark, up to when this run was due"
         )
-    return Window(
-        start=moment(window[0]),
-        end=moment(window[1]),
+    return RunWindow(
+        start=window.start,
+        end=window.end,
         source=source if is_moving else f"{source}; a {kind} run moves no watermark",
         watermark=name if is_moving else None,
     )
@@ -97,5 +96,6 @@ def note_outcome(
     if watermark is not None and not manifest.parts and on_empty is OnEmpty.SKIP:
         from airflow_am_provider.deliveries.target.commands import NoteEmptyWindow
 
-        assert manifest.window_end is not None
-        target.decide(NoteEmptyWindow(watermark=watermark, end=manifest.window_end))
+        end = manifest.window.end
+        assert end is not None
+        target.decide(NoteEmptyWindow(watermark=watermark, end=end.isoformat()))

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.deliveries.window import Window
 from airflow_am_provider.operators._partition_window import partition_key, partition_window
 from airflow_am_provider.parameters import is_given
 from airflow_am_provider.sources.query_window import IN_UTC, Zone
@@ -25,7 +26,7 @@ BACKFILL: Final = "backfill"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class RunWindow:
     """First moment of the data, and first moment after it, each with a zone; None when open.
 
     :param zone: of its days.
@@ -40,13 +41,9 @@ class Window:
     watermark: str | None = None
 
     @property
-    def in_utc(self) -> tuple[str | None, str | None]:
-        """Start and end, one text for one moment: what a delivery is known by.
-
-        >>> Window(start=datetime(2026, 3, 1, tzinfo=UTC), end=None, source="").in_utc
-        ('2026-03-01T00:00:00+00:00', None)
-        """
-        return _text(self.start, UTC), _text(self.end, UTC)
+    def of_data(self) -> Window:
+        """From when to when, in UTC: what a delivery is known by."""
+        return Window(start=self.start, end=self.end)
 
     def __str__(self) -> str:
         if self.start is None and self.end is None:
@@ -62,9 +59,9 @@ def window_of(
     end: str | datetime | None = None,
     *,
     zone: Zone = IN_UTC,
-    watermark: Callable[[], Window | None] | None = None,
+    watermark: Callable[[], RunWindow | None] | None = None,
     now: datetime | None = None,
-) -> Window:
+) -> RunWindow:
     """The window of a run.
 
     :param context: the task's context.
@@ -85,11 +82,11 @@ def _window_of(
     start: str | datetime | None,
     end: str | datetime | None,
     zone: Zone,
-    watermark: Callable[[], Window | None] | None,
+    watermark: Callable[[], RunWindow | None] | None,
     now: datetime | None,
-) -> Window:
+) -> RunWindow:
     if is_given(start) or is_given(end):
-        window = Window(
+        window = RunWindow(
             start=_moment("window_start", start, zone),
             end=_moment("window_end", end, zone),
             source="from the task's parameters",
@@ -105,7 +102,7 @@ def _window_of(
             return of_partition
         source = f"the run's partition {key!r} does not say from when to when"
     elif interval[0] is not None and interval[1] is not None and interval[1] > interval[0]:
-        return Window(
+        return RunWindow(
             start=interval[0],
             end=interval[1],
             source="from the run's data interval",
@@ -120,7 +117,7 @@ def _window_of(
             f"{source}. Give the DAG a schedule with real intervals such as "
             f"CronDataIntervalTimetable, or set both, such as window_start='{{{{ ds }}}}'"
         )
-    return Window(start=None, end=None, source=source)
+    return RunWindow(start=None, end=None, source=source)
 
 
 def run_type(context: Mapping[str, Any]) -> str:
@@ -145,7 +142,7 @@ def moment_of(parameter: str, value: object, zone: Zone = IN_UTC) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _of_partition(context: Mapping[str, Any], key: str, now: datetime) -> Window | None:
+def _of_partition(context: Mapping[str, Any], key: str, now: datetime) -> RunWindow | None:
     found = partition_window(context)
     if found is None:
         return None
@@ -157,7 +154,7 @@ def _of_partition(context: Mapping[str, Any], key: str, now: datetime) -> Window
             f"it is {now.isoformat(timespec='seconds')}: rows are still to come. Let the DAG run "
             f"when it is over, as CronPartitionTimetable does with run_offset=-1, or set both"
         )
-    return Window(start=start, end=end, source=f"from the run's partition {key}")
+    return RunWindow(start=start, end=end, source=f"from the run's partition {key}")
 
 
 def _moment(parameter: str, value: object, zone: Zone) -> datetime | None:

@@ -26,6 +26,7 @@ from airflow_am_provider.deliveries.target.queries import to_follow
 from airflow_am_provider.deliveries.target.state import DeliveryEntry, DeliveryState, TargetState
 from airflow_am_provider.deliveries.target.target import Target
 from airflow_am_provider.deliveries.targets import Targets
+from airflow_am_provider.deliveries.window import Window
 from tests.formatting.memory_folder import MemoryFolder, MemoryHome
 from tests.staged_deliveries import send, stage
 
@@ -136,7 +137,7 @@ def _random_life(target: Target, chance: random.Random, number: int) -> None:
             removes=removes,
             series=f"{mode}/format",
             subject=subject,
-            window_end=end,
+            window=Window.parse(None, end),
             latest=known.latest,
             latest_left=known.latest_left,
             known=target.closed(content_id, state),
@@ -165,7 +166,7 @@ def _late(target: Target, *, window_end: str) -> DeliveryEntry:
         entry,
         delivery_id="late",
         subject="late",
-        window_end=window_end,
+        window=Window.parse(None, window_end),
         staged=target.state().sequence + 1,
     )
 

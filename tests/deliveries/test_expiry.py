@@ -19,6 +19,7 @@ from airflow_am_provider.deliveries.target.commands import (
 )
 from airflow_am_provider.deliveries.target.document import from_text, to_text
 from airflow_am_provider.deliveries.target.state import DeliveryState
+from airflow_am_provider.deliveries.window import Window
 from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
 from airflow_am_provider.formatting.pipeline import FormatOptions
 from tests.formatting.memory_folder import memory_targets
@@ -52,7 +53,7 @@ class Task:
             self.targets,
             FormatOptions(),
             context=DeliveryContext(
-                destination="beta/acme", window_start=now.isoformat(), series=series
+                destination="beta/acme", window=Window(start=now), series=series
             ),
             now=now,
         )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.names import Encoding, Mode
 from airflow_am_provider.deliveries import staging as delivery
 from airflow_am_provider.deliveries.manifest import Manifest
@@ -17,6 +17,7 @@ from airflow_am_provider.deliveries.target.commands import End, Enqueue
 from airflow_am_provider.deliveries.target.state import DeliveryState
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.deliveries.uploads.journal import begin_sending
+from airflow_am_provider.deliveries.window import Window
 from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
 from airflow_am_provider.formatting.lines.id_sync_lines import IdSyncLineWriter, IdSyncSpec
 from airflow_am_provider.formatting.parts import PartSizes
@@ -27,7 +28,7 @@ from tests.formatting.running import TRAITS, in_pieces, table, users
 NOW = datetime(2026, 7, 30, 12, tzinfo=UTC)
 STAMP = int(NOW.timestamp())
 DAY = DeliveryContext(
-    destination="production/acme", window_start="2026-07-29", window_end="2026-07-30"
+    destination="production/acme", window=Window.parse("2026-07-29", "2026-07-30")
 )
 SMALL = PartSizes(part_bytes=102_401)
 
@@ -70,7 +71,11 @@ def test_a_delivery_is_its_parts_rejects_manifest_and_name(folder):
     assert (manifest.rows_read, manifest.rows_written, manifest.rows_set_aside) == (100, 99, 1)
     assert manifest.set_aside_by_reason == {"id_colon": 1}
     assert manifest.rejects == f"{attempt}/rejects.csv"
-    assert (manifest.window_start, manifest.window_end) == ("2026-07-29", "2026-07-30")
+    assert manifest.window == Window.parse("2026-07-29", "2026-07-30")
+    document = manifest.to_json()
+    assert document["window_start"] == "2026-07-29T00:00:00+00:00"
+    with pytest.raises(ConfigurationError, match="manifest: Invalid isoformat string: 'today'"):
+        Manifest.from_json({**document, "window_end": "today"})
     assert part.file_name == f"ftp_dpm_478_{STAMP}.sync.gz"
 
 
@@ -113,10 +118,14 @@ def test_the_same_content_again_is_the_same_delivery(folder, rows_per_batch, siz
     [
         {
             "context": DeliveryContext(
-                destination="beta/acme", window_start="2026-07-29", window_end="2026-07-30"
+                destination="beta/acme", window=Window.parse("2026-07-29", "2026-07-30")
             )
         },
-        {"context": DeliveryContext(destination="production/acme", window_end="2026-07-30")},
+        {
+            "context": DeliveryContext(
+                destination="production/acme", window=Window.parse(None, "2026-07-30")
+            )
+        },
         {"context": DeliveryContext(destination="production/acme", run="manual")},
         {"encoding": Encoding.PLAIN},
         {"spec": DataFileSpec(dpid=479, id_column="id", traits_columns=("traits",))},
@@ -198,7 +207,7 @@ def test_what_is_told_is_of_the_rows_that_were_read_now(folder):
     assert again.parts == first.parts
 
 
-WINDOW = {"window_start": "2026-07-29T00:00:00+00:00", "window_end": "2026-07-30T00:00:00+00:00"}
+WINDOW = {"window": Window.parse("2026-07-29", "2026-07-30")}
 
 
 def version(folder, count, **context):

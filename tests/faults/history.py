@@ -24,6 +24,7 @@ from airflow_am_provider.deliveries.target.records import write_down
 from airflow_am_provider.deliveries.target.state import DeliveryState, TargetState
 from airflow_am_provider.deliveries.target.target import Target
 from airflow_am_provider.deliveries.targets import Targets
+from airflow_am_provider.deliveries.window import Window
 from tests.faults.schedule import HISTORY
 from tests.formatting.memory_folder import MemoryHome
 
@@ -94,7 +95,7 @@ def _life(number: int) -> Iterator[Command]:
     if number % 7 == 0:
         task = _Task(dag="full", mode=Mode.OVERWRITE)
     delivery_id, begin = f"{_OLD}{number:017}", _BEGUN + timedelta(days=number)
-    at, end = begin.isoformat(), (begin + timedelta(days=1)).isoformat()
+    at = begin.isoformat()
     yield Stage(
         content_id=delivery_id,
         folder="deliveries/data",
@@ -105,8 +106,7 @@ def _life(number: int) -> Iterator[Command]:
         removes=task.mode is Mode.SYNC,
         series=f"{task.dag}/format",
         subject=f"{task.dag} {at}",
-        window_start=at,
-        window_end=end,
+        window=Window(start=begin, end=begin + timedelta(days=1)),
         figures={"rows_read": 1_000, "rows_written": 1_000, "created_at": at},
     )
     yield Enqueue(delivery_id=delivery_id, at=at)

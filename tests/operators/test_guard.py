@@ -12,6 +12,7 @@ from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkip
 from airflow_am_provider.deliveries.manifest import Manifest, Part
 from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
 from airflow_am_provider.deliveries.targets import Targets
+from airflow_am_provider.deliveries.window import Window
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.storage import LocalFolder
 
@@ -70,8 +71,7 @@ class World:
             set_aside_by_reason={"id_colon": set_aside} if set_aside else {},
             items=(3 * rows if items is None else items) if mode == "overwrite" else None,
             lines_without_items=empty if mode == "overwrite" else None,
-            window_start=(day - timedelta(days=1)).isoformat(),
-            window_end=day.isoformat(),
+            window=Window(start=day - timedelta(days=1), end=day),
             created_at=day.isoformat(),
             parts=(part,),
         )

@@ -13,7 +13,7 @@ import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.operators._asked_window import query_window
-from airflow_am_provider.operators._window import Window, window_of
+from airflow_am_provider.operators._window import RunWindow, window_of
 from airflow_am_provider.sources.query_window import Zone
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -36,8 +36,8 @@ def of_airflow(name: str) -> Any:
     return found or pytest.skip(f"{name} is not in this Airflow")
 
 
-def span(window: Window) -> tuple[str | None, str | None]:
-    return window.in_utc
+def span(window: RunWindow) -> tuple[str | None, str | None]:
+    return window.of_data.texts
 
 
 @pytest.mark.parametrize("knows_date", [True, False], ids=["3.3", "3.2"])

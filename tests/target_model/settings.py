@@ -9,6 +9,7 @@ from airflow_am_provider.audience_manager.names import Mode
 from airflow_am_provider.deliveries.target import commands
 from airflow_am_provider.deliveries.target.commands import Command, OnOlder
 from airflow_am_provider.deliveries.target.state import DeliveryState
+from airflow_am_provider.deliveries.window import NO_WINDOW, Window
 from tests.target_model.differences import compare
 from tests.target_model.world import AT, Words, World
 
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 
     from tests.target_model.facts import Fact
 
-Window = tuple[str, str]
-DAY_1: Window = ("2026-11-01", "2026-11-02")
-DAY_2: Window = ("2026-11-02", "2026-11-03")
-BOTH_DAYS: Window = ("2026-11-01", "2026-11-03")
+Span = tuple[str, str]
+_MIDNIGHT = "T00:00:00+00:00"
+DAY_1: Span = (f"2026-11-01{_MIDNIGHT}", f"2026-11-02{_MIDNIGHT}")
+DAY_2: Span = (f"2026-11-02{_MIDNIGHT}", f"2026-11-03{_MIDNIGHT}")
+BOTH_DAYS: Span = (f"2026-11-01{_MIDNIGHT}", f"2026-11-03{_MIDNIGHT}")
 #: A frozen second: whatever is staged, the clock gives each name the same one.
 NOW = 1_790_000_000
 
@@ -39,7 +41,7 @@ class Task:
     series: str
     mode: Mode = Mode.SYNC
     removes: bool = False
-    windows: tuple[Window | None, ...] = (DAY_1, DAY_2)
+    windows: tuple[Span | None, ...] = (DAY_1, DAY_2)
     contents: str = "AB"
     watermark: str | None = None
     is_difference: bool = False
@@ -93,7 +95,7 @@ def asked(setting: Setting, world: World) -> Iterator[Asked]:
             for window in task.windows:
                 if task.watermark and window and _is_claimed(task, window, world):
                     empty = commands.NoteEmptyWindow(watermark=task.watermark, end=window[1])
-                    yield Asked(f"empty {window[1]}", (empty,))
+                    yield Asked(f"empty {window[1][:10]}", (empty,))
 
 
 def _content(fact: Fact) -> str:
@@ -103,10 +105,10 @@ def _content(fact: Fact) -> str:
 
 
 def content_id(series: str, window: object, content: str) -> str:
-    return f"{series}:{window[1][-2:] if window else ''}:{content}"
+    return f"{series}:{window[1][8:10] if window else ''}:{content}"
 
 
-def _is_claimed(task: Task, window: Window, world: World) -> bool:
+def _is_claimed(task: Task, window: Span, world: World) -> bool:
     """Whether a run may have the window: it begins where the watermark was."""
     assert task.watermark is not None
     mark = world.state.watermarks.get(task.watermark)
@@ -123,16 +125,14 @@ def _staging(task: Task, world: World) -> Iterator[Asked]:
                 yield stage(task, window, content, world, mapped=mapped)
 
 
-def stage(
-    task: Task, window: Window | None, content: str, world: World, *, mapped: int = 0
-) -> Asked:
+def stage(task: Task, window: Span | None, content: str, world: World, *, mapped: int = 0) -> Asked:
     """Format rows, and tell the target."""
     words: Words = ()
     extract = None
     name = task.series if not mapped else f"{task.series}.{mapped}"
     what = label = content_id(name, window, content)
     # Where there is no window, each run has rows of its own.
-    subject = f"{name}/{window[1] if window else content}"
+    subject = f"{name}/{window[1][:10] if window else content}"
     if task.is_difference:
         content = {"A": "1", "B": "2", "C": ""}.get(content, content)
         words, extract = compare(world, task.series, content)
@@ -149,8 +149,7 @@ def stage(
         removes=task.removes,
         series=task.series,
         subject=subject,
-        window_start=window[0] if window else None,
-        window_end=window[1] if window else None,
+        window=Window.parse(*window) if window else NO_WINDOW,
         watermark=task.watermark,
         figures={"content": content},
         extract=extract,

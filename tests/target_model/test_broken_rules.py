@@ -39,7 +39,8 @@ def _at_the_end(state: TargetState, entry: Any, at: str) -> TargetState:
 
 def _moved_early(state: TargetState, entry: Any, at: str) -> TargetState:
     """A watermark that moves when a delivery gets its place, before it was sent."""
-    return moved(queued(state, entry, at), entry.watermark, entry.window_end)
+    end = entry.window.texts[1]
+    return moved(queued(state, entry, at), entry.watermark, end)
 
 
 def _nothing(*_: object) -> list[object]:

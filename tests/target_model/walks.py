@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.names import Mode
@@ -23,8 +24,9 @@ from tests.target_model.world import AT, World, filled, perform
 if TYPE_CHECKING:
     from tests.target_model.facts import Fact
 
-DAYS = tuple((f"2026-11-{day:02}", f"2026-11-{day + 1:02}") for day in range(1, 7))
-WEEK = ("2026-11-01", "2026-11-07")
+MORNINGS = [f"2026-11-{day:02}T00:00:00+00:00" for day in range(1, 8)]
+DAYS = tuple(pairwise(MORNINGS))
+WEEK = (MORNINGS[0], MORNINGS[-1])
 ALL = frozenset(
     [
         "abandon",

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from airflow_am_provider.deliveries.window import NO_WINDOW, Window
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -59,7 +61,7 @@ class Stage:
     :param known: the delivery whose ID is ``content_id``, where it is done with, or None.
     :param extract: the snapshot of a difference, or None.
 
-    For the others see :class:`~airflow_am_provider.deliveries.target.state.DeliveryListedFile`.
+    For the others see :class:`~airflow_am_provider.deliveries.target.state.DeliveryEntry`.
     """
 
     content_id: str
@@ -71,8 +73,7 @@ class Stage:
     removes: bool
     series: str
     subject: str
-    window_start: str | None = None
-    window_end: str | None = None
+    window: Window = NO_WINDOW
     watermark: str | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
     latest: DeliveryEntry | None = None

@@ -379,9 +379,9 @@ def _sent_whole(state: TargetState, entry: DeliveryEntry) -> TargetState:
     known = [one for one in state.previous.get(entry.series, ()) if one != entry.delivery_id]
     kept = (*known, entry.delivery_id)[-KEPT_PREVIOUS:]
     state = replace(state, previous={**state.previous, entry.series: kept})
-    if entry.watermark is None or entry.window_end is None:
+    if entry.watermark is None or entry.window.end is None:
         return state
-    return _moved(state, entry.watermark, entry.window_end)
+    return _moved(state, entry.watermark, entry.window.end.isoformat())
 
 
 def _said_since(state: TargetState, entry: DeliveryEntry) -> Mapping[str, str]:

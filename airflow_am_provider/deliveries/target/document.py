@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from airflow_am_provider.audience_manager.errors import DataError
@@ -17,6 +17,7 @@ from airflow_am_provider.deliveries.target.state import (
     SnapshotSeries,
     TargetState,
 )
+from airflow_am_provider.deliveries.window import with_texts, with_window
 
 DOCUMENT_VERSION: Final = 1
 
@@ -31,9 +32,11 @@ def to_text(state: TargetState, destination: str, target: str) -> bytes:
         "version": DOCUMENT_VERSION,
         "destination": destination,
         "target": target,
-        **asdict(state),
+        **asdict(replace(state, entries={}, landmarks=(), done=())),
+        "entries": [with_texts(one) for one in state.entries.values()],
+        "landmarks": [with_texts(one) for one in state.landmarks],
+        "done": [with_texts(one) for one in state.done],
     }
-    document["entries"] = list(document["entries"].values())
     return json.dumps(document, indent=1).encode()
 
 
@@ -89,7 +92,7 @@ def entry_from_json(document: dict[str, Any]) -> DeliveryEntry:
     sending = document["sending"]
     return DeliveryEntry(
         **{
-            **document,
+            **with_window(document),
             "mode": None if document["mode"] is None else Mode(document["mode"]),
             "state": DeliveryState(document["state"]),
             "sending": None if sending is None else Sending(**sending),

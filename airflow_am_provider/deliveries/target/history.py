@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.deliveries.target.document import entry_from_json
 from airflow_am_provider.deliveries.target.order import moment
+from airflow_am_provider.deliveries.window import with_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,7 +53,7 @@ def with_page(home: Home, key: str, state: TargetState) -> TargetState:
     content = {
         "before": state.history,
         "before_until": state.history_until,
-        "entries": [asdict(entry) for entry in full],
+        "entries": [with_texts(entry) for entry in full],
     }
     if not home.store(name, json.dumps(content, indent=1).encode(), if_version=None):
         raise TransientError(f"{home.url}/{name}: there already")
@@ -99,17 +100,18 @@ def _may_be_newer(late: DeliveryEntry, until: str | None, decided: int) -> bool:
     """
     if until is None or decided > late.staged:
         return True
-    if not until or late.window_end is None:
+    if not until or late.window.end is None:
         return False
-    return moment(until) > moment(late.window_end)
+    return moment(until) > late.window.end
 
 
 def _until(known: str | None, entries: Iterable[DeliveryEntry]) -> str | None:
     """Where the last window of more deliveries ends."""
     if known is None:
         return None
-    ends = [entry.window_end for entry in entries if entry.window_end is not None]
-    return max([*ends, *([known] if known else [])], key=moment, default="")
+    ends = [entry.window.end for entry in entries if entry.window.end is not None]
+    last = max([*ends, *([moment(known)] if known else [])], default=None)
+    return "" if last is None else last.isoformat()
 
 
 def read_page(home: Home, name: str) -> Page:

@@ -9,6 +9,7 @@ from airflow_am_provider.audience_manager.file_kinds import DataFileKind
 
 if TYPE_CHECKING:
     from airflow_am_provider.audience_manager.file_kinds import FileKind
+    from airflow_am_provider.deliveries.window import Window
 
 
 def target_of(file_kind: FileKind) -> str:
@@ -33,8 +34,7 @@ def subject_of(
     series: str,
     map_index: int,
     file_kind: FileKind,
-    window_start: str | None,
-    window_end: str | None,
+    window: Window,
     run: str | None,
 ) -> str:
     """What a delivery is a version of: the same task's, of the same kind, for the same time.
@@ -42,12 +42,11 @@ def subject_of(
     :param series: the task, ``DAG/TASK``.
     :param map_index: which of its mapped tasks; -1 for none.
     :param file_kind: what files it makes.
-    :param window_start: first moment of the data, or None.
-    :param window_end: first moment after the data, or None.
+    :param window: what time the data is about.
     :param run: the run, which counts where there is no window.
     """
     mode = str(file_kind.mode) if isinstance(file_kind, DataFileKind) else "id_sync"
-    when = [window_start, window_end]
-    if window_start is None and window_end is None:
+    when = [*window.texts]
+    if not window.is_given:
         when.append(run)
     return json.dumps([series, map_index, file_kind.stem, mode, *when])

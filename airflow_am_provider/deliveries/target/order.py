@@ -40,11 +40,10 @@ def is_older(one: DeliveryEntry, other: DeliveryEntry) -> bool:
     """
     if one.subject == other.subject:
         return one.version < other.version
-    if (one.window_end is None) != (other.window_end is None):
-        return False
-    if one.window_end is None or other.window_end is None:
-        return one.staged < other.staged
-    return moment(one.window_end) < moment(other.window_end)
+    ends = one.window.end, other.window.end
+    if ends[0] is not None and ends[1] is not None:
+        return ends[0] < ends[1]
+    return ends == (None, None) and one.staged < other.staged
 
 
 def would_undo(late: DeliveryEntry, newer: DeliveryEntry) -> bool:
@@ -98,8 +97,8 @@ def landmarks(entries: Iterable[DeliveryEntry]) -> tuple[DeliveryEntry, ...]:
     groups += [[entry for entry in group if entry.removes] for group in by_series.values()]
     groups.append([entry for entry in left if entry.mode is Mode.OVERWRITE])
     for group in groups:
-        keep_newest([entry for entry in group if entry.window_end is not None], _by_window)
-        keep_newest([entry for entry in group if entry.window_end is None], _by_staging)
+        keep_newest([entry for entry in group if entry.window.end is not None], _by_window)
+        keep_newest([entry for entry in group if entry.window.end is None], _by_staging)
     keep_newest([entry for entry in left if entry.mode is not Mode.OVERWRITE], _by_staging)
     return tuple(sorted(kept.values(), key=_by_staging))
 
@@ -110,8 +109,7 @@ def moment(text: str) -> datetime:
 
 
 def _by_window(entry: DeliveryEntry) -> tuple[object, ...]:
-    assert entry.window_end is not None
-    return moment(entry.window_end), entry.staged
+    return entry.window.end, entry.staged
 
 
 def _by_staging(entry: DeliveryEntry) -> tuple[object, ...]:

@@ -8,7 +8,6 @@ from airflow_am_provider.deliveries.target.order import (
     comes_too_late,
     conflicts,
     is_older,
-    moment,
     would_undo,
 )
 from airflow_am_provider.deliveries.target.state import DeliveryState
@@ -135,8 +134,8 @@ def _by_age(entries: Iterable[DeliveryEntry]) -> list[DeliveryEntry]:
     return sorted(
         entries,
         key=lambda one: (
-            one.window_end is None,
-            0.0 if one.window_end is None else moment(one.window_end).timestamp(),
+            one.window.end is None,
+            0.0 if one.window.end is None else one.window.end.timestamp(),
             one.staged,
         ),
     )

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.deliveries.target.document import entry_from_json
+from airflow_am_provider.deliveries.window import with_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,9 @@ def _merge(
         left = _higher(known.latest_left, entry, rank) if entry.may_have_left else known.latest_left
         if (latest, left) == known:
             return
-        content = json.dumps({"latest": asdict(latest), "latest_left": left and asdict(left)})
+        content = json.dumps(
+            {"latest": with_texts(latest), "latest_left": left and with_texts(left)}
+        )
         version = None if loaded is None else loaded.version
         if home.store(name, content.encode(), if_version=version):
             return

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_am_provider.deliveries.window import NO_WINDOW, Window
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -73,8 +75,7 @@ class DeliveryEntry:
     :param series: what formats such deliveries again and again, ``DAG/TASK``: their order counts.
     :param subject: what it is a version of: series, mapped task, name, mode and window or run.
     :param version: which version of its subject, from 1.
-    :param window_start: first moment of the data, ISO 8601 in UTC, or None.
-    :param window_end: first moment after the data, or None.
+    :param window: what time the data is about; in JSON ``window_start`` and ``window_end``.
     :param staged: the target's sequence number when it was staged.
     :param state: how far it came.
     :param since: when it came there, ISO 8601 in UTC, for people.
@@ -97,8 +98,7 @@ class DeliveryEntry:
     series: str
     subject: str
     version: int = 1
-    window_start: str | None = None
-    window_end: str | None = None
+    window: Window = NO_WINDOW
     staged: int
     state: DeliveryState = DeliveryState.STAGED
     since: str = ""
@@ -119,9 +119,7 @@ class DeliveryEntry:
     def title(self) -> str:
         """For sentences: kind, window, version and delivery."""
         kind = "ID sync" if self.mode is None else f".{self.mode}"
-        window = "no window"
-        if self.window_start is not None or self.window_end is not None:
-            window = f"the window {self.window_start or '…'} to {self.window_end or '…'}"
+        window = f"the window {self.window}" if self.window.is_given else "no window"
         version = f", version {self.version}" if self.version > 1 else ""
         again = ""
         if self.sending is not None and self.sending.number > 1:

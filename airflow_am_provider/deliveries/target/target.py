@@ -23,6 +23,7 @@ from airflow_am_provider.deliveries.target.records import (
     write_down,
 )
 from airflow_am_provider.deliveries.target.state import TargetState
+from airflow_am_provider.deliveries.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,9 +122,7 @@ class Target:
         yield from sorted(state.entries.values(), key=lambda one: -one.staged)
         yield from newest_first(self.home, state, newer_than=newer_than)
 
-    def claim_window(
-        self, watermark: str, run: str, *, start: str, end: str
-    ) -> tuple[str, str] | None:
+    def claim_window(self, watermark: str, run: str, *, start: str, end: str) -> Window | None:
         """Settle which window a run has, for all its tries and mapped tasks.
 
         :param watermark: the watermark.
@@ -140,12 +139,13 @@ class Target:
         begin = self.state().watermarks.get(watermark, start)
         if moment(begin) >= moment(end):
             return None
-        window = {"run": run, "window_start": begin, "window_end": end}
-        if self.home.store(name, json.dumps(window, indent=1).encode(), if_version=None):
-            return begin, end
+        window = Window.parse(begin, end)
+        document = {"run": run, **window.to_json()}
+        if self.home.store(name, json.dumps(document, indent=1).encode(), if_version=None):
+            return window
         return self.claimed_window(watermark, run)
 
-    def claimed_window(self, watermark: str, run: str) -> tuple[str, str] | None:
+    def claimed_window(self, watermark: str, run: str) -> Window | None:
         """The window that a run claimed before, or None."""
         name = self._claim(watermark, run)
         loaded = self.home.load(name)
@@ -153,7 +153,7 @@ class Target:
             return None
         try:
             document = json.loads(loaded.content)
-            return str(document["window_start"]), str(document["window_end"])
+            return Window.parse(document["window_start"], document["window_end"])
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{self.home.url}/{name}: not a run's window: {error!r}; which one it was is not "

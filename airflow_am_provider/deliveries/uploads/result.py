@@ -153,7 +153,7 @@ def upload_json(
         "staging": manifest.staging,
         "location": manifest.location,
         "manifest": f"{manifest.location}/{MANIFEST_FILE}",
-        "window": {"start": manifest.window_start, "end": manifest.window_end},
+        "window": dict(zip(("start", "end"), manifest.window.texts, strict=True)),
     }
 
 
