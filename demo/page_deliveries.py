@@ -7,7 +7,7 @@ hundred thousand a minute.
 import json
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from airflow_am_provider.deliveries.target.state import (
 )
 from airflow_am_provider.deliveries.target.target import target_keys
 from airflow_am_provider.deliveries.targets import Targets
+from airflow_am_provider.deliveries.window import Window, with_texts
 
 BUCKET = "s3://demdex-s2s-clients-us-east-1"
 _REASONS = ("empty_id", "personal_data", "suppressed", "duplicate_line", "trait_not_numeric")
@@ -151,8 +152,7 @@ def _entry(
         removes=stream.mode is not Mode.SYNC,
         series=f"{stream.dag_id}/{task_id}",
         subject=f"{stream.name} {start:%Y-%m-%d}",
-        window_start=start.isoformat(),
-        window_end=end.isoformat(),
+        window=Window(start=start, end=end),
         staged=2 * at + 1,
         state=state,
         since=(created if not was_sent else sent if is_open else acknowledged).isoformat(),
@@ -237,7 +237,7 @@ def _write_target(targets: Targets, stream: Stream, entries: list[DeliveryEntry]
         page = {
             "before": before,
             "before_until": "",
-            "entries": [asdict(one) for one in full],
+            "entries": [with_texts(one) for one in full],
         }
         targets.home.store(name, json.dumps(page, indent=1).encode(), if_version=None)
         before = name
@@ -250,7 +250,7 @@ def _write_target(targets: Targets, stream: Stream, entries: list[DeliveryEntry]
         history=before,
         history_until=None,
         previous={entries[0].series: tuple(one.delivery_id for one in done[-20:])},
-        said_since={entries[0].series: str(entries[0].window_start)[:10]},
+        said_since={entries[0].series: str(entries[0].window)[:10]},
     )
     text = to_text(state, stream.destination, stream.target)
     targets.home.store(key, text, if_version=None)
@@ -277,8 +277,7 @@ def _write_files(
         rows_written=figures["rows_written"],
         rows_set_aside=figures["rows_set_aside"],
         set_aside_by_reason=dict(reasons),
-        window_start=entry.window_start,
-        window_end=entry.window_end,
+        window=entry.window,
         rejects=f"{attempt}/rejects.csv" if reasons else None,
         created_at=figures["created_at"],
         parts=tuple(_parts(stream, entry, attempt)),
