@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.sources.parameter_errors import fitting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,9 +35,11 @@ def read_arrow(
     :param parameters: values for its placeholders.
     :param rows: how many at a time.
     :param parameter: what names the query, for messages.
-    :raises ConfigurationError: when the statement gives no rows at all.
+    :raises ConfigurationError: when the statement gives no rows at all; when parameters do not fit
+        its placeholders.
     """
-    relation = connection.sql(sql, params=parameters)
+    with fitting(sql, parameters, parameter):
+        relation = connection.sql(sql, params=parameters)
     if relation is None:
         raise ConfigurationError(
             f"{parameter}: the statement gives no rows; one SELECT is expected"

@@ -19,6 +19,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.sources import duckdb_arrow, postgres_copy
 from airflow_am_provider.sources.fetched_rows import fetched_columns
 from airflow_am_provider.sources.hash_partition import PartitionRows, rows_of
+from airflow_am_provider.sources.parameter_errors import fitting
 from airflow_am_provider.sources.partition_query import partition_query
 from airflow_am_provider.sources.query_window import MYSQL, SQLITE
 from airflow_am_provider.sources.running_queries import can_be_cancelled, notice_lost_server
@@ -62,7 +63,8 @@ def read_sql(
         is bounded.
     :param parameter: what names the query, for messages.
     :raises ConfigurationError: when the statement gives no rows at all, such as an UPDATE; when
-        the window cannot be compared rightly, or the database does not know its zone.
+        parameters do not fit its placeholders; when the window cannot be compared rightly, or
+        the database does not know its zone.
     :raises DataError: when the database stumbles over a value.
     :raises TransientError: for other errors of the database; none of them quotes a row.
     """
@@ -72,9 +74,10 @@ def read_sql(
         if driver in postgres_copy.DRIVERS:
             notice_lost_server(connection)
         if window is not None:
-            parameters = window.added_to(sql, parameters, driver)
+            with fitting(sql, parameters, parameter):
+                parameters = window.added_to(sql, parameters, driver)
             run_in_zone(connection, driver, window.zone)
-        names = _copied_columns(connection, driver, sql, parameters)
+        names = _copied_columns(connection, driver, sql, parameters, parameter)
         if names:
             try:
                 yield from postgres_copy.copy_rows(
@@ -152,13 +155,17 @@ def read_partitions(
 
 
 def _copied_columns(
-    connection: Any, driver: str, sql: str, parameters: Mapping[str, Any] | Iterable[Any] | None
+    connection: Any,
+    driver: str,
+    sql: str,
+    parameters: Mapping[str, Any] | Iterable[Any] | None,
+    parameter: str,
 ) -> list[str]:
     """The query's columns if they can be copied; looking runs nothing of the query."""
     if driver not in postgres_copy.DRIVERS or postgres_copy.keeps_bytes(connection, driver):
         return []
     with closing(_streaming_cursor(connection, driver)) as cursor:
-        _execute(cursor, sql, parameters)
+        _execute(cursor, sql, parameters, parameter)
         if cursor.description is None:
             cursor.fetchmany(0)  # psycopg2 knows the columns after that; psycopg would take 0 for 1
         description = cursor.description or ()
@@ -166,11 +173,14 @@ def _copied_columns(
     return names if postgres_copy.can_copy(description) else []
 
 
-def _execute(cursor: Any, sql: str, parameters: Mapping[str, Any] | Iterable[Any] | None) -> None:
-    if parameters is None:
-        cursor.execute(sql)
-    else:
-        cursor.execute(sql, parameters)
+def _execute(
+    cursor: Any, sql: str, parameters: Mapping[str, Any] | Iterable[Any] | None, parameter: str
+) -> None:
+    with fitting(sql, parameters, parameter):
+        if parameters is None:
+            cursor.execute(sql)
+        else:
+            cursor.execute(sql, parameters)
 
 
 def _fetch_all(
@@ -182,7 +192,7 @@ def _fetch_all(
     parameter: str,
 ) -> Iterator[pa.RecordBatch]:
     with closing(_streaming_cursor(connection, driver)) as cursor:
-        _execute(cursor, sql, parameters)
+        _execute(cursor, sql, parameters, parameter)
         batches = fetched_columns(_fetch_of(cursor), rows_per_fetch)
         batch = next(batches, None)
         names = [str(column[0]) for column in cursor.description or ()]
