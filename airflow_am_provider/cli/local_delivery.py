@@ -19,10 +19,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow_am_provider.audience_manager.file_kinds import DataFileKind
 from airflow_am_provider.audience_manager.names import IdSyncFileName, named
 from airflow_am_provider.deliveries.layout import MANIFEST_FILE
 from airflow_am_provider.deliveries.manifest import Manifest, Part
 from airflow_am_provider.deliveries.staging import named_parts
+from airflow_am_provider.deliveries.target.names import free_timestamp
 from airflow_am_provider.formatting.file_names import REJECTS_FILE
 from airflow_am_provider.formatting.pipeline import FormatOptions, FormattedParts, format_rows
 from airflow_am_provider.storage.local import LocalFolder, make_private_folder
@@ -97,10 +99,13 @@ def _reserved_name(
 ) -> tuple[DataFileName | IdSyncFileName, str]:
     """A name that no file in the directory has, and a folder to work in that keeps it reserved.
 
-    Of a name that is taken, the next second's is tried. The folder is told from finished files at
-    a glance.
+    Of a name that is taken, that of the mode's next second is tried. The folder is told from
+    finished files at a glance.
     """
+    mode = writer.file_kind.mode if isinstance(writer.file_kind, DataFileKind) else None
+    now = timestamp
     while True:
+        timestamp = free_timestamp(mode, now=now)
         name = named(writer.file_kind, timestamp)
         work = f"unfinished-{name}"
         with suppress(FileExistsError):
@@ -110,7 +115,7 @@ def _reserved_name(
             if not any(directory.glob(f"{name}*")):
                 return name, work
             (directory / work).rmdir()
-        timestamp += 1
+        now = timestamp + 1
 
 
 def _placed(parts: tuple[Part, ...], directory: Path) -> tuple[Part, ...]:

@@ -25,7 +25,8 @@ from airflow_am_provider.formatting.pipeline import FormatOptions
 from airflow_am_provider.storage import LocalFolder
 from tests.formatting.running import TRAITS, in_pieces, table, users
 
-NOW = datetime(2026, 7, 30, 12, tzinfo=UTC)
+# An odd second, as names of `.sync` files have.
+NOW = datetime(2026, 7, 30, 12, 0, 1, tzinfo=UTC)
 STAMP = int(NOW.timestamp())
 DAY = DeliveryContext(
     destination="production/acme", window=Window.parse("2026-07-29", "2026-07-30")
@@ -155,7 +156,7 @@ def test_runs_without_a_window_are_told_apart(folder):
 
 def test_two_deliveries_of_one_second_get_different_names(folder):
     names = [stage(folder, [users(10 + number)]).parts[0].file_name for number in range(3)]
-    assert names == [f"ftp_dpm_478_{STAMP + later}.sync.gz" for later in range(3)]
+    assert names == [f"ftp_dpm_478_{STAMP + later}.sync.gz" for later in (0, 2, 4)]
 
 
 def test_modes_share_a_name_space(folder):

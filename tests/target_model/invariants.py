@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from airflow_am_provider.audience_manager.names import Mode
 from airflow_am_provider.deliveries.target import commands
 from airflow_am_provider.deliveries.target.commands import Command, OnOlder
 from airflow_am_provider.deliveries.target.events import Outcome, Refused, RefusedFor
@@ -68,6 +69,20 @@ def names_are_never_shared(step: Step) -> str | None:
         shared = set(one.names) & set(other.names)
         if one.name == other.name and shared:
             return f"{one.delivery_id} and {other.delivery_id} share {one.name}_{shared}"
+    return None
+
+
+# "A `.sync` and an `.overwrite` never share a stem, whatever the staging place": what is staged
+# elsewhere is not seen here, so a second itself says which mode may have it.
+
+
+@invariant
+def a_second_belongs_to_one_mode_whoever_gives_the_name(step: Step) -> str | None:
+    for fact in step.after.facts.values():
+        wanted = {Mode.SYNC: 1, Mode.OVERWRITE: 0}.get(fact.mode)
+        wrong = [one for one in fact.names if wanted is not None and one % 2 != wanted]
+        if wrong:
+            return f"{fact.delivery_id}, a {fact.mode}, has {wrong}: seconds of the other mode"
     return None
 
 

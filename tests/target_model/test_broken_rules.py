@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_am_provider.audience_manager.names import Mode
 from airflow_am_provider.deliveries.target import closing, decide, snapshots, staging
 from airflow_am_provider.deliveries.target.commands import Stage
 from airflow_am_provider.deliveries.target.events import Event
@@ -19,15 +20,20 @@ queued = decide.queued
 moved = decide._moved
 
 
-def _names_by_mode(
+def _names_by_content(
     state: TargetState, command: Stage, *, delivery_id: str, version: int
 ) -> tuple[TargetState, Event]:
-    """Names that are taken for one mode alone."""
-    by_mode = replace(command, name=f"{command.name}.{command.mode}")
-    state, event = added(state, by_mode, delivery_id=delivery_id, version=version)
+    """Names that are taken for one content alone."""
+    apart = replace(command, name=f"{command.name}.{command.content_id}")
+    state, event = added(state, apart, delivery_id=delivery_id, version=version)
     assert event.entry is not None
     entry = replace(event.entry, name=command.name)
     return state.with_entry(entry), replace(event, entry=entry)
+
+
+def _first_free(_: Mode | None, *, now: int, last: int = 0) -> int:
+    """Any second that is free here, though elsewhere the other mode may have it."""
+    return max(now, last + 1)
 
 
 def _at_the_end(state: TargetState, entry: Any, at: str) -> TargetState:
@@ -66,7 +72,14 @@ DAYS_WITH_WATERMARK = replace(CHANGES_OF_DAYS, watermark="w")
 @pytest.mark.parametrize(
     ("module", "name", "rule", "setting", "invariant"),
     [
-        (staging, "_added", _names_by_mode, _setting(CHANGES, WHOLE), "names_are_never_shared"),
+        (staging, "_added", _names_by_content, _setting(CHANGES), "names_are_never_shared"),
+        (
+            staging,
+            "free_timestamp",
+            _first_free,
+            _setting(CHANGES, WHOLE, staged=1),
+            "a_second_belongs_to_one_mode_whoever_gives_the_name",
+        ),
         (
             decide,
             "undone_by",

@@ -14,6 +14,7 @@ from airflow_am_provider.audience_manager.names import Mode
 from airflow_am_provider.deliveries.target import commands
 from airflow_am_provider.deliveries.target.closing import closed, reopened
 from airflow_am_provider.deliveries.target.events import Event, Outcome, Refused, RefusedFor
+from airflow_am_provider.deliveries.target.names import free_timestamp
 from airflow_am_provider.deliveries.target.order import PAGE, moment
 from airflow_am_provider.deliveries.target.queries import (
     blockers,
@@ -158,7 +159,8 @@ def _(command: commands.Rename, state: TargetState) -> Decision:
         raise Refused(
             RefusedFor.NO_STATE, f"delivery {entry.delivery_id}: its names were used already"
         )
-    timestamp = max(command.now, state.names.get(entry.name, 0) + 1)
+    last = state.names.get(entry.name, 0)
+    timestamp = free_timestamp(entry.mode, now=command.now, last=last)
     state = replace(state, names={**state.names, entry.name: timestamp})
     entry = replace(entry, timestamp=timestamp)
     return state.with_entry(entry), Event(entry=entry)

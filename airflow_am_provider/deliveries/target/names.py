@@ -1,4 +1,4 @@
-"""Which target a file belongs to, and what counts as a version of the same thing."""
+"""Which target a file belongs to, what is a version of the same thing, and names that are free."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.file_kinds import DataFileKind
+from airflow_am_provider.audience_manager.names import Mode
 
 if TYPE_CHECKING:
     from airflow_am_provider.audience_manager.file_kinds import FileKind
@@ -27,6 +28,28 @@ def target_of(file_kind: FileKind) -> str:
         target = file_kind.target_dpid
         return str(file_kind.dpid if target is None else target)
     return file_kind.stem
+
+
+def free_timestamp(mode: Mode | None, *, now: int, last: int = 0) -> int:
+    """The timestamp of a new name: the time, or the first second after it that is free.
+
+    :param mode: of a data file; None for an ID sync, which has one mode alone.
+    :param now: the time as UNIX seconds.
+    :param last: the timestamp that was given last, in whichever mode; 0 for none.
+
+    >>> free_timestamp(Mode.SYNC, now=1366545716), free_timestamp(Mode.OVERWRITE, now=1366545716)
+    (1366545717, 1366545716)
+    >>> free_timestamp(Mode.SYNC, now=1366545717, last=1366545717)
+    1366545719
+    """
+    first = max(now, last + 1)
+    # A marker ``….processed`` does not say which mode the file had, and two staging locations know
+    # nothing of each other's names. So the seconds are shared out by mode, wherever a name is
+    # given: those of a ``.sync`` are odd, those of an ``.overwrite`` even. Adobe sets no order by
+    # them (inbound-s3-filenames.md).
+    if mode is None or first % 2 == (mode is Mode.SYNC):
+        return first
+    return first + 1
 
 
 def subject_of(

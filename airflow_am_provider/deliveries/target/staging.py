@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_am_provider.deliveries.target.closing import closed
 from airflow_am_provider.deliveries.target.events import Event, Outcome, Refused, RefusedFor
+from airflow_am_provider.deliveries.target.names import free_timestamp
 from airflow_am_provider.deliveries.target.snapshots import with_extract
 from airflow_am_provider.deliveries.target.state import (
     DeliveryEntry,
@@ -96,7 +97,8 @@ def _added(
     state: TargetState, command: Stage, *, delivery_id: str, version: int
 ) -> tuple[TargetState, Event]:
     state = state.next_number()
-    timestamp = max(command.now, state.names.get(command.name, 0) + 1)
+    last = state.names.get(command.name, 0)
+    timestamp = free_timestamp(command.mode, now=command.now, last=last)
     entry = DeliveryEntry(
         delivery_id=delivery_id,
         content_id=command.content_id,
