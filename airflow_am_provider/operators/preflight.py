@@ -13,6 +13,7 @@ from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink
+from airflow_am_provider.operators._api import api_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +78,6 @@ class PreflightOperator(BaseOperator):
         """Ask, tell, and let pass or fail."""
         from airflow_am_provider.audience_manager.api.preflight import preflight
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.hooks.audience_manager_api import AudienceManagerApiHook
 
         with airflow_errors():
             if self.on_finding not in _ON_FINDING:
@@ -89,15 +89,9 @@ class PreflightOperator(BaseOperator):
                 self.log.info("Nothing to ask: the delivery has no data file")
                 return manifest.to_json()
             hook = AudienceManagerHook(self.audience_manager_conn_id)
-            if not hook.settings.api_conn_id:
-                raise ConfigurationError(
-                    f"connection {self.audience_manager_conn_id!r}: api_conn_id: missing; it names "
-                    f"the connection of Adobe's REST API, which a preflight asks"
-                )
+            api = api_of(hook, needed_for="a preflight")
             contents = _contents(hook, manifest)
-            result = preflight(
-                contents, AudienceManagerApiHook(hook.settings.api_conn_id), now=time.time()
-            )
+            result = preflight(contents, api, now=time.time())
             errors = [one for one in result.findings if one.severity == "error"]
             for finding in result.findings:
                 self._tell(finding)

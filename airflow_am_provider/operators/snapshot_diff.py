@@ -12,6 +12,7 @@ from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink
+from airflow_am_provider.operators._api import api_of
 from airflow_am_provider.operators._row_source import RowSource
 from airflow_am_provider.operators._staging import AskedWindow, format_options, report_staged
 from airflow_am_provider.operators._suppression import SuppressionLists
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_am_provider.formatting.lines.data_lines import DataFileSpec
+    from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+    from airflow_am_provider.snapshots.refresh import TimesToLive
 
 __all__ = ["SnapshotDiffOperator"]
 
@@ -76,8 +79,9 @@ class SnapshotDiffOperator(BaseOperator):
     :param trait_ttl_days: After how many days a trait expires that is not sent again, as Audience
         Manager shows it with the trait; 0 for never. What users still have is said again every two
         thirds of that time, each day for a share of them. For traits with other times a mapping
-        from trait IDs, with ``default`` for all others, 120 if it is left out. Example: ``90`` or
-        ``{"default": 120, "24": 30, "28": 0}``. (templated)
+        from trait IDs, with ``default`` for all others, 120 if it is left out. ``api`` asks Adobe's
+        REST API, by the ``api_conn_id`` of the connection. Example: ``90``, ``{"default": 120,
+        "24": 30, "28": 0}`` or ``api``. (templated)
     :param sql: One SELECT that gives the rows, or a path that ends in ``.sql``. Name either ``sql``
         or ``source``. It may use the placeholders ``window_start`` and ``window_end``, written as
         the database's driver wants them: they get the run's window as moments. Where the window is
@@ -292,7 +296,6 @@ class SnapshotDiffOperator(BaseOperator):
         from airflow_am_provider.deliveries.staging import DeliveryContext
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
         from airflow_am_provider.snapshots.difference import DiffOptions
-        from airflow_am_provider.snapshots.refresh import TimesToLive
         from airflow_am_provider.snapshots.series import SnapshotSeries
         from airflow_am_provider.snapshots.staging_difference import stage_difference
         from airflow_am_provider.suppression.source import tell_lists
@@ -339,7 +342,7 @@ class SnapshotDiffOperator(BaseOperator):
                 compressed_part_bytes=self.compressed_part_bytes,
             )
             suppression = lists.read(hook, (spec.kind,))
-            ttl = TimesToLive.parse("trait_ttl_days", self.trait_ttl_days)
+            ttl = self._times_to_live(hook, spec)
             extract = some_text("snapshot", self.snapshot)
             series = SnapshotSeries.of(hook.targets(), hook.destination_name, spec, extract)
             staged = stage_difference(
@@ -369,6 +372,16 @@ class SnapshotDiffOperator(BaseOperator):
     def on_kill(self) -> None:
         """End the query as well when the task is ended from outside."""
         cancel_queries()
+
+    def _times_to_live(self, hook: AudienceManagerHook, spec: DataFileSpec) -> TimesToLive:
+        """When traits expire: as it is set, or as the API says."""
+        from airflow_am_provider.snapshots.api_times import BY_API, times_by_api
+        from airflow_am_provider.snapshots.refresh import TimesToLive
+
+        if self.trait_ttl_days != BY_API:
+            return TimesToLive.parse("trait_ttl_days", self.trait_ttl_days)
+        api = api_of(hook, needed_for="trait_ttl_days='api'")
+        return times_by_api(api, spec.target_dpid or spec.dpid)
 
     def _spec(self) -> DataFileSpec:
         from airflow_am_provider.formatting.lines.data_lines import DataFileSpec

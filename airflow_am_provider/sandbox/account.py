@@ -67,6 +67,10 @@ class Account:
     trait_ttls: Mapping[str, int] = field(default_factory=dict)
     rules: tuple[SignalRule, ...] = ()
 
+    def ttl_days_of(self, trait: str) -> int:
+        """After how many days a trait expires that is not sent again; 0 for never."""
+        return self.trait_ttls.get(trait, self.trait_ttl_days)
+
     def has_trait(self, dpid: int, trait: str) -> bool:
         """Whether a trait is onboarded and belongs to a target data source."""
         known = self.traits.get(dpid)

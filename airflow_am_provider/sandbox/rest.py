@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from airflow_am_provider.sandbox.account import Account
+
 __all__ = ["ApiSource", "ApiTrait", "RestApi", "RestConfig"]
 
 _TOKEN_PATH: Final = "/ims/token/v3"  # noqa: S105  # a path
@@ -99,6 +101,31 @@ class RestConfig:
     database: Path | None = None
     token_s: int = 86_400
     seed: int | None = None
+
+    @classmethod
+    def of(cls, account: Account, **more: Any) -> RestConfig:
+        """What the API shows of the account that a sandbox serves: one truth for both.
+
+        :param account: the data sources and traits that it names. What it has without naming it,
+            as every trait of a data source, is in no list.
+        :param more: the other settings.
+        """
+        dpids = sorted({*(account.data_sources or ()), *account.cross_device, *account.traits})
+        return cls(
+            sources=tuple(
+                ApiSource(
+                    dpid=dpid,
+                    id_type="CROSS_DEVICE" if dpid in account.cross_device else "COOKIE",
+                )
+                for dpid in dpids
+            ),
+            traits=tuple(
+                ApiTrait(sid=int(trait), dpid=dpid, ttl_days=account.ttl_days_of(trait))
+                for dpid, traits in account.traits.items()
+                for trait in sorted(traits, key=int)
+            ),
+            **more,
+        )
 
 
 class RestApi:

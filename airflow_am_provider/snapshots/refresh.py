@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Audience Manager's own (features/traits/create-onboarded-rule-based-traits.md).
 DEFAULT_TTL_DAYS: Final = 120
+#: A hundred years: more is a mistake.
+MAX_TTL_DAYS: Final = 36_500
 #: The key that stands for all traits that are not named.
 OTHERS: Final = "default"
 # What is sent can be used after 48 hours (faq/faq-inbound-data-ingestion.md), files are read twice
@@ -195,7 +197,8 @@ def _days(parameter: str, value: object) -> int:
     text = str(value).strip()
     if value is None or text in {"", "None"}:
         return 0
-    if not (text.isascii() and text.isdigit()) or isinstance(value, bool) or int(text) > 36_500:
+    is_number = text.isascii() and text.isdigit() and not isinstance(value, bool)
+    if not is_number or int(text) > MAX_TTL_DAYS:
         raise ConfigurationError(
             f"{parameter}: {value!r} is not a number of days; 120 is Audience Manager's default, "
             f"and 0 means that traits never expire "

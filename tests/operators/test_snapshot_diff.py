@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.operators._row_source import RowSource
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.operators.upload import UploadOperator
-from airflow_am_provider.sandbox import Profiles, Sandbox, SandboxConfig
+from airflow_am_provider.sandbox import Account, Profiles, Sandbox, SandboxConfig
+from airflow_am_provider.sandbox.rest import RestApi, RestConfig
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.sources.hash_partition import PartitionRows
 from airflow_am_provider.storage import LocalFolder
@@ -262,6 +264,40 @@ def test_traits_have_times_to_live_of_their_own(world: World) -> None:
     assert world.lines(manifest) == sorted(f"user-{n}\td_sid=900" for n in range(3, 61, 3))
     with pytest.raises(AirflowFailException, match="trait_ttl_days: 'soon' is not a number of"):
         world.compare(3, trait_ttl_days="soon")
+
+
+def test_the_api_says_when_traits_expire(
+    world: World, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(AirflowFailException, match="which trait_ttl_days='api' asks"):
+        world.compare(1, trait_ttl_days="api")
+    account = Account(traits={478: frozenset({"1", "900"})}, trait_ttls={"900": 7})
+    with RestApi(RestConfig.of(account)) as api:
+        conn_id = connect(
+            {
+                "conn_type": "audience_manager_api",
+                "host": api.url,
+                "login": "client",
+                "password": "secret",
+                "extra": {"scope": "openid", "token_url": api.token_url},
+            }
+        )
+        name = "AIRFLOW_CONN_AUDIENCE_MANAGER_DEFAULT"
+        document = json.loads(os.environ[name])
+        document["extra"]["api_conn_id"] = conn_id
+        monkeypatch.setenv(name, json.dumps(document))
+        first = world.compare(1, trait_ttl_days="api")
+        # A token and the list.
+        assert len(api.requests) == 2
+        delivery = world.upload(first)
+        world.process()
+        world.acknowledge(delivery)
+        again = world.compare(2, run_after=RUN_AFTER + timedelta(days=3), trait_ttl_days="api")
+    said = [line.split("\t") for line in world.lines(again)]
+    gold = {user for user, items in said if "d_sid=900" in items.split(",")}
+    assert gold == {f"user-{number}" for number in range(3, 61, 3)}
+    # The other 120 have three turns of eighty.
+    assert sum(len(items.split(",")) for _, items in said) < len(gold) + 25
 
 
 def test_nothing_has_changed(world: World) -> None:
