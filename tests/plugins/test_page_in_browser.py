@@ -1,0 +1,273 @@
+"""The page in Airflow's UI, used with a browser: views, links, and what it says of faults.
+
+The answers are made up (`page_server.py`); that the server side gives such answers is tested there.
+With AM_PAGE_SCREENSHOTS=FOLDER each view is kept as a picture.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.plugins.page_server import PageServer, served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+pytest.importorskip("playwright", reason="extra 'page' is not installed")
+from playwright.sync_api import expect, sync_playwright
+
+pytestmark = pytest.mark.slow
+
+AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
+AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PageServer]:
+    with served() as page_server:
+        yield page_server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(server: PageServer, browser: Browser) -> Iterator[Page]:
+    """A window in which nothing goes wrong unseen and nothing is loaded from elsewhere."""
+    server.fails_with, server.batches = None, None
+    server.asked.clear()
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    context.set_default_timeout(10_000)
+    window = context.new_page()
+    wrong: list[str] = []
+    window.on("pageerror", lambda error: wrong.append(str(error)))
+    window.on("console", lambda said: wrong.append(said.text) if is_wrong(said) else None)
+    window.on(
+        "request",
+        lambda sent: wrong.append(sent.url) if not sent.url.startswith(server.url) else None,
+    )
+    yield window
+    context.close()
+    assert wrong == []
+
+
+def is_wrong(said: Any) -> bool:
+    # The browser itself writes down each answer that is not 200, and what it thinks of the rights
+    # that Airflow gives to its frame.
+    usual = ("Failed to load resource", "can escape its sandboxing")
+    return said.type in ("error", "warning") and not any(text in said.text for text in usual)
+
+
+def first(server: PageServer, **wanted: object) -> dict[str, Any]:
+    return next(
+        row for row in server.deliveries if all(row[name] == is_ for name, is_ in wanted.items())
+    )
+
+
+def picture(page: Page, name: str) -> None:
+    if folder := os.environ.get("AM_PAGE_SCREENSHOTS"):
+        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+
+
+def violations(page: Page, rules: list[str]) -> list[str]:
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("rules => axe.run(document, {runOnly: rules})", rules)
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary']}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
+
+
+def test_deliveries_that_are_not_done_with_come_first_and_more_come_when_wanted(
+    page: Page, server: PageServer
+) -> None:
+    page.goto(server.page)
+    expect(page.get_by_text("200 deliveries, 5 outstanding")).to_be_visible()
+    groups = page.locator("tr.group")
+    expect(groups).to_have_text(["Outstanding", "Finished"])
+    expect(page.locator("tr.outstanding")).to_have_count(5)
+    rows = page.locator("tbody tr:not(.group)")
+    expect(rows).to_have_count(50)
+    newest = server.deliveries[0]
+    expect(rows.first).to_contain_text(f"{newest['rows_read']:,}")
+    page.get_by_role("button", name="Show more").click()
+    expect(rows).to_have_count(100)
+    assert "cursor=50" in server.asked[-1]
+
+
+def test_filters_are_in_the_address_and_a_link_brings_them_back(
+    page: Page, server: PageServer
+) -> None:
+    page.goto(server.page)
+    page.get_by_label("State").select_option("failed")
+    page.get_by_label("Data source").select_option("1201")
+    page.get_by_label("Runs").select_option("false")
+    page.get_by_label("From (UTC)").fill("2020-01-01")
+    page.get_by_label("Search").fill("loyalty")
+    wanted = {"state": "failed", "target_data_source": "1201", "is_backfill": False}
+    count = sum(all(row[name] == is_ for name, is_ in wanted.items()) for row in server.deliveries)
+    assert count > 1
+    expect(page).to_have_url(re.compile("q=loyalty"))
+    expect(page.get_by_role("status")).to_contain_text(f"{count} deliveries")
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    expect(page.get_by_label("State")).to_have_value("failed")
+    expect(page.get_by_label("Search")).to_have_value("loyalty")
+    expect(page.get_by_role("status")).to_contain_text(f"{count} deliveries")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export as CSV").click()
+    assert len(download.value.path().read_text().splitlines()) == 1 + count
+    page.get_by_label("Search").fill("there is no such")
+    expect(page.get_by_text("No delivery matches")).to_be_visible()
+    picture(page, "no-match")
+    page.get_by_role("button", name="Clear filters").click()
+    expect(page.get_by_role("status")).to_contain_text("200 deliveries")
+
+
+def test_one_delivery_says_what_became_of_its_rows(page: Page, server: PageServer) -> None:
+    row = first(server, state="reconciled", dag_id="daily_crm", times_sent=2)
+    page.goto(f"{server.page}#/deliveries/{row['delivery_id']}")
+    for text in (f"{row['rows_read']:,}", f"{row['stored']:,}"):
+        expect(page.locator(".funnel")).to_contain_text(text)
+    expect(page.locator(".funnel")).to_contain_text(f"−{row['rows_set_aside']} set aside")
+    expect(page.get_by_role("region", name="Table of files")).to_contain_text("s3://demdex")
+    expect(page.locator(".ladder").first.locator("li.reached")).to_have_count(3)
+    expect(page.get_by_role("region", name="Set aside")).to_contain_text("Show the rest")
+    expect(page.get_by_role("region", name="Guard", exact=True)).to_contain_text(
+        "median of the last 7"
+    )
+    expect(page.get_by_role("region", name="Sent 2 times")).to_contain_text("sent again by anna")
+    expect(page.locator("time").first).to_have_attribute("title", re.compile("Local time"))
+    page.goto(f"{server.page}#/deliveries/{first(server, state='failed')['delivery_id']}")
+    expect(page.locator(".note-box.red")).to_contain_text("The guard: 48,210 lines")
+    page.goto(f"{server.page}#/deliveries/none")
+    expect(page.get_by_role("alert")).to_contain_text("There is no such delivery")
+
+
+def test_the_keyboard_is_enough(page: Page, server: PageServer) -> None:
+    page.goto(server.page)
+    link = page.locator("tbody a").first
+    expect(link).to_be_visible()
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        if link.evaluate("link => link === document.activeElement"):
+            break
+    expect(link).to_be_focused()
+    assert link.evaluate("link => getComputedStyle(link).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=2, name=re.compile("Data source 478"))).to_be_visible()
+    expect(page.locator("main")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="← All deliveries")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("tr.group").first).to_be_visible()
+
+
+def test_who_is_logged_out_is_led_to_the_login(page: Page, server: PageServer) -> None:
+    server.fails_with = 401
+    page.goto(server.page)
+    login = page.get_by_role("link", name="Log in again")
+    expect(login).to_have_attribute("href", re.compile(r"api/v2/auth/login\?next=http.*audience"))
+    picture(page, "logged-out")
+
+
+def test_a_server_that_is_away_is_said_and_asked_again(page: Page, server: PageServer) -> None:
+    page.goto(server.page)
+    expect(page.locator("tr.outstanding")).to_have_count(5)
+    page.context.set_offline(True)
+    page.get_by_label("State").select_option("failed")
+    expect(page.get_by_role("alert")).to_contain_text("Airflow cannot be reached")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.locator("tr.outstanding")).to_have_count(0)
+    server.fails_with = 503
+    page.get_by_label("State").select_option("sent")
+    expect(page.get_by_role("alert")).to_contain_text("The index is being built anew.")
+
+
+def test_in_airflows_frame_it_follows_theme_and_address_and_leads_out(
+    page: Page, server: PageServer
+) -> None:
+    row = server.deliveries[0]
+    page.goto(f"{server.url}/plugin?mode=dark#/deliveries/{row['delivery_id']}")
+    frame = page.frame_locator("iframe")
+    expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(frame.locator("h2").first).to_contain_text("Data source")
+    page.evaluate("document.documentElement.className = 'light'")
+    expect(frame.locator("html")).to_have_attribute("data-theme", "light")
+    frame.get_by_role("link", name="← All deliveries").click()
+    expect(page).to_have_url(re.compile(r"mode=dark#/deliveries$"))
+    # Airflow's frame forbids this to a plain link.
+    frame.get_by_role("link", name=row["dag_id"]).first.click()
+    expect(page).to_have_url(f"{server.url}{row['run_url']}")
+
+
+def test_the_tab_of_a_run_shows_its_deliveries_alone(page: Page, server: PageServer) -> None:
+    row = first(server, dag_id="daily_crm", is_backfill=False)
+    scope = f"dag_id={row['dag_id']}&run_id={row['run_id']}&map_index={{MAP_INDEX}}"
+    page.goto(f"{server.page}?{scope}")
+    expect(page.get_by_role("status")).to_contain_text("1 delivery")
+    expect(page.get_by_label("DAG")).to_have_count(0)
+    assert all("MAP_INDEX" not in asked for asked in server.asked)
+    picture(page, "tab-of-a-run")
+
+
+def test_outbound_batches(page: Page, server: PageServer) -> None:
+    page.goto(f"{server.page}#/outbound")
+    expect(page.get_by_text("Outbound batches are not read here yet")).to_be_visible()
+    server.batches = [
+        {"batch": f"s2s_{number}", "destination": "warehouse", "date": "2026-11-27", "mode": "full"}
+        | {"state": state, "rows": 1_200_000 * number, "since": "2026-11-27T04:10:00Z"}
+        for number, state in enumerate(["arrived", "missing", "loaded"])
+    ]
+    page.reload()
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.get_by_label("State").select_option("missing")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page).to_have_url(re.compile("state=missing"))
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not here: scripts/ui.sh brings it")
+def test_everybody_can_use_each_view(page: Page, server: PageServer) -> None:
+    failed = first(server, state="failed")["delivery_id"]
+    whole = first(server, state="reconciled", dag_id="daily_crm")["delivery_id"]
+    views = {
+        "deliveries": "#/deliveries?since=" + server.deliveries[20]["created_at"][:10],
+        "failed": f"#/deliveries/{failed}",
+        "reconciled": f"#/deliveries/{whole}",
+        "outbound": "#/outbound",
+        "empty": "#/deliveries?q=none",
+        "wrong": "#/nowhere",
+    }
+    for name, place in views.items():
+        page.goto(server.page + place)
+        expect(page.locator(".card, .empty, table").first).to_be_visible()
+        for mode in ("light", "dark"):
+            page.emulate_media(color_scheme=mode)
+            # Only colours differ between the two.
+            rules = AXE_RULES if mode == "light" else ["color-contrast"]
+            assert violations(page, rules) == [], (name, mode)
+            picture(page, f"{name}-{mode}")
+        page.set_viewport_size({"width": 800, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 800, name
+        picture(page, f"{name}-narrow")
+        page.set_viewport_size({"width": 1280, "height": 900})

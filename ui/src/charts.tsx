@@ -1,0 +1,3 @@
+export default function ChartsView(_: { query: Record<string, string> }) {
+  return null
+}

@@ -1,0 +1,258 @@
+/** All deliveries, those that are not done with first. */
+import type { MouseEvent } from 'react'
+import { AirflowLink } from './airflow'
+import { address, type Row } from './api'
+import { chosen, Filters } from './filters'
+import * as format from './format'
+import { usePages } from './pages'
+import { Ago, Empty, Failed, Loading, Problems, State, TableBox, Time } from './parts'
+import { isTab, link, scope } from './route'
+
+const PAGE = 50
+
+export function DeliveriesView({ query }: { query: Record<string, string> }) {
+  const set = chosen(query)
+  const { first, rows, error, loading, reload, more, moreLoading, moreError } = usePages({
+    ...set,
+    ...scope,
+    limit: PAGE,
+  })
+  const outstanding = rows.filter((row) => row.is_outstanding)
+  const done = rows.filter((row) => !row.is_outstanding)
+  return (
+    <>
+      <Filters query={query} />
+      {error && <Failed error={error} retry={reload} />}
+      {!first && !error && <Loading what="deliveries" />}
+      {first && (
+        <>
+          <Problems problems={first.problems} />
+          <div className="summary">
+            <p role="status">
+              <strong>{format.counted(first.total, 'delivery', 'deliveries')}</strong>
+              {first.outstanding > 0 && (
+                <>
+                  , <a href={link(['deliveries'], { ...set, state: 'outstanding' })}>{format.number(first.outstanding)} outstanding</a>
+                </>
+              )}
+              {first.indexed_at && (
+                <span className="faint">
+                  {' '}
+                  · as of <Ago at={first.indexed_at} />
+                </span>
+              )}
+            </p>
+            {rows.length > 0 && (
+              <a className="button" href={address('deliveries.csv', { ...set, ...scope })} download="deliveries.csv">
+                Export as CSV
+              </a>
+            )}
+          </div>
+          {rows.length === 0 ? (
+            <NoDeliveries filtered={Object.keys(set).length > 0} />
+          ) : (
+            <TableBox label="Deliveries">
+              <table className="deliveries" aria-busy={loading}>
+                <Head />
+                <Group title="Outstanding" rows={outstanding} named={done.length > 0} />
+                <Group title="Finished" rows={done} named={outstanding.length > 0} />
+              </table>
+            </TableBox>
+          )}
+          {moreError && more && <Failed error={moreError} retry={more} />}
+          {more && !moreError && (
+            <p className="more">
+              <button type="button" onClick={more} disabled={moreLoading}>
+                {moreLoading ? 'Loading …' : 'Show more'}
+              </button>
+              <span className="faint">
+                {format.number(rows.length)} of {format.number(first.total)} shown
+              </span>
+            </p>
+          )}
+        </>
+      )}
+    </>
+  )
+}
+
+function NoDeliveries({ filtered }: { filtered: boolean }) {
+  if (filtered) {
+    return (
+      <Empty title="No delivery matches">
+        <a href={link(['deliveries'])}>Clear the filters</a>
+      </Empty>
+    )
+  }
+  if (isTab) return <Empty title="Nothing was delivered here yet" />
+  return (
+    <Empty title="No deliveries yet">
+      <p>They appear as soon as a DAG with a format task has run, if you may read that DAG.</p>
+    </Empty>
+  )
+}
+
+function Head() {
+  return (
+    <thead>
+      <tr>
+        <th scope="col">Made (UTC), window</th>
+        <th scope="col">State</th>
+        <th scope="col">Data source</th>
+        <th scope="col" className="num">
+          Rows read
+        </th>
+        <th scope="col" className="num">
+          Set aside
+        </th>
+        <th scope="col" className="num">
+          Lines
+        </th>
+        <th scope="col" className="num">
+          Files
+        </th>
+        <th scope="col" className="num">
+          Received
+        </th>
+        <th scope="col" className="num">
+          Stored
+        </th>
+        <th scope="col" className="num">
+          Match rate
+        </th>
+        <th scope="col" className="num">
+          Sent
+        </th>
+        <th scope="col">{scope.task_id ? 'Run' : 'DAG, task'}</th>
+      </tr>
+    </thead>
+  )
+}
+
+function Group({ title, rows, named }: { title: string; rows: Row[]; named: boolean }) {
+  if (rows.length === 0) return null
+  return (
+    <tbody>
+      {named && (
+        <tr className="group">
+          <th scope="rowgroup" colSpan={12}>
+            {title}
+          </th>
+        </tr>
+      )}
+      {rows.map((row) => (
+        <DeliveryRow key={row.delivery_id} row={row} />
+      ))}
+    </tbody>
+  )
+}
+
+function DeliveryRow({ row }: { row: Row }) {
+  const to = link(['deliveries', row.delivery_id])
+  // The link is in the first cell; a click anywhere else in the row is a larger mark for a mouse.
+  const open = (event: MouseEvent<HTMLTableRowElement>) => {
+    if (event.target instanceof Element && event.target.closest('a, button')) return
+    if (String(window.getSelection())) return
+    location.hash = to
+  }
+  return (
+    <tr className={row.is_outstanding ? 'outstanding' : undefined} onClick={open}>
+      <th scope="row">
+        <a href={to}>
+          <Time at={row.created_at} zone={false} />
+        </a>
+        {row.window && <div className="sub">for {format.window_(row.window)}</div>}
+      </th>
+      <td title={row.state_words ?? undefined}>
+        <State state={row.state} />
+        <div className="sub">
+          <Ago at={row.since} />
+        </div>
+        {row.reason && <div className="sub reason">{row.reason}</div>}
+      </td>
+      <td>
+        <strong>{row.target_data_source ?? row.data_source ?? format.NOTHING}</strong>
+        <div className="sub">{target(row)}</div>
+      </td>
+      <td className="num">{format.number(row.rows_read)}</td>
+      <td className="num">
+        <SetAside row={row} />
+      </td>
+      <td className="num">{format.number(row.lines)}</td>
+      <td className="num">
+        {row.parts === null ? format.NOTHING : format.counted(row.parts, 'part')}
+        {row.bytes !== null && <div className="sub">{format.bytes(row.bytes)}</div>}
+      </td>
+      <td className="num">{format.number(row.received)}</td>
+      <td className="num">{format.number(row.stored)}</td>
+      <td className="num">
+        <MatchRate rate={row.match_rate} />
+      </td>
+      <td className="num">{row.times_sent ? `${format.number(row.times_sent)} ×` : format.NOTHING}</td>
+      <td>
+        <Origin row={row} />
+      </td>
+    </tr>
+  )
+}
+
+function target(row: Row): string {
+  const kind = row.kind === 'id_sync' ? 'ID sync' : row.mode
+  // A destination mostly starts with its environment, as production/acme.
+  const environment = row.environment && row.destination?.startsWith(row.environment) ? null : row.environment
+  return [environment, row.destination, kind].filter(Boolean).join(' · ')
+}
+
+function SetAside({ row }: { row: Row }) {
+  if (!row.rows_set_aside) return <>{format.number(row.rows_set_aside)}</>
+  const reasons = Object.entries(row.set_aside ?? {}).sort((a, b) => b[1] - a[1])
+  const all = reasons.map(([reason, count]) => `${format.words(reason)}: ${format.number(count)}`).join('\n')
+  const [most] = reasons
+  return (
+    <span title={all}>
+      {format.number(row.rows_set_aside)}
+      {most && (
+        <span className="sub block">
+          {format.words(most[0])}
+          {reasons.length > 1 && ` + ${reasons.length - 1}`}
+        </span>
+      )}
+    </span>
+  )
+}
+
+function MatchRate({ rate }: { rate: number | null }) {
+  if (rate === null) return <>{format.NOTHING}</>
+  return (
+    <>
+      {format.percent(rate)}
+      <meter className="rate" min={0} max={1} value={rate} aria-hidden="true" />
+    </>
+  )
+}
+
+function Origin({ row }: { row: Row }) {
+  const mapped = row.map_index !== null && row.map_index >= 0 ? ` [${row.map_index}]` : ''
+  const run = row.run_id ?? 'the run'
+  if (scope.task_id) {
+    return (
+      <AirflowLink href={row.run_url} title={run}>
+        <span className="clip">{run}</span>
+      </AirflowLink>
+    )
+  }
+  return (
+    <>
+      <AirflowLink href={row.run_url} title={`Run ${run}`}>
+        {row.dag_id ?? format.NOTHING}
+      </AirflowLink>
+      <div className="sub">
+        <AirflowLink href={row.task_url}>
+          {row.task_id ?? format.NOTHING}
+          {mapped}
+        </AirflowLink>
+        {row.is_backfill && <span className="tag">backfill</span>}
+      </div>
+    </>
+  )
+}
