@@ -201,7 +201,7 @@ def _join_contents(
             return None
         documents.append(json.loads(raw))
     whole = dict(documents[0])
-    for name in ("traits", "signal_keys"):
+    for name in ("traits", "removed_traits", "signal_keys"):
         whole[name] = sorted({one for document in documents for one in document[name]})
     return write_contents(storage, folder, whole)
 

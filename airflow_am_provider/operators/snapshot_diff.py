@@ -352,6 +352,7 @@ class SnapshotDiffOperator(BaseOperator):
                 DiffOptions(
                     max_removed=limit("max_removed", self.max_removed, "traits"),
                     suppression=suppression,
+                    name_traits=hook.settings.api_conn_id is not None,
                 ),
                 series=series,
                 # The rows are those of this moment, whatever window the run is of: what is

@@ -134,6 +134,8 @@ class SuppressionRemovalOperator(BaseOperator):
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             writer = self._writer()
             check_data_sources(hook, writer.file_kind)
+            if hook.settings.api_conn_id:
+                writer.name_traits()
             encoding, recipient = packing_of(hook)
             # An ID that went through once is not held up by a rule that came later.
             options = FormatOptions(max_set_aside=1.0, encoding=encoding, recipient=recipient)

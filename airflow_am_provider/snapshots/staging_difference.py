@@ -155,6 +155,6 @@ def _tell_turns(refresh: Refresh) -> None:
 
 def _discard(content: FormattedContent, snapshot: str, staging: Folder) -> None:
     result = content.result
-    for path in (*(part.path for part in result.parts), result.rejects, snapshot):
+    for path in (*(part.path for part in result.parts), result.rejects, result.contents, snapshot):
         if path is not None:
             staging.delete(path)
