@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 ACKNOWLEDGED: Final = AssetAlias(name="audience_manager_acknowledged", group="audience_manager")
+#: Batches that were loaded, each to the asset ``audience-manager://outbound/DESTINATION``.
+LOADED: Final = AssetAlias(name="audience_manager_loaded", group="audience_manager")
 _FACTS: Final = (
     "delivery_id",
     "window",
@@ -61,3 +63,16 @@ def announce(
         uri = asset_uri(destination, target_of(name.kind))
         extra = {fact: found.get(fact) for fact in _FACTS}
         outlet_events[ACKNOWLEDGED].add(Asset(name=uri, uri=uri), extra=extra)
+
+
+def announce_loaded(outlet_events: Any, reports: Iterable[Mapping[str, Any]]) -> None:
+    """Add an event for each batch that was loaded, with its counts.
+
+    :param outlet_events: of the task's context; None outside of Airflow.
+    :param reports: what the load operator returns.
+    """
+    if outlet_events is None:
+        return
+    for report in reports:
+        uri = f"audience-manager://outbound/{report['destination']}"
+        outlet_events[LOADED].add(Asset(name=uri, uri=uri), extra=dict(report))

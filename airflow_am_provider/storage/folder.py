@@ -16,11 +16,13 @@ class ListedFile(NamedTuple):
     :param path: relative to the folder; checked, so that it is safe to open.
     :param size: bytes.
     :param modified: when it was written, in UTC.
+    :param etag: what S3 gives for its content, without quotes; None elsewhere.
     """
 
     path: str
     size: int
     modified: datetime
+    etag: str | None = None
 
     @property
     def version(self) -> str:

@@ -184,7 +184,8 @@ class S3Folder:
                     if not is_safe_path(path):
                         _logger.warning("Left out of %s: %r", url, printable(path))
                         continue
-                    yield ListedFile(path, item["Size"], item["LastModified"].astimezone(UTC))
+                    modified = item["LastModified"].astimezone(UTC)
+                    yield ListedFile(path, item["Size"], modified, item["ETag"].strip('"'))
 
     def unfinished(self, before: datetime) -> Iterator[Unfinished]:
         """Multipart uploads that were begun before a time; none where they may not be listed."""

@@ -1,0 +1,1 @@
+"""What Audience Manager sends: segment files, their control files, and Customer Data Feeds."""

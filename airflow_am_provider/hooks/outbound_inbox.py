@@ -1,0 +1,113 @@
+"""Opens the folder that Adobe sends to: a bucket, a directory, a directory on another host."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.outbound.names import MODES, PAGE
+from airflow_am_provider.hooks.polling import Seen
+from airflow_am_provider.hooks.s3_clients import s3_client
+from airflow_am_provider.hooks.settings import split_location
+from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
+from airflow_am_provider.outbound.batches import NameForm
+from airflow_am_provider.parameters import is_given, optional_number, optional_whole_number
+
+if TYPE_CHECKING:
+    from airflow_am_provider.storage import Folder
+
+AWS_DEFAULT: Final = "aws_default"
+
+
+def open_folder(location: str, conn_id: str | None, *, asked_by: str) -> Folder:
+    """Open a folder that is read or written.
+
+    :param location: ``s3://bucket/prefix``, ``file:///path`` or an absolute path.
+    :param conn_id: the AWS connection for S3; ``aws_default`` if None.
+    :param asked_by: the parameter that names the connection, for messages.
+    :raises ConfigurationError: when the location or the connection is none.
+    """
+    from airflow_am_provider.storage import LocalFolder, S3Folder
+
+    bucket, path = split_location(location)
+    if bucket is None:
+        return LocalFolder(path)
+    return S3Folder(s3_client(conn_id or AWS_DEFAULT, asked_by), bucket, path)
+
+
+def arrival_watch(
+    *,
+    location: str,
+    source_conn_id: str | None = None,
+    destination: object = None,
+    batch_date: object = None,
+    sync_mode: object = None,
+    quiet_period: object = None,
+    name_template: object = None,
+    timestamp_digits: object = None,
+) -> ArrivalWatch:
+    """What looks for batches, from parameters as a task has them.
+
+    :param location: where files arrive.
+    :param source_conn_id: the connection that leads there.
+    :param destination: ID of the destination whose batches count.
+    :param batch_date: the day in UTC of the names' timestamps.
+    :param sync_mode: ``full`` or ``iter``.
+    :param quiet_period: seconds that a batch has to be quiet, for accounts without control files.
+    :param name_template: how names are made, in Adobe's macros.
+    :param timestamp_digits: 10 or 13.
+    :raises ConfigurationError: when one of them is none.
+    """
+    seconds = optional_number("quiet_period", quiet_period)
+    form = NameForm(
+        template=str(name_template) if is_given(name_template) else None,
+        timestamp_digits=optional_whole_number("timestamp_digits", timestamp_digits),
+        destination=optional_whole_number("destination", destination),
+    )
+    wanted = WantedBatches(
+        form=form,
+        day=_day(batch_date),
+        mode=_mode(sync_mode),
+        quiet=None if seconds is None else timedelta(seconds=seconds),
+    )
+    inbox = open_folder(location, source_conn_id, asked_by="source_conn_id")
+    return ArrivalWatch(inbox, wanted)
+
+
+def seen_batches(watch: ArrivalWatch) -> Seen:
+    """One look, for a sensor or a trigger: over when a batch is complete and none is on its way."""
+    look = watch.look()
+    batches = [
+        {
+            "batch": batch.batch_id,
+            "version": batch.version,
+            "mode": batch.mode,
+            "files": len(batch.files),
+            "bytes": batch.size,
+        }
+        for batch in look.complete
+    ]
+    known = "; ".join([str(look), *look.notes])
+    return Seen(known, is_over=bool(batches) and not look.waiting, result={"batches": batches})
+
+
+def _day(value: object) -> date | None:
+    if not is_given(value):
+        return None
+    try:
+        return date.fromisoformat(str(value)[:10])
+    except ValueError:
+        raise ConfigurationError(
+            f"batch_date: {value!r} is no day; one such as 2026-01-31 is expected"
+        ) from None
+
+
+def _mode(value: object) -> str | None:
+    if not is_given(value):
+        return None
+    if value not in MODES:
+        raise ConfigurationError(
+            f"sync_mode: {value!r} is none of {', '.join(map(repr, MODES))} ({PAGE})"
+        )
+    return str(value)

@@ -1,0 +1,279 @@
+"""Loads complete batches of segment files into Parquet or a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_am_provider.airflow_compat import AirflowSkipException
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.hooks.asset_events import LOADED
+from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.parameters import flag, is_given, whole_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_am_provider.outbound.batches import Batch
+    from airflow_am_provider.outbound.inbox import Inbox
+    from airflow_am_provider.outbound.parquet import LoadReport
+
+__all__ = ["OutboundLoadOperator"]
+
+
+class OutboundLoadOperator(BaseOperator):
+    """Load complete batches of segment files into Parquet or a table, each exactly once.
+
+    Files are streamed, and held against the sizes, checksums and lines of the control file while
+    they are read; nothing of a batch is loaded unless all of it is right. A batch that was loaded
+    already is passed over; one that Adobe sends again with other content replaces its own rows. A
+    line that breaks the layout is set aside and counted: lines read = rows loaded + set aside.
+
+    Parquet: one file a batch, ``DESTINATION/DAY/BATCH.parquet``, and beside it
+    ``BATCH.rejects.csv`` with the file, number and reason of each line that was set aside.
+    Table: PostgreSQL (by COPY) or SQLite, in one transaction. Columns of both: ``user_id``,
+    ``id_dpid`` (which kind of ID; empty for AAM UUIDs), ``segments``, ``removed_segments``,
+    ``destination``, ``mode``, ``batch_time``, ``batch``.
+
+    :param location: Where Adobe puts its files, as for
+        :class:`~airflow_am_provider.sensors.outbound_files.OutboundFilesSensor`. (templated)
+    :param source_conn_id: Airflow connection that leads there: an AWS connection for S3,
+        ``aws_default`` if None. (templated)
+    :param batches: What the sensor returned, such as ``arrived.output``. None for every complete
+        batch that is there and not loaded yet. (templated)
+    :param destination: As for the sensor. (templated)
+    :param batch_date: As for the sensor. (templated)
+    :param sync_mode: As for the sensor. (templated)
+    :param quiet_period: Seconds, as for the sensor; only for accounts without control files.
+        (templated)
+    :param name_template: As for the sensor. (templated)
+    :param timestamp_digits: As for the sensor. (templated)
+    :param header_lines: How many lines at the begin of each file are none of data. (templated)
+    :param into: Parquet: the folder that gets the files, ``s3://bucket/prefix`` or an absolute
+        path. Either this or ``table``. (templated)
+    :param into_aws_conn_id: AWS connection for it; ``source_conn_id`` if None. (templated)
+    :param table: The table that gets the rows, with its schema before a dot. It is made when it is
+        not there, and beside it ``TABLE_batches``, with what is loaded. (templated)
+    :param conn_id: Airflow connection of the database. (templated)
+    :param current_table: A table that holds what is current: ``destination``, ``user_id``,
+        ``segment``, ``since``, ``until``. A full batch replaces what its destination has, an
+        incremental one is merged. None for none. (templated)
+    :param reload: Load also what is loaded already. (templated)
+    :return: for each batch: ``batch``, ``version``, ``url``, ``lines_read``, ``rows_loaded``,
+        ``lines_set_aside``, ``set_aside`` by reason, ``header_lines``,
+        ``files_without_checksum``.
+    :raises AirflowSkipException: when there is nothing to load.
+    :raises AirflowFailException: when a parameter is wrong or a file cannot be read.
+    :raises AirflowException: when a file is not, or not yet, what its control file says.
+
+    Example::
+
+        OutboundLoadOperator(
+            task_id="load",
+            location="s3://acme-segments/from-adobe",
+            batches=arrived.output,
+            table="segments",
+            current_table="current_segments",
+            conn_id="warehouse",
+        )
+    """
+
+    template_fields: Sequence[str] = (
+        "location",
+        "source_conn_id",
+        "batches",
+        "destination",
+        "batch_date",
+        "sync_mode",
+        "quiet_period",
+        "name_template",
+        "timestamp_digits",
+        "header_lines",
+        "into",
+        "into_aws_conn_id",
+        "table",
+        "conn_id",
+        "current_table",
+        "reload",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"batches": "json"}
+    ui_color = "#e4f0ef"
+
+    def __init__(
+        self,
+        *,
+        location: str,
+        source_conn_id: str | None = None,
+        batches: object = None,
+        destination: int | str | None = None,
+        batch_date: str | None = None,
+        sync_mode: str | None = None,
+        quiet_period: float | str | None = None,
+        name_template: str | None = None,
+        timestamp_digits: int | str | None = None,
+        header_lines: int | str = 0,
+        into: str | None = None,
+        into_aws_conn_id: str | None = None,
+        table: str | None = None,
+        conn_id: str | None = None,
+        current_table: str | None = None,
+        reload: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        outlets = [*(kwargs.pop("outlets", None) or ()), LOADED]
+        super().__init__(outlets=outlets, **kwargs)
+        self.location = location
+        self.source_conn_id = source_conn_id
+        self.batches = batches
+        self.destination = destination
+        self.batch_date = batch_date
+        self.sync_mode = sync_mode
+        self.quiet_period = quiet_period
+        self.name_template = name_template
+        self.timestamp_digits = timestamp_digits
+        self.header_lines = header_lines
+        self.into = into
+        self.into_aws_conn_id = into_aws_conn_id
+        self.table = table
+        self.conn_id = conn_id
+        self.current_table = current_table
+        self.reload = reload
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Load what is complete and not loaded yet."""
+        from airflow_am_provider.hooks.asset_events import announce_loaded
+        from airflow_am_provider.hooks.outbound_inbox import open_folder
+
+        with airflow_errors():
+            target = self._target()
+            inbox = open_folder(self.location, self.source_conn_id, asked_by="source_conn_id")
+            wanted = self._wanted()
+            loaded = []
+            for batch in wanted:
+                if not flag("reload", self.reload) and target.version(batch) == batch.version:
+                    self.log.info("Batch %s is loaded already, as it is now", batch.batch_id)
+                    continue
+                report = target.load(inbox, batch)
+                loaded.append(report.to_json())
+                self._tell(report)
+        if not loaded:
+            raise AirflowSkipException(
+                f"Nothing to load from {self.location}: "
+                + (f"{len(wanted)} complete, all of them loaded" if wanted else "no complete batch")
+            )
+        announce_loaded(context.get("outlet_events"), loaded)
+        return loaded
+
+    def _tell(self, report: LoadReport) -> None:
+        counts = report.counts
+        self.log.info(
+            "Batch %s: %s lines read = %s rows loaded + %s lines set aside, now in %s",
+            report.batch_id,
+            f"{counts.lines_read:,}",
+            f"{counts.lines_loaded:,}",
+            f"{counts.set_aside.total():,}",
+            report.url,
+        )
+        for reason, count in counts.set_aside.most_common():
+            self.log.warning(
+                "Batch %s: %s set aside: %s (first: %s)",
+                report.batch_id,
+                f"{count:,}",
+                reason,
+                counts.examples[reason],
+            )
+        if counts.unchecked:
+            self.log.info(
+                "Batch %s: %s of its files have no checksum that can be one; their sizes are right",
+                report.batch_id,
+                f"{counts.unchecked:,}",
+            )
+
+    def _wanted(self) -> list[Batch]:
+        from airflow_am_provider.hooks.outbound_inbox import arrival_watch
+        from airflow_am_provider.outbound.arrival import find_batch
+
+        watch = arrival_watch(
+            location=self.location,
+            source_conn_id=self.source_conn_id,
+            destination=self.destination,
+            batch_date=self.batch_date,
+            sync_mode=self.sync_mode,
+            quiet_period=self.quiet_period,
+            name_template=self.name_template,
+            timestamp_digits=self.timestamp_digits,
+        )
+        look = watch.look()
+        self.log.info("%s: %s", self.location, look)
+        for note in look.notes:
+            self.log.warning("%s", note)
+        if not is_given(self.batches):
+            return list(look.complete)
+        if not isinstance(self.batches, list):
+            raise ConfigurationError(
+                f"batches: {type(self.batches).__name__} is not what OutboundFilesSensor returns"
+            )
+        return [
+            find_batch(look, str(found["batch"]), str(found.get("version", "")))
+            for found in self.batches
+        ]
+
+    def _target(self) -> _Parquet | _Table:
+        if is_given(self.into) == is_given(self.table):
+            raise ConfigurationError("into or table: one of them says where rows go, and not both")
+        header_lines = whole_number("header_lines", self.header_lines)
+        if is_given(self.into):
+            return _Parquet(
+                str(self.into), self.into_aws_conn_id or self.source_conn_id, header_lines
+            )
+        if not is_given(self.conn_id):
+            raise ConfigurationError(f"conn_id: missing; the table {self.table!r} is in a database")
+        current = str(self.current_table) if is_given(self.current_table) else None
+        return _Table(str(self.table), current, str(self.conn_id), header_lines)
+
+
+class _Parquet:
+    """A folder of Parquet files."""
+
+    def __init__(self, into: str, aws_conn_id: str | None, header_lines: int) -> None:
+        from airflow_am_provider.hooks.outbound_inbox import open_folder
+
+        self._folder = open_folder(into, aws_conn_id, asked_by="into_aws_conn_id")
+        self._header_lines = header_lines
+
+    def version(self, batch: Batch) -> str | None:
+        from airflow_am_provider.outbound.parquet import loaded_version
+
+        return loaded_version(self._folder, batch)
+
+    def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
+        from airflow_am_provider.outbound.parquet import load_into_parquet
+
+        return load_into_parquet(inbox, batch, self._folder, header_lines=self._header_lines)
+
+
+class _Table:
+    """A table of a database."""
+
+    def __init__(self, table: str, current: str | None, conn_id: str, header_lines: int) -> None:
+        from airflow_am_provider.outbound.table import Tables
+        from airflow_am_provider.sources.database_hook import database_hook
+
+        self._tables = Tables(rows=table, current=current)
+        self._hook = database_hook(conn_id, asked_by="conn_id")
+        self._header_lines = header_lines
+
+    def version(self, batch: Batch) -> str | None:
+        from airflow_am_provider.outbound.table import loaded_version
+
+        return loaded_version(self._hook, self._tables, batch.batch_id)
+
+    def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
+        from airflow_am_provider.outbound.table import load_into_table
+
+        return load_into_table(
+            inbox, batch, self._hook, self._tables, header_lines=self._header_lines
+        )

@@ -1,0 +1,167 @@
+"""One look into an inbox: which batches are complete, and what the others wait for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
+from airflow_am_provider.outbound.batches import (
+    Arrivals,
+    Batch,
+    NameForm,
+    QuietWatch,
+    arrivals,
+    days_with_several,
+    missing_days,
+)
+from airflow_am_provider.outbound.inbox import ControlFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_am_provider.outbound.inbox import Inbox
+
+_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedBatches:
+    """Which batches are waited for.
+
+    :param form: how the account's files are named, and of which destination they are.
+    :param day: batches made on this day in UTC, by their names; None for any.
+    :param mode: ``full`` or ``iter``; None for both.
+    :param quiet: for accounts without control files: how long nothing of a batch may have changed.
+        None where control files come.
+    """
+
+    form: NameForm
+    day: date | None = None
+    mode: str | None = None
+    quiet: timedelta | None = None
+
+    def has(self, batch: Batch) -> bool:
+        """Whether a batch is one of them."""
+        if self.mode is not None and batch.mode not in (None, self.mode):
+            return False
+        if self.day is None:
+            return True
+        return batch.timestamp is not None and batch.timestamp.astimezone(UTC).date() == self.day
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What was seen.
+
+    :param complete: batches of which all is there, oldest first.
+    :param waiting: batches of which something is missing, with what, in a sentence.
+    :param passed_over: files that belong to no batch, with the reason.
+    :param notes: days without a batch, days with two, odd control files.
+    """
+
+    complete: tuple[Batch, ...]
+    waiting: tuple[tuple[Batch, str], ...]
+    passed_over: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [_counted(len(self.complete), "complete batch", "complete batches")]
+        parts += [f"{batch.batch_id}: {why}" for batch, why in self.waiting[:_SHOWN]]
+        if len(self.waiting) > _SHOWN:
+            parts.append(f"{len(self.waiting) - _SHOWN:,} more batches wait")
+        if self.passed_over:
+            files = _counted(len(self.passed_over), "file is", "files are")
+            parts.append(f"{files} in no batch, such as: {self.passed_over[0]}")
+        return "; ".join(parts)
+
+
+class ArrivalWatch:
+    """Looks again and again; each control file is read once as long as it stays the same.
+
+    :param inbox: where files arrive.
+    :param wanted: which batches count.
+    """
+
+    def __init__(self, inbox: Inbox, wanted: WantedBatches) -> None:
+        self._inbox = inbox
+        self._wanted = wanted
+        self._controls = ControlFiles(inbox)
+        self._quiet = None if wanted.quiet is None else QuietWatch(wanted.quiet)
+
+    def look(self) -> Look:
+        """Look once.
+
+        :raises TransientError: when the inbox fails.
+        """
+        found = self._arrivals()
+        complete: list[Batch] = []
+        waiting: list[tuple[Batch, str]] = []
+        now = datetime.now(UTC)
+        for batch in filter(self._wanted.has, found.batches):
+            why = self._lacks(batch, now)
+            if why:
+                waiting.append((batch, why))
+            else:
+                complete.append(batch)
+        return Look(
+            complete=tuple(complete),
+            waiting=tuple(waiting),
+            passed_over=tuple(found.passed_over[path] for path in sorted(found.passed_over)),
+            notes=tuple(_notes(found.batches)),
+        )
+
+    def _arrivals(self) -> Arrivals:
+        listing = list(self._inbox.list())
+        controls = self._controls.read(listing)
+        needs_control = self._quiet is None
+        return arrivals(listing, controls, self._wanted.form, needs_control=needs_control)
+
+    def _lacks(self, batch: Batch, now: datetime) -> str:
+        if lacks := batch.lacks:
+            more = f" and {len(lacks) - _SHOWN:,} more" if len(lacks) > _SHOWN else ""
+            return ", ".join(lacks[:_SHOWN]) + more
+        if batch.control_path is None and self._quiet and not self._quiet.is_quiet(batch, now):
+            return f"it has to be quiet for {self._quiet.quiet}"
+        return ""
+
+
+def find_batch(look: Look, batch_id: str, version: str) -> Batch:
+    """The batch that was seen complete before, as it is now.
+
+    :raises TransientError: when it is gone, not complete any more, or another one by its content.
+    """
+    for batch in look.complete:
+        if batch.batch_id == batch_id:
+            if version and batch.version != version:
+                raise TransientError(
+                    f"batch {batch_id}: its files are others than those that were waited for; it "
+                    f"may be that it is sent again at this moment. Clear the sensor before this "
+                    f"task to take it as it is now"
+                )
+            return batch
+    for batch, why in look.waiting:
+        if batch.batch_id == batch_id:
+            raise TransientError(f"batch {batch_id}: it was complete and is not any more: {why}")
+    raise ConfigurationError(
+        f"batch {batch_id}: it is not there any more. Adobe keeps files for 8 days "
+        f"(faq/faq-privacy.md); ask Adobe to send it again, or take another day"
+    )
+
+
+def _notes(batches: Sequence[Batch]) -> list[str]:
+    notes = [
+        f"destination {series}: no batch of {', '.join(days[:_SHOWN])}"
+        + (f" and {len(days) - _SHOWN:,} more days" if len(days) > _SHOWN else "")
+        for series, days in missing_days(batches).items()
+    ]
+    notes += [
+        f"destination {series}: more than one batch of {', '.join(days[:_SHOWN])}"
+        for series, days in days_with_several(batches).items()
+    ]
+    return notes + [remark for batch in batches for remark in batch.remarks]
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"

@@ -1,0 +1,229 @@
+"""A batch's lines as Arrow columns, in flat memory; each file is checked while it is read.
+
+Blocks of lines are read by two threads, since gzip, numpy and Arrow let go of Python's lock, and
+come out in the order in which they stand in the files.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from isal import igzip, igzip_lib
+
+from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.file_kinds import printable
+from airflow_am_provider.outbound.checksums import CheckedStream
+from airflow_am_provider.outbound.segment_lines import read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+    from typing_extensions import Buffer
+
+    from airflow_am_provider.outbound.batches import Batch, BatchFile
+    from airflow_am_provider.outbound.inbox import Inbox
+    from airflow_am_provider.outbound.segment_lines import SegmentLines
+
+_BLOCK_BYTES: Final = 1 << 20
+_READ_BYTES: Final = 1 << 20
+_THREADS: Final = 2
+_AHEAD: Final = 6
+#: A line of more bytes is no line: a file without ends of lines would fill the memory.
+MOST_LINE_BYTES: Final = 16 << 20
+# What a Hadoop SequenceFile begins with, which Adobe can send and nothing here reads.
+_SEQUENCE_FILE: Final = b"SEQ\x06"
+
+
+class LineReader(Protocol):
+    """What reads a block of whole lines."""
+
+    def __call__(self, block: bytes, /) -> SegmentLines:
+        """Read it."""
+        ...
+
+
+class BatchLines(NamedTuple):
+    """A block's lines, and where they stand.
+
+    :param file: of which file of the batch they are.
+    :param first_line: the number of the first of them in it, from 1.
+    :param lines: what they say.
+    """
+
+    file: BatchFile
+    first_line: int
+    lines: SegmentLines
+
+
+@dataclass
+class ReadCounts:
+    """What was read of a batch: lines read = lines loaded + lines set aside.
+
+    :param lines_read: lines, header lines left out.
+    :param lines_loaded: of them, what became rows.
+    :param set_aside: of them, what did not, by reason.
+    :param examples: where the first line of each reason stands.
+    :param header_lines: lines that were passed over at the begin of files.
+    :param unchecked: files that are known by their sizes alone.
+    """
+
+    lines_read: int = 0
+    lines_loaded: int = 0
+    set_aside: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    header_lines: int = 0
+    unchecked: int = 0
+
+
+def read_batch(
+    inbox: Inbox,
+    batch: Batch,
+    counts: ReadCounts,
+    *,
+    header_lines: int = 0,
+    read: LineReader = read_lines,
+) -> Iterator[BatchLines]:
+    """Read all files of a complete batch, one after the other.
+
+    What comes out is for nobody's eyes before the last block is there: a file is known to be right
+    when it was read to its end.
+
+    :param inbox: where its files lie.
+    :param batch: a complete batch.
+    :param counts: are counted up.
+    :param header_lines: how many lines at the begin of each file are none of data.
+    :param read: what reads a block of lines.
+    :raises TransientError: when a file is not, or not yet, what its control file says.
+    :raises DataError: when a file cannot be read.
+    """
+    with ThreadPoolExecutor(_THREADS, "outbound") as pool:
+        waiting: deque[tuple[BatchFile, int, Future[SegmentLines]]] = deque()
+        try:
+            for file in batch.files:
+                number = 1
+                for block, lines in _blocks(inbox, file, counts, header_lines):
+                    waiting.append((file, number, pool.submit(read, block)))
+                    number += lines
+                    while len(waiting) > _AHEAD:
+                        yield _next(waiting, counts)
+            while waiting:
+                yield _next(waiting, counts)
+        finally:
+            for _, _, future in waiting:
+                future.cancel()
+
+
+def _next(
+    waiting: deque[tuple[BatchFile, int, Future[SegmentLines]]], counts: ReadCounts
+) -> BatchLines:
+    file, number, future = waiting.popleft()
+    lines = future.result()
+    counts.lines_read += lines.count
+    counts.lines_loaded += len(lines.ids)
+    for bad in lines.bad:
+        counts.set_aside[bad.reason] += 1
+        if bad.reason not in counts.examples:
+            counts.examples[bad.reason] = f"{printable(file.path)}, line {number + bad.number:,}"
+    return BatchLines(file, number, lines)
+
+
+def _blocks(
+    inbox: Inbox, file: BatchFile, counts: ReadCounts, header_lines: int
+) -> Iterator[tuple[bytes, int]]:
+    """A file's lines in blocks of whole ones, and how many each has; checked at the end."""
+    with closing(inbox.open_read(file.path)) as raw:
+        stream = CheckedStream(raw, size=file.size, checksum=file.checksum, name=file.path)
+        counts.unchecked += not stream.is_checked
+        total = 0
+        skip = header_lines
+        for block in _whole_lines(_unpacked(stream, file), file):
+            lines = block.count(b"\n") + (not block.endswith(b"\n"))
+            total += lines
+            if skip:
+                skipped = min(skip, lines)
+                for _ in range(skipped):
+                    block = block.partition(b"\n")[2]  # what is left of it
+                skip -= skipped
+                lines -= skipped
+                counts.header_lines += skipped
+            if block:
+                yield block, lines
+        stream.check()
+        if file.lines is not None and total != file.lines:
+            raise DataError(
+                f"{printable(file.path)}: it has {total:,} lines, and its control file says "
+                f"{file.lines:,} (transfer-control-files.md). Nothing of the batch is loaded; ask "
+                f"Adobe to send it again"
+            )
+
+
+def _unpacked(stream: CheckedStream, file: BatchFile) -> Callable[[int], bytes]:
+    packing = file.name.packing
+    if packing == "zip":
+        raise DataError(
+            f"{printable(file.path)}: zip files are not read; ask Adobe for gzip (.gz) or plain"
+        )
+    if packing != "gz":
+        return stream.read
+    opened = igzip.IGzipFile(fileobj=_Readable(stream))
+
+    def read(size: int) -> bytes:
+        try:
+            return opened.read(size)
+        except (EOFError, gzip.BadGzipFile, igzip_lib.IsalError) as error:
+            # An end that is not there is said by its size first.
+            stream.check()
+            raise DataError(
+                f"{printable(file.path)}: it is no whole gzip file ({type(error).__name__}). "
+                f"Nothing of the batch is loaded; ask Adobe to send it again"
+            ) from None
+
+    return read
+
+
+class _Readable(io.RawIOBase):
+    """A checked stream as a file that gzip reads from."""
+
+    def __init__(self, stream: CheckedStream) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._stream.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
+def _whole_lines(read: Callable[[int], bytes], file: BatchFile) -> Iterator[bytes]:
+    rest = b""
+    is_first = True
+    while data := read(_READ_BYTES):
+        if is_first and data.startswith(_SEQUENCE_FILE):
+            raise DataError(
+                f"{printable(file.path)}: it is a Hadoop SequenceFile, which is not read; ask "
+                f"Adobe for text files (outbound-file-name-contents.md)"
+            )
+        is_first = False
+        end = data.rfind(b"\n") + 1
+        if not end:
+            rest += data
+            if len(rest) > MOST_LINE_BYTES:
+                raise DataError(
+                    f"{printable(file.path)}: a line of more than {MOST_LINE_BYTES:,} bytes"
+                )
+            continue
+        yield rest + data[:end]
+        rest = data[end:]
+    if rest:
+        yield rest

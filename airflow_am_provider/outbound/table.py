@@ -1,0 +1,413 @@
+"""A batch as rows of a database table: all of them or none, in one transaction.
+
+The rows of a batch are those with its name in the column ``batch``; a batch that comes again
+replaces them. A second table, on request, holds what is current: a row for each user and segment,
+with ``since`` and ``until``.
+
+**Order.** A batch's place is the time in its name, which Adobe gives, and not when it is loaded. A
+batch that is newer than all others is merged into the current table. One that is older, or that was
+loaded before with other content, makes the current table of its destination anew, from the rows of
+all its batches in their order; so that loading days in any order gives the same table. A full batch
+says something of every user of its destination: who is not in it is in no segment from then on.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pcsv
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.outbound.parquet import LoadReport, name_destination
+from airflow_am_provider.outbound.reading import ReadCounts, read_batch
+from airflow_am_provider.outbound.segment_lines import read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_am_provider.outbound.batches import Batch
+    from airflow_am_provider.outbound.inbox import Inbox
+    from airflow_am_provider.outbound.reading import BatchLines, LineReader
+    from airflow_am_provider.sources.database_hook import DbApiHook
+
+_TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*){0,2}")
+_COLUMNS: Final = (
+    "user_id",
+    "id_dpid",
+    "segments",
+    "removed_segments",
+    "destination",
+    "mode",
+    "batch_time",
+    "batch",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """What differs between databases.
+
+    :param placeholder: of a value in a statement.
+    :param moment: the type of a time.
+    :param lock: what keeps other loads out until the transaction ends; ``{table}`` is the table.
+    :param numbers: a FROM item that gives each number of a column of text, as ``part.value``.
+    """
+
+    placeholder: str
+    moment: str
+    lock: str
+    numbers: str
+
+
+POSTGRES: Final = Dialect(
+    placeholder="%s",
+    moment="TIMESTAMPTZ",
+    lock="LOCK TABLE {table} IN EXCLUSIVE MODE",
+    numbers="unnest(string_to_array(nullif({column}, ''), ',')::bigint[]) AS part(value)",
+)
+SQLITE: Final = Dialect(
+    placeholder="?",
+    moment="TEXT",
+    # Any write takes the lock of the whole database.
+    lock="DELETE FROM {table} WHERE 1 = 0",
+    numbers="json_each('[' || {column} || ']') AS part",
+)
+_DIALECTS: Final = {"postgresql": POSTGRES, "postgres": POSTGRES, "sqlite": SQLITE}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """Where rows go.
+
+    :param rows: the table of batches' rows; it is made when it is not there.
+    :param current: the table of what is current; None for none.
+    :raises ConfigurationError: when a name is none of a table.
+    """
+
+    rows: str
+    current: str | None = None
+
+    def __post_init__(self) -> None:
+        for parameter, name in (("table", self.rows), ("current_table", self.current)):
+            if name is not None and not _TABLE.fullmatch(name):
+                raise ConfigurationError(
+                    f"{parameter}: {name!r} is no name of a table; letters, digits and _ are "
+                    f"expected, with the schema before a dot"
+                )
+
+    @property
+    def batches(self) -> str:
+        """The table of which batches are loaded, beside the rows."""
+        return f"{self.rows}_batches"
+
+
+def load_into_table(
+    inbox: Inbox,
+    batch: Batch,
+    hook: DbApiHook,
+    tables: Tables,
+    *,
+    header_lines: int = 0,
+    read: LineReader = read_lines,
+) -> LoadReport:
+    """Load a complete batch in one transaction.
+
+    :param inbox: where the batch lies.
+    :param hook: the database's.
+    :param tables: where rows go.
+    :raises ConfigurationError: when the database is none of those that are known here.
+    :raises TransientError: when a file is not, or not yet, what its control file says.
+    :raises DataError: when a file cannot be read.
+    """
+    counts = ReadCounts()
+    with _statements(hook, tables) as statements:
+        statements.make_tables()
+        statements.lock()
+        is_next = statements.is_next(batch)
+        statements.forget(batch)
+        statements.add(
+            _blocks_of(
+                read_batch(inbox, batch, counts, header_lines=header_lines, read=read), batch
+            )
+        )
+        report = LoadReport(
+            batch_id=batch.batch_id,
+            destination=name_destination(batch),
+            version=batch.version,
+            url=tables.rows,
+            counts=counts,
+        )
+        statements.note(batch, report)
+        if is_next:
+            statements.merge(batch.batch_id)
+        else:
+            statements.make_current_anew(batch)
+    return report
+
+
+def loaded_version(hook: DbApiHook, tables: Tables, batch_id: str) -> str | None:
+    """The version in which a batch is loaded; None when it is not."""
+    with _statements(hook, tables) as statements:
+        statements.make_tables()
+        return statements.version(batch_id)
+
+
+@contextmanager
+def _statements(hook: DbApiHook, tables: Tables) -> Iterator[_Statements]:
+    """One transaction: all of it or nothing."""
+    name = str(getattr(hook, "dialect_name", "") or "")
+    if name not in _DIALECTS:
+        raise ConfigurationError(
+            f"conn_id: tables of {name or type(hook).__name__} are not written here; those of "
+            f"PostgreSQL and SQLite are. For a warehouse, load into Parquet (into='s3://…') and "
+            f"let the warehouse take it from there, by its COPY or an external table"
+        )
+    with closing(hook.get_conn()) as connection:
+        if getattr(connection, "autocommit", None) is True:
+            connection.autocommit = False
+        try:
+            yield _Statements(connection.cursor(), _DIALECTS[name], tables)
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+
+
+class _Statements:
+    """The statements of one load. Names of tables are checked; values are always parameters."""
+
+    def __init__(self, cursor: Any, dialect: Dialect, tables: Tables) -> None:
+        self._cursor = cursor
+        self._dialect = dialect
+        self._tables = tables
+
+    def make_tables(self) -> None:
+        """Make what is not there."""
+        tables, moment = self._tables, self._dialect.moment
+        index = f"{tables.rows.replace('.', '_')}_by_batch"
+        self._run(
+            f"CREATE TABLE IF NOT EXISTS {tables.rows} (user_id TEXT NOT NULL, id_dpid BIGINT, "
+            f"segments TEXT NOT NULL, removed_segments TEXT NOT NULL, destination BIGINT, "
+            f"mode TEXT, batch_time {moment}, batch TEXT NOT NULL)"
+        )
+        self._run(f"CREATE INDEX IF NOT EXISTS {index} ON {tables.rows} (batch)")
+        self._run(
+            f"CREATE TABLE IF NOT EXISTS {tables.batches} (batch TEXT PRIMARY KEY, "
+            f"destination BIGINT NOT NULL, mode TEXT, batch_time {moment} NOT NULL, "
+            f"version TEXT NOT NULL, report TEXT NOT NULL)"
+        )
+        if tables.current:
+            self._run(
+                f"CREATE TABLE IF NOT EXISTS {tables.current} (destination BIGINT NOT NULL, "
+                f"user_id TEXT NOT NULL, segment BIGINT NOT NULL, since {moment} NOT NULL, "
+                f"until {moment}, PRIMARY KEY (destination, user_id, segment))"
+            )
+
+    def lock(self) -> None:
+        """Keep other loads into the same tables out until this one is over."""
+        self._run(self._dialect.lock.format(table=self._tables.batches))
+
+    def version(self, batch_id: str) -> str | None:
+        """The version in which a batch is loaded."""
+        self._run(f"SELECT version FROM {self._tables.batches} WHERE batch = ?", batch_id)
+        row = self._cursor.fetchone()
+        return None if row is None else str(row[0])
+
+    def is_next(self, batch: Batch) -> bool:
+        """Whether a batch is newer than all that are loaded of its destination."""
+        self._run(
+            f"SELECT batch, batch_time FROM {self._tables.batches} WHERE destination = ? "
+            f"ORDER BY batch_time DESC, batch DESC LIMIT 1",
+            name_destination(batch),
+        )
+        row = self._cursor.fetchone()
+        return row is None or (_as_text(row[1]), row[0]) < (_as_text(_time(batch)), batch.batch_id)
+
+    def forget(self, batch: Batch) -> None:
+        """Delete what is there of a batch: it came before."""
+        for table in (self._tables.rows, self._tables.batches):
+            self._run(f"DELETE FROM {table} WHERE batch = ?", batch.batch_id)
+
+    def add(self, blocks: Iterator[pa.Table]) -> None:
+        """Add rows: by COPY where the driver has it."""
+        columns = ", ".join(_COLUMNS)
+        copy = f"COPY {self._tables.rows} ({columns}) FROM STDIN WITH (FORMAT csv)"
+        if hasattr(self._cursor, "copy_expert"):
+            self._cursor.copy_expert(copy, _CsvStream(blocks))
+        elif self._dialect is POSTGRES and hasattr(self._cursor, "copy"):
+            with self._cursor.copy(copy) as stream:
+                for block in blocks:
+                    stream.write(_as_csv(block))
+        else:
+            values = ", ".join(self._dialect.placeholder for _ in _COLUMNS)
+            insert = f"INSERT INTO {self._tables.rows} ({columns}) VALUES ({values})"
+            for block in blocks:
+                listed = [column.to_pylist() for column in block.columns]
+                self._cursor.executemany(insert, list(zip(*listed, strict=True)))
+
+    def note(self, batch: Batch, report: LoadReport) -> None:
+        """Write down that a batch is loaded."""
+        self._run(
+            f"INSERT INTO {self._tables.batches} (batch, destination, mode, batch_time, version, "
+            f"report) VALUES (?, ?, ?, ?, ?, ?)",
+            batch.batch_id,
+            name_destination(batch),
+            batch.mode,
+            _as_text(_time(batch)),
+            batch.version,
+            json.dumps(report.to_json()),
+        )
+
+    def merge(self, batch_id: str) -> None:
+        """Take a batch's rows over into the current table; all older ones are in it."""
+        current = self._tables.current
+        if not current:
+            return
+        self._run(
+            f"SELECT destination, mode, batch_time FROM {self._tables.batches} WHERE batch = ?",
+            batch_id,
+        )
+        destination, mode, time = self._cursor.fetchone()
+        moment = self._dialect.moment
+        added, removed = self._changes("segments"), self._changes("removed_segments")
+        # A user who is added to a segment and removed from it by one batch is in it: what is
+        # removed goes first.
+        if mode == "full":
+            self._run(
+                f"UPDATE {current} SET until = ? WHERE destination = ? AND until IS NULL AND NOT "
+                f"EXISTS (SELECT 1 FROM ({added}) AS said WHERE said.user_id = "
+                f"{current}.user_id AND said.segment = {current}.segment)",
+                time,
+                destination,
+                batch_id,
+            )
+        else:
+            self._run(
+                f"UPDATE {current} SET until = ? WHERE destination = ? AND until IS NULL AND "
+                f"EXISTS (SELECT 1 FROM ({removed}) AS said WHERE said.user_id = "
+                f"{current}.user_id AND said.segment = {current}.segment)",
+                time,
+                destination,
+                batch_id,
+            )
+        self._run(
+            f"INSERT INTO {current} (destination, user_id, segment, since, until) "
+            f"SELECT DISTINCT CAST(? AS BIGINT), said.user_id, said.segment, CAST(? AS {moment}), "
+            f"CAST(NULL AS {moment}) FROM ({added}) AS said "
+            f"WHERE true ON CONFLICT (destination, user_id, segment) DO UPDATE SET "
+            f"since = CASE WHEN {_last(current)}.until IS NULL OR {_last(current)}.until = "
+            f"excluded.since THEN {_last(current)}.since ELSE excluded.since END, until = NULL",
+            destination,
+            time,
+            batch_id,
+        )
+
+    def make_current_anew(self, batch: Batch) -> None:
+        """Put the current table together from the rows of all batches of a destination."""
+        if not self._tables.current:
+            return
+        self._run(
+            f"DELETE FROM {self._tables.current} WHERE destination = ?", name_destination(batch)
+        )
+        self._run(
+            f"SELECT batch FROM {self._tables.batches} WHERE destination = ? "
+            f"ORDER BY batch_time, batch",
+            name_destination(batch),
+        )
+        for (batch_id,) in self._cursor.fetchall():
+            self.merge(batch_id)
+
+    def _changes(self, column: str) -> str:
+        """Each user and segment of one of the columns, of one batch."""
+        numbers = self._dialect.numbers.format(column=f"line.{column}")
+        return (
+            f"SELECT line.user_id AS user_id, CAST(part.value AS BIGINT) AS segment FROM "
+            f"{self._tables.rows} AS line, {numbers} WHERE line.batch = ?"
+        )
+
+    def _run(self, statement: str, *values: object) -> None:
+        self._cursor.execute(statement.replace("?", self._dialect.placeholder), values)
+
+
+def _last(table: str) -> str:
+    """A table's name as ON CONFLICT knows it."""
+    return table.rpartition(".")[2]
+
+
+def _time(batch: Batch) -> datetime:
+    if batch.timestamp is None:
+        raise ConfigurationError(
+            f"batch {batch.batch_id}: its name has no timestamp, by which batches are put in order"
+        )
+    return batch.timestamp
+
+
+def _as_text(moment: datetime | str) -> str:
+    """A time as text that sorts as it does."""
+    if isinstance(moment, str):
+        return moment
+    return moment.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds")
+
+
+def _blocks_of(blocks: Iterator[BatchLines], batch: Batch) -> Iterator[pa.Table]:
+    name = batch.name
+    for block in blocks:
+        lines = block.lines
+        count = len(lines.ids)
+        if not count:
+            continue
+        yield pa.table(
+            [
+                lines.ids,
+                pa.repeat(pa.scalar(name.master_dpid, pa.int64()), count),
+                _joined(lines.segments),
+                _joined(lines.removed),
+                pa.repeat(pa.scalar(name.destination, pa.int64()), count),
+                pa.repeat(pa.scalar(batch.mode, pa.string()), count),
+                pa.repeat(pa.scalar(_as_text(_time(batch))), count),
+                pa.repeat(pa.scalar(batch.batch_id), count),
+            ],
+            names=list(_COLUMNS),
+        )
+
+
+def _joined(lists: pa.ListArray) -> pa.StringArray:
+    return pc.binary_join(lists.cast(pa.list_(pa.string())), ",")
+
+
+_CSV: Final = pcsv.WriteOptions(include_header=False, quoting_style="needed")
+
+
+def _as_csv(block: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pcsv.write_csv(block, sink, _CSV)
+    return sink.getvalue()
+
+
+class _CsvStream(io.RawIOBase):
+    """Tables as one stream of CSV, for a driver that reads."""
+
+    def __init__(self, blocks: Iterator[pa.Table]) -> None:
+        super().__init__()
+        self._blocks = blocks
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read up to ``size`` bytes; what a block has is given before the next is made."""
+        if not self._rest:
+            block = next(self._blocks, None)
+            self._rest = b"" if block is None else _as_csv(block)
+        taken = self._rest if size < 0 else self._rest[:size]
+        self._rest = self._rest[len(taken) :]
+        return taken

@@ -1,0 +1,161 @@
+"""Waits for batches of segment files from Audience Manager."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSensorTimeout, conf
+from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S
+from airflow_am_provider.sensors._polling import PollingSensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_am_provider.hooks.polling import Seen
+    from airflow_am_provider.outbound.arrival import ArrivalWatch
+
+__all__ = ["OutboundFilesSensor"]
+
+
+class OutboundFilesSensor(PollingSensor):
+    """Wait until a batch of segment files is complete, where Adobe puts them.
+
+    A batch is complete when every file that its control file (``.info``) lists is there with its
+    size. The control file may come before them, after them, or twice. What the files have inside is
+    held against their checksums when they are loaded. For accounts that get no control files,
+    ``quiet_period`` says how long nothing of a batch may have changed.
+
+    Names that end in ``.tmp`` are passed over. Days without a batch and days with two are told in
+    the log. Pages: outbound-file-name-contents.md, transfer-control-files.md.
+
+    :param location: Where Adobe puts its files: ``s3://bucket/prefix``, ``file:///path`` or an
+        absolute path. (templated)
+    :param source_conn_id: Airflow connection that leads there: an AWS connection for S3,
+        ``aws_default`` if None. (templated)
+    :param destination: ID of the destination whose batches count; None for all. (templated)
+    :param batch_date: The day in UTC that the timestamp in the names is of, such as ``{{ ds }}``.
+        None for all that is there. (templated)
+    :param sync_mode: ``full`` or ``iter``; None for both. (templated)
+    :param quiet_period: Seconds, for accounts without control files. None where they come.
+        (templated)
+    :param name_template: How the account's names are made, in Adobe's macros:
+        ``<SYNC_TYPE>_<ORDER_ID>_<SYNC_MODE>_<TIMESTAMP>SPLITNUM.csv``. None takes every form that
+        Adobe's pages show. (templated)
+    :param timestamp_digits: 10 or 13, where names do not say which: ``1566906141001`` is both. With
+        control files it is not needed. (templated)
+    :param deferrable: Whether to wait in the triggerer, without a worker.
+    :param poke_interval: Seconds between two looks.
+    :param timeout: Seconds until the task gives up. Adobe sends once a day, up to a day late.
+    :return: for each complete batch, oldest first: ``batch``, ``version``, ``mode``, ``files`` and
+        ``bytes``.
+    :raises AirflowFailException: when a parameter or the connection is wrong.
+    :raises AirflowSensorTimeout: when time is up; says what is missing.
+
+    Example::
+
+        OutboundFilesSensor(
+            task_id="arrived", location="s3://acme-segments/from-adobe", batch_date="{{ ds }}"
+        )
+    """
+
+    template_fields: Sequence[str] = (
+        "location",
+        "source_conn_id",
+        "destination",
+        "batch_date",
+        "sync_mode",
+        "quiet_period",
+        "name_template",
+        "timestamp_digits",
+    )
+    ui_color = "#e1effd"
+
+    def __init__(
+        self,
+        *,
+        location: str,
+        source_conn_id: str | None = None,
+        destination: int | str | None = None,
+        batch_date: str | None = None,
+        sync_mode: str | None = None,
+        quiet_period: float | str | None = None,
+        name_template: str | None = None,
+        timestamp_digits: int | str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: timedelta | float = POKE_INTERVAL_S,
+        timeout: timedelta | float = 2 * 24 * 3600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.location = location
+        self.source_conn_id = source_conn_id
+        self.destination = destination
+        self.batch_date = batch_date
+        self.sync_mode = sync_mode
+        self.quiet_period = quiet_period
+        self.name_template = name_template
+        self.timestamp_digits = timestamp_digits
+        self.deferrable = deferrable
+        self._watch: ArrivalWatch | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Look at once; then wait, in the triggerer or here."""
+        if not self.deferrable:
+            return super().execute(context)["batches"]
+        deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
+        seen = self._patiently()
+        if seen is not None and seen.is_over:
+            return seen.result["batches"]
+        self._defer(deadline)
+        return None
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on when the trigger has seen a complete batch, or has given up.
+
+        :param event: the trigger's.
+        """
+        if event["status"] == "arrived":
+            self.log.info("%s", event["message"])
+            return event["batches"]
+        if event["status"] == "timeout":
+            raise AirflowSensorTimeout(
+                f"No complete batch within {timedelta(seconds=self.timeout)}. What is known: "
+                f"{event['message']}"
+            )
+        raise AirflowFailException(event["message"])
+
+    def look(self) -> Seen:
+        """Look once."""
+        from airflow_am_provider.hooks.outbound_inbox import arrival_watch, seen_batches
+
+        self._watch = self._watch or arrival_watch(**self._inbox())
+        return seen_batches(self._watch)
+
+    def _defer(self, deadline: datetime) -> None:
+        from airflow_am_provider.triggers.outbound import OutboundFilesTrigger
+
+        self.defer(
+            trigger=OutboundFilesTrigger(
+                inbox=self._inbox(),
+                poll_interval_s=self.poke_interval,
+                deadline=deadline.isoformat(),
+                failures=self._waiting.failures,
+            ),
+            method_name="execute_complete",
+            timeout=max(deadline - datetime.now(UTC), timedelta(0)) + GRACE,
+        )
+
+    def _inbox(self) -> dict[str, Any]:
+        return {
+            "location": self.location,
+            "source_conn_id": self.source_conn_id,
+            "destination": self.destination,
+            "batch_date": self.batch_date,
+            "sync_mode": self.sync_mode,
+            "quiet_period": self.quiet_period,
+            "name_template": self.name_template,
+            "timestamp_digits": self.timestamp_digits,
+        }

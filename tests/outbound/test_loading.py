@@ -1,0 +1,278 @@
+"""Batches into Parquet and tables: all of a batch or nothing, each once, in any order the same."""
+
+import gzip
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow.parquet as pq
+import pytest
+from airflow.providers.common.sql.hooks.sql import DbApiHook
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.providers.sqlite.hooks.sqlite import SqliteHook
+
+from airflow_am_provider.audience_manager.errors import DataError, TransientError
+from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
+from airflow_am_provider.outbound.batches import Batch, NameForm
+from airflow_am_provider.outbound.parquet import load_into_parquet, loaded_version
+from airflow_am_provider.outbound.table import Tables, load_into_table
+from airflow_am_provider.storage import LocalFolder
+
+DAY_MS = 86_400_000
+FIRST_DAY = 1_768_953_600_000  # 21 January 2026
+
+Lines = dict[str, tuple[set[int], set[int]]]
+
+
+def text_of(lines: Lines) -> str:
+    rows = []
+    for user, (added, removed) in lines.items():
+        row = f"{user} {','.join(map(str, sorted(added)))}"
+        rows.append(f"{row}  {','.join(map(str, sorted(removed)))}" if removed else row)
+    return "".join(f"{row}\n" for row in rows)
+
+
+class Sender:
+    """Sends batches into a folder as Adobe does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def send(self, day: int, mode: str, *parts: str, control: bool = True, md5: str = "") -> str:
+        root = f"S3_1234_20914_{mode}_{FIRST_DAY + day * DAY_MS}"
+        files = []
+        for number, text in enumerate(parts):
+            name = f"{root}{f'{number:03d}' if number else ''}.sync.gz"
+            content = gzip.compress(text.encode())
+            (self.folder / name).write_bytes(content)
+            files.append(
+                {
+                    "FileName": name,
+                    "FileByteSize": len(content),
+                    "FileLineCount": text.count("\n"),
+                    "FileSequenceNumber": number + 1,
+                    "md5": md5 or hashlib.md5(content, usedforsecurity=False).hexdigest(),
+                }
+            )
+        if control:
+            (self.folder / f"{root}.info").write_text(json.dumps({"Files": files}))
+        return root
+
+    def batches(self) -> list[Batch]:
+        watch = ArrivalWatch(LocalFolder(str(self.folder)), WantedBatches(form=NameForm()))
+        return list(watch.look().complete)
+
+    def batch(self, root: str) -> Batch:
+        (found,) = [batch for batch in self.batches() if batch.batch_id == root]
+        return found
+
+    @property
+    def inbox(self) -> LocalFolder:
+        return LocalFolder(str(self.folder))
+
+
+@pytest.fixture
+def sender(tmp_path: Path) -> Sender:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    return Sender(folder)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> LocalFolder:
+    return LocalFolder(str(tmp_path / "loaded"))
+
+
+def test_lines_read_are_rows_loaded_and_lines_set_aside(
+    sender: Sender, target: LocalFolder, tmp_path: Path
+) -> None:
+    root = sender.send(0, "full", "A 1,2\nB x\n", "C 3  4\n\n")
+    counts = load_into_parquet(sender.inbox, sender.batch(root), target).counts
+    assert (counts.lines_read, counts.lines_loaded, counts.set_aside.total()) == (4, 2, 2)
+    path = f"loaded/1234/2026-01-21/{root}"
+    rows = pq.read_table(tmp_path / f"{path}.parquet").to_pylist()
+    assert rows[1] == {
+        "user_id": "C",
+        "id_dpid": 20914,
+        "segments": [3],
+        "removed_segments": [4],
+        "destination": 1234,
+        "mode": "full",
+        "batch_time": datetime(2026, 1, 21, tzinfo=UTC),
+        "batch": root,
+    }
+    rejects = (tmp_path / f"{path}.rejects.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in rejects[1:]] == [
+        [f"{root}.sync.gz", "2"],
+        [f"{root}001.sync.gz", "2"],
+    ]
+
+
+def test_header_lines_are_no_rows(sender: Sender, target: LocalFolder) -> None:
+    root = sender.send(0, "full", "UUID segments\n\nA 1\n")
+    counts = load_into_parquet(sender.inbox, sender.batch(root), target, header_lines=2).counts
+    assert (counts.lines_read, counts.lines_loaded, counts.header_lines) == (1, 1, 2)
+
+
+def test_a_wrong_checksum_loads_nothing_and_may_go_better_later(
+    sender: Sender, target: LocalFolder
+) -> None:
+    root = sender.send(0, "full", "A 1\n", md5="0" * 32)
+    with pytest.raises(TransientError, match="not the checksum"):
+        load_into_parquet(sender.inbox, sender.batch(root), target)
+    assert list(target.list()) == []
+
+
+def test_a_checksum_that_can_be_none_is_told(sender: Sender, target: LocalFolder) -> None:
+    root = sender.send(0, "full", "A 1\n", md5="983g634be2ad5263c6a6c4958bf61d9f")
+    assert load_into_parquet(sender.inbox, sender.batch(root), target).counts.unchecked == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"SEQ\x06....", "SequenceFile"), (gzip.compress(b"A 1\n" * 9_000)[:-20], "no whole gzip")],
+)
+def test_what_is_no_text_is_said(
+    sender: Sender, target: LocalFolder, content: bytes, message: str
+) -> None:
+    root = f"S3_1_2_full_{FIRST_DAY}"
+    name = f"{root}.sync" if content.startswith(b"SEQ") else f"{root}.sync.gz"
+    (sender.folder / name).write_bytes(content)
+    said = {"Files": [{"FileName": name, "FileByteSize": len(content)}]}
+    (sender.folder / f"{root}.info").write_text(json.dumps(said))
+    with pytest.raises(DataError, match=message):
+        load_into_parquet(sender.inbox, sender.batch(root), target)
+    assert list(target.list()) == []
+
+
+def test_a_batch_sent_again_replaces_its_own_rows(
+    sender: Sender, target: LocalFolder, tmp_path: Path
+) -> None:
+    root = sender.send(0, "full", "A 1\nB x\n")
+    first = sender.batch(root)
+    load_into_parquet(sender.inbox, first, target)
+    assert loaded_version(target, first) == first.version
+    sender.send(0, "full", "A 2\n")
+    second = sender.batch(root)
+    assert loaded_version(target, second) != second.version
+    load_into_parquet(sender.inbox, second, target)
+    assert [file.path for file in target.list()] == [f"1234/2026-01-21/{root}.parquet"]
+    rows = pq.read_table(tmp_path / "loaded").column("segments").to_pylist()
+    assert rows == [[2]]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def hook(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> DbApiHook:
+    conn_id = f"warehouse_{uuid4().hex[:8]}"
+    if request.param == "sqlite":
+        document: dict[str, Any] = {"conn_type": "sqlite", "host": str(tmp_path / "w.sqlite")}
+    else:
+        postgres = request.getfixturevalue("postgres")
+        database = f"outbound_{uuid4().hex[:8]}"
+        postgres.create_database(database)
+        document = postgres.airflow_connection(database)
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(document))
+    kind: Callable[..., DbApiHook] = SqliteHook if request.param == "sqlite" else PostgresHook
+    return kind(conn_id)
+
+
+TABLES = Tables(rows="segments", current="current_segments")
+
+
+def rows_of(hook: DbApiHook, statement: str) -> list[tuple[Any, ...]]:
+    with closing(hook.get_conn()) as connection:
+        cursor = connection.cursor()
+        cursor.execute(statement)
+        return [tuple(row) for row in cursor.fetchall()]
+
+
+def current_of(hook: DbApiHook) -> set[tuple[str, int]]:
+    found = rows_of(hook, "SELECT user_id, segment FROM current_segments WHERE until IS NULL")
+    return {(user, segment) for user, segment in found}
+
+
+def load(sender: Sender, hook: DbApiHook, root: str) -> None:
+    load_into_table(sender.inbox, sender.batch(root), hook, TABLES)
+
+
+def test_rows_of_a_table_are_the_batchs(sender: Sender, hook: DbApiHook) -> None:
+    root = sender.send(0, "full", 'A 1,2\n"quoted" 5\n', "B 3  4\nbad\n")
+    report = load_into_table(sender.inbox, sender.batch(root), hook, TABLES)
+    assert (report.counts.lines_read, report.counts.lines_loaded) == (4, 3)
+    said = "SELECT user_id, segments, removed_segments, batch FROM segments ORDER BY segments"
+    assert rows_of(hook, said) == [
+        ("A", "1,2", "", root),
+        ("B", "3", "4", root),
+        ('"quoted"', "5", "", root),
+    ]
+    assert current_of(hook) == {("A", 1), ("A", 2), ("B", 3), ('"quoted"', 5)}
+
+
+def test_a_load_that_breaks_leaves_nothing(sender: Sender, hook: DbApiHook) -> None:
+    first = sender.send(0, "full", "A 1\n")
+    load(sender, hook, first)
+    second = sender.send(1, "iter", "A 2\n" * 50_000, "B 3\n", md5="0" * 32)
+    with pytest.raises(TransientError, match="not the checksum"):
+        load(sender, hook, second)
+    assert rows_of(hook, "SELECT batch FROM segments") == [(first,)]
+    assert rows_of(hook, "SELECT batch FROM segments_batches") == [(first,)]
+    assert current_of(hook) == {("A", 1)}
+
+
+def days(seed: int) -> Iterator[tuple[int, str, Lines, set[tuple[str, int]]]]:
+    """Batches of some days, and what is current after each, by a plain set."""
+    chance = random.Random(seed)
+    current: set[tuple[str, int]] = set()
+    users = [f"user-{number}" for number in range(6)]
+    for day in range(6):
+        mode = "full" if day == 0 or chance.random() < 0.3 else "iter"
+        lines: Lines = {}
+        for user in users:
+            added = {number for number in range(1, 5) if chance.random() < 0.4}
+            removed = {number for number in range(1, 5) if chance.random() < 0.3} - added
+            if added and chance.random() < 0.7:
+                lines[user] = (added, removed)
+        if mode == "full":
+            current = set()
+        for user, (added, removed) in lines.items():
+            current -= {(user, segment) for segment in removed}
+            current |= {(user, segment) for segment in added}
+        yield day, mode, lines, set(current)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_days_loaded_in_any_order_give_the_same_current_table(
+    sender: Sender, hook: DbApiHook, seed: int
+) -> None:
+    made = list(days(seed))
+    roots = [sender.send(day, mode, text_of(lines)) for day, mode, lines, _ in made]
+    for root in roots:
+        load(sender, hook, root)
+    in_order = sorted(rows_of(hook, "SELECT * FROM current_segments"), key=str)
+    assert current_of(hook) == made[-1][3]
+    shuffled = [*roots, *roots[:2]]
+    random.Random(seed).shuffle(shuffled)
+    with closing(hook.get_conn()) as connection:
+        for table in ("segments", "segments_batches", "current_segments"):
+            connection.cursor().execute(f"DELETE FROM {table}")
+        connection.commit()
+    for root in shuffled:
+        load(sender, hook, root)
+    assert sorted(rows_of(hook, "SELECT * FROM current_segments"), key=str) == in_order
+
+
+def test_an_older_batch_sent_again_with_other_content_is_seen_through(
+    sender: Sender, hook: DbApiHook
+) -> None:
+    load(sender, hook, sender.send(0, "full", "A 1\nB 1\n"))
+    load(sender, hook, sender.send(1, "iter", "A 2\n"))
+    load(sender, hook, sender.send(0, "full", "A 3\n"))
+    assert current_of(hook) == {("A", 3), ("A", 2)}
