@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.cli.arguments import add_json
-from airflow_am_provider.cli.text import Colour, as_json, coloured, counted, number, table
+from airflow_am_provider.cli.text import Colour, as_json, coloured, number, table
 from airflow_am_provider.deliveries.records import (
     STATES_TO_ASK_FOR,
     DeliveryRecord,

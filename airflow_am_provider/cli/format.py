@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.identifiers import ID_KINDS
 from airflow_am_provider.audience_manager.names import IdSyncPrefix, Mode
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.cli.format_arguments import add_arguments as add_arguments
 from airflow_am_provider.cli.sources import tables_at
-from airflow_am_provider.cli.text import Colour, coloured, counted, number, print_json, table
+from airflow_am_provider.cli.text import Colour, coloured, number, print_json, table
 from airflow_am_provider.formatting.choices import Compression, OnEmpty
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ from airflow_am_provider.audience_manager.receipts.reconciliation import (
     reconcile,
 )
 from airflow_am_provider.audience_manager.receipts.text import COUNT_LABELS, TIME_LABELS
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.receipt_files import read_receipt_file
 from airflow_am_provider.cli.sources import place_of
-from airflow_am_provider.cli.text import Colour, coloured, counted, number, print_json, table
+from airflow_am_provider.cli.text import Colour, coloured, number, print_json, table
 from airflow_am_provider.deliveries.manifest import Manifest
 
 if TYPE_CHECKING:

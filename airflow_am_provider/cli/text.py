@@ -38,15 +38,6 @@ def number(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
 
 
-def counted(count: int, noun: str) -> str:
-    """A count and what is counted.
-
-    >>> counted(1, "file"), counted(1200, "line")
-    ('1 file', '1,200 lines')
-    """
-    return f"{number(count)} {noun}" if count == 1 else f"{number(count)} {noun}s"
-
-
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = "") -> list[str]:
     r"""Align columns.
 

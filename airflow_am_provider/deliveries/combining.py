@@ -23,6 +23,7 @@ from airflow_am_provider.audience_manager.file_kinds import (
     parse_file_kind,
 )
 from airflow_am_provider.audience_manager.rules import RULES, Rule
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.deliveries.partition import Partition
 from airflow_am_provider.deliveries.staging import (
     DeliveryContext,
@@ -276,7 +277,7 @@ def _check_users(ordered: Sequence[FormattedPartition], storage: Folder) -> None
         count += len(found.parts)
         pair = pair or f"{found.others[0]} and {found.parts[0]}"
     if count:
-        users = "1 user has" if count == 1 else f"{count:,} users have"
+        users = counted(count, "user has", "users have")
         raise DataError(
             f"partitions: {users} rows in several of them, such as {pair}. An .overwrite replaces "
             f"part by part, so that one part would take away what another has set "

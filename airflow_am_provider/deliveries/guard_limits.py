@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.formatting.acceptance import limit, set_aside_problem
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _of_rows(manifest: Manifest, earlier: Sequence[Manifest], limits: GuardLimit
     share = manifest.rows_written / usual
     comparison = (
         f"{manifest.rows_written:,} rows, {share:.2%} of {usual:,.0f}, the median of the last "
-        f"{len(earlier)} comparable {'delivery' if len(earlier) == 1 else 'deliveries'}"
+        f"{counted(len(earlier), 'comparable delivery', 'comparable deliveries')}"
     )
     if limits.min_rows_share is not None and share < limits.min_rows_share:
         yield f"{comparison}; min_rows_share asks for {limits.min_rows_share:.2%}"

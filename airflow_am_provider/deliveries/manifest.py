@@ -17,6 +17,7 @@ from airflow_am_provider.audience_manager.names import (
     OracleDataCloudFileName,
     parse_file_name,
 )
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.deliveries.window import NO_WINDOW, Window, with_texts, with_window
 
 MANIFEST_VERSION: Final = 1
@@ -192,8 +193,8 @@ def said_of_joined_rows(manifest: Manifest) -> str:
 
 def nothing_to_send(manifest: Manifest) -> str:
     """Say that a delivery has no parts, and why none is made."""
-    rows = "row" if manifest.rows_read == 1 else "rows"
     return (
-        f"Nothing to send: {manifest.rows_read:,} {rows} read, {manifest.rows_set_aside:,} of them "
-        f"set aside. An empty file is invalid (inbound-s3-filenames.md), so none is made"
+        f"Nothing to send: {counted(manifest.rows_read, 'row')} read, "
+        f"{manifest.rows_set_aside:,} of them set aside. An empty file is invalid "
+        f"(inbound-s3-filenames.md), so none is made"
     )

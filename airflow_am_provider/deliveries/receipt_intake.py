@@ -17,6 +17,7 @@ from airflow_am_provider.audience_manager.receipts.mail import (
     UnreadableReceipt,
     read_receipt_mail,
 )
+from airflow_am_provider.audience_manager.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,11 +75,8 @@ class ReceiptIntake:
         """How many messages claimed to be receipts and were not taken, and why the last was not."""
         if not self.refused_count:
             return ""
-        messages = "message" if self.refused_count == 1 else "messages"
-        return (
-            f"{self.refused_count:,} {messages} not taken as a receipt, at last: "
-            f"{self._last_reason}"
-        )
+        messages = counted(self.refused_count, "message")
+        return f"{messages} not taken as a receipt, at last: {self._last_reason}"
 
     def take(self, mail: Mail) -> None:
         """Read a message, and keep it if it is a receipt of one of the deliveries."""

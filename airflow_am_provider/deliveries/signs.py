@@ -25,6 +25,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.audience_manager.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -89,11 +90,12 @@ class Sign:
             for rung in sorted(Rung, reverse=True)
         ]
         seen = [f"{count:,} {rung.word.replace('_', ' ')}" for count, rung in said if count]
+        all_of_them = counted(len(files), "file")
         if not seen:
-            return f"{self.name}: none of {_files(files)}"
+            return f"{self.name}: none of {all_of_them}"
         first, *rest = seen
         number, _, word = first.partition(" ")
-        return f"{self.name}: {', '.join([f'{number} of {_files(files)} {word}', *rest])}"
+        return f"{self.name}: {', '.join([f'{number} of {all_of_them} {word}', *rest])}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON: of how many files it says at least what each rung proves."""
@@ -132,7 +134,3 @@ def _only_by(one: Sign, other: Sign) -> Iterator[str]:
         more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
         some = ", ".join(printable(name) for name in names[:3])
         yield f"{one.name} tell of {some}{more}, and {other.name} do not"
-
-
-def _files(files: Collection[str]) -> str:
-    return "1 file" if len(files) == 1 else f"{len(files):,} files"

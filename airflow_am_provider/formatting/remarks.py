@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager import limits
+from airflow_am_provider.audience_manager.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -79,7 +80,7 @@ def warnings_of(remarks: Mapping[str, int]) -> list[str]:
         )
     if count := remarks.get(Remark.FULL_PROFILES):
         said.append(
-            f"{'1 user has' if count == 1 else f'{count:,} users have'} more than "
+            f"{counted(count, 'user has', 'users have')} more than "
             f"{limits.MAX_TRAITS_PER_USER:,} traits by this delivery alone. A profile holds no "
             f"more, and the oldest go first (features/administration/usage-limits.md): look for an "
             f"ID that stands for many people, or send fewer traits"
@@ -103,4 +104,4 @@ def _of_lists(remarks: Mapping[str, int]) -> Iterable[str]:
 
 
 def _rows(count: int) -> str:
-    return "1 row has" if count == 1 else f"{count:,} rows have"
+    return counted(count, "row has", "rows have")

@@ -19,6 +19,7 @@ from airflow_am_provider.audience_manager.api.answers import (
 from airflow_am_provider.audience_manager.api.inbound_history import InboundFile, read_history
 from airflow_am_provider.audience_manager.api.paging import pages
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.get_provider_info import get_provider_info
 from airflow_am_provider.hooks.connection_form import FormForAirflow31
 from airflow_am_provider.hooks.connections import get_connection
@@ -191,13 +192,12 @@ class AudienceManagerApiHook(FormForAirflow31, BaseHook):
             count = len(self.data_sources())
         except AudienceManagerError as error:
             return False, str(error)
-        sources = "1 data source" if count == 1 else f"{count:,} data sources"
         if not count:
             return True, (
                 "The API answers, but shows no data source: put the technical account into a "
                 "group with the right to view them"
             )
-        return True, f"The API answers, and shows {sources}"
+        return True, f"The API answers, and shows {counted(count, 'data source')}"
 
     @cached_property
     def _line(self) -> ApiLine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from airflow_am_provider.sources.partition_bounds import Bounds
 from airflow_am_provider.sources.placeholders import asks_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from airflow_am_provider.operators._window import RunWindow
     from airflow_am_provider.sources.hash_partition import PartitionRows
@@ -42,6 +42,17 @@ class RowSource:
     partition: int | str | None = None
     partition_by: str | None = None
     partition_bounds: object = None
+
+    @classmethod
+    def of(cls, task: object, *, without: Collection[str] = ()) -> RowSource:
+        """What a task's parameters say.
+
+        :param task: an operator that has them as attributes.
+        :param without: those that it does not have.
+        :raises ConfigurationError: see above.
+        """
+        given = [field.name for field in fields(cls) if field.name not in without]
+        return cls(**{name: getattr(task, name) for name in given})
 
     def __post_init__(self) -> None:
         if bool(self.sql) == bool(self.source):

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_am_provider.airflow_compat import AirflowSkipException
 from airflow_am_provider.audience_manager.errors import DataError
@@ -38,6 +38,18 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
+class FormatTask(Protocol):
+    """Parameters that each operator has which formats rows, as their templates rendered them."""
+
+    window_start: str | None
+    window_end: str | None
+    window_timezone: str | None
+    max_set_aside: float | str
+    compression: str | None
+    part_bytes: int | str | None
+    compressed_part_bytes: int | str | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class AskedWindow:
     """What a task's parameters say of its window, as their templates rendered them."""
@@ -46,6 +58,16 @@ class AskedWindow:
     end: str | None
     timezone: str | None
     watermark_start: str | None = None
+
+    @classmethod
+    def of(cls, task: FormatTask) -> AskedWindow:
+        """What a task says; not each kind of task can have a watermark."""
+        return cls(
+            start=task.window_start,
+            end=task.window_end,
+            timezone=task.window_timezone,
+            watermark_start=getattr(task, "watermark_start", None),
+        )
 
     def of_run(self, context: Context) -> RunWindow:
         """The run's window, where it does not follow from a watermark."""
@@ -76,31 +98,21 @@ class AskedWindow:
         return Zone.parse("window_timezone", self.timezone)
 
 
-def format_options(
-    hook: AudienceManagerHook,
-    *,
-    max_set_aside: object,
-    compression: object,
-    part_bytes: object,
-    compressed_part_bytes: object,
-) -> FormatOptions:
-    """How to write parts, by the operators' parameters of the same names."""
+def format_options(hook: AudienceManagerHook, task: FormatTask) -> FormatOptions:
+    """How to write parts, as a task's parameters say."""
     from airflow_am_provider.formatting.parts import PartSizes
     from airflow_am_provider.formatting.pipeline import FormatOptions
 
     sizes = {
-        name: optional_whole_number(name, size)
-        for name, size in (
-            ("part_bytes", part_bytes),
-            ("compressed_part_bytes", compressed_part_bytes),
-        )
+        name: optional_whole_number(name, getattr(task, name))
+        for name in ("part_bytes", "compressed_part_bytes")
     }
-    encoding, recipient = packing_of(hook, compression)
+    encoding, recipient = packing_of(hook, task.compression)
     return FormatOptions(
         encoding=encoding,
         recipient=recipient,
         sizes=PartSizes(**{name: size for name, size in sizes.items() if size is not None}),
-        max_set_aside=limit("max_set_aside", max_set_aside),
+        max_set_aside=limit("max_set_aside", task.max_set_aside),
     )
 
 

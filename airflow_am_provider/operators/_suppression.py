@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.parameters import flag
@@ -29,6 +29,15 @@ class SuppressionLists:
     column: str | None
     hashed: bool | str
     allow_empty: bool | str
+
+    @classmethod
+    def of(cls, task: object) -> SuppressionLists:
+        """What a task's parameters say.
+
+        :param task: an operator that has them as attributes.
+        """
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: getattr(task, f"suppression_{name}") for name in names})
 
     def read(self, hook: AudienceManagerHook, kinds: Collection[IdKind]) -> Suppression | None:
         """Read them; None when none is named.

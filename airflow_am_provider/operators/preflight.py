@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from airflow.sdk import BaseOperator
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
@@ -98,10 +99,10 @@ class PreflightOperator(BaseOperator):
             self.log.info(
                 "Preflight of delivery %s: %s, %s; %s, %s",
                 manifest.delivery_id,
-                _count(len(contents.traits), "trait"),
-                _count(len(contents.signal_keys), "signal key"),
-                _count(len(errors), "error"),
-                _count(len(result.findings) - len(errors), "warning"),
+                counted(len(contents.traits), "trait"),
+                counted(len(contents.signal_keys), "signal key"),
+                counted(len(errors), "error"),
+                counted(len(result.findings) - len(errors), "warning"),
             )
             if errors and self.on_finding == "fail":
                 more = f" And {len(errors) - 1:,} more, in the log." if len(errors) > 1 else ""
@@ -137,7 +138,3 @@ def _contents(hook: AudienceManagerHook, manifest: Manifest) -> Contents:
         traits=frozenset(document["traits"]),
         signal_keys=tuple(document["signal_keys"]),
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"1 {what}" if number == 1 else f"{number:,} {what}s"

@@ -302,45 +302,17 @@ class SnapshotDiffOperator(BaseOperator):
 
         with airflow_errors(), cancelled_in_time():
             on_empty = choice("on_empty", self.on_empty, OnEmpty)
-            source = RowSource(
-                sql=self.sql,
-                conn_id=self.conn_id,
-                parameters=self.parameters,
-                source=self.source,
-                source_conn_id=self.source_conn_id,
-                delimiter=self.delimiter,
-                encoding=self.encoding,
-                partitions=self.partitions,
-                partition_by=self.partition_by,
-                partition_bounds=self.partition_bounds,
-            )
-            asked = AskedWindow(
-                start=self.window_start,
-                end=self.window_end,
-                timezone=self.window_timezone,
-            )
+            source = RowSource.of(self, without=("partition",))
+            asked = AskedWindow.of(self)
             window = asked.of_run(context)
             self.log.info("Window: %s", window)
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             spec = self._spec()
             check_data_sources(hook, spec.file_kind)
             columns = (spec.id_column, *spec.item_columns)
-            lists = SuppressionLists(
-                sql=self.suppression_sql,
-                source=self.suppression_source,
-                conn_id=self.suppression_conn_id,
-                column=self.suppression_column,
-                hashed=self.suppression_hashed,
-                allow_empty=self.suppression_allow_empty,
-            )
+            lists = SuppressionLists.of(self)
             # First what fails at once, then what takes time.
-            options = format_options(
-                hook,
-                max_set_aside=self.max_set_aside,
-                compression=self.compression,
-                part_bytes=self.part_bytes,
-                compressed_part_bytes=self.compressed_part_bytes,
-            )
+            options = format_options(hook, self)
             suppression = lists.read(hook, (spec.kind,))
             ttl = self._times_to_live(hook, spec)
             extract = some_text("snapshot", self.snapshot)

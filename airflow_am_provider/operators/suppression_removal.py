@@ -137,14 +137,7 @@ class SuppressionRemovalOperator(BaseOperator):
             encoding, recipient = packing_of(hook)
             # An ID that went through once is not held up by a rule that came later.
             options = FormatOptions(max_set_aside=1.0, encoding=encoding, recipient=recipient)
-            lists = SuppressionLists(
-                sql=self.suppression_sql,
-                source=self.suppression_source,
-                conn_id=self.suppression_conn_id,
-                column=self.suppression_column,
-                hashed=self.suppression_hashed,
-                allow_empty=self.suppression_allow_empty,
-            )
+            lists = SuppressionLists.of(self)
             suppression = lists.read(hook, writer.id_kinds)
             if suppression is None:
                 raise ConfigurationError(

@@ -11,6 +11,7 @@ from airflow_am_provider.audience_manager.receipts.text import (
     MAX_WARNINGS,
     RECEIPT_PAGE,
 )
+from airflow_am_provider.audience_manager.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -181,7 +182,7 @@ def shared_note(found: Counted) -> str:
     """Say, after a figure, that it is a total shared with other files; nothing when it is not."""
     if not found.shared_with:
         return ""
-    return f" (a total shared with {_files(len(found.shared_with))} of other deliveries)"
+    return f" (a total shared with {counted(len(found.shared_with), 'file')} of other deliveries)"
 
 
 def _reading(found: Counted) -> str:
@@ -201,7 +202,8 @@ def _coverage(found: Counted, listed: ListedNames) -> Iterator[str]:
     unlisted = [name for name in found.missing if name not in listed.pieces]
     if unlisted:
         yield (
-            f"in no receipt yet: {len(unlisted)} of {_files(len(found.files))}: {_names(unlisted)}"
+            f"in no receipt yet: {len(unlisted)} of {counted(len(found.files), 'file')}: "
+            f"{_names(unlisted)}"
         )
     for name in found.in_part:
         numbers = sorted(listed.pieces[name])
@@ -212,8 +214,8 @@ def _coverage(found: Counted, listed: ListedNames) -> Iterator[str]:
         )
     if found.shared_with:
         yield (
-            f"counts are totals shared with {_files(len(found.shared_with))} of other deliveries: "
-            f"{_names(found.shared_with)} ({RECEIPT_PAGE})"
+            f"counts are totals shared with {counted(len(found.shared_with), 'file')} of other "
+            f"deliveries: {_names(found.shared_with)} ({RECEIPT_PAGE})"
         )
 
 
@@ -270,10 +272,6 @@ def _twice(listed: ListedNames) -> Iterator[str]:
         again = sorted(number for number, times in pieces.items() if times > 1)
         if again or name in listed.whole:
             yield f"{printable(name)} is in several receipts by pieces: processed more than once"
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file" if count == 1 else f"{count:,} files"
 
 
 def _names(names: Collection[str]) -> str:

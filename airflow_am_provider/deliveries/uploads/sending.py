@@ -14,6 +14,7 @@ from airflow_am_provider.audience_manager.errors import (
     TransientError,
 )
 from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.deliveries.connection import MAKE_ANEW
 from airflow_am_provider.deliveries.data_sources import check_data_sources
 from airflow_am_provider.deliveries.queue_gate import QueueGate
@@ -145,9 +146,8 @@ def send_delivery(
     :raises TransientError: when the destination or the line fails.
     """
     manifest = checked_manifest(hook, manifest)
-    count = len(manifest.parts)
     size = sum(part.compressed_bytes for part in manifest.parts) / 1e6
-    what = f"delivery {manifest.delivery_id}: {count} {'file' if count == 1 else 'files'}"
+    what = f"delivery {manifest.delivery_id}: {counted(len(manifest.parts), 'file')}"
     begun = time.monotonic()
     warning = idle_warning(hook, clock())
     if warning is not None:

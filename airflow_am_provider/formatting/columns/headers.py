@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.audience_manager.personal_data import is_personal_data, mask
+from airflow_am_provider.audience_manager.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,10 +104,9 @@ def _others(there: Sequence[str], needed: Sequence[str], hint: str) -> str:
     if set(there) & set(needed):
         return f"it has {', '.join(map(_shown, there))}{hint}"
     alike = "".join(like(column, there) for column in needed)
-    count = "1 other" if len(there) == 1 else f"{len(there):,} others"
     return (
-        f"it has {count}, not shown here, since they are customers' data where a file has no "
-        f"header{alike}{hint}"
+        f"it has {counted(len(there), 'other')}, not shown here, since they are customers' "
+        f"data where a file has no header{alike}{hint}"
     )
 
 
