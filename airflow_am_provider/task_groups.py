@@ -12,6 +12,7 @@ from airflow_am_provider.operators.combine_partitions import CombinePartitionsOp
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
+from airflow_am_provider.operators.preflight import PreflightOperator
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.operators.upload_parts import UploadPartsOperator
@@ -20,7 +21,7 @@ from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.sensors.replay import ReplayNewerSensor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from airflow.sdk import BaseOperator
 
@@ -52,6 +53,7 @@ def deliver(
     group_id: str = "deliver",
     *,
     id_sync: Mapping[str, Any] | None = None,
+    preflight: Mapping[str, Any] | None = None,
     guard: Mapping[str, Any] | None = None,
     upload: Mapping[str, Any] | None = None,
     upload_shares: int = 1,
@@ -77,6 +79,10 @@ def deliver(
         sync. ``conn_id``, ``audience_manager_conn_id``, the window and the suppression list are
         those of the data unless given. Example: ``{"sql": "SELECT aam_uuid, customer_id FROM ids",
         "master_dpid": 0, "dpids": [478], "columns": ["aam_uuid", "customer_id"]}``.
+    :param preflight: Parameters of
+        :class:`~airflow_am_provider.operators.preflight.PreflightOperator`, which asks Adobe's REST
+        API before the data's guard and upload. ``{}`` takes its defaults, None means no preflight.
+        Example: ``{"on_finding": "warn"}``.
     :param guard: Parameters of :class:`~airflow_am_provider.operators.guard.GuardOperator`, which
         stands before the data's upload. ``{}`` takes its defaults, None means no guard. Example:
         ``{"min_rows_share": 0.8}``.
@@ -118,12 +124,16 @@ def deliver(
     upload_args = {**connection, **(upload or {})}
     shares = whole_number("upload_shares", upload_shares)
     receipt_args = {**connection, **(receipt or {})}
-    guard_args = None if guard is None else {**connection, **guard}
+    checks = [
+        (operator, {**connection, **parameters})
+        for operator, parameters in ((PreflightOperator, preflight), (GuardOperator, guard))
+        if parameters is not None
+    ]
     formats = SnapshotDiffOperator if "snapshot" in data else FormatDataFileOperator
     with TaskGroup(group_id=group_id) as group:
         if id_sync is None:
             _, staged = _staged(formats, "format", data)
-            _guard_upload_and_wait(staged, "", upload_args, shares, receipt_args, guard_args)
+            _upload_and_wait(_checked(staged, checks), "", upload_args, shares, receipt_args)
             return group
         shared = {name: data[name] for name in _SHARED if name in data}
         extract_ids, ids = _staged(IdSyncExtractOperator, "extract_ids", {**shared, **id_sync})
@@ -133,7 +143,7 @@ def deliver(
         if receipt_args.get("on_breach") == "skip":
             ids_receipt_args["on_breach"] = "fail"
         ids_receipt_args |= id_sync_receipt or {}
-        synced = _guard_upload_and_wait(ids, "_ids", upload_args, shares, ids_receipt_args)
+        synced = _upload_and_wait(ids, "_ids", upload_args, shares, ids_receipt_args)
         # An ID sync without new people is skipped; that must not skip the data after it. Only
         # what skips the group as a whole does, and its first task shows that.
         rule = {"trigger_rule": "none_failed_min_one_success"}
@@ -141,7 +151,7 @@ def deliver(
         start = EmptyOperator(task_id="start")
         start >> [extract_ids, format_data]
         synced >> format_data
-        _guard_upload_and_wait(staged, "", upload_args, shares, receipt_args, guard_args)
+        _upload_and_wait(_checked(staged, checks), "", upload_args, shares, receipt_args)
     return group
 
 
@@ -180,17 +190,25 @@ def _count_of(arguments: Mapping[str, Any]) -> object:
     )
 
 
-def _guard_upload_and_wait(
+def _checked(
+    stage: BaseOperator,
+    checks: Iterable[tuple[type[PreflightOperator | GuardOperator], Mapping[str, Any]]],
+) -> BaseOperator:
+    """The last of the tasks that look at what was staged, one after the other."""
+    for operator, parameters in checks:
+        name = "preflight" if operator is PreflightOperator else "guard"
+        stage = operator(task_id=name, manifest=stage.output, **parameters)
+    return stage
+
+
+def _upload_and_wait(
     stage: BaseOperator,
     suffix: str,
     upload: Mapping[str, Any],
     shares: int,
     receipt: Mapping[str, Any],
-    guard: Mapping[str, Any] | None = None,
 ) -> DeliveryReceiptSensor:
-    """Upload what was staged, when the guard lets it pass, and wait for its receipt."""
-    if guard is not None:
-        stage = GuardOperator(task_id=f"guard{suffix}", manifest=stage.output, **guard)
+    """Upload what was staged and wait for its receipt."""
     sent = UploadOperator(task_id=f"upload{suffix}", manifest=stage.output, **upload)
     if shares > 1:
         parts = UploadPartsOperator.partial(

@@ -47,6 +47,25 @@ def test_a_guard_stands_before_the_upload_of_the_data() -> None:
     assert "deliver.guard_ids" not in dag.task_ids
 
 
+def test_a_preflight_stands_before_the_guard_of_the_data() -> None:
+    for arguments in ({}, {"snapshot": "customers"}, {"partitions": 2}):
+        dag = made(
+            id_sync=ID_SYNC,
+            preflight={"on_finding": "warn"},
+            guard={},
+            audience_manager_conn_id="beta",
+            **arguments,
+        )
+        preflight = dag.get_task("deliver.preflight")
+        assert preflight.upstream_task_ids == {"deliver.format"}
+        assert (preflight.on_finding, preflight.audience_manager_conn_id) == ("warn", "beta")
+        assert dag.get_task("deliver.guard").upstream_task_ids == {"deliver.preflight"}
+        assert dag.get_task("deliver.upload").upstream_task_ids == {"deliver.guard"}
+        assert "deliver.preflight_ids" not in dag.task_ids
+    alone = made(preflight={})
+    assert alone.get_task("deliver.upload").upstream_task_ids == {"deliver.preflight"}
+
+
 def test_with_a_snapshot_what_has_changed_is_delivered_by_one_task() -> None:
     for arguments in ({}, {"partitions": 3}, {"id_sync": ID_SYNC}):
         dag = made(snapshot="customers", max_removed=0.1, **arguments)

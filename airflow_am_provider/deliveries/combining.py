@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_am_provider.deliveries.manifest import Manifest
+    from airflow_am_provider.deliveries.origin import Origin
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.storage.folder import Folder
 
@@ -134,13 +135,18 @@ class FormattedPartition:
 
 
 def combine(
-    partitions: Iterable[FormattedPartition], targets: Targets, *, now: datetime
+    partitions: Iterable[FormattedPartition],
+    targets: Targets,
+    *,
+    now: datetime,
+    origin: Origin | None = None,
 ) -> Manifest:
     """Make one delivery of all partitions.
 
     :param partitions: all of them, in any order.
     :param targets: of the staging location.
     :param now: the time, in UTC; the names' timestamp is taken from it.
+    :param origin: the task that combines them, if one does.
     :return: the manifest; without parts when no partition has any.
     :raises ConfigurationError: when one is missing or there twice, or they do not belong together.
     :raises DataError: when more rows are set aside than allowed, or a part is gone; nothing is
@@ -187,7 +193,7 @@ def combine(
         remarks=together(result.remarks for result in results),
     )
     content = replace(first.content, folder=folder, result=whole)
-    return stage_content(content, targets, now=now, is_shared=True)
+    return stage_content(content, targets, now=now, is_shared=True, origin=origin)
 
 
 def _join_contents(
@@ -202,7 +208,7 @@ def _join_contents(
             return None
         documents.append(json.loads(raw))
     whole = dict(documents[0])
-    for name in ("traits", "signal_keys"):
+    for name in ("traits", "removed_traits", "signal_keys"):
         whole[name] = sorted({one for document in documents for one in document[name]})
     return write_contents(storage, folder, whole)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,6 +53,7 @@ class ReceiptReport:
     :param open_questions: limits that receipts say nothing about, in sentences.
     :param disagreements: where signs do not tell the same, in sentences.
     :param concluded_at: when it was judged, ISO 8601 in UTC.
+    :param limits: those that it was judged by.
     """
 
     status: AcknowledgementStatus
@@ -60,6 +61,7 @@ class ReceiptReport:
     open_questions: tuple[str, ...]
     disagreements: tuple[str, ...] = ()
     concluded_at: str
+    limits: Mapping[str, int | float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, status: AcknowledgementStatus, limits: Mapping[str, int | float]) -> ReceiptReport:
@@ -79,6 +81,7 @@ class ReceiptReport:
             open_questions=silent,
             disagreements=tuple(disagreements(status.signs)),
             concluded_at=timestamp(datetime.now(UTC)),
+            limits=dict(limits),
         )
 
     @property
@@ -104,6 +107,7 @@ class ReceiptReport:
             "marked": list(self.status.marked),
             "problems": list(self.problems),
             "open_questions": list(self.open_questions),
+            "limits": dict(self.limits),
             **self.status.reconciliation.to_json(),
         }
 

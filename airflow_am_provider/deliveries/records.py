@@ -31,6 +31,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.receipts.findings import FAILED_RECORDS
 from airflow_am_provider.deliveries.layout import (
     MANIFEST_FILE,
     RECONCILIATION_FILE,
@@ -332,6 +333,10 @@ class DeliveryRecords:
                     "stored_records": counts.get("stored_records"),
                     "verdict": found.get("verdict"),
                     "acknowledged_by": found.get("acknowledged_by"),
+                    "failed_records": {
+                        name: counts[name] for name in FAILED_RECORDS if counts.get(name)
+                    },
+                    "limits": found.get("limits") or {},
                 },
                 closed=target.closed(delivery_id, known),
             )

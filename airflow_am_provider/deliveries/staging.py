@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_am_provider.audience_manager.file_kinds import FileKind
+    from airflow_am_provider.deliveries.origin import Origin
     from airflow_am_provider.deliveries.target.commands import NewExtract
     from airflow_am_provider.deliveries.target.state import DeliveryEntry, TargetState
     from airflow_am_provider.deliveries.target.target import Target
@@ -121,6 +122,7 @@ def stage_delivery(
     *,
     context: DeliveryContext,
     now: datetime,
+    origin: Origin | None = None,
 ) -> Manifest:
     """Format rows into the staging location and make a delivery of them.
 
@@ -130,12 +132,13 @@ def stage_delivery(
     :param options: how to write the parts.
     :param context: what the delivery is for: destination, window, task.
     :param now: the time, in UTC; the names' timestamp is taken from it.
+    :param origin: the task that does it, if one does.
     :return: the manifest; without parts when no row was written.
     :raises DataError: as :func:`~airflow_am_provider.formatting.pipeline.format_rows` does; and
         when the delivery was sent in part, and what is gone of it cannot be made again.
     """
     content = format_content(batches, writer, targets.staging, options, context=context, now=now)
-    return stage_content(content, targets, now=now)
+    return stage_content(content, targets, now=now, origin=origin)
 
 
 def format_content(
@@ -172,6 +175,7 @@ def stage_content(
     now: datetime,
     is_shared: bool = False,
     extract: NewExtract | None = None,
+    origin: Origin | None = None,
 ) -> Manifest:
     """Make a delivery of what was formatted, unless it is one already.
 
@@ -181,6 +185,7 @@ def stage_content(
     :param is_shared: whether other tasks or deliveries may count on the same files, as on those of
         a partition: none is deleted then.
     :param extract: the snapshot that a difference leaves.
+    :param origin: the task that stages it, if one does.
     :return: the manifest, with the counts and the rejects of these very rows; without parts when no
         row was written.
     :raises DataError: when the delivery was sent in part, and what is gone of it cannot be made
@@ -198,7 +203,7 @@ def stage_content(
 
     def command(state: TargetState) -> Stage:
         seen.append(state)
-        return _stage_command(content, target, manifest, extract, state)
+        return _stage_command(content, target, manifest, extract, state, origin)
 
     try:
         event = target.decide(command)
@@ -272,6 +277,7 @@ def _stage_command(
     manifest: Manifest,
     extract: NewExtract | None,
     state: TargetState,
+    origin: Origin | None,
 ) -> Stage:
     subject, content_id = content.subject, content.content_id
     if extract is not None:
@@ -306,6 +312,7 @@ def _stage_command(
             "lines": sum(part.lines for part in result.parts),
             "files": len(result.parts),
             "bytes": sum(part.compressed_bytes for part in result.parts),
+            **({} if origin is None else {"origin": origin.to_json()}),
         },
         latest=versions.latest,
         latest_left=versions.latest_left,

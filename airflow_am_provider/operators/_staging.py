@@ -14,6 +14,7 @@ from airflow_am_provider.deliveries.manifest import nothing_to_send, said_of_joi
 from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.formatting.remarks import warnings_of
+from airflow_am_provider.operators._origin import map_index_of, origin_of
 from airflow_am_provider.operators._packing import packing_of
 from airflow_am_provider.operators._watermark import NothingNew, note_outcome, watermark_window
 from airflow_am_provider.operators._window import window_of
@@ -171,14 +172,15 @@ def stage_rows(
             run=f"{dag_id}/{run_id}",
             series=f"{dag_id}/{task_id}",
             # Partitions, mapped or not, are shares of one delivery.
-            map_index=-1 if share is not None else _map_index_of(context),
+            map_index=-1 if share is not None else map_index_of(context),
             watermark=found.watermark,
         ),
         now=now,
     )
     if share is None:
         tell_lists(writer.suppression)
-        manifest = stage_content(content, targets, now=now)
+        origin = origin_of(context, task_id)
+        manifest = stage_content(content, targets, now=now, origin=origin)
         note_outcome(target, found.watermark, manifest, if_empty)
         return report_staged(log, manifest, if_empty)
     return _formatted(
@@ -264,9 +266,3 @@ def _nothing(reason: str, on_empty: OnEmpty) -> Exception:
     if on_empty is OnEmpty.FAIL:
         return DataError(f"{reason}; on_empty='fail'")
     return AirflowSkipException(reason)
-
-
-def _map_index_of(context: Context) -> int:
-    """Which of its mapped tasks a task is; -1 where it is not mapped."""
-    index = getattr(context.get("ti"), "map_index", None)
-    return index if isinstance(index, int) else -1

@@ -11,6 +11,7 @@ from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink
+from airflow_am_provider.operators._origin import origin_of
 from airflow_am_provider.operators._staging import report_staged
 from airflow_am_provider.operators._watermark import note_outcome
 from airflow_am_provider.parameters import choice
@@ -81,7 +82,12 @@ class CombinePartitionsOperator(BaseOperator):
             partitions = [FormattedPartition.from_json(one) for one in _listed(self.formatted)]
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             targets = hook.targets()
-            manifest = combine(partitions, targets, now=datetime.now(UTC))
+            manifest = combine(
+                partitions,
+                targets,
+                now=datetime.now(UTC),
+                origin=origin_of(context, self.task_id),
+            )
             self.log.info("%d partitions, %d parts", len(partitions), len(manifest.parts))
             content = partitions[0].content
             target = targets.named(content.context.destination, target_of(content.file_kind))

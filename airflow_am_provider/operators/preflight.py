@@ -38,8 +38,9 @@ class PreflightOperator(BaseOperator):
     without a word, and what is wrong in them comes back as failed validation, or not at all.
 
     What it asks does not grow with the number of rows: the format task has written down each trait
-    once. Signals that no trait rule names, traits that are younger than four hours and an
-    unticked *Inbound* are warnings and never fail the task.
+    once. Signals that no trait rule names, traits that are younger than four hours, what is wrong
+    with traits that are only taken away, and an unticked *Inbound* are warnings and never fail the
+    task.
 
     :param manifest: What a format operator returned. Example: ``format_traits.output``. (templated)
     :param audience_manager_conn_id: The Audience Manager connection. It must have ``api_conn_id``.
@@ -99,7 +100,7 @@ class PreflightOperator(BaseOperator):
             self.log.info(
                 "Preflight of delivery %s: %s, %s; %s, %s",
                 manifest.delivery_id,
-                counted(len(contents.traits), "trait"),
+                counted(len(contents.traits | contents.removed_traits), "trait"),
                 counted(len(contents.signal_keys), "signal key"),
                 counted(len(errors), "error"),
                 counted(len(result.findings) - len(errors), "warning"),
@@ -128,13 +129,14 @@ def _contents(hook: AudienceManagerHook, manifest: Manifest) -> Contents:
     if raw is None:
         raise DataError(
             f"delivery {manifest.delivery_id}: nobody wrote down which traits it names. The format "
-            f"task does so when its connection has api_conn_id; clear it to format again. "
-            f"SnapshotDiffOperator and SuppressionRemovalOperator do not write it down"
+            f"task does so when its connection has api_conn_id; clear it to format again"
         )
     document = json.loads(raw)
     return Contents(
         dpid=document["dpid"],
         target_dpid=document["target_dpid"],
         traits=frozenset(document["traits"]),
+        # Those of before had all traits in one list.
+        removed_traits=frozenset(document.get("removed_traits", ())),
         signal_keys=tuple(document["signal_keys"]),
     )

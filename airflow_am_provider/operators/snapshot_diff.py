@@ -13,6 +13,7 @@ from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink
 from airflow_am_provider.operators._api import api_of
+from airflow_am_provider.operators._origin import origin_of
 from airflow_am_provider.operators._row_source import RowSource
 from airflow_am_provider.operators._staging import AskedWindow, format_options, report_staged
 from airflow_am_provider.operators._suppression import SuppressionLists
@@ -324,6 +325,7 @@ class SnapshotDiffOperator(BaseOperator):
                 DiffOptions(
                     max_removed=limit("max_removed", self.max_removed, "traits"),
                     suppression=suppression,
+                    name_traits=hook.settings.api_conn_id is not None,
                 ),
                 series=series,
                 # The rows are those of this moment, whatever window the run is of: what is
@@ -334,6 +336,7 @@ class SnapshotDiffOperator(BaseOperator):
                     series=series.location,
                 ),
                 now=datetime.now(UTC),
+                origin=origin_of(context, self.task_id),
                 # The same in each attempt, and not this worker's clock.
                 run_day=context["dag_run"].run_after.astimezone(UTC).date(),
                 ttl=ttl,

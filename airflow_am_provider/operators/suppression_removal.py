@@ -12,6 +12,7 @@ from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink
+from airflow_am_provider.operators._origin import origin_of
 from airflow_am_provider.operators._packing import packing_of
 from airflow_am_provider.operators._staging import report_staged
 from airflow_am_provider.operators._suppression import SuppressionLists
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_am_provider.deliveries.manifest import Manifest
+    from airflow_am_provider.deliveries.origin import Origin
     from airflow_am_provider.deliveries.staging import DeliveryContext
     from airflow_am_provider.formatting.lines.data_lines import DataLineWriter
     from airflow_am_provider.formatting.pipeline import FormatOptions
@@ -134,6 +136,8 @@ class SuppressionRemovalOperator(BaseOperator):
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             writer = self._writer()
             check_data_sources(hook, writer.file_kind)
+            if hook.settings.api_conn_id:
+                writer.name_traits()
             encoding, recipient = packing_of(hook)
             # An ID that went through once is not held up by a rule that came later.
             options = FormatOptions(max_set_aside=1.0, encoding=encoding, recipient=recipient)
@@ -150,7 +154,8 @@ class SuppressionRemovalOperator(BaseOperator):
                 run=f"{dag_id}/{run_id}",
                 series=f"{dag_id}/{self.task_id}",
             )
-            manifest = self._staged(hook, writer, suppression, options, delivery_context)
+            origin = origin_of(context, self.task_id)
+            manifest = self._staged(hook, writer, suppression, options, delivery_context, origin)
             tell_lists(suppression)
             return report_staged(self.log, manifest, OnEmpty.SKIP)
 
@@ -175,6 +180,7 @@ class SuppressionRemovalOperator(BaseOperator):
         suppression: Suppression,
         options: FormatOptions,
         delivery_context: DeliveryContext,
+        origin: Origin | None,
     ) -> Manifest:
         from airflow_am_provider.deliveries.staging import stage_delivery
         from airflow_am_provider.suppression.removals import removals
@@ -190,4 +196,5 @@ class SuppressionRemovalOperator(BaseOperator):
             options,
             context=delivery_context,
             now=datetime.now(UTC),
+            origin=origin,
         )

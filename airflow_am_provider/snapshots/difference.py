@@ -13,7 +13,7 @@ import logging
 from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -25,9 +25,10 @@ from airflow_am_provider.formatting.acceptance import (
 )
 from airflow_am_provider.formatting.batches import bounded
 from airflow_am_provider.formatting.file_names import REJECTS_FILE
+from airflow_am_provider.formatting.lines.named_traits import contents_document
 from airflow_am_provider.formatting.overlap import BackgroundWorker, prefetched
 from airflow_am_provider.formatting.parts import PartWriter
-from airflow_am_provider.formatting.pipeline import FormattedParts
+from airflow_am_provider.formatting.pipeline import FormattedParts, write_contents
 from airflow_am_provider.formatting.remarks import Remark
 from airflow_am_provider.formatting.source_pass import SourcePass
 from airflow_am_provider.snapshots.change_lines import change_lines
@@ -35,7 +36,7 @@ from airflow_am_provider.snapshots.comparison import NOW, Counts, compared, mark
 from airflow_am_provider.snapshots.extract import Extract
 from airflow_am_provider.snapshots.snapshot_file import SnapshotReader, SnapshotWriter
 from airflow_am_provider.snapshots.trait_rows import TraitReader
-from airflow_am_provider.snapshots.user_traits import merged
+from airflow_am_provider.snapshots.user_traits import distinct_traits, merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -63,12 +64,14 @@ class DiffOptions:
     :param max_removed: how many traits the extract may lack of any snapshot that may be in force,
         over all users: a whole number is a count, a fraction from 0.0 to 1.0 a share of them.
     :param suppression: users of whom nothing is sent, and whose traits are removed.
+    :param name_traits: whether the traits that lines name are written down, for a preflight.
     :param run_bytes: how much of the extract is sorted at a time, in bytes.
     :raises ConfigurationError: when ``max_removed`` is neither.
     """
 
     max_removed: int | float
     suppression: SuppressedIds | None = None
+    name_traits: bool = False
     run_bytes: int = _RUN_BYTES
 
     def __post_init__(self) -> None:
@@ -145,6 +148,7 @@ class _Run(SourcePass):
         refresh: Refresh | None,
     ) -> None:
         super().__init__(storage, folder, f"{folder}/{REJECTS_FILE}")
+        self._file_kind = spec.file_kind
         self._reader = TraitReader(spec, NOW, diff.suppression)
         self._options = options
         self._diff = diff
@@ -158,6 +162,8 @@ class _Run(SourcePass):
             recipient=options.recipient,
         )
         self._counts = Counts()
+        self._said: set[int] = set()
+        self._removed: set[int] = set()
 
     def all(
         self, batches: Iterable[pa.RecordBatch], bases: Sequence[Base]
@@ -191,8 +197,15 @@ class _Run(SourcePass):
             parts=tuple(self._parts.parts),
             text_sha256=self._parts.text_sha256,
             rejects=self._rejects.close(),
+            contents=write_contents(self._storage, self._folder, self._contents),
         )
         return result, self._counts
+
+    @property
+    def _contents(self) -> dict[str, Any] | None:
+        if not self._diff.name_traits:
+            return None
+        return contents_document(self._file_kind, self._said, self._removed)
 
     def _clean_up(self, end_rejects: Callable[[], object]) -> None:
         with ExitStack() as stack:
@@ -219,6 +232,9 @@ class _Run(SourcePass):
                 # In order, so that a user has one line for both.
                 said = np.sort(np.concatenate((change.added, change.refreshed)))
                 self._parts.write(change_lines(users, said, change.removed))
+                if self._diff.name_traits:
+                    self._said.update(distinct_traits(said))
+                    self._removed.update(distinct_traits(change.removed))
                 snapshot.write(users, change.unchanged, change.added, change.removed)
 
             worker: BackgroundWorker[tuple[pa.Array, Change]] = BackgroundWorker(

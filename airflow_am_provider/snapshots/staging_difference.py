@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_am_provider.deliveries.manifest import Manifest
+    from airflow_am_provider.deliveries.origin import Origin
     from airflow_am_provider.deliveries.staging import DeliveryContext, FormattedContent
     from airflow_am_provider.formatting.lines.data_lines import DataFileSpec
     from airflow_am_provider.formatting.pipeline import FormatOptions
@@ -55,6 +56,7 @@ def stage_difference(
     series: SnapshotSeries,
     context: DeliveryContext,
     now: datetime,
+    origin: Origin | None = None,
     run_day: date | None = None,
     ttl: TimesToLive = NEVER,
 ) -> StagedDifference:
@@ -70,6 +72,7 @@ def stage_difference(
     :param series: the snapshots of this extract.
     :param context: what the delivery is for: destination, window, task.
     :param now: the time, in UTC; the names' timestamp is taken from it.
+    :param origin: the task that does it, if one does.
     :param run_day: the run's day, which decides whose turn it is to be said again; by default that
         of ``now``.
     :param ttl: when traits expire that are not said again; never, by default.
@@ -110,7 +113,7 @@ def stage_difference(
         refreshed=refresh.noted,
     )
     try:
-        manifest = stage_content(content, targets, now=now, extract=extract)
+        manifest = stage_content(content, targets, now=now, extract=extract, origin=origin)
     except TransientError:
         _discard(content, path, targets.staging)
         raise
@@ -155,6 +158,6 @@ def _tell_turns(refresh: Refresh) -> None:
 
 def _discard(content: FormattedContent, snapshot: str, staging: Folder) -> None:
     result = content.result
-    for path in (*(part.path for part in result.parts), result.rejects, snapshot):
+    for path in (*(part.path for part in result.parts), result.rejects, result.contents, snapshot):
         if path is not None:
             staging.delete(path)

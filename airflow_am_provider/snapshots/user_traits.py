@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from airflow_am_provider.formatting.columns.arrow import to_arrow, to_numpy
 from airflow_am_provider.formatting.columns.byte_columns import ByteView, Marks
@@ -123,6 +124,12 @@ def traits_of(pairs: Pairs) -> npt.NDArray[np.uint32]:
 def marks_of(pairs: Pairs) -> npt.NDArray[np.uint8]:
     """The marks of each pair."""
     return (pairs & _MARK_BITS).astype(np.uint8)
+
+
+def distinct_traits(pairs: Pairs) -> list[int]:
+    """Each trait once that some pairs have."""
+    found: list[int] = pc.unique(to_arrow(traits_of(pairs))).to_pylist()
+    return found
 
 
 def moved(pairs: Pairs, places: npt.NDArray[np.integer]) -> Pairs:

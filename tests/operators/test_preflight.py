@@ -1,6 +1,8 @@
 """A delivery is held against what the REST API knows: format, combine, ask, over real HTTP."""
 
+import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,18 +10,23 @@ from typing import Any
 import pytest
 
 from airflow_am_provider.airflow_compat import AirflowFailException
+from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.preflight import PreflightOperator
+from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
+from airflow_am_provider.operators.suppression_removal import SuppressionRemovalOperator
 from airflow_am_provider.sandbox.rest import ApiSource, ApiTrait, RestApi, RestConfig
 from airflow_am_provider.storage import LocalFolder
 from tests.connections import Connect
+from tests.staged_deliveries import send
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def run_context() -> Any:
-    return {"dag_run": SimpleNamespace(dag_id="crm_to_aam"), "run_id": "manual__1"}
+    run = SimpleNamespace(dag_id="crm_to_aam", run_after=datetime(2026, 3, 1, tzinfo=UTC))
+    return {"dag_run": run, "run_id": "manual__1"}
 
 
 ROWS = "id,traits,city,member\n" + "".join(
@@ -139,6 +146,66 @@ def test_signals_that_no_rule_names_are_a_warning(
     said = capsys.readouterr().out
     assert "signal member: no trait rule" in said
     assert "signal city" not in said
+
+
+def compared(conn_id: str, tmp_path: Path, rows: str) -> dict[str, Any]:
+    source = tmp_path / "extract.csv"
+    source.write_text(rows)
+    operator = SnapshotDiffOperator(
+        task_id="compare",
+        source=str(source),
+        snapshot="customers",
+        audience_manager_conn_id=conn_id,
+        dpid=478,
+        id_column="id",
+        traits_column="traits",
+        max_removed=1.0,
+    )
+    return operator.execute(run_context())
+
+
+def test_a_difference_is_asked_for_by_what_its_lines_say(
+    conn_id: str, tmp_path: Path, staging: LocalFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = compared(conn_id, tmp_path, 'id,traits\nann,"100,102"\nbob,100\n')
+    document = json.loads(staging.read_bytes(manifest["contents"]) or b"")
+    assert document == {
+        "dpid": 478,
+        "target_dpid": 478,
+        "traits": [100, 102],
+        "removed_traits": [],
+        "signal_keys": [],
+    }
+    assert asked(manifest, conn_id) == manifest
+    # Not acknowledged: 102 may be there or not, and is taken away. 999 is wrong.
+    manifest = compared(conn_id, tmp_path, "id,traits\nann,100\nbob,999\n")
+    document = json.loads(staging.read_bytes(manifest["contents"]) or b"")
+    assert (document["traits"], document["removed_traits"]) == ([100, 999], [100, 102])
+    with pytest.raises(AirflowFailException, match=r"trait 999: there is none"):
+        asked(manifest, conn_id)
+
+
+def test_removals_of_traits_that_are_gone_are_not_held_back(
+    formatted: Callable[..., dict[str, Any]],
+    conn_id: str,
+    tmp_path: Path,
+    staging: LocalFolder,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sent = Manifest.from_json(formatted(ROWS + "v1,999,Rome,true\n"))
+    send(staging, sent, at=datetime(2026, 3, 1, tzinfo=UTC), is_whole=True)
+    opted_out = tmp_path / "opted-out.csv"
+    opted_out.write_text("id\nv1\nu1\n")
+    manifest = SuppressionRemovalOperator(
+        task_id="remove",
+        dpid=478,
+        audience_manager_conn_id=conn_id,
+        suppression_source=str(opted_out),
+    ).execute(run_context())
+    document = json.loads(staging.read_bytes(manifest["contents"]) or b"")
+    assert (document["traits"], document["removed_traits"]) == ([], [101, 999])
+    assert asked(manifest, conn_id) == manifest
+    assert "trait 999: it is only taken away: there is none" in capsys.readouterr().out
 
 
 def test_without_an_api_nothing_is_written_down_and_the_way_is_said(

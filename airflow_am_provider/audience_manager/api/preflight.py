@@ -8,7 +8,7 @@ nothing comes back (inbound-receipt-message.md, features/datasources-list-and-se
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -65,13 +65,15 @@ class Contents:
 
     :param dpid: the data source whose IDs are in it.
     :param target_dpid: the data source whose traits are set.
-    :param traits: the number of each trait that it gives or takes away.
+    :param traits: the number of each trait that it gives.
+    :param removed_traits: the number of each trait that it takes away.
     :param signal_keys: the keys of its signals; ``ic`` among them for codes.
     """
 
     dpid: int
     target_dpid: int
     traits: frozenset[int] = frozenset()
+    removed_traits: frozenset[int] = frozenset()
     signal_keys: tuple[str, ...] = ()
 
 
@@ -109,13 +111,15 @@ def preflight(contents: Contents, api: Api, *, now: float) -> Preflight:
 
     :param contents: what it says.
     :param api: who is asked: once for each data source and for the target's traits, and for up to
-        twenty traits that are not among them.
+        twenty traits that are not among them, of those given and of those taken away.
     :param now: seconds since 1970.
     """
     traits = {trait.sid: trait for trait in api.traits([contents.target_dpid])}
+    removed = contents.removed_traits - contents.traits
     found = [
         *_of_sources(contents, api),
-        *_of_traits(contents, traits, api, now),
+        *_of_traits(contents, contents.traits, traits, api, now),
+        *map(_only_removed, _of_traits(contents, removed, traits, api, now)),
         *_of_signals(contents, traits),
     ]
     named = {sid: traits[sid].ttl_days for sid in sorted(contents.traits) if sid in traits}
@@ -166,9 +170,9 @@ def _of_sources(contents: Contents, api: Api) -> Iterator[Finding]:
 
 
 def _of_traits(
-    contents: Contents, traits: Mapping[int, Trait], api: Api, now: float
+    contents: Contents, named: frozenset[int], traits: Mapping[int, Trait], api: Api, now: float
 ) -> Iterator[Finding]:
-    strangers = sorted(contents.traits - traits.keys())
+    strangers = sorted(named - traits.keys())
     alone = {sid: api.trait(sid) for sid in strangers[:_LOOKED_UP]}
     for sid, trait in alone.items():
         if trait is None:
@@ -190,12 +194,19 @@ def _of_traits(
             f"they are not of the target data source {contents.target_dpid}, the first is "
             f"{strangers[_LOOKED_UP]} ({_RECEIPT_PAGE})",
         )
-    for sid in sorted(contents.traits & traits.keys()):
+    for sid in sorted(named & traits.keys()):
         yield from _of_trait(traits[sid], now)
     for trait in alone.values():
         if trait is not None and trait.dpid in (None, contents.target_dpid):
             # The list left it out.
             yield from _of_trait(trait, now)
+
+
+def _only_removed(finding: Finding) -> Finding:
+    """Who takes away a trait that is gone, or may not be set, does no harm and has no other way."""
+    return replace(
+        finding, severity=Severity.WARNING, rule=f"it is only taken away: {finding.rule}"
+    )
 
 
 def _of_trait(trait: Trait, now: float) -> Iterator[Finding]:

@@ -41,6 +41,8 @@ _CAUSES: Final = {
     "no_trait_realized": "are the traits of this data source, and is there a rule for the signals?",
     "total_users_failed_validation": "the traits are of another data source than the file name",
 }
+#: Counts of records that did not end as data, each record under one of them.
+FAILED_RECORDS: Final = tuple(_CAUSES)
 # A sentence or a JSON document names so many files and then says how many more there are.
 MAX_NAMED_FILES: Final = 20
 

@@ -176,6 +176,7 @@ class DataLineWriter:
         return contents_document(
             self.spec.file_kind,
             {*self.named_traits.traits, *self.spec.trait_flags.values()},
+            self.named_traits.removed_traits,
             [*keys, *(["ic"] if self.spec.ic_columns else [])],
         )
 

@@ -17,18 +17,23 @@ if TYPE_CHECKING:
 
 
 def contents_document(
-    kind: DataFileKind, traits: Iterable[int], signal_keys: Collection[str]
+    kind: DataFileKind,
+    traits: Iterable[int],
+    removed_traits: Iterable[int] = (),
+    signal_keys: Collection[str] = (),
 ) -> dict[str, Any]:
     """What a delivery says, without its users, as plain JSON.
 
     :param kind: of which data sources it is.
-    :param traits: the traits that it gives or takes away.
+    :param traits: the traits that it gives.
+    :param removed_traits: the traits that it takes away.
     :param signal_keys: the keys of its signals.
     """
     return {
         "dpid": kind.dpid,
         "target_dpid": kind.target_dpid or kind.dpid,
         "traits": sorted(set(traits)),
+        "removed_traits": sorted(set(removed_traits)),
         "signal_keys": sorted(set(signal_keys)),
     }
 
@@ -41,12 +46,13 @@ class NamedTraits:
     >>> named.add([Piece("d_sid=", pa.array([b"24,d_sid=7", None, b"24"]), ""),
     ...            Piece("d_unsid=", pa.array([b"5", b"5", None]), ""),
     ...            Piece('"colour"=', pa.array([b"d_sid=9"]), "")])
-    >>> sorted(named.traits)
-    [5, 7, 24]
+    >>> sorted(named.traits), sorted(named.removed_traits)
+    ([7, 24], [5])
     """
 
     def __init__(self) -> None:
         self.traits: set[int] = set()
+        self.removed_traits: set[int] = set()
 
     def add(self, pieces: list[Piece]) -> None:
         """Collect those of some lines.
@@ -55,12 +61,15 @@ class NamedTraits:
             all others are passed over.
         """
         for piece in pieces:
-            if piece.before in (ADD_PREFIX, REMOVE_PREFIX):
-                self._add(_texts(piece.text), piece.before)
+            if piece.before == ADD_PREFIX:
+                self.traits.update(_numbers(piece))
+            elif piece.before == REMOVE_PREFIX:
+                self.removed_traits.update(_numbers(piece))
 
-    def _add(self, texts: pa.Array, prefix: str) -> None:
-        items = pc.split_pattern(texts, f",{prefix}".encode()).flatten()
-        self.traits.update(map(int, pc.unique(items).drop_null().to_pylist()))
+
+def _numbers(piece: Piece) -> Iterable[int]:
+    items = pc.split_pattern(_texts(piece.text), f",{piece.before}".encode()).flatten()
+    return map(int, pc.unique(items).drop_null().to_pylist())
 
 
 def _texts(text: pa.Array) -> pa.Array:

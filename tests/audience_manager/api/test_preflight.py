@@ -72,6 +72,18 @@ def test_traits_that_files_cannot_set() -> None:
     assert "status is SUSPENDED" in second[2]
 
 
+def test_what_is_wrong_with_a_trait_that_is_only_taken_away_is_a_warning() -> None:
+    known = Known(known=[trait(1, status="SUSPENDED"), trait(2, traitType="ALGO_TRAIT")])
+    told = found(known, removed_traits=frozenset({1, 9}))
+    assert [one[:2] for one in told] == [
+        (Severity.WARNING, "trait 9"),
+        (Severity.WARNING, "trait 1"),
+    ]
+    assert told[0][2].startswith("it is only taken away: there is none of this number")
+    both = found(known, traits=frozenset({1, 2}), removed_traits=frozenset({1}))
+    assert [one[:2] for one in both] == [(Severity.ERROR, "trait 1"), (Severity.ERROR, "trait 2")]
+
+
 def test_a_trait_that_was_just_made_is_a_warning() -> None:
     young = trait(1, createTime=int((NOW - 3600) * 1000))
     ((level, about, rule),) = found(Known(known=[young]), traits=frozenset({1}))
