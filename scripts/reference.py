@@ -22,12 +22,14 @@ from airflow_am_provider.operators.combine_partitions import CombinePartitionsOp
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
+from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
 from airflow_am_provider.operators.preflight import PreflightOperator
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.operators.suppression_removal import SuppressionRemovalOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.operators.upload_parts import UploadPartsOperator
 from airflow_am_provider.sandbox import command
+from airflow_am_provider.sensors.outbound_files import OutboundFilesSensor
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.sensors.replay import ReplayNewerSensor
 from airflow_am_provider.task_groups import deliver
@@ -310,6 +312,8 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
             PreflightOperator,
             UploadOperator,
             CleanStagingOperator,
+            OutboundFilesSensor,
+            OutboundLoadOperator,
             DeliveryReceiptSensor,
             ReplayNewerSensor,
         )

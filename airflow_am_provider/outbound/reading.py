@@ -41,6 +41,13 @@ MOST_LINE_BYTES: Final = 16 << 20
 _SEQUENCE_FILE: Final = b"SEQ\x06"
 
 
+_BROKEN: Final[tuple[type[Exception], ...]] = (
+    EOFError,
+    gzip.BadGzipFile,
+    igzip_lib.IsalError,  # type: ignore[assignment]  # its stub says that it is an instance
+)
+
+
 class LineReader(Protocol):
     """What reads a block of whole lines."""
 
@@ -177,7 +184,7 @@ def _unpacked(stream: CheckedStream, file: BatchFile) -> Callable[[int], bytes]:
     def read(size: int) -> bytes:
         try:
             return opened.read(size)
-        except (EOFError, gzip.BadGzipFile, igzip_lib.IsalError) as error:
+        except _BROKEN as error:
             # An end that is not there is said by its size first.
             stream.check()
             raise DataError(

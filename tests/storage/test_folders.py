@@ -87,7 +87,7 @@ def test_a_small_file_is_replaced_and_deleted(folder: Folder) -> None:
 def test_listing_is_by_prefix_and_in_order(folder: Folder) -> None:
     for path in ("mail/b", "mail/a", "mail/deep/c", "mailbox", "other"):
         folder.write_bytes(path, path.encode())
-    assert sorted(path for path, _, _ in folder.list()) == [
+    assert sorted(entry.path for entry in folder.list()) == [
         "mail/a",
         "mail/b",
         "mail/deep/c",
@@ -98,7 +98,7 @@ def test_listing_is_by_prefix_and_in_order(folder: Folder) -> None:
     assert [entry.path for entry in entries] == ["mail/a", "mail/b", "mail/deep/c"]
     assert entries[0].size == 6
     assert abs(entries[0].modified - datetime.now(UTC)) < timedelta(minutes=5)
-    assert {path for path, _, _ in folder.list("mail")} == {e.path for e in entries} | {"mailbox"}
+    assert {entry.path for entry in folder.list("mail")} == {e.path for e in entries} | {"mailbox"}
 
 
 @pytest.mark.parametrize("path", HOSTILE_PATHS)

@@ -1,0 +1,157 @@
+"""OutboundFilesSensor and OutboundLoadOperator, as a worker runs them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_am_provider.airflow_compat import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
+from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
+from airflow_am_provider.sensors.outbound_files import OutboundFilesSensor
+from airflow_am_provider.triggers.outbound import OutboundFilesTrigger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from demo.local.s3 import S3
+    from tests.connections import Connect
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+ROOT = "S3_1234_20914_full_1768953600000"  # 21 January 2026
+
+
+def control(**sizes: int) -> bytes:
+    files = [{"FileName": name, "FileByteSize": size} for name, size in sizes.items()]
+    return json.dumps({"Files": files}).encode()
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    (folder / f"{ROOT}.info").write_bytes(control(**{f"{ROOT}.sync": 8}))
+    return folder
+
+
+def sensor(inbox: Path | str, **more: Any) -> OutboundFilesSensor:
+    given = {"poke_interval": 0.05, "timeout": 0.3, **more}
+    return OutboundFilesSensor(task_id="arrived", location=str(inbox), **given)
+
+
+def test_it_waits_for_the_files_that_the_control_file_lists(inbox: Path) -> None:
+    with pytest.raises(AirflowSensorTimeout, match=f"{ROOT}.sync has not come"):
+        sensor(inbox).execute({})
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    (found,) = sensor(inbox, batch_date="2026-01-21").execute({})
+    assert (found["batch"], found["files"], found["bytes"]) == (ROOT, 1, 8)
+
+
+def test_a_batch_of_another_day_or_destination_is_not_its_own(inbox: Path) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    for other in ({"batch_date": "2026-01-22"}, {"destination": 99}, {"sync_mode": "iter"}):
+        with pytest.raises(AirflowSensorTimeout, match="0 complete batches"):
+            sensor(inbox, **other).execute({})
+
+
+async def test_the_triggerer_goes_on_looking(inbox: Path) -> None:
+    from airflow.sdk.exceptions import TaskDeferred
+
+    task = sensor(inbox, deferrable=True, timeout=60)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute({})
+    path, arguments = deferred.value.trigger.serialize()
+    assert path.endswith("OutboundFilesTrigger")
+    trigger = OutboundFilesTrigger(**json.loads(json.dumps(arguments)))
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    async for event in trigger.run():
+        (found,) = task.execute_complete({}, event.payload)
+        assert found["batch"] == ROOT
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"sync_mode": "both"}, "sync_mode: 'both' is none of"),
+        ({"batch_date": "yesterday"}, "batch_date: 'yesterday' is no day"),
+        ({"timestamp_digits": 11}, "timestamp_digits=11"),
+        ({"name_template": "<NO>"}, "is no macro of a name"),
+        ({"quiet_period": 0}, "is more than nothing"),
+    ],
+)
+def test_wrong_parameters_fail_at_once(
+    inbox: Path, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        sensor(inbox, **parameters).execute({})
+
+
+@pytest.fixture
+def warehouse(connect: Connect, tmp_path: Path) -> str:
+    return connect({"conn_type": "sqlite", "host": str(tmp_path / "warehouse.sqlite")})
+
+
+def loader(inbox: Path | str, **more: Any) -> OutboundLoadOperator:
+    return OutboundLoadOperator(task_id="load", location=str(inbox), **more)
+
+
+def test_a_batch_is_loaded_once(inbox: Path, warehouse: str, tmp_path: Path) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB x\n")
+    task = loader(inbox, table="segments", conn_id=warehouse, current_table="current_segments")
+    (report,) = task.execute({})
+    assert (report["lines_read"], report["rows_loaded"], report["lines_set_aside"]) == (2, 1, 1)
+    with pytest.raises(AirflowSkipException, match="1 complete, all of them loaded"):
+        task.execute({})
+    with closing(sqlite3.connect(tmp_path / "warehouse.sqlite")) as database:
+        rows = database.execute("SELECT user_id, segment, until FROM current_segments").fetchall()
+    assert rows == [("A", 1, None)]
+
+
+def test_what_the_sensor_saw_is_what_is_loaded(inbox: Path, tmp_path: Path) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    seen = sensor(inbox).execute({})
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 3\n")
+    with pytest.raises(AirflowException, match="others than those that were waited for"):
+        loader(inbox, batches=seen, into=str(tmp_path / "loaded")).execute({})
+    assert not (tmp_path / "loaded").exists()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({}, "into or table"),
+        ({"into": "/a", "table": "b"}, "into or table"),
+        ({"table": "segments"}, "conn_id: missing"),
+        ({"table": "a; DROP TABLE b", "conn_id": "x"}, "is no name of a table"),
+        ({"into": "here"}, "s3://bucket/prefix"),
+    ],
+)
+def test_wrong_parameters_of_a_load_fail_at_once(
+    inbox: Path, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        loader(inbox, **parameters).execute({})
+
+
+def test_from_one_bucket_into_another_place_of_it(connect: Connect, s3: S3, bucket: str) -> None:
+    conn_id = connect(s3.airflow_connection())
+    client = s3.client()
+    client.put_object(Bucket=bucket, Key=f"in/{ROOT}.sync", Body=b"A 1\nB 2\n")
+    body = control(**{f"{ROOT}.sync": 8})
+    client.put_object(Bucket=bucket, Key=f"in/{ROOT}.info", Body=body)
+    location = f"s3://{bucket}/in"
+    (seen,) = sensor(location, source_conn_id=conn_id).execute({})
+    task = loader(location, source_conn_id=conn_id, batches=[seen], into=f"s3://{bucket}/loaded")
+    (report,) = task.execute({})
+    assert report["url"] == f"s3://{bucket}/loaded/1234/2026-01-21/{ROOT}.parquet"
+    with pytest.raises(AirflowSkipException):
+        task.execute({})
