@@ -17,8 +17,11 @@ from airflow_am_provider.parameters import flag, optional_number, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     from airflow.sdk import Context
+    from airflow.sdk.bases.notifier import BaseNotifier
+    from airflow.sdk.execution_time.hitl import HITLUser
 
     from airflow_am_provider.deliveries.guard import GuardReport
     from airflow_am_provider.deliveries.guard_limits import GuardLimits
@@ -37,7 +40,7 @@ class GuardOperator(HITLOperator):
     Stands between format and upload. Comparable are deliveries of the same format task to the
     same destination with the same data source, target and mode. Over a limit nothing is sent: the
     task fails and says the figures, or asks a person in Airflow's UI (*Required Actions*). Who
-    rejects a delivery abandons it, with the reason in its record; what comes behind is skipped.
+    rejects a delivery abandons it, with the reason in its record; what comes after it is skipped.
 
     :param manifest: What a format operator returned. Example: ``format_traits.output``. (templated)
     :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
@@ -60,8 +63,15 @@ class GuardOperator(HITLOperator):
         }}``. (templated)
     :param on_breach: What happens over a limit: ``fail`` with the figures, or ``ask`` a person in
         Airflow's UI and wait without a worker. (templated)
-    :param kwargs: with ``ask`` also those of Airflow's ``HITLOperator``: ``assigned_users``,
-        ``notifiers``, ``defaults`` (``Approve`` or ``Reject``) and ``response_timeout``.
+    :param assigned_users: With ``ask``: who may answer; anybody by default. Example: ``{"id": "7",
+        "name": "jo"}``, or a list of these.
+    :param notifiers: With ``ask``: what tells people that they are asked, such as
+        ``SmtpNotifier(…)``; one or several.
+    :param defaults: With ``ask``: the answer when nobody gives one in time, ``Approve`` or
+        ``Reject``. Without it the task fails then.
+    :param response_timeout: With ``ask``: how long to wait for an answer, a ``timedelta``; without
+        it there is no limit. Older standard providers know ``execution_timeout`` alone.
+    :param kwargs: as for every operator.
     :return: the manifest, for the upload.
     :raises AirflowFailException: when a limit is broken; when nobody answered in time.
     :raises AirflowSkipException: when a person rejects the delivery.
@@ -99,9 +109,24 @@ class GuardOperator(HITLOperator):
         compared_with: int | str = 5,
         approved: bool | str = False,
         on_breach: str = "fail",
+        assigned_users: HITLUser | list[HITLUser] | None = None,
+        notifiers: Sequence[BaseNotifier] | BaseNotifier | None = None,
+        defaults: str | None = None,
+        response_timeout: timedelta | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(subject="", options=[APPROVE, REJECT], **kwargs)
+        if response_timeout is not None:
+            kwargs["response_timeout"] = response_timeout
+        super().__init__(
+            subject="",
+            options=[APPROVE, REJECT],
+            body=None,
+            multiple=False,
+            assigned_users=assigned_users,
+            notifiers=notifiers,
+            defaults=defaults,
+            **kwargs,
+        )
         # A field of the form that asks; the DAG's own params come among kwargs.
         self.params["reason"] = Param(
             "", type="string", title="Reason", description="Kept in the log, and in its record."

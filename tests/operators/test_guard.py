@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.providers.standard.operators.hitl import HITLOperator
 
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.deliveries.manifest import Manifest, Part
@@ -99,6 +101,24 @@ class World:
         except AirflowFailException as error:
             return str(error)
         return None
+
+
+def test_all_that_concerns_asking_is_in_the_signature() -> None:
+    def parameters(operator: type) -> set[str]:
+        return set(inspect.signature(operator.__init__).parameters) - {"self", "kwargs", "params"}
+
+    settled = {"subject", "body", "options", "multiple"}
+    assert parameters(HITLOperator) - settled <= parameters(GuardOperator)
+    for name in settled:
+        with pytest.raises(TypeError, match=name):
+            GuardOperator(task_id="guard", manifest={}, **{name: None})
+    hour = timedelta(hours=1)
+    guard = GuardOperator(
+        task_id="guard", manifest={}, defaults="Reject", response_timeout=hour,
+        assigned_users={"id": "7", "name": "jo"},
+    )  # fmt: skip
+    assert (guard.defaults, guard.response_timeout) == (["Reject"], hour)
+    assert guard.assigned_users == [{"id": "7", "name": "jo"}]
 
 
 @pytest.fixture
