@@ -48,6 +48,7 @@ COLUMNS: Final = (
     "received",
     "stored",
     "failed",
+    "limits",
     "times_sent",
     "hours_to_acknowledgement",
     "location",
@@ -80,6 +81,8 @@ CREATE TABLE IF NOT EXISTS targets (key PRIMARY KEY, space, target, destination,
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS connections (space, destination, conn_id,
     PRIMARY KEY (space, destination)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS expiry (space, target, destination, dag_id, series, day,
+    PRIMARY KEY (space, destination, target, series)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (name PRIMARY KEY, value) WITHOUT ROWID;
 """
 

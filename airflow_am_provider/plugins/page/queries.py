@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -71,7 +71,7 @@ class Filters:
         for name in ("since", "until", "day"):
             given = getattr(self, name)
             if given:
-                _day(name, given)
+                day_of(name, given)
 
 
 class Where:
@@ -100,7 +100,7 @@ class Where:
         if since:
             self.add(f"{field} >= ?", since)
         if until:
-            self.add(f"{field} < ?", (_day("until", until) + timedelta(days=1)).isoformat())
+            self.add(f"{field} < ?", (day_of("until", until) + timedelta(days=1)).isoformat())
 
     def __str__(self) -> str:
         return " AND ".join(self._conditions) or "1"
@@ -133,6 +133,21 @@ def where(rights: Rights, filters: Filters) -> Where:
         anywhere = " OR ".join(f"{name} LIKE ? ESCAPE '\\'" for name in _SEARCHED)
         found.add(f"({anywhere})", *[pattern] * len(_SEARCHED))
     return found
+
+
+def of_task(connection: sqlite3.Connection, rights: Rights, filters: Filters) -> Filters:
+    """The same, without the task where it is one that makes no deliveries, such as an upload.
+
+    Its tab shows those of its run, then.
+    """
+    if not filters.task_id:
+        return filters
+    conditions = Where(rights)
+    conditions.equal(dag_id=filters.dag_id, task_id=filters.task_id)
+    query = f"SELECT 1 FROM deliveries WHERE {conditions} LIMIT 1"  # noqa: S608
+    if connection.execute(query, conditions.values).fetchone():
+        return filters
+    return replace(filters, task_id=None, map_index=None)
 
 
 def page(
@@ -218,7 +233,12 @@ def _read_cursor(cursor: str) -> tuple[int, str, str, str]:
         ) from None
 
 
-def _day(name: str, text: str) -> date:
+def day_of(name: str, text: str) -> date:
+    """A day as it was asked for; a time of day is passed over.
+
+    :param name: the parameter, for the message.
+    :raises ConfigurationError: when it is none.
+    """
     try:
         return date.fromisoformat(text[:10])
     except ValueError:

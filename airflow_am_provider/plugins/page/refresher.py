@@ -13,9 +13,10 @@ import os
 import threading
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from airflow_am_provider.deliveries.expiry import TTL_DAYS
 from airflow_am_provider.deliveries.target.document import from_text, whose
 from airflow_am_provider.deliveries.target.history import read_page
 from airflow_am_provider.deliveries.target.target import TARGETS
@@ -192,6 +193,7 @@ class _TargetWriter:
         with self._index.open() as connection:
             upsert(connection, map(self._row, state.entries.values()), state.sequence)
             self._done(connection, state.done)
+            self._expiry(connection, state)
         self._pages(state.history)
         with self._index.open() as connection:
             connection.execute(
@@ -239,6 +241,29 @@ class _TargetWriter:
     def _done(self, connection: sqlite3.Connection, entries: Iterable[DeliveryEntry]) -> None:
         upsert(connection, ({**self._row(one), "rank": one.decided} for one in entries))
 
+    def _expiry(self, connection: sqlite3.Connection, state: TargetState) -> None:
+        """When what was said first begins to expire; a difference says everything again in time."""
+        where = (self._space, self._destination, self._target)
+        connection.execute(
+            "DELETE FROM expiry WHERE space = ? AND destination = ? AND target = ?", where
+        )
+        newest = {entry.series: entry for entry in (*state.done, *state.entries.values())}
+        for series, since in state.said_since.items():
+            entry = newest.get(series)
+            if series in state.snapshots or entry is None:
+                continue
+            connection.execute(
+                "INSERT INTO expiry VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    self._space,
+                    self._target,
+                    self._destination,
+                    self._row(entry)["dag_id"],
+                    series,
+                    (date.fromisoformat(since) + timedelta(days=TTL_DAYS)).isoformat(),
+                ),
+            )
+
     def _row(self, entry: DeliveryEntry) -> dict[str, object]:
         return row_of(entry, space=self._space, destination=self._destination, target=self._target)
 
@@ -271,6 +296,6 @@ def _forget_spaces_but(connection: sqlite3.Connection, seen: set[str]) -> None:
     """What no connection leads to any more."""
     known = {row[0] for row in connection.execute("SELECT DISTINCT space FROM targets")}
     for space in known - seen:
-        for table in ("deliveries", "targets", "connections"):
+        for table in ("deliveries", "targets", "connections", "expiry"):
             connection.execute(f"DELETE FROM {table} WHERE space = ?", (space,))  # noqa: S608
         connection.execute("DELETE FROM pages WHERE name LIKE ?", (f"{space}:%",))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from airflow_am_provider.plugins.page import queries
+from airflow_am_provider.plugins.page import charts, queries
 from airflow_am_provider.plugins.page.access import Rights, RightsDep
 from airflow_am_provider.plugins.page.answers import answer, csv_lines
 from airflow_am_provider.plugins.page.index import Index, noted
@@ -55,6 +55,10 @@ def _filters(
     )
 
 
+def _days(since: str | None = None, until: str | None = None) -> charts.Days:
+    return charts.Days.parse(since, until)
+
+
 def _index(request: Request) -> Index:
     """The index; whoever asks has it kept new."""
     refresher: Refresher = request.app.state.refresher
@@ -65,6 +69,7 @@ def _index(request: Request) -> Index:
 
 FiltersDep = Annotated[queries.Filters, Depends(_filters)]
 IndexDep = Annotated[Index, Depends(_index)]
+DaysDep = Annotated[charts.Days, Depends(_days)]
 
 
 @router.get("/deliveries")
@@ -77,7 +82,7 @@ def deliveries(
 ) -> JSONResponse:
     """A page of the table."""
     with index.open() as connection:
-        conditions = queries.where(rights, filters)
+        conditions = queries.where(rights, queries.of_task(connection, rights, filters))
         rows, next_cursor = queries.page(connection, conditions, limit=limit, cursor=cursor)
         total, outstanding = queries.counts(connection, conditions)
         return JSONResponse(
@@ -94,10 +99,10 @@ def deliveries(
 @router.get("/deliveries.csv")
 def deliveries_csv(rights: RightsDep, filters: FiltersDep, index: IndexDep) -> StreamingResponse:
     """All rows of the table, as CSV."""
-    conditions = queries.where(rights, filters)
 
     def lines() -> Iterator[str]:
         with index.open() as connection:
+            conditions = queries.where(rights, queries.of_task(connection, rights, filters))
             yield from csv_lines(queries.all_rows(connection, conditions))
 
     headers = {"Content-Disposition": 'attachment; filename="deliveries.csv"'}
@@ -120,6 +125,42 @@ def facets(rights: RightsDep, index: IndexDep) -> JSONResponse:
     """What there is to filter by."""
     with index.open() as connection:
         return JSONResponse(queries.facets(connection, rights))
+
+
+@router.get("/calendar")
+def calendar(
+    rights: RightsDep, index: IndexDep, days: DaysDep, environment: str | None = None
+) -> JSONResponse:
+    """How each day was delivered, by data source."""
+    with index.open() as connection:
+        return JSONResponse(charts.calendar(connection, rights, days, environment))
+
+
+@router.get("/charts/records")
+def records(
+    rights: RightsDep, index: IndexDep, days: DaysDep, data_source: str | None = None
+) -> JSONResponse:
+    """Records stored and failed by day."""
+    with index.open() as connection:
+        return JSONResponse(charts.records(connection, rights, days, data_source))
+
+
+@router.get("/charts/quality")
+def quality(
+    rights: RightsDep, index: IndexDep, days: DaysDep, data_source: str | None = None
+) -> JSONResponse:
+    """Match rate, hours to the acknowledgement and share set aside by week."""
+    with index.open() as connection:
+        return JSONResponse(charts.quality(connection, rights, days, data_source))
+
+
+@router.get("/charts/audiences")
+def audiences(
+    rights: RightsDep, index: IndexDep, days: DaysDep, data_source: str | None = None
+) -> JSONResponse:
+    """Lines sent by day, and when traits begin to expire."""
+    with index.open() as connection:
+        return JSONResponse(charts.audiences(connection, rights, days, data_source))
 
 
 @router.get("/outbound")

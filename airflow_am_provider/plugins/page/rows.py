@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 OUTSTANDING: Final = (DeliveryState.STAGED, DeliveryState.QUEUED, *ON_ITS_WAY)
 _BACKFILL: Final = "backfill"
+# The series of differences is named after the folder of their snapshots, and not after a task.
+_SNAPSHOTS: Final = "snapshots/"
 
 
 def row_of(entry: DeliveryEntry, *, space: str, destination: str, target: str) -> dict[str, Any]:
@@ -56,6 +58,7 @@ def row_of(entry: DeliveryEntry, *, space: str, destination: str, target: str) -
         "received": figures.get("records_received"),
         "stored": figures.get("stored_records"),
         "failed": _text(figures.get("failed_records")),
+        "limits": _text(figures.get("limits")),
         "times_sent": 0 if sending is None else sending.number,
         "hours_to_acknowledgement": _hours(
             None if sending is None else sending.sent_at, acknowledged_at
@@ -90,7 +93,7 @@ def _origin(entry: DeliveryEntry) -> dict[str, Any]:
     """Which task of which run formatted it; of what earlier versions staged, DAG and task alone."""
     origin = entry.figures.get("origin") or {}
     dag_id, task_id = origin.get("dag_id"), origin.get("task_id")
-    if not origin and entry.series.count("/") == 1:
+    if not origin and entry.series.count("/") == 1 and not entry.series.startswith(_SNAPSHOTS):
         dag_id, _, task_id = entry.series.partition("/")
     return {
         "dag_id": dag_id or None,

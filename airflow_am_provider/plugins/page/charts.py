@@ -1,0 +1,222 @@
+"""What charts ask of the index: counts by day and by week, of what the user may see."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.receipts.text import COUNT_LABELS
+from airflow_am_provider.deliveries.target.state import PROCESSED_WELL, DeliveryState
+from airflow_am_provider.plugins.page.queries import Where, day_of
+from airflow_am_provider.plugins.page.rows import OUTSTANDING, match_rate
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from airflow_am_provider.plugins.page.access import Rights
+
+DEFAULT_DAYS: Final = 90
+MOST_DAYS: Final = 400
+_DATA_SOURCE: Final = "COALESCE(target_data_source, data_source)"
+_CREATED_ON: Final = "substr(created_at, 1, 10)"
+# The Monday of the week.
+_WEEK: Final = "date(substr(created_at, 1, 10), 'weekday 0', '-6 days')"
+# Worst first: what a day of several deliveries is called by.
+_REJECTED: Final = frozenset((DeliveryState.FAILED, DeliveryState.ABANDONED))
+_ORDER: Final = ("rejected", "waiting", "delivered")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Days:
+    """From one day to another, both included.
+
+    :param since: the first.
+    :param until: the last.
+    """
+
+    since: date
+    until: date
+
+    @classmethod
+    def parse(cls, since: str | None, until: str | None) -> Days:
+        """Read what was asked for; by default the last 90 days.
+
+        :raises ConfigurationError: when one is no day, or they are more than 400.
+        """
+        last = day_of("until", until) if until else datetime.now(UTC).date()
+        first = day_of("since", since) if since else last - timedelta(days=DEFAULT_DAYS - 1)
+        if (last - first).days >= MOST_DAYS:
+            raise ConfigurationError(
+                f"since, until: {(last - first).days + 1:,} days; a chart has {MOST_DAYS} at most"
+            )
+        return cls(since=first, until=last)
+
+    def __iter__(self) -> Iterator[str]:
+        for number in range((self.until - self.since).days + 1):
+            yield (self.since + timedelta(days=number)).isoformat()
+
+
+def calendar(
+    connection: sqlite3.Connection, rights: Rights, days: Days, environment: str | None
+) -> dict[str, Any]:
+    """How each day's data was delivered, by data source. A day is that of the window's begin."""
+    conditions = _conditions(rights, "day", days)
+    conditions.equal(environment=environment)
+    # Of several versions of one window the newest counts.
+    query = (
+        f"SELECT day, {_DATA_SOURCE} AS source, state, COUNT(*) AS count FROM (SELECT *, "  # noqa: S608
+        "ROW_NUMBER() OVER (PARTITION BY destination, target, series, mode, window_start, "
+        "window_end, CASE WHEN window_start IS NULL AND window_end IS NULL THEN delivery_id END "
+        f"ORDER BY created_at DESC) AS number FROM deliveries WHERE {conditions} "
+        "AND state <> 'superseded') WHERE number = 1 GROUP BY day, source, state"
+    )
+    found: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
+    for row in connection.execute(query, conditions.values):
+        statuses = found[row["source"]][row["day"]]
+        status = _status(row["state"])
+        statuses[status] = statuses.get(status, 0) + row["count"]
+    cells = []
+    for source, by_day in sorted(found.items()):
+        first = min(by_day)
+        for day in days:
+            if day in by_day:
+                statuses = by_day[day]
+                status = next(one for one in _ORDER if one in statuses)
+                count = sum(statuses.values())
+                cells.append(_cell(day, source, status, count))
+            elif first < day:
+                cells.append(_cell(day, source, "nothing", 0))
+    return {"days": cells}
+
+
+def records(
+    connection: sqlite3.Connection, rights: Rights, days: Days, data_source: str | None
+) -> dict[str, Any]:
+    """Records stored and failed, by Adobe's reason, on each day that deliveries were made."""
+    conditions = _conditions(rights, "created_at", days, data_source)
+    stored = connection.execute(
+        f"SELECT {_CREATED_ON} AS day, SUM(stored) AS stored FROM deliveries "  # noqa: S608
+        f"WHERE {conditions} AND stored IS NOT NULL GROUP BY day ORDER BY day",
+        conditions.values,
+    )
+    found = {
+        row["day"]: {"date": row["day"], "stored": row["stored"], "failed": {}} for row in stored
+    }
+    failed = connection.execute(
+        f"SELECT {_CREATED_ON} AS day, key, SUM(value) AS count "  # noqa: S608
+        f"FROM deliveries, json_each(failed) WHERE {conditions} GROUP BY day, key ORDER BY day",
+        conditions.values,
+    )
+    for row in failed:
+        day = found.setdefault(row["day"], {"date": row["day"], "stored": 0, "failed": {}})
+        day["failed"][COUNT_LABELS.get(row["key"], row["key"])] = row["count"]
+    return {"days": [found[day] for day in sorted(found)]}
+
+
+def quality(
+    connection: sqlite3.Connection, rights: Rights, days: Days, data_source: str | None
+) -> dict[str, Any]:
+    """Match rate, hours to the acknowledgement and share of rows set aside, week by week."""
+    conditions = _conditions(rights, "created_at", days, data_source)
+    hours: dict[str, list[float]] = defaultdict(list)
+    for row in connection.execute(
+        f"SELECT {_WEEK} AS week, hours_to_acknowledgement AS hours FROM deliveries "  # noqa: S608
+        f"WHERE {conditions} AND hours IS NOT NULL",
+        conditions.values,
+    ):
+        hours[row["week"]].append(row["hours"])
+    known = "received IS NOT NULL AND stored IS NOT NULL"
+    weeks = connection.execute(
+        f"SELECT {_WEEK} AS week, SUM(CASE WHEN {known} THEN received END) AS received, "  # noqa: S608
+        f"SUM(CASE WHEN {known} THEN stored END) AS stored, SUM(rows_read) AS rows_read, "
+        f"SUM(rows_set_aside) AS set_aside FROM deliveries WHERE {conditions} "
+        f"GROUP BY week ORDER BY week",
+        conditions.values,
+    )
+    return {
+        "weeks": [
+            {
+                "week": row["week"],
+                "match_rate": match_rate(row["received"], row["stored"]),
+                "hours_to_acknowledgement": _spread(hours.get(row["week"])),
+                "set_aside_share": (
+                    round(row["set_aside"] / row["rows_read"], 6) if row["rows_read"] else None
+                ),
+            }
+            for row in weeks
+        ],
+        "limits": {"min_match_rate": _lowest_match_rate(connection, conditions)},
+    }
+
+
+def audiences(
+    connection: sqlite3.Connection, rights: Rights, days: Days, data_source: str | None
+) -> dict[str, Any]:
+    """Lines sent on each day, and when what was said first begins to expire."""
+    conditions = _conditions(rights, "created_at", days, data_source)
+    sent = connection.execute(
+        f"SELECT {_CREATED_ON} AS date, {_DATA_SOURCE} AS data_source, SUM(lines) AS lines "  # noqa: S608
+        f"FROM deliveries WHERE {conditions} AND times_sent > 0 AND lines IS NOT NULL "
+        f"GROUP BY date, {_DATA_SOURCE} ORDER BY date",
+        conditions.values,
+    )
+    of_user = Where(rights)
+    of_user.equal(target=data_source)
+    today = datetime.now(UTC).date()
+    expiry = connection.execute(
+        f"SELECT target AS data_source, MIN(day) AS date FROM expiry WHERE {of_user} "  # noqa: S608
+        f"GROUP BY target ORDER BY date",
+        of_user.values,
+    )
+    return {
+        "days": [dict(row) for row in sent],
+        "expiry": [
+            {**dict(row), "days_left": (date.fromisoformat(row["date"]) - today).days}
+            for row in expiry
+        ],
+    }
+
+
+def _conditions(rights: Rights, field: str, days: Days, data_source: str | None = None) -> Where:
+    conditions = Where(rights)
+    conditions.days(field, days.since.isoformat(), days.until.isoformat())
+    if data_source:
+        conditions.add("? IN (data_source, target_data_source)", data_source)
+    return conditions
+
+
+def _cell(day: str, source: str, status: str, count: int) -> dict[str, Any]:
+    return {"date": day, "data_source": source, "status": status, "count": count}
+
+
+def _status(state: str) -> str:
+    if state in OUTSTANDING:
+        return "waiting"
+    if state in _REJECTED:
+        return "rejected"
+    assert state in PROCESSED_WELL, state
+    return "delivered"
+
+
+def _spread(hours: list[float] | None) -> dict[str, float] | None:
+    return None if not hours else {"median": round(median(hours), 2), "longest": max(hours)}
+
+
+def _lowest_match_rate(connection: sqlite3.Connection, conditions: Where) -> float | None:
+    """What the limits of the newest deliveries allow, where all of them say the same."""
+    rows = connection.execute(
+        f"SELECT limits FROM deliveries WHERE {conditions} AND limits IS NOT NULL "  # noqa: S608
+        f"ORDER BY created_at DESC LIMIT 50",
+        conditions.values,
+    )
+    shares = {json.loads(row["limits"]).get("no_matching_aam_id") for row in rows}
+    if len(shares) != 1:
+        return None
+    (share,) = shares
+    return round(1 - share, 6) if isinstance(share, float) else None

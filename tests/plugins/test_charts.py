@@ -1,0 +1,143 @@
+"""What charts are told: sums of the table's rows, of the DAGs that the user may read."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from demo.page_deliveries import STREAMS
+from tests.plugins.conftest import DAILY, ByDag, Page
+
+PageOf = Callable[..., Page]
+RANGE = "since=2026-11-01&until=2026-11-28"
+CHARTS = ("calendar", "charts/records", "charts/quality", "charts/audiences")
+
+
+def rows(page: Page, query: str = RANGE, **asked: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = page.get(f"deliveries?limit=500&{query}", **asked)["deliveries"]
+    return found
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_without_login_no_chart_is_told(page: Page, chart: str) -> None:
+    page.get(chart, token=None, status=401)
+
+
+def test_the_calendar_has_a_cell_for_each_day_of_each_data_source(page: Page) -> None:
+    cells = page.get(f"calendar?{RANGE}")["days"]
+    by_source: dict[str, dict[str, str]] = defaultdict(dict)
+    for cell in cells:
+        by_source[cell["data_source"]][cell["date"]] = cell["status"]
+    assert sorted(by_source) == ["478", "567", "adobe_id_0_12345"]
+    for row in rows(page):
+        day = row["window"]["start"][:10]
+        if row["data_source"] != row["target_data_source"] and day >= "2026-11-01":
+            source = row["target_data_source"] or row["data_source"]
+            wanted = {
+                "reconciled": "delivered",
+                "acknowledged": "delivered",
+                "assumed": "delivered",
+                "failed": "rejected",
+                "abandoned": "rejected",
+                "superseded": "nothing",
+            }.get(row["state"], "waiting")
+            assert by_source[source][day] == wanted
+    assert by_source["567"]["2026-11-28"] == "nothing"
+
+
+def test_of_two_environments_the_worse_one_is_shown_unless_one_is_asked_for(page: Page) -> None:
+    both = {
+        c["date"]: c for c in page.get(f"calendar?{RANGE}")["days"] if c["data_source"] == "478"
+    }
+    assert both["2026-11-10"]["count"] == 2
+    beta = page.get(f"calendar?{RANGE}&environment=beta")["days"]
+    assert {cell["data_source"] for cell in beta} == {"478"}
+    assert all(cell["count"] <= 1 for cell in beta)
+
+
+def test_records_are_the_sums_of_a_days_deliveries(page: Page) -> None:
+    stored: Counter[str] = Counter()
+    for row in rows(page, f"{RANGE}&data_source=567"):
+        stored[row["created_at"][:10]] += row["stored"] or 0
+    days = page.get(f"charts/records?{RANGE}&data_source=567")["days"]
+    assert {day["date"]: day["stored"] for day in days} == {d: n for d, n in stored.items() if n}
+    assert set(days[0]["failed"]) <= {"No Matching AAM ID", "No Trait Realized"}
+    total = sum(day["stored"] + sum(day["failed"].values()) for day in days)
+    assert total == sum(row["received"] or 0 for row in rows(page, f"{RANGE}&data_source=567"))
+
+
+def test_quality_goes_by_weeks_from_monday(page: Page) -> None:
+    found = page.get(f"charts/quality?{RANGE}&data_source=567")
+    assert found["limits"] == {"min_match_rate": 0.88}
+    known: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows(page, f"{RANGE}&data_source=567"):
+        day = date.fromisoformat(row["created_at"][:10])
+        known[(day - timedelta(days=day.weekday())).isoformat()].append(row)
+    assert [week["week"] for week in found["weeks"]] == sorted(known)
+    for week in found["weeks"]:
+        mine = [row for row in known[week["week"]] if row["received"]]
+        if mine:
+            rate = sum(row["stored"] for row in mine) / sum(row["received"] for row in mine)
+            assert week["match_rate"] == pytest.approx(rate, abs=1e-6)
+        share = sum(r["rows_set_aside"] for r in known[week["week"]])
+        share /= sum(r["rows_read"] for r in known[week["week"]])
+        assert week["set_aside_share"] == pytest.approx(share, abs=1e-6)
+    hours = [week["hours_to_acknowledgement"] for week in found["weeks"]]
+    assert all(one is None or 4 <= one["median"] <= one["longest"] <= 40 for one in hours)
+    assert any(hours)
+
+
+def test_audiences_are_what_was_sent_and_expire_120_days_after_it_was_said_first(
+    page: Page,
+) -> None:
+    found = page.get(f"charts/audiences?{RANGE}")
+    lines: Counter[tuple[str, str]] = Counter()
+    for row in rows(page):
+        if row["times_sent"]:
+            source = row["target_data_source"] or row["data_source"]
+            lines[row["created_at"][:10], source] += row["lines"]
+    assert {(day["date"], day["data_source"]): day["lines"] for day in found["days"]} == lines
+    # The first window began fifty days before.
+    assert {one["date"] for one in found["expiry"]} == {"2027-02-06"}
+
+
+def test_a_user_of_one_dag_gets_charts_of_it_alone(page_of: PageOf) -> None:
+    page = page_of(auth_manager=ByDag())
+    mine = {cell["data_source"] for cell in page.get(f"calendar?{RANGE}", token=DAILY)["days"]}
+    assert mine == {"478"}
+    audiences = page.get(f"charts/audiences?{RANGE}", token=DAILY)
+    assert {one["data_source"] for one in audiences["days"] + audiences["expiry"]} == {"478"}
+    other = page.get(f"charts/audiences?{RANGE}", token="another")
+    assert other == {"days": [], "expiry": []}
+    for chart in ("calendar", "charts/records"):
+        assert page.get(f"{chart}?{RANGE}", token="another") == {"days": []}
+    quality = page.get(f"charts/quality?{RANGE}", token="another")
+    assert quality == {"weeks": [], "limits": {"min_match_rate": None}}
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("since=2020-01-01&until=2026-11-28", "since, until: 2,524 days; a chart has 400 at most"),
+        ("since=soon", "since: 'soon' is no day, as 2026-11-28"),
+    ],
+)
+def test_a_chart_of_years_is_refused(page: Page, query: str, sentence: str) -> None:
+    for chart in CHARTS:
+        assert page.get(f"{chart}?{query}", status=400) == {"detail": sentence}
+
+
+def test_a_delivery_that_another_version_took_the_place_of_counts_no_more(page_of: PageOf) -> None:
+    page = page_of(8, streams=STREAMS[:1])
+    days = page.get("calendar?since=2026-11-20&until=2026-11-27")["days"]
+    assert [day["status"] for day in days[-5:]] == ["waiting"] * 5
+
+
+def test_a_task_that_makes_no_deliveries_shows_those_of_its_run(page: Page) -> None:
+    row = rows(page)[0]
+    run = f"dag_id={row['dag_id']}&run_id={row['run_id'].replace('+', '%2B')}"
+    mine = rows(page, f"{run}&task_id=format&map_index=-1")
+    assert row["delivery_id"] in [one["delivery_id"] for one in mine]
+    assert rows(page, f"{run}&task_id=upload&map_index=3") == rows(page, run) == mine
