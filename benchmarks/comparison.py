@@ -118,6 +118,17 @@ def times_its_memory(title: str, product: str, other: str, target: float) -> Fig
     )
 
 
+def peak_memory(side: str) -> Figure:
+    """How much memory a side took, beside the limit of a task."""
+    return Figure(
+        title=f"{side}: peak memory",
+        sides=(side,),
+        compute=lambda reading: reading.peak_mb,
+        unit="MB",
+        at_most=512,
+    )
+
+
 def in_megabytes_a_second(title: str, side: str, target: float) -> Figure:
     """How fast lines went through a side."""
     return Figure(

@@ -14,6 +14,7 @@ from benchmarks.comparison import (
     Side,
     in_megabytes_a_processor_second,
     in_megabytes_a_second,
+    peak_memory,
     processor_time,
     times_faster,
     times_its_memory,
@@ -171,16 +172,7 @@ def growth(world: World, rows: int) -> Comparison:
         name="growth",
         title="Peak memory as rows grow",
         sides=sides,
-        figures=[
-            Figure(
-                title=f"{name}: peak memory",
-                sides=(name,),
-                compute=lambda reading: reading.peak_mb,
-                unit="MB",
-                at_most=512,
-            )
-            for name in sides
-        ],
+        figures=[peak_memory(name) for name in sides],
         notes="PostgreSQL makes its rows while they are read, which takes most of the time.",
     )
 
@@ -199,16 +191,7 @@ def duplicates(world: World, rows: int) -> Comparison:
             times_its_time(f"{shape}: time over that without", shape, clean, target),
             processor_time(f"{shape}: processor over its", shape, clean),
         ]
-    figures += [
-        Figure(
-            title=f"{shape}: peak memory",
-            sides=(shape,),
-            compute=lambda reading: reading.peak_mb,
-            unit="MB",
-            at_most=512,
-        )
-        for shape in SHAPES
-    ]
+    figures += [peak_memory(shape) for shape in SHAPES]
     return Comparison(
         name="duplicates",
         title="Parquet in S3 to parts in S3, with rows that are set aside",
@@ -235,16 +218,7 @@ def overwrite(world: World, rows: int) -> Comparison:
             times_its_time(f"{shape}: time over that of .sync", one, other, target),
             processor_time(f"{shape}: processor over its", one, other),
         ]
-    figures += [
-        Figure(
-            title=f"{name}: peak memory",
-            sides=(name,),
-            compute=lambda reading: reading.peak_mb,
-            unit="MB",
-            at_most=512,
-        )
-        for name in sides
-    ]
+    figures += [peak_memory(name) for name in sides]
     return Comparison(
         name="overwrite",
         title="Parquet in S3 to parts in S3, .overwrite against .sync of the same rows",
