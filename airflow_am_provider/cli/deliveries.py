@@ -55,7 +55,7 @@ class _Delivery:
 
 
 def find_sources(paths: Iterable[str]) -> list[Source]:
-    """The files behind paths, in order; folders and prefixes are looked through.
+    """The files at paths, in order; folders and prefixes are looked through.
 
     :param paths: files, directories, manifests, ``s3://bucket/key`` or ``s3://bucket/prefix``.
     :raises ConfigurationError: when there is no such file.

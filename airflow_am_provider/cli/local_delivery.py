@@ -99,7 +99,7 @@ def _reserved_name(
 ) -> tuple[DataFileName | IdSyncFileName, str]:
     """A name that no file in the directory has, and a folder to work in that keeps it reserved.
 
-    Of a name that is taken, that of the mode's next second is tried. The folder is told from
+    Where a name is taken, that of the mode's next second is tried. The folder is told from
     finished files at a glance.
     """
     mode = writer.file_kind.mode if isinstance(writer.file_kind, DataFileKind) else None

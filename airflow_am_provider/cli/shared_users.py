@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.cli.verdict import Verdict
     from airflow_am_provider.formatting.repeats.shared_users import SomeIds
 
-# Of a longer line only the start is kept: an ID that Audience Manager takes is in it.
+# Only the start of a longer line is kept: an ID that Audience Manager takes is in it.
 _KEPT: Final = limits.MAX_LINE_BYTES + 2
 _RULE: Final = Rule.USER_IN_TWO_PARTS
 

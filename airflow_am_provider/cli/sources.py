@@ -50,7 +50,7 @@ class Place(Protocol):
         ...
 
     def below(self, path: str) -> list[Source] | None:
-        """The files in a folder or behind a prefix, in order; None when it is a file itself."""
+        """The files in a folder or below a prefix, in order; None when it is a file itself."""
         ...
 
     def matching(self, parent: str, pattern: str) -> list[Source]:

@@ -65,7 +65,7 @@ class Unpacker:
     def gzip(self, file: BinaryIO) -> Generator[bytes]:
         """The content of a gzip file as far as it can be unpacked.
 
-        Several gzip files one behind the other are one, as for ``gzip`` itself.
+        Several gzip files one after the other are one, as for ``gzip`` itself.
         """
         self.problem = None
         member = isal_zlib.decompressobj(_GZIP_WBITS)
@@ -101,6 +101,6 @@ def _unpacked(member: Any, packed: bytes) -> Iterator[bytes]:
         block = member.decompress(packed, _MOST_UNPACKED_BYTES)
         yield block
         packed = member.unconsumed_tail
-        # A full block may leave something behind even when all input was taken.
+        # A full block may leave something over even when all input was taken.
         if member.eof or not (packed or len(block) == _MOST_UNPACKED_BYTES):
             return

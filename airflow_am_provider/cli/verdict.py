@@ -156,7 +156,7 @@ def judge(source: Source) -> Verdict:
         said = f"ends in .{encoding}" if encoding else "says plain"
         verdict.note(Rule.EXTENSION, f"the name {said}, the content is {packing}")
     if encoding is not Encoding.PLAIN or packing is not Packing.PLAIN:
-        # Of a plain file the size is known when it was read.
+        # The size of a plain file is known when it was read.
         problem = size_problem(source.size, encoding or Encoding.GZIP)
         if problem is not None:
             verdict.note(Rule.FILE_TOO_LARGE, problem)

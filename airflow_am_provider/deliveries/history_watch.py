@@ -4,7 +4,7 @@ Page: Adobe's API reference, ``datasources/DPID/history/inbound``: the Onboardin
 
 The history proves that a file was processed. Its fields stand in no public page, so its counts are
 shown beside those of receipts, and never judged. It does not tell sendings of one file apart, so
-of what was sent again it says nothing.
+it says nothing of what was sent again.
 """
 
 from __future__ import annotations

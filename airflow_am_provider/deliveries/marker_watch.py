@@ -34,8 +34,8 @@ class MarkerWatch:
     """Knows which files are marked. Whoever may not list Adobe's bucket asks for each marker.
 
     A marker that was seen counts from then on: on SFTP and FTP the file, and the marker with it, is
-    removed after processing (faq/faq-inbound-data-ingestion.md). Of a file that was sent again, the
-    marker of the time before does not count.
+    removed after processing (faq/faq-inbound-data-ingestion.md). When a file is sent again, its
+    earlier marker does not count.
 
     :param hook: leads to the destination.
     :param seen: files whose markers were seen before.

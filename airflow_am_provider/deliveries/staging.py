@@ -281,7 +281,7 @@ def _stage_command(
 ) -> Stage:
     subject, content_id = content.subject, content.content_id
     if extract is not None:
-        # Each difference is a thing of its own: it supposes what those before it left behind.
+        # Each difference is a thing of its own: it supposes what those before it have left.
         subject = f"{extract.series}#{extract.follows + 1}"
     versions, known = Versions(), None
     if extract is None:

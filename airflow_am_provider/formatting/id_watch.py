@@ -1,8 +1,9 @@
 """Counts user IDs that are sent as they are and may not be what was meant.
 
 Blanks at the edges, ``1001.00``, and IDs that differ from others only in case or such blanks. For
-these a hash of each ID without the difference is kept beside that of the ID as it is. Of many IDs
-only those with certain hashes are kept, and the count is extrapolated, so that memory is flat.
+these a hash of each ID without the difference is kept beside that of the ID as it is. Where there
+are many IDs, only those with certain hashes are kept, and the count is extrapolated, so that memory
+is flat.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class IdWatch:
         # Hashes without case and blanks, as they are, and the share that the ID falls into.
         self._kept: list[tuple[Hashes, Hashes, Bytes]] = []
         self._count = 0
-        # Where there are many IDs, only those of one share are hashed. Of these, only those are
-        # kept whose lowest bits are zeros.
+        # Where there are many IDs, only those of one share are hashed, and only
+        # those of them are kept whose lowest bits are zeros.
         self._share: np.uint8 | None = None
         self._bits = 0
         self._rows = self._rows_in_share = 0

@@ -66,7 +66,7 @@ class Recipient:
         :param key: one public key, in ASCII armour or not.
         :param fingerprint: of its primary key: 40 or 64 hexadecimal digits.
         :param key_field: the field or option that gave the key, for messages.
-        :param fingerprint_field: likewise.
+        :param fingerprint_field: the field or option that gave the fingerprint, for messages.
         :raises ConfigurationError: when there is no fingerprint, it is another key's, the key has
             expired or cannot be encrypted to, it is no public key, or GnuPG is missing.
         """

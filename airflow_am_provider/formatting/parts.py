@@ -179,7 +179,7 @@ class PartWriter:
         return self.parts
 
     def discard(self) -> None:
-        """Leave nothing behind: the open part never appears, the finished ones go."""
+        """Leave nothing: the open part never appears, the finished ones go."""
         self._checksum.abandon()
         try:
             if self._open is not None:

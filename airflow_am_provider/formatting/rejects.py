@@ -91,7 +91,7 @@ class Rejects:
         return self._path if self._file is not None else None
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Delete what was written."""
         self._stack.__exit__(InterruptedError, InterruptedError("discarded"), None)
 
 

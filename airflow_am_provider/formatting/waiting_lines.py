@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_BYTES: Final = 16 << 30
-# Of what is free on the local disk: others need some, too.
+# This share of what is free on the local disk: others need some, too.
 _MOST_OF_DISK: Final = 0.5
 # A line on the local disk costs some numbers besides its text.
 _BYTES_BESIDES: Final = 20
@@ -123,7 +123,7 @@ class WaitingLines:
             yield lines, np.arange(len(lines))
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Delete what was written."""
         try:
             if self._file is not None:
                 self._file.close()

@@ -21,8 +21,8 @@ _LOGIN_REFUSED: Final = ("530", "532")
 class TimedFTPHook(FTPHook):
     """FTP for Airflow connections of the type ``ftp``, in binary mode.
 
-    :param ftp_conn_id: the connection. Of its extra, ``passive`` (true by default) and
-        ``encoding`` (UTF-8 by default) count.
+    :param ftp_conn_id: the connection. Its extra may have ``passive`` (true by default) and
+        ``encoding`` (UTF-8 by default).
     :param timeout_s: seconds that the host may be silent, on either of its channels.
     """
 

@@ -30,9 +30,9 @@ _PORT: Final = 22
 def open_sftp(conn_id: str, directory: str, *, timeout_s: float = _TIMEOUT_S) -> SftpSession:
     """Connect, prove the host, log in.
 
-    :param conn_id: an Airflow connection of the type ``sftp``. Of its extra, ``private_key``,
-        ``private_key_passphrase``, ``key_file``, ``host_key``, ``ciphers`` and
-        ``disabled_algorithms`` count, in the words of Airflow's hook. Without ``host_key`` the
+    :param conn_id: an Airflow connection of the type ``sftp``. Its extra may have
+        ``private_key``, ``private_key_passphrase``, ``key_file``, ``host_key``, ``ciphers`` and
+        ``disabled_algorithms``, in the words of Airflow's hook. Without ``host_key`` the
         worker's ``known_hosts`` must have the host.
     :param directory: where files go, as the host names it.
     :param timeout_s: seconds that the host may be silent.

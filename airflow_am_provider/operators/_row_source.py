@@ -68,7 +68,7 @@ class RowSource:
 
     @cached_property
     def bounds(self) -> Bounds | None:
-        """Of ranges, where the rows are divided by those."""
+        """The bounds of ranges, where the rows are divided by those."""
         return None if self.partition_bounds is None else Bounds(self.partition_bounds)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Of which users a task sends nothing."""
+"""The users about whom a task sends nothing."""
 
 from __future__ import annotations
 

@@ -24,8 +24,9 @@ class CleanStagingOperator(BaseOperator):
     """Delete parts and rejects files of deliveries that were acknowledged long enough ago.
 
     What says what was delivered stays: manifests, records of sending, reconciliations. Nothing of a
-    delivery is deleted that is not acknowledged, or that is being sent again. Of attempts that
-    became no delivery, and of writes that broke off, all is deleted when it is as old.
+    delivery is deleted that is not acknowledged, or that is being sent again. All files
+    of attempts that became no delivery, and of writes that broke off, are deleted when they are as
+    old.
 
     :param retention: How long to keep files after the acknowledgement: a number of days, or a text
         such as ``P30D`` or ``P4W``. At least one day. Python code may give a timedelta. Example:

@@ -20,7 +20,7 @@ __all__ = ["UploadPartsOperator"]
 
 
 class UploadPartsOperator(UploadOperator):
-    """Send a share of a delivery's parts; an ``UploadOperator`` behind all shares completes it.
+    """Send a share of a delivery's parts; an ``UploadOperator`` after all shares completes it.
 
     Each part is in one share. A share waits for the delivery's turn as the whole would, looks
     whether all parts are staged before it sends its first, and notes each part that it sent:

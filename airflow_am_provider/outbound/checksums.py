@@ -113,7 +113,7 @@ class CheckedStream:
         :raises TransientError: when it is something else: it may be on its way still, or replaced.
         """
         while self.read(_MIB):
-            pass  # what a packed file has behind its end
+            pass  # what a packed file has after its end
         if self._read != self._size:
             raise TransientError(
                 f"{printable(self._name)}: {self._read:,} bytes were read, {self._size:,} are "

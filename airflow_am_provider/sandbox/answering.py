@@ -137,9 +137,9 @@ def _mails(
 def _pieces(file: FileEntry, behaviour: Behaviour, chance: random.Random) -> Iterator[_Piece]:
     """A file, or the pieces that Adobe's distributor cut it into.
 
-    Adobe's pictures show numbers such as 1213788 behind the mode, and none of how many there are.
+    Adobe's pictures show numbers such as 1213788 after the mode, and none of how many there are.
     Where they stand in a name with a split number or an extension is shown nowhere; here they stand
-    where a sender's would, behind one that is there.
+    where a sender's would, after one that is there.
     """
     if behaviour.pieces == 1:
         yield _Piece(file=file, printed=file.printed, totals=file.totals)

@@ -91,7 +91,7 @@ class Behaviour:
             self,
             seed=seed,
             delay_s=chance.choice((0.0, 0.0, 0.4, 1.2)),
-            # Of pieces on a receipt that other deliveries share nothing shows that all are there.
+            # Nothing shows that all pieces are there when other deliveries share their receipt.
             merge_within_s=0.8 if merges else None,
             pieces=1 if merges else chance.choice((1, 1, 2, 3, 5)),
             split_over=1 if merges else chance.choice((1, 1, 2, 3, 5)),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _CHUNK_BYTES: Final = 1 << 18
-# Of a longer line only this much is kept: enough to be seen as too long, with its line end.
+# Only this much of a longer line is kept: enough to be seen as too long, with its line end.
 _KEPT_LINE_BYTES: Final = limits.MAX_LINE_BYTES + 2
 
 

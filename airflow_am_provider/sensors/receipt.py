@@ -47,7 +47,7 @@ class DeliveryReceiptSensor(PollingSensor):
 
     The result is written beside the manifest as ``reconciliation.json`` and returned, and each
     acknowledged delivery is an event of its asset, with its counts: see
-    :mod:`airflow_am_provider.hooks.asset_events`. Of a delivery that was sent again meanwhile, the
+    :mod:`airflow_am_provider.hooks.asset_events`. When a delivery was sent again meanwhile, its
     last sending is waited for.
 
     :param delivery: What :class:`~airflow_am_provider.operators.upload.UploadOperator` returned, or

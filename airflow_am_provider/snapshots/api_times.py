@@ -54,8 +54,8 @@ def times_by_api(api: Api, target_dpid: int) -> TimesToLive:
             )
     named = {sid: days for sid, days in told.items() if days != DEFAULT_TTL_DAYS}
     log.info(
-        "Of %s traits of data source %s the API says %s to expire after %s days, and %s after "
-        "others; of %s it does not say, and they count as %s",
+        "%s traits of data source %s: the API says that %s of them expire after %s days, "
+        "and %s after others; it says nothing of %s, and they count as %s",
         f"{len(traits):,}",
         target_dpid,
         f"{len(told) - len(named):,}",

@@ -1,8 +1,8 @@
 """What users have now, held against every state that Audience Manager may be in.
 
-A delivery that was not acknowledged may have been processed or not. Of each of the states that are
-possible, the same additions and removals must make what users have now: so a trait is added when
-one of the states lacks it, and removed when one has it.
+A delivery that was not acknowledged may have been processed or not. The same
+additions and removals must make what users have now of each state that is possible: so a trait is
+added when one of the states lacks it, and removed when one has it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 #: The mark of a pair that the extract has.
 NOW: Final = 1
-# Of one that the newest snapshot has; and of one of a state, each of which has a mark of its own.
+# The mark of one that the newest snapshot has; and of one of a state, each of which has a mark of
+# its own.
 _LAST: Final = 2
 _FIRST_STATE: Final = 4
 #: So many states can be compared with at once.

@@ -123,7 +123,7 @@ def difference(
     run = _Run(spec, storage, options, diff, snapshot, folder, refresh)
     with run.tidied():
         result, counts = run.all(batches, bases)
-    # Lines suppose what the deliveries before them left behind: their order counts in any case.
+    # Lines suppose what the deliveries before them have left: their order counts in any case.
     content = FormattedContent(
         file_kind=spec.file_kind.packed(options.encoding),
         removes=True,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # A dictionary is read as a whole, and so is a page.
 _MOST_BYTES_AS_A_WHOLE: Final = 128 << 20
-# Of a column kept as a dictionary: more than that, and hardly a value stands twice in a batch. A
+# A column kept as a dictionary: more than that, and hardly a value stands twice in a batch. A
 # value of its own takes four bytes for its length alone.
 _MOST_BYTES_A_ROW: Final = 3
 # Packed, a row's number in a dictionary of 64 Ki values takes no more. A value of its own may take

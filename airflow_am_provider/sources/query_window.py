@@ -37,7 +37,7 @@ _SAYS_THE_FORM: Final = re.compile(
 )
 
 
-# Of strftime's forms only %s and %J, not %S.
+# Only %s and %J among strftime's forms, not %S.
 _READS_AS_UTC: Final = re.compile(
     r"\b(?:(?i:julianday|unixepoch)\s*\(|(?i:strftime)\s*\(\s*'[^']*%[sJ][^']*'\s*,)\s*\Z"
 )

@@ -22,7 +22,7 @@ from airflow_am_provider.audience_manager.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Of SQLSTATE: data exceptions and constraints; syntax and access.
+# Classes of SQLSTATE: data exceptions and constraints; syntax and access.
 _OF_VALUES: Final = ("22", "23")
 _OF_THE_QUERY: Final = "42"
 # A table that is not there: another job may be making it anew.

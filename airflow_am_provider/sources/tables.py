@@ -169,7 +169,7 @@ def read_csv(
 
 
 def _without_mark(name: str, encoding: str) -> DataError:
-    """Of UTF-16: nothing tells which of two bytes comes first."""
+    """UTF-16 without its mark: nothing tells which of two bytes comes first."""
     return DataError(
         f"source {name!r}: it is not {encoding}: it does not begin with a byte order mark; name "
         f"'{encoding}-le' or '{encoding}-be', or what else it is"

@@ -45,7 +45,7 @@ class DataUpload:
     """One sending of a delivery of data.
 
     :param manifest: the delivery.
-    :param is_whole: whether all of it was sent. Of one that was not, it is taken that traits were
+    :param is_whole: whether all of it was sent. Where it was not, it is taken that traits were
         given, and that none was taken away.
     """
 

@@ -4,7 +4,7 @@ Pages: inbound-receipt-message.md, reporting/onboarding-status-report.md. Adobe'
 cut a file into pieces, and nothing tells how many there are. So the count of records is the only
 sign that all of them are there. Files that stand in one receipt have one count in common; so files
 are taken together as far as receipts link them, and each such group is held against its own lines:
-a sum over all of a delivery would let one file's loss hide behind another file that was read twice.
+a sum over all of a delivery would let a file that was read twice hide another one's loss.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ def breaches(
 
     Where counts are totals shared with other deliveries, the total is judged and the message says
     so: better a false alarm than a silent loss. A limit on a count that receipts do not have is
-    not judged; see :func:`unjudged`. Of records without a matching AAM ID those that were lost are
-    judged: mobile and cross-device data sources store them, see
+    not judged; see :func:`unjudged`. Only those records without a matching AAM ID that were lost
+    are judged: mobile and cross-device data sources store them, see
     :mod:`airflow_am_provider.audience_manager.receipts.no_match`.
 
     :param limits: see :func:`check_limits`.

@@ -391,7 +391,7 @@ def _said_since(state: TargetState, entry: DeliveryEntry) -> Mapping[str, str]:
     day = "" if entry.sending is None else entry.sending.begun_at[:10]
     if entry.mode is Mode.OVERWRITE and day:
         return dict.fromkeys([*state.previous, *state.said_since], day)
-    # Of a series that was sent before this was kept, it is not known.
+    # It is not known of a series that was sent before this was kept.
     is_first = entry.series not in state.previous and entry.series not in state.said_since
     if entry.mode is Mode.SYNC and day and is_first:
         return {**state.said_since, entry.series: day}

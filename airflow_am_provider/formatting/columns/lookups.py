@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Places = npt.NDArray[np.int32]
 
-# Of two columns all combinations are made where there are at most so many of them: few beside the
+# All combinations of two columns are made where there are at most so many of them: few beside the
 # rows of a batch.
 _MOST_COMBINATIONS: Final = 4096
 

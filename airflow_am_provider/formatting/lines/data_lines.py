@@ -289,7 +289,7 @@ class DataLineWriter:
         rows = np.flatnonzero(good)
         good_ids = ids
         if rows.size != len(codes):
-            # Filtering copies what is kept, so that no byte of a rejected row is left behind
+            # Filtering copies what is kept, so that no byte of a rejected row is left
             # in the buffer that goes into the file.
             mask = to_arrow(good)
             good_ids = ids.filter(mask)

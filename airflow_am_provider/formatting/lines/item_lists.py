@@ -26,7 +26,7 @@ from airflow_am_provider.formatting.lines.traits_text import COMMA, JSON, from_j
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Of these no code can be made that is personal data or breaks a rule.
+# No code can be made of these that is personal data or breaks a rule.
 _PLAIN_CODE: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-."
 _COMMA: Final = ord(",")
 _ZERO: Final = np.uint8(ord("0"))

@@ -34,7 +34,7 @@ def put_together(ids: pa.Array, pieces: list[Piece]) -> pa.Array:
     """Put lines together: each item of a row with a comma between it and the next.
 
     An item that is not there takes its comma with it. So a piece that every row has, the
-    anchor, stands without one; those before it carry theirs behind, those after it before.
+    anchor, stands without one; those before it end with theirs, those after it begin with theirs.
     """
     present = [piece.text.null_count == 0 for piece in pieces]
     anchor = present.index(True) if any(present) else -1

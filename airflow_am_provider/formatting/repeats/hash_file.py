@@ -113,7 +113,7 @@ class HashFile:
 def _alike(hashes: Hashes) -> Hashes:
     """Those of which another one has the same four bytes in the middle.
 
-    All equal ones are among them. Of others there are a handful in a million, if any.
+    All equal ones are among them, and a handful of others in a million, if any.
     """
     # By the four bytes in the middle, of which each digit here stands for one byte:
     #

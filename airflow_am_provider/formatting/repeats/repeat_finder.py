@@ -10,7 +10,7 @@ always nothing must: a table of customers has each ID once.
    more than once. No line occurs twice, and no ID too often: done. Where such lines are few,
    this step is left out.
 4. The lines still in doubt go into a file on the local disk, and are looked at exactly, those of
-   an ID together. Of equal lines the last one stays: whatever stands between them, such as
+   an ID together. The last one of equal lines stays: whatever stands between them, such as
    the removal of the same trait, does not have the last word.
 5. Lines to be taken out are handed back; their parts are written anew without them.
 

@@ -208,7 +208,7 @@ class _TargetWriter:
             )
 
     def _pages(self, newest: str | None) -> None:
-        """Each page once; those behind a page that is complete are all known."""
+        """Each page once; those before a page that is complete are all known."""
         name, walked = newest, []
         while name is not None:
             with self._index.open() as connection:
