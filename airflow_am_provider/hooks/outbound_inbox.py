@@ -6,7 +6,9 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.audience_manager.outbound.names import MODES, PAGE
+from airflow_am_provider.hooks.connections import get_connection
 from airflow_am_provider.hooks.polling import Seen
 from airflow_am_provider.hooks.s3_clients import s3_client
 from airflow_am_provider.hooks.settings import split_location
@@ -15,7 +17,9 @@ from airflow_am_provider.outbound.batches import NameForm
 from airflow_am_provider.parameters import is_given, optional_number, optional_whole_number
 
 if TYPE_CHECKING:
+    from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.storage import Folder
+    from airflow_am_provider.storage.drops.reading import ReadingSession
 
 AWS_DEFAULT: Final = "aws_default"
 
@@ -34,6 +38,57 @@ def open_folder(location: str, conn_id: str | None, *, asked_by: str) -> Folder:
     if bucket is None:
         return LocalFolder(path)
     return S3Folder(s3_client(conn_id or AWS_DEFAULT, asked_by), bucket, path)
+
+
+def open_inbox(location: str, conn_id: str | None, *, asked_by: str = "source_conn_id") -> Inbox:
+    """Open a folder that Adobe sends to.
+
+    :param location: as for :func:`open_folder`, or ``sftp:///directory``, ``ftps:///directory`` or
+        ``ftp:///directory`` on the host of the connection.
+    :param conn_id: the connection that leads there.
+    :param asked_by: the parameter that names it, for messages.
+    :raises ConfigurationError: when the location or the connection is none.
+    """
+    protocol, _, directory = location.partition("://")
+    if protocol not in _PROTOCOLS:
+        return open_folder(location, conn_id, asked_by=asked_by)
+    if not directory.startswith("/"):
+        raise ConfigurationError(
+            f"location {printable(location)!r}: {protocol}:///directory is expected; the host is "
+            f"the connection's"
+        )
+    if not conn_id:
+        raise ConfigurationError(
+            f"{asked_by}: missing; {printable(location)!r} needs an Airflow connection"
+        )
+    from airflow_am_provider.storage.drops.reading import RemoteInbox
+
+    host = get_connection(conn_id, asked_by=asked_by).host or ""
+    session = _PROTOCOLS[protocol]
+    return RemoteInbox(lambda: session(conn_id, directory), f"{protocol}://{host}{directory}")
+
+
+def _sftp_session(conn_id: str, directory: str) -> ReadingSession:
+    from airflow_am_provider.hooks.sftp import open_sftp
+
+    return open_sftp(conn_id, directory)
+
+
+def _ftp_session(conn_id: str, directory: str) -> ReadingSession:
+    from airflow_am_provider.hooks.ftp import TimedFTPHook
+    from airflow_am_provider.storage.drops.ftp import FtpSession
+
+    return FtpSession.open(TimedFTPHook(conn_id).new_connection, directory)
+
+
+def _ftps_session(conn_id: str, directory: str) -> ReadingSession:
+    from airflow_am_provider.hooks.ftps import TimedFTPSHook
+    from airflow_am_provider.storage.drops.ftp import FtpSession
+
+    return FtpSession.open(TimedFTPSHook(conn_id).new_connection, directory)
+
+
+_PROTOCOLS: Final = {"sftp": _sftp_session, "ftps": _ftps_session, "ftp": _ftp_session}
 
 
 def arrival_watch(
@@ -71,7 +126,7 @@ def arrival_watch(
         mode=_mode(sync_mode),
         quiet=None if seconds is None else timedelta(seconds=seconds),
     )
-    inbox = open_folder(location, source_conn_id, asked_by="source_conn_id")
+    inbox = open_inbox(location, source_conn_id)
     return ArrivalWatch(inbox, wanted)
 
 

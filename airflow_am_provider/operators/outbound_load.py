@@ -40,8 +40,7 @@ class OutboundLoadOperator(BaseOperator):
 
     :param location: Where Adobe puts its files, as for
         :class:`~airflow_am_provider.sensors.outbound_files.OutboundFilesSensor`. (templated)
-    :param source_conn_id: Airflow connection that leads there: an AWS connection for S3,
-        ``aws_default`` if None. (templated)
+    :param source_conn_id: As for the sensor. (templated)
     :param batches: What the sensor returned, such as ``arrived.output``. None for every complete
         batch that is there and not loaded yet. (templated)
     :param destination: As for the sensor. (templated)
@@ -54,7 +53,8 @@ class OutboundLoadOperator(BaseOperator):
     :param header_lines: How many lines at the begin of each file are none of data. (templated)
     :param into: Parquet: the folder that gets the files, ``s3://bucket/prefix`` or an absolute
         path. Either this or ``table``. (templated)
-    :param into_aws_conn_id: AWS connection for it; ``source_conn_id`` if None. (templated)
+    :param into_aws_conn_id: AWS connection for it. If None, ``source_conn_id`` where files come
+        from S3, else ``aws_default``. (templated)
     :param table: The table that gets the rows, with its schema before a dot. It is made when it is
         not there, and beside it ``TABLE_batches``, with what is loaded. (templated)
     :param conn_id: Airflow connection of the database. (templated)
@@ -145,11 +145,11 @@ class OutboundLoadOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Load what is complete and not loaded yet."""
         from airflow_am_provider.hooks.asset_events import announce_loaded
-        from airflow_am_provider.hooks.outbound_inbox import open_folder
+        from airflow_am_provider.hooks.outbound_inbox import open_inbox
 
         with airflow_errors():
             target = self._target()
-            inbox = open_folder(self.location, self.source_conn_id, asked_by="source_conn_id")
+            inbox = open_inbox(self.location, self.source_conn_id)
             wanted = self._wanted()
             loaded = []
             for batch in wanted:
@@ -226,9 +226,9 @@ class OutboundLoadOperator(BaseOperator):
             raise ConfigurationError("into or table: one of them says where rows go, and not both")
         header_lines = whole_number("header_lines", self.header_lines)
         if is_given(self.into):
-            return _Parquet(
-                str(self.into), self.into_aws_conn_id or self.source_conn_id, header_lines
-            )
+            is_s3 = self.location.startswith("s3://")
+            aws_conn_id = self.into_aws_conn_id or (self.source_conn_id if is_s3 else None)
+            return _Parquet(str(self.into), aws_conn_id, header_lines)
         if not is_given(self.conn_id):
             raise ConfigurationError(f"conn_id: missing; the table {self.table!r} is in a database")
         current = str(self.current_table) if is_given(self.current_table) else None

@@ -31,10 +31,11 @@ class OutboundFilesSensor(PollingSensor):
     Names that end in ``.tmp`` are passed over. Days without a batch and days with two are told in
     the log. Pages: outbound-file-name-contents.md, transfer-control-files.md.
 
-    :param location: Where Adobe puts its files: ``s3://bucket/prefix``, ``file:///path`` or an
-        absolute path. (templated)
-    :param source_conn_id: Airflow connection that leads there: an AWS connection for S3,
-        ``aws_default`` if None. (templated)
+    :param location: Where Adobe puts its files: ``s3://bucket/prefix``, an absolute path, or
+        ``sftp:///directory``, ``ftps:///directory`` or ``ftp:///directory`` on the host of the
+        connection. (templated)
+    :param source_conn_id: Airflow connection that leads there: of the type ``aws`` for S3
+        (``aws_default`` if None), ``sftp``, or ``ftp`` for FTP and FTPS. (templated)
     :param destination: ID of the destination whose batches count; None for all. (templated)
     :param batch_date: The day in UTC that the timestamp in the names is of, such as ``{{ ds }}``.
         None for all that is there. (templated)

@@ -155,3 +155,22 @@ def test_from_one_bucket_into_another_place_of_it(connect: Connect, s3: S3, buck
     assert report["url"] == f"s3://{bucket}/loaded/1234/2026-01-21/{ROOT}.parquet"
     with pytest.raises(AirflowSkipException):
         task.execute({})
+
+
+@pytest.mark.parametrize("protocol", ["sftp", "ftps", "ftp"])
+def test_from_another_host(
+    request: pytest.FixtureRequest, connect: Connect, tmp_path: Path, protocol: str
+) -> None:
+    server = request.getfixturevalue(f"{protocol}_server")
+    folder = server.root / f"from-adobe-{protocol}"
+    folder.mkdir()
+    content = b"".join(b"user-%d 1,2\n" % number for number in range(400_000))
+    (folder / f"{ROOT}.sync").write_bytes(content)
+    (folder / f"{ROOT}.info").write_bytes(control(**{f"{ROOT}.sync": len(content)}))
+    (folder / "a folder").mkdir()
+    location = f"{protocol}:///{folder.name}"
+    conn_id = connect(server.airflow_connection())
+    seen = sensor(location, source_conn_id=conn_id, timeout=20).execute({})
+    task = loader(location, source_conn_id=conn_id, batches=seen, into=str(tmp_path / "loaded"))
+    (report,) = task.execute({})
+    assert (report["rows_loaded"], report["lines_set_aside"]) == (400_000, 0)

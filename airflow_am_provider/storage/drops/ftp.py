@@ -6,18 +6,25 @@ Page: inbound-file-compression.md (binary mode).
 from __future__ import annotations
 
 import ftplib  # some accounts have nothing else
+import io
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from airflow_am_provider.storage.drops.session import Broken, Refused
+from airflow_am_provider.storage.folder import ListedFile
 from airflow_am_provider.storage.paths import is_safe_path
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
+
+    from typing_extensions import Buffer
 
     from airflow_am_provider.storage.drops.session import Source
 
 _BLOCK_BYTES: Final = 1 << 16
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DISK_FULL: Final = ("452", "552")
 
 
@@ -61,6 +68,32 @@ class FtpSession:
                 listed = self._listed()
             return frozenset(filter(is_safe_path, (name.rpartition("/")[2] for name in listed)))
 
+    def files(self) -> list[ListedFile]:
+        """The files in the directory, with their sizes; when they were written, some hosts say."""
+        with _failures():
+            try:
+                entries = list(self._ftp.mlsd(facts=["type", "size", "modify"]))
+            except ftplib.error_perm:
+                return [
+                    ListedFile(name, size, _NEVER)
+                    for name in sorted(self.names())
+                    if (size := self.size(name)) is not None
+                ]
+        return [
+            ListedFile(name, int(facts["size"]), _modified(facts.get("modify", "")))
+            for name, facts in entries
+            if is_safe_path(name)
+            and facts.get("type") == "file"
+            and facts.get("size", "").isdigit()
+        ]
+
+    def read(self, name: str) -> BinaryIO:
+        """Open a file for reading, from its begin to its end; nothing else may go on meanwhile."""
+        with _failures():
+            self._ftp.voidcmd("TYPE I")
+            line = self._ftp.transfercmd(f"RETR {name}")
+        return io.BufferedReader(_FtpReader(self._ftp, line))
+
     def size(self, name: str) -> int | None:
         """Size of a file in bytes; None when there is none, or the host does not tell."""
         with _failures():
@@ -102,6 +135,43 @@ class FtpSession:
             if str(error).startswith("550"):  # how some hosts say that a directory is empty
                 return []
             raise
+
+
+def _modified(text: str) -> datetime:
+    try:
+        return datetime.strptime(text[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return _NEVER
+
+
+class _FtpReader(io.RawIOBase):
+    """A file on its way from the host."""
+
+    def __init__(self, ftp: ftplib.FTP, line: socket.socket) -> None:
+        super().__init__()
+        self._ftp = ftp
+        self._line = line
+        self._is_over = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        if self._is_over:
+            return 0
+        with _failures():
+            taken = self._line.recv_into(memoryview(buffer).cast("B"))
+            if not taken:
+                # A file that was cut ends as one that is whole: the host's last word tells.
+                self._is_over = True
+                self._line.close()
+                self._ftp.voidresp()
+        return taken
+
+    def close(self) -> None:
+        if not self.closed:
+            self._line.close()
+        super().close()
 
 
 @contextmanager

@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
+import io
 import stat
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from errno import EACCES, ENOENT
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from paramiko import SFTPAttributes, SFTPClient, SSHException
 from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR, SFTPError
 
 from airflow_am_provider.storage.drops.session import Broken, Refused
+from airflow_am_provider.storage.folder import ListedFile
 from airflow_am_provider.storage.paths import is_safe_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from paramiko import SFTPFile
+    from typing_extensions import Buffer
+
     from airflow_am_provider.storage.drops.session import Source
 
 _BLOCK_BYTES: Final = 1 << 20
+# One request's answer has at most 32 kB with every server; so many are on their way at once.
+_PIECE_BYTES: Final = 32 << 10
+_WINDOW_BYTES: Final = 4 << 20
+_ANY_FAILURE: Final = (OSError, EOFError, SSHException, SFTPError)
 _UNEXPLAINED: Final = "a failure that it does not explain"
 
 
 class LenientSftpClient(SFTPClient):  # type: ignore[misc]  # paramiko ships no types
     """An SFTP client that a stranger's file name cannot put out of step."""
 
-    def list_names(self, path: str) -> list[str]:
-        """The names in a directory; paramiko's own listing ends at the first that is not UTF-8."""
+    def list_entries(self, path: str) -> list[tuple[str, SFTPAttributes]]:
+        """What is in a directory; paramiko's own listing ends at the first name not in UTF-8."""
         _, answer = self._request(CMD_OPENDIR, path)
-        handle, names = answer.get_binary(), []
+        handle, entries = answer.get_binary(), []
         with suppress(EOFError):
             while True:
                 _, answer = self._request(CMD_READDIR, handle)
                 for _ in range(answer.get_int()):
-                    names.append(answer.get_binary().decode("utf-8", "replace"))
+                    name = answer.get_binary().decode("utf-8", "replace")
                     answer.get_binary()  # the same as a line of `ls -l`
-                    SFTPAttributes._from_msg(answer)  # noqa: SLF001  # the one way past them
+                    entries.append((name, SFTPAttributes._from_msg(answer)))  # noqa: SLF001
         self._request(CMD_CLOSE, handle)
-        return names
+        return entries
 
 
 class SftpSession:
@@ -63,7 +73,23 @@ class SftpSession:
     def names(self) -> frozenset[str]:
         """The names in the directory."""
         with failures():
-            return frozenset(filter(is_safe_path, self._sftp.list_names(self._directory)))
+            entries = self._sftp.list_entries(self._directory)
+        return frozenset(name for name, _ in entries if is_safe_path(name))
+
+    def files(self) -> list[ListedFile]:
+        """The files in the directory, with their sizes."""
+        with failures():
+            entries = self._sftp.list_entries(self._directory)
+        return [
+            ListedFile(name, entry.st_size, datetime.fromtimestamp(entry.st_mtime or 0, UTC))
+            for name, entry in entries
+            if is_safe_path(name) and entry.st_size is not None and _is_file(entry)
+        ]
+
+    def read(self, name: str) -> BinaryIO:
+        """Open a file for reading, from its begin to its end."""
+        with failures():
+            return io.BufferedReader(_SftpReader(self._sftp.open(self._path(name), "rb")))
 
     def size(self, name: str) -> int | None:
         """Size of a file in bytes; None when there is none, or the host does not tell."""
@@ -121,6 +147,49 @@ class SftpSession:
 
     def _path(self, name: str) -> str:
         return f"{self._directory.rstrip('/')}/{name}"
+
+
+def _is_file(entry: SFTPAttributes) -> bool:
+    return entry.st_mode is None or stat.S_ISREG(entry.st_mode)
+
+
+class _SftpReader(io.RawIOBase):
+    """A file on the host: many requests are on their way at once, and no more than a window."""
+
+    def __init__(self, file: SFTPFile) -> None:
+        super().__init__()
+        self._file = file
+        self._offset = 0
+        self._held = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        if not self._held:
+            self._held = memoryview(self._window())
+        view = memoryview(buffer).cast("B")
+        taken = min(len(view), len(self._held))
+        view[:taken] = self._held[:taken]
+        self._held = self._held[taken:]
+        return taken
+
+    def _window(self) -> bytes:
+        with failures():
+            left = (self._file.stat().st_size or 0) - self._offset
+            wanted = min(left, _WINDOW_BYTES)
+            starts = range(self._offset, self._offset + wanted, _PIECE_BYTES)
+            end = self._offset + wanted
+            pieces = [(start, min(_PIECE_BYTES, end - start)) for start in starts]
+            data = b"".join(self._file.readv(pieces)) if pieces else b""
+        self._offset += len(data)
+        return data
+
+    def close(self) -> None:
+        if not self.closed:
+            with suppress(*_ANY_FAILURE):
+                self._file.close()
+        super().close()
 
 
 @contextmanager
