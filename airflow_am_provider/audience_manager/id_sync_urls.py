@@ -18,6 +18,7 @@ from urllib.parse import quote
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.file_kinds import check_dpid
 from airflow_am_provider.audience_manager.identifiers import kind_of_data_source
+from airflow_am_provider.audience_manager.personal_data import is_personal_data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,8 @@ _BETWEEN: Final = "%01"
 # DCS codes 301, 309 and 310: more than ten IDs, or more than three of a data source.
 _MAX_IDS: Final = 10
 _MAX_OF_ONE: Final = 3
+# As Python and as templates write it.
+_GDPR: Final = {"True": 1, "1": 1, "False": 0, "0": 0}
 _DOMAIN: Final = "dpm"
 _SUBDOMAIN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
@@ -62,8 +65,8 @@ def id_sync_url(
     :param gdpr: whether the European rules on consent hold; with ``gdpr_consent``, or neither.
     :param gdpr_consent: the consent string of IAB's framework.
     :param domain: the first part of the host, ``dpm`` by default.
-    :raises DataError: when the ID breaks a rule of its data source, or is personal data. The
-        message masks it.
+    :raises DataError: when the ID breaks a rule of its data source, or it or the redirect holds
+        personal data. The message masks it.
     :raises ConfigurationError: when a choice breaks a rule of the page.
 
     >>> id_sync_url(478, "crm/1 a", gdpr=True, gdpr_consent="BOEFEA")
@@ -86,12 +89,14 @@ def declared_id_url(
 
     :param ids: up to ten: data source, ID, and whether the person had logged in
         (:class:`Authentication`), which may be left out. A data source is a number, or its
-        integration code as text (``d_cid_ic``). At most three IDs of one data source.
+        integration code as text (``d_cid_ic``). Text of digits alone is refused: it may be
+        either. At most three IDs of one data source.
     :param redirect: as for :func:`id_sync_url`.
     :param gdpr: as for :func:`id_sync_url`.
     :param gdpr_consent: as for :func:`id_sync_url`.
     :param domain: as for :func:`id_sync_url`.
-    :raises DataError: when an ID breaks a rule of its data source, or is personal data.
+    :raises DataError: when an ID breaks a rule of its data source, or it, a code or the redirect
+        holds personal data.
     :raises ConfigurationError: when a choice breaks a rule of the page.
 
     >>> declared_id_url([(478, "crm-1", Authentication.AUTHENTICATED), ("crm", "a b")])
@@ -115,9 +120,7 @@ def declared_id_url(
             check_dpid(f"ids[{place}]", source)
             name = f"d_cid={source}"
         else:
-            if not source:
-                raise ConfigurationError(f"ids[{place}]: the integration code is empty")
-            name = f"d_cid_ic={quote(source, safe='')}"
+            name = f"d_cid_ic={_encoded_code(source, place)}"
         pieces = [name, _encoded_id(source, user_id)]
         if state:
             pieces.append(str(_authentication(state[0], place).value))
@@ -151,7 +154,39 @@ def _encoded_id(source: int | str, user_id: str) -> str:
     code = source if isinstance(source, int) else source.removeprefix("DSID_")
     number = int(code) if str(code).isascii() and str(code).isdigit() else -1
     kind_of_data_source(number).validate(user_id)
-    return quote(user_id, safe="")
+    return _encoded(user_id, f"user ID of the data source {source}")
+
+
+def _encoded_code(code: str, place: int) -> str:
+    if not code:
+        raise ConfigurationError(f"ids[{place}]: the integration code is empty")
+    if code.isascii() and code.isdigit():
+        # A template's numbers are text: as codes they would pair nobody, and nothing would say so.
+        raise ConfigurationError(
+            f"ids[{place}]: {code!r} is text, and so an integration code; a data source is a "
+            f"number, {code} without quotes ({ID_SYNC_PAGE})"
+        )
+    if not code.isprintable():
+        # Adobe's separator is such a character.
+        raise ConfigurationError(
+            f"ids[{place}]: the integration code holds a control character ({ID_SYNC_PAGE})"
+        )
+    what = f"ids[{place}]: integration code"
+    _check_personal_data(code, what)
+    return _encoded(code, what)
+
+
+def _check_personal_data(text: str, what: str) -> None:
+    if is_personal_data(text):
+        raise DataError(f"{what}: no personal data belongs into a URL ({ID_SYNC_PAGE})")
+
+
+def _encoded(text: str, what: str) -> str:
+    """Percent-encoded as UTF-8; the message of an error shows nothing of the text."""
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError:
+        raise DataError(f"{what}: is no text that UTF-8 can hold ({ID_SYNC_PAGE})") from None
 
 
 def _redirect(url: str) -> str:
@@ -160,8 +195,9 @@ def _redirect(url: str) -> str:
             f"redirect: {url.partition('?')[0]!r} is no URL that begins with https:// "
             f"({ID_SYNC_PAGE})"
         )
+    _check_personal_data(url, "redirect")
     # The macro is Adobe's to find, so it is left as it is.
-    return UUID_MACRO.join(quote(piece, safe="") for piece in url.split(UUID_MACRO))
+    return UUID_MACRO.join(_encoded(piece, "redirect") for piece in url.split(UUID_MACRO))
 
 
 def _consent(gdpr: bool | None, consent: str | None) -> list[str]:
@@ -173,7 +209,9 @@ def _consent(gdpr: bool | None, consent: str | None) -> list[str]:
         return []
     if not consent:
         raise ConfigurationError(f"gdpr_consent: empty; leave both out ({ID_SYNC_PAGE})")
-    return [f"gdpr={int(gdpr)}", f"gdpr_consent={quote(consent, safe='')}"]
+    if str(gdpr) not in _GDPR:
+        raise ConfigurationError(f"gdpr: {gdpr!r}: True or False is expected ({ID_SYNC_PAGE})")
+    return [f"gdpr={_GDPR[str(gdpr)]}", f"gdpr_consent={_encoded(consent, 'gdpr_consent')}"]
 
 
 def _host(domain: str) -> str:

@@ -1,6 +1,7 @@
 """ID-sync URLs, held against the forms of id-sync-http.md."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
@@ -43,6 +44,39 @@ def test_no_personal_data_goes_into_a_url(make: Callable[[int, str], str]) -> No
     assert "jane.doe" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda address: id_sync_url(478, "a", redirect=f"https://shop.example/in?e={address}"),
+        lambda address: declared_id_url([(address, "a")]),
+    ],
+)
+@pytest.mark.parametrize("address", ["jane.doe@example.com", "jane.doe%40example.com"])
+def test_no_personal_data_stands_beside_the_id(make: Callable[[str], str], address: str) -> None:
+    with pytest.raises(DataError, match="no personal data") as caught:
+        make(address)
+    assert "jane.doe" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda text: id_sync_url(478, text),
+        lambda text: id_sync_url(478, "a", redirect=f"https://shop.example/{text}"),
+        lambda text: id_sync_url(478, "a", gdpr=True, gdpr_consent=text),
+        lambda text: declared_id_url([("a" + text.encode("utf-8", "replace").decode(), text)]),
+    ],
+)
+def test_what_utf_8_cannot_hold(make: Callable[[str], str]) -> None:
+    with pytest.raises(DataError, match="UTF-8"):
+        make("\ud800")
+
+
+@pytest.mark.parametrize(("given", "sent"), [(True, 1), ("0", 0), (1, 1), ("False", 0)])
+def test_consent_as_a_template_gives_it(given: Any, sent: int) -> None:
+    assert f"&gdpr={sent}&" in id_sync_url(478, "a", gdpr=given, gdpr_consent="B")
+
+
 def test_a_device_id_has_its_platforms_form() -> None:
     good = "e4fe9bde-caa0-47b6-908d-ffba3fa184f2"
     assert good in declared_id_url([("DSID_20914", good)])
@@ -65,6 +99,12 @@ def test_a_device_id_has_its_platforms_form() -> None:
         (lambda: declared_id_url([(478, str(n)) for n in range(4)]), "at most 3"),
         (lambda: declared_id_url([(478, "a", 3)]), "authentication 3"),
         (lambda: declared_id_url([("", "a")]), "integration code"),
+        # Else a template's text would name a code that nobody has.
+        (lambda: declared_id_url([("478", "a")]), r"ids\[0\]: '478' is text.*478 without quotes"),
+        # Else a code could bring an ID of its own with it.
+        (lambda: declared_id_url([("my\x01code", "a")]), "control character"),
+        (lambda: id_sync_url(478, "a", gdpr=cast("Any", 2), gdpr_consent="B"), "gdpr: 2: True"),
+        (lambda: id_sync_url(478, "a", gdpr=cast("Any", "yes"), gdpr_consent="B"), "gdpr: 'yes'"),
     ],
 )
 def test_what_breaks_a_rule_is_refused(broken: Callable[[], str], message: str) -> None:
