@@ -148,6 +148,9 @@ class Mailbox:
         finally:
             with contextlib.suppress(imaplib.IMAP4.error, OSError):
                 client.logout()
+            # A line that was cut leaves the socket open.
+            with contextlib.suppress(OSError):
+                client.shutdown()
 
 
 @dataclass(kw_only=True)

@@ -166,6 +166,28 @@ class LocalFolder:
                         modified = datetime.fromtimestamp(status.st_mtime, UTC)
                         yield ListedFile(path, status.st_size, modified)
 
+    @contextmanager
+    def locked(self, path: str) -> Iterator[None]:
+        """Hold a lock of this machine; others wait. It is gone when its process is.
+
+        :param path: of the lock file, which stays.
+        :raises ConfigurationError: when the user may not write there.
+        :raises TransientError: when the file cannot be made otherwise, as on a full disk.
+        """
+        import fcntl
+
+        target = self._target(path)
+        with _os_errors("lock", target):
+            make_private_folder(target.parent)
+            # Opened, never replaced: two that make it at once must lock the same file.
+            handle = os.open(target, os.O_CREAT | os.O_RDWR, _FILE_MODE)
+        try:
+            with _os_errors("lock", target):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
     def unfinished(self, before: datetime) -> Iterator[Unfinished]:
         """Writes that were begun before a time and broke off, as when a worker was killed."""
         with _os_errors("list", self.root):

@@ -11,9 +11,12 @@ import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.deliveries.cleaning import clean, retention_of
-from airflow_am_provider.deliveries.records import DeliveryRecords
+from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
 from airflow_am_provider.deliveries.staging import write_manifest
+from airflow_am_provider.deliveries.target.commands import Enqueue
 from airflow_am_provider.deliveries.targets import Targets
+from airflow_am_provider.deliveries.uploads.journal import begin_sending
+from airflow_am_provider.deliveries.uploads.sending import queue_again
 from airflow_am_provider.storage import LocalFolder, S3Folder
 from tests.staged_deliveries import send as note_sent
 from tests.staged_deliveries import stage
@@ -168,3 +171,33 @@ def test_a_retention_that_is_none(value: object) -> None:
 @pytest.mark.parametrize("value", ["P14D", "P2W", "14", 14, timedelta(days=14)])
 def test_a_retention(value: object) -> None:
     assert retention_of("retention", value) == timedelta(days=14)
+
+
+@pytest.mark.parametrize("reached", ["staged", "queued", "sending", "sent", "given up", "in doubt"])
+def test_what_is_outstanding_stays_however_old_it_is(staging: Folder, reached: str) -> None:
+    manifest, targets = stage(staging), Targets(staging)
+    target = targets.of(manifest)
+    if reached not in ("staged", "given up"):
+        target.decide(Enqueue(delivery_id=manifest.delivery_id, at=""))
+    if reached in ("sending", "in doubt"):
+        journal = begin_sending(
+            target, manifest, staging, "s3://b/acme", lambda: datetime.now(UTC), in_order=False
+        )
+        if reached == "in doubt":
+            journal.begin(journal.manifest.parts[0])
+    if reached == "sent":
+        note_sent(staging, manifest)
+    if reached == "given up":
+        DeliveryRecords(targets).end(manifest.delivery_id, DeliveryState.ABANDONED, "wrong")
+    before = paths(staging)
+    assert clean(targets, MONTH, now=later(1000)).files == 0
+    assert paths(staging) == before
+
+
+def test_what_waits_to_be_sent_again_stays(staging: Folder) -> None:
+    manifest, targets = stage(staging), Targets(staging)
+    send(staging, manifest, acknowledged=True)
+    queue_again(DeliveryRecords(targets).find(manifest.delivery_id))
+    before = paths(staging)
+    assert clean(targets, MONTH, now=later(1000)).files == 0
+    assert paths(staging) == before

@@ -5,8 +5,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -407,3 +409,95 @@ def test_a_folder_of_raw_mails(tmp_path: Path) -> None:
         b"replaced",
         b"second",
     }
+
+
+class Flaky:
+    """An IMAP server with one answer for each time that a mail is asked for."""
+
+    def __init__(self, *fetches: bytes, size: int = 100) -> None:
+        self.fetches, self.size, self.validity = list(fetches), size, 1
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with self.server:
+            while True:
+                try:
+                    client = self.server.accept()[0]
+                except OSError:
+                    return
+                with client, client.makefile("rwb") as file, suppress(OSError):
+                    self._talk(file)
+
+    def _talk(self, file: Any) -> None:
+        file.write(b"* OK flaky\r\n")
+        file.flush()
+        for line in file:
+            tag, _, command = line.partition(b" ")
+            command = command.upper()
+            if command.startswith(b"CAPABILITY"):
+                file.write(b"* CAPABILITY IMAP4rev1\r\n")
+            elif command.startswith(b"EXAMINE"):
+                file.write(b"* 1 EXISTS\r\n* OK [UIDVALIDITY %d] valid\r\n" % self.validity)
+            elif command.startswith(b"UID SEARCH"):
+                file.write(b"* SEARCH 7\r\n")
+            elif b"BODY" in command:
+                answer = self.fetches.pop(0)
+                file.write(answer)
+                if answer.endswith(b"cut"):
+                    return
+            elif b"SIZE" in command:
+                file.write(b"* 1 FETCH (RFC822.SIZE %d UID 7)\r\n" % self.size)
+            file.write(tag + b" OK done\r\n")
+            file.flush()
+            if command.startswith(b"LOGOUT"):
+                return
+
+    def mailbox(self, connect: Connect) -> Mailbox:
+        login = {"conn_type": "imap", "host": "127.0.0.1", "port": self.port}
+        conn_id = connect({**login, "extra": {"use_ssl": False}})
+        return Mailbox(conn_id=conn_id, sender="a@b", timeout_s=5)
+
+
+def sent(number: int, body: bytes) -> bytes:
+    return b"* 1 FETCH (UID %d BODY[]<0> {%d}\r\n%s)\r\n" % (number, len(body), body)
+
+
+BODY = b"From: a@b\r\n\r\nRecords received: 3\r\n"
+
+
+def test_a_server_that_cuts_in_the_middle_of_a_mail_is_asked_again(connect: Connect) -> None:
+    cut = sent(7, BODY)[:60] + b"cut"
+    flaky = Flaky(cut, sent(7, BODY))
+    mailbox = flaky.mailbox(connect)
+    with pytest.raises(TransientError):
+        list(mailbox.mails(YESTERDAY))
+    assert [one.raw for one in mailbox.mails(YESTERDAY)] == [BODY]
+
+
+def test_a_mail_that_the_server_hides_for_a_while_is_read_later(connect: Connect) -> None:
+    # It is asked twice in one look.
+    mailbox = Flaky(b"", b"", sent(7, BODY)).mailbox(connect)
+    assert list(mailbox.mails(YESTERDAY)) == []
+    assert [one.raw for one in mailbox.mails(YESTERDAY)] == [BODY]
+
+
+def test_a_mail_that_comes_empty_first_is_read_later(connect: Connect) -> None:
+    mailbox = Flaky(sent(7, b""), sent(7, BODY)).mailbox(connect)
+    seen = {one.identity for one in mailbox.mails(YESTERDAY) if one.raw}
+    assert [one.raw for one in mailbox.mails(YESTERDAY, seen=seen)] == [BODY]
+
+
+def test_a_mailbox_that_was_made_anew_is_read_anew(connect: Connect) -> None:
+    flaky = Flaky(sent(7, BODY), sent(7, BODY + b"other\r\n"))
+    mailbox = flaky.mailbox(connect)
+    (first,) = mailbox.mails(YESTERDAY)
+    flaky.validity = 2  # the same number is another mail now
+    (second,) = mailbox.mails(YESTERDAY, seen={first.identity})
+    assert (first.raw, second.raw) == (BODY, BODY + b"other\r\n")
+
+
+def test_a_mail_of_100_megabytes_is_never_asked_for(connect: Connect) -> None:
+    flaky = Flaky(size=100_000_000)
+    assert list(flaky.mailbox(connect).mails(YESTERDAY)) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.deliveries.manifest import Manifest, Part
 from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
+from airflow_am_provider.deliveries.target.events import Refused
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.deliveries.window import Window
 from airflow_am_provider.operators.guard import GuardOperator
@@ -308,3 +310,65 @@ def answer(option: str, reason: str = "") -> dict[str, Any]:
         "responded_at": NOW,
         "responded_by_user": {"id": "1", "name": "admin"},
     }
+
+
+class TestVersions:
+    """A delivery's window is corrected while a person thinks about it."""
+
+    @pytest.fixture
+    def versions(self, world: World) -> tuple[Manifest, Manifest]:
+        older = world.staged(10)
+        newer = replace(
+            older,
+            delivery_id="f" * 20,
+            rows_read=11,
+            rows_written=11,
+            parts=(replace(older.parts[0], lines=11),),
+        )
+        return older, register(Targets(world.staging), newer)
+
+    def test_who_approves_the_older_one_late_sends_nothing_old(
+        self, world: World, versions: tuple[Manifest, Manifest]
+    ) -> None:
+        older, newer = versions
+        send(world.staging, newer, at=NOW)
+        world.guard(older).execute_complete({}, answer("Approve"))
+        with pytest.raises(Refused):
+            send(world.staging, older, at=NOW)
+
+    def test_who_rejects_the_older_one_takes_nothing_from_the_newer(
+        self, world: World, versions: tuple[Manifest, Manifest]
+    ) -> None:
+        older, newer = versions
+        with pytest.raises(AirflowSkipException):
+            world.guard(older).execute_complete({}, answer("Reject"))
+        send(world.staging, newer, at=NOW)
+        # Asked again, and approved: it does not come back over the newer one.
+        with suppress(AirflowFailException, AirflowSkipException, Refused):
+            world.guard(older).execute_complete({}, answer("Approve"))
+        with pytest.raises(Refused):
+            send(world.staging, older, at=NOW)
+        records = DeliveryRecords(Targets(world.staging))
+        assert records.find(newer.delivery_id).state is DeliveryState.SENT
+
+    def test_who_rejects_what_was_sent_meanwhile_is_told(
+        self, world: World, versions: tuple[Manifest, Manifest]
+    ) -> None:
+        _, newer = versions
+        send(world.staging, newer, at=NOW)
+        with pytest.raises((AirflowFailException, AirflowSkipException)) as caught:
+            world.guard(newer).execute_complete({}, answer("Reject", "no"))
+        record = DeliveryRecords(Targets(world.staging)).find(newer.delivery_id)
+        assert record.state in (DeliveryState.SENT, DeliveryState.ABANDONED)
+        assert newer.delivery_id in str(caught.value)
+
+
+def test_what_was_stopped_and_then_approved_is_sent(world: World) -> None:
+    world.sent(1000)
+    manifest = world.staged(10)
+    assert world.stopped(manifest) is not None
+    assert world.stopped(manifest) is not None  # a retry asks for no less
+    assert world.stopped(manifest, approved="True") is None
+    send(world.staging, manifest, at=NOW)
+    record = DeliveryRecords(Targets(world.staging)).find(manifest.delivery_id)
+    assert record.state is DeliveryState.SENT

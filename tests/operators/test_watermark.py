@@ -44,13 +44,12 @@ class Task:
         run_id: str | None = None,
         map_index: int | None = None,
         interval: tuple[datetime, datetime] | None = None,
+        dag_id: str = "crm_to_aam",
         **arguments: Any,
     ) -> dict[str, Any]:
         """Execute the format task of a run that is due at midnight of a day in March."""
         run_id = run_id or f"{run_type}__{day}"
-        run = SimpleNamespace(
-            dag_id="crm_to_aam", run_id=run_id, run_type=run_type, run_after=march(day)
-        )
+        run = SimpleNamespace(dag_id=dag_id, run_id=run_id, run_type=run_type, run_after=march(day))
         operator = FormatDataFileOperator(
             **{
                 "task_id": "format",
@@ -283,3 +282,55 @@ def test_where_the_first_window_begins_has_to_be_a_time(task: Task, given: objec
     assert str(caught.value) == (
         f"watermark_start: {str(given)!r} is not a date and time in ISO 8601"
     )
+
+
+def test_another_dags_deliveries_move_no_watermark_but_their_own(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert task.deliver(3) == ["c1", "c2"]
+    assert task.deliver(6, dag_id="other") == ["c1", "c2", "c3", "c4", "c5"]
+    assert task.deliver(4) == ["c3"]
+    assert task.deliver(7, dag_id="other") == ["c6"]
+
+
+def test_a_run_that_is_cleared_whole_after_it_was_sent_moves_nothing_twice(task: Task) -> None:
+    first = task.format(3)
+    task.upload(first)
+    assert task.deliver(5) == ["c3", "c4"]
+    again = task.format(3)
+    assert again["delivery_id"] == first["delivery_id"]
+    task.upload(again)
+    assert task.deliver(6) == ["c5"]
+
+
+def test_days_that_are_sent_out_of_their_order_leave_nothing_out(task: Task) -> None:
+    early, late = task.format(4), task.format(6)
+    task.upload(late)
+    task.upload(early)  # comes later, and says less
+    assert task.deliver(7) == ["c6"]
+    assert task.users(late) == ["c1", "c2", "c3", "c4", "c5"]
+
+
+def test_what_a_cleared_run_corrects_is_sent_with_its_own_window(
+    task: Task, crm: sqlite3.Connection
+) -> None:
+    early = task.format(3)
+    assert task.deliver(5) == ["c1", "c2", "c3", "c4"]
+    with crm:
+        crm.execute("INSERT INTO changes VALUES ('late', '1', '2026-03-02T18:00:00')")
+    again = task.format(3)
+    assert (task.users(early), task.users(again)) == (["c1", "c2"], ["c1", "c2", "late"])
+    task.upload(again)  # although newer data was sent, as a person may want
+    assert task.deliver(6) == ["c5"]
+
+
+def test_rows_of_a_delivery_that_was_given_up_before_it_was_sent_are_in_the_next(
+    task: Task,
+) -> None:
+    from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
+    from airflow_am_provider.deliveries.targets import Targets
+
+    given_up = task.format(3)
+    records = DeliveryRecords(Targets(LocalFolder(task.staging)))
+    records.end(given_up["delivery_id"], DeliveryState.ABANDONED, "Rejected by admin")
+    assert task.deliver(4) == ["c1", "c2", "c3"]

@@ -94,3 +94,16 @@ def test_only_the_owner_reads_what_is_written(tmp_path: Path, umask: int) -> Non
         "am/staging/order": "0o700",
         "am/staging/order/turn": "0o600",
     }
+
+
+def test_a_lock_that_cannot_be_had_says_where_and_may_go_better_later(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path / "staging")
+    with folder.locked("a.lock"):
+        pass
+    assert (folder.root.stat().st_mode & 0o777, folder.exists("a.lock")) == (0o700, True)
+    (folder.root / "b.lock").mkdir()
+    with (
+        pytest.raises((TransientError, ConfigurationError), match=r"b\.lock"),
+        folder.locked("b.lock"),
+    ):
+        pass

@@ -230,3 +230,38 @@ def test_names_that_are_not_safe_are_not_listed(s3_folder: S3Folder) -> None:
 
     s3_folder.client.meta.events.register("after-call.s3.ListObjectsV2", add_names)
     assert [entry.path for entry in s3_folder.list()] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(507, "InsufficientStorage"), (507, ""), (503, "ServiceUnavailable"), (503, "SlowDown"),
+     (500, "XStorageFull"), (507, "XMinioStorageFull")],
+)  # fmt: skip
+def test_a_server_that_is_full_or_busy_may_be_better_later(
+    s3: S3, s3_folder: S3Folder, status: int, code: str
+) -> None:
+    folder = S3Folder(quick(s3), s3_folder.bucket, "full")
+    with fault(folder.client, "PutObject", answer(status, code)):
+        for _ in range(3):
+            with pytest.raises(TransientError, match=f"S3 answered {code or status}$"):
+                folder.write_bytes("a.gz", b"x")
+    assert not folder.exists("a.gz")
+    folder.write_bytes("a.gz", b"x")
+    assert folder.read_bytes("a.gz") == b"x"
+
+
+def test_a_large_object_on_a_server_that_becomes_full_leaves_no_pieces(
+    s3: S3, s3_folder: S3Folder
+) -> None:
+    folder = S3Folder(quick(s3), s3_folder.bucket, "full")
+
+    def write() -> None:
+        with folder.open_write("a.gz") as file:
+            for _ in range(20):
+                file.write(MEGABYTE)
+
+    full = fault(folder.client, "UploadPart", answer(507, "InsufficientStorage"))
+    with full, pytest.raises(TransientError):
+        write()
+    assert not folder.exists("a.gz")
+    assert uploads(folder) == []

@@ -140,7 +140,7 @@ def _where(action: str, url: str, access: Access) -> str:
 
 def error_code(response: dict[str, Any]) -> str:
     """The name S3 gives an error, such as ``NoSuchKey``; of a HEAD it is only the status."""
-    return str(response.get("Error", {}).get("Code", "")) or str(_status(response))
+    return str(response.get("Error", {}).get("Code") or _status(response))
 
 
 def _status(response: dict[str, Any]) -> int:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.deliveries.target.homes import Loaded
@@ -44,7 +40,7 @@ class FolderHome:
 
     def store(self, key: str, content: bytes, *, if_version: str | None) -> bool:
         """See :class:`~airflow_am_provider.deliveries.target.homes.Home`."""
-        with self._locked():
+        with self._folder.locked(_LOCK):
             found = self.load(key)
             if (None if found is None else found.version) != if_version:
                 return False
@@ -60,18 +56,6 @@ class FolderHome:
     def discard(self, key: str) -> None:
         """See :class:`~airflow_am_provider.deliveries.target.homes.Home`."""
         self._folder.delete(key + _DOCUMENT)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        lock = Path(self._folder.root, _LOCK)
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        # Opened, never replaced: two that make it at once must lock the same file.
-        handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
 
 def _version(content: bytes) -> str:
