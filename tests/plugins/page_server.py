@@ -119,6 +119,8 @@ def _matches(row: Json, query: dict[str, str]) -> bool:
         return False
     if not query.get("since", "") <= row["created_at"][:10] <= query.get("until", "9"):
         return False
+    if query.get("day", "") not in row["created_at"]:
+        return False
     if query.get("q", "") not in json.dumps(row):
         return False
     exact = ("environment", "dag_id", "run_id", "task_id", "map_index")

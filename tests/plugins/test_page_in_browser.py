@@ -116,6 +116,9 @@ def test_filters_are_in_the_address_and_a_link_brings_them_back(
     page: Page, server: PageServer
 ) -> None:
     page.goto(server.page)
+    page.get_by_label("Search").press_sequentially("loy", delay=200)
+    expect(page).to_have_url(re.compile("q=lo"))
+    expect(page.get_by_label("Search")).to_be_focused()
     page.get_by_label("State").select_option("failed")
     page.get_by_label("Data source").select_option("1201")
     page.get_by_label("Runs").select_option("false")
@@ -133,7 +136,7 @@ def test_filters_are_in_the_address_and_a_link_brings_them_back(
     expect(page.get_by_label("Search")).to_have_value("loyalty")
     expect(page.get_by_role("status")).to_contain_text(f"{count} deliveries")
     with page.expect_download() as download:
-        page.get_by_role("link", name="Export as CSV").click()
+        page.get_by_role("button", name="Export as CSV").click()
     assert len(download.value.path().read_text().splitlines()) == 1 + count
     page.get_by_label("Search").fill("there is no such")
     expect(page.get_by_text("No delivery matches")).to_be_visible()
@@ -192,6 +195,7 @@ def test_who_is_logged_out_is_led_to_the_login(page: Page, server: PageServer) -
 def test_a_server_that_is_away_is_said_and_asked_again(page: Page, server: PageServer) -> None:
     page.goto(server.page)
     expect(page.locator("tr.outstanding")).to_have_count(5)
+    expect(page.get_by_role("option", name="Failed")).to_be_attached()
     page.context.set_offline(True)
     page.get_by_label("State").select_option("failed")
     expect(page.get_by_role("alert")).to_contain_text("Airflow cannot be reached")
@@ -231,6 +235,39 @@ def test_the_tab_of_a_run_shows_its_deliveries_alone(page: Page, server: PageSer
     picture(page, "tab-of-a-run")
 
 
+def test_charts_have_their_figures_as_tables_and_lead_to_deliveries(
+    page: Page, server: PageServer
+) -> None:
+    page.goto(f"{server.page}#/charts")
+    expect(page.locator(".chart > svg[role=img]")).to_have_count(5)
+    records = page.get_by_role("region", name="Records by day", exact=True)
+    records.get_by_text("Show as a table").click()
+    day = server.deliveries[30]["created_at"][:10]
+    stored = sum(
+        row["stored"] or 0 for row in server.deliveries if row["created_at"].startswith(day)
+    )
+    assert stored
+    expect(records.locator("tbody")).to_contain_text(f"{stored:,}")
+    expect(page.get_by_text("Lowest allowed: 90 %")).to_be_visible()
+    expect(page.get_by_text("Limit: 24 hours")).to_be_visible()
+    expect(page.get_by_role("region", name="Days until traits expire")).to_contain_text("9 days")
+    records.locator(".hover-mark").nth(3).hover()
+    expect(records.locator(".hover")).to_contain_text("Stored")
+    page.get_by_label("Period").select_option("90")
+    expect(page).to_have_url(re.compile("days=90"))
+    page.locator(".filters").get_by_label("Data source").select_option("1201")
+    expect(page).to_have_url(re.compile("data_source=1201"))
+    # The calendar is one stop for the tab key; arrows walk in it.
+    cell = page.locator(".calendar a[tabindex='0']")
+    cell.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(cell).not_to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("deliveries.*day="))
+    expect(page.get_by_role("button", name=re.compile("Window of"))).to_be_visible()
+    assert any("day=" in asked for asked in server.asked)
+
+
 def test_outbound_batches(page: Page, server: PageServer) -> None:
     page.goto(f"{server.page}#/outbound")
     expect(page.get_by_text("Outbound batches are not read here yet")).to_be_visible()
@@ -254,6 +291,7 @@ def test_everybody_can_use_each_view(page: Page, server: PageServer) -> None:
         "deliveries": "#/deliveries?since=" + server.deliveries[20]["created_at"][:10],
         "failed": f"#/deliveries/{failed}",
         "reconciled": f"#/deliveries/{whole}",
+        "charts": "#/charts",
         "outbound": "#/outbound",
         "empty": "#/deliveries?q=none",
         "wrong": "#/nowhere",
@@ -261,6 +299,7 @@ def test_everybody_can_use_each_view(page: Page, server: PageServer) -> None:
     for name, place in views.items():
         page.goto(server.page + place)
         expect(page.locator(".card, .empty, table").first).to_be_visible()
+        expect(page.get_by_text("Loading")).to_have_count(0)
         for mode in ("light", "dark"):
             page.emulate_media(color_scheme=mode)
             # Only colours differ between the two.

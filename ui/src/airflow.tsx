@@ -40,6 +40,18 @@ export function AirflowLink({
   )
 }
 
+/** Saves a file. A frame of Airflow 3.1 and 3.2 may not, the window around it may. */
+export function save(file: Blob, name: string): void {
+  const place = (outerWindow() ?? window).document
+  const anchor = place.createElement('a')
+  anchor.href = URL.createObjectURL(file)
+  anchor.download = name
+  place.body.append(anchor)
+  anchor.click()
+  anchor.remove()
+  setTimeout(() => URL.revokeObjectURL(anchor.href), 60_000)
+}
+
 /** Airflow's login, and back to where the user was. */
 export function loginAddress(): string {
   const here = outerWindow()?.location.href ?? location.href

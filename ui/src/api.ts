@@ -144,7 +144,7 @@ export function address(path: string, query: Query = {}): string {
 export async function ask<T>(url: string, signal?: AbortSignal): Promise<T> {
   let answer: Response
   try {
-    answer = await fetch(url, { signal, headers: { Accept: 'application/json' } })
+    answer = await fetch(url, { signal, headers: { Accept: 'application/json', ...login() } })
   } catch (error) {
     if (signal?.aborted) throw error
     throw new ApiError(0, 'The Airflow server did not answer.')
@@ -155,6 +155,24 @@ export async function ask<T>(url: string, signal?: AbortSignal): Promise<T> {
   } catch {
     throw new ApiError(answer.status, 'The answer of the Airflow server could not be read.')
   }
+}
+
+/** Airflow 3.1 keeps the login here; newer ones have a cookie, which goes along by itself. */
+function login(): Record<string, string> {
+  try {
+    const token = localStorage.getItem('token')
+    return token ? { Authorization: `Bearer ${token}` } : {}
+  } catch {
+    return {}
+  }
+}
+
+export async function askFile(url: string): Promise<Blob> {
+  const answer = await fetch(url, { headers: login() }).catch(() => {
+    throw new ApiError(0, 'The Airflow server did not answer.')
+  })
+  if (!answer.ok) throw new ApiError(answer.status, await sentence(answer))
+  return answer.blob()
 }
 
 async function sentence(answer: Response): Promise<string> {

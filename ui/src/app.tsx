@@ -1,5 +1,6 @@
 /** The views, and which of them is shown. */
 import { lazy, Suspense, useEffect, useRef } from 'react'
+import { Boundary } from './boundary'
 import { DeliveriesView } from './deliveries'
 import { DeliveryView } from './delivery'
 import { OutboundView } from './outbound'
@@ -20,11 +21,12 @@ export function App() {
   const view = path[0] ?? 'deliveries'
   const id = view === 'deliveries' ? path[1] : undefined
   const main = useRef<HTMLElement>(null)
-  const before = useRef(path.join('/'))
+  // Without anything after '#' the page shows the deliveries: that is one place, not two.
+  const now = [view, ...path.slice(1)].join('/')
+  const before = useRef(now)
 
   useEffect(() => {
     document.title = `${id ?? VIEWS.find(([name]) => name === view)?.[1] ?? 'Page'} · Audience Manager`
-    const now = path.join('/')
     if (now === before.current) return
     before.current = now
     // A reader who followed a link starts at the top of what it leads to.
@@ -36,6 +38,7 @@ export function App() {
     <>
       {isTab ? <TabHeader /> : <PageHeader view={view} />}
       <main ref={main} tabIndex={-1}>
+        <Boundary key={now}>
         {view === 'deliveries' && id === undefined && <DeliveriesView query={query} />}
         {view === 'deliveries' && id !== undefined && <DeliveryView key={id} id={id} />}
         {view === 'charts' && (
@@ -49,6 +52,7 @@ export function App() {
             <a href={link(['deliveries'])}>Show all deliveries</a>
           </Empty>
         )}
+        </Boundary>
       </main>
     </>
   )

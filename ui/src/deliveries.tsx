@@ -1,7 +1,7 @@
 /** All deliveries, those that are not done with first. */
-import type { MouseEvent } from 'react'
-import { AirflowLink } from './airflow'
-import { address, type Row } from './api'
+import { type MouseEvent, useState } from 'react'
+import { AirflowLink, save } from './airflow'
+import { ApiError, address, askFile, type Row } from './api'
 import { chosen, Filters } from './filters'
 import * as format from './format'
 import { usePages } from './pages'
@@ -43,9 +43,7 @@ export function DeliveriesView({ query }: { query: Record<string, string> }) {
               )}
             </p>
             {rows.length > 0 && (
-              <a className="button" href={address('deliveries.csv', { ...set, ...scope })} download="deliveries.csv">
-                Export as CSV
-              </a>
+              <Export url={address('deliveries.csv', { ...set, ...scope })} />
             )}
           </div>
           {rows.length === 0 ? (
@@ -72,6 +70,29 @@ export function DeliveriesView({ query }: { query: Record<string, string> }) {
           )}
         </>
       )}
+    </>
+  )
+}
+
+function Export({ url }: { url: string }) {
+  const [asking, setAsking] = useState(false)
+  const [error, setError] = useState<ApiError>()
+  async function run() {
+    setAsking(true)
+    setError(undefined)
+    try {
+      save(await askFile(url), 'deliveries.csv')
+    } catch (failure) {
+      setError(failure instanceof ApiError ? failure : new ApiError(0, String(failure)))
+    }
+    setAsking(false)
+  }
+  return (
+    <>
+      <button type="button" onClick={() => void run()} disabled={asking}>
+        {asking ? 'Exporting …' : 'Export as CSV'}
+      </button>
+      {error && <Failed error={error} retry={() => void run()} />}
     </>
   )
 }

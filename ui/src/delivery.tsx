@@ -1,12 +1,26 @@
 /** One delivery: what became of its rows, its files, what tells so, and what can be done. */
 import { AirflowLink } from './airflow'
-import { address, type Delivery, type SetAsideReason, useAnswer } from './api'
+import { address, type Delivery, type Row, type SetAsideReason, useAnswer } from './api'
 import * as format from './format'
 import { Funnel } from './funnel'
 import { GuardPart } from './guard'
 import { Ladders } from './ladder'
 import { Ago, Card, Command, Copy, Failed, Loading, Note, Problems, State, TableBox, Time } from './parts'
 import { link } from './route'
+
+/** Of a delivery whose folder is gone, only what its target's document says is left. */
+const NOTHING_KNOWN: Omit<Delivery, keyof Row> = {
+  funnel: [],
+  files: [],
+  signs: [],
+  set_aside_reasons: [],
+  guard: null,
+  sendings: [],
+  problems: [],
+  disagreements: [],
+  actions: [],
+  commands: [],
+}
 
 export function DeliveryView({ id }: { id: string }) {
   const { data, error, reload } = useAnswer<Delivery>(address(`deliveries/${encodeURIComponent(id)}`))
@@ -17,7 +31,7 @@ export function DeliveryView({ id }: { id: string }) {
       </p>
       {error && <Failed error={error} retry={reload} />}
       {!data && !error && <Loading what="the delivery" />}
-      {data && <Whole delivery={data} />}
+      {data && <Whole delivery={{ ...NOTHING_KNOWN, ...data }} />}
     </>
   )
 }
@@ -38,9 +52,11 @@ function Whole({ delivery }: { delivery: Delivery }) {
       )}
       <div className="cards">
         <div className="column">
-          <Card title="From rows to records">
-            <Funnel steps={delivery.funnel} />
-          </Card>
+          {delivery.funnel.length > 0 && (
+            <Card title="From rows to records">
+              <Funnel steps={delivery.funnel} />
+            </Card>
+          )}
           {delivery.set_aside_reasons.length > 0 && (
             <Card title="Set aside" note="Rows that were left out, and why">
               {delivery.set_aside_reasons.map((reason) => (
@@ -49,7 +65,7 @@ function Whole({ delivery }: { delivery: Delivery }) {
             </Card>
           )}
           <Card title="Files">
-            <Files files={delivery.files} />
+            <Files files={delivery.files} parts={delivery.parts} />
           </Card>
           {delivery.guard && (
             <Card title="Guard" note="What this delivery was compared with">
@@ -89,7 +105,7 @@ function Title({ delivery }: { delivery: Delivery }) {
           {delivery.kind === 'id_sync' ? 'ID sync' : 'Data source'} {name} <State state={delivery.state} />
         </h2>
         <p>
-          {delivery.state_words && <>{delivery.state_words} </>}
+          {delivery.state_words && <>{format.sentence(delivery.state_words)} </>}
           {delivery.since && (
             <span className="faint">
               Since <Time at={delivery.since} /> (<Ago at={delivery.since} />)
@@ -97,7 +113,7 @@ function Title({ delivery }: { delivery: Delivery }) {
           )}
         </p>
         {delivery.reason && (
-          <Note tone={delivery.state === 'failed' || delivery.state === 'rejected' ? 'red' : 'amber'}>{format.sentenceCase(delivery.reason)}</Note>
+          <Note tone={delivery.state === 'failed' || delivery.state === 'rejected' ? 'red' : 'amber'}>{format.sentence(delivery.reason)}</Note>
         )}
       </div>
       {delivery.actions.length > 0 && (
@@ -133,7 +149,7 @@ function Facts({ delivery }: { delivery: Delivery }) {
         <dd>{delivery.environment ?? format.NOTHING}</dd>
         <dt>Connection</dt>
         <dd className="mono">{delivery.connection ?? format.NOTHING}</dd>
-        {delivery.data_source && delivery.data_source !== delivery.target_data_source && (
+        {delivery.kind === 'data' && delivery.data_source !== delivery.target_data_source && (
           <>
             <dt>IDs of data source</dt>
             <dd>{delivery.data_source}</dd>
@@ -207,15 +223,17 @@ function Sendings({ sendings }: { sendings: Delivery['sendings'] }) {
       {sendings.map((sending) => (
         <li key={sending.number} value={sending.number}>
           <Time at={sending.at} />
-          {sending.why && <div className="sub">{format.sentenceCase(sending.why)}</div>}
+          {sending.why && <div className="sub">{format.sentence(sending.why)}</div>}
         </li>
       ))}
     </ol>
   )
 }
 
-function Files({ files }: { files: Delivery['files'] }) {
-  if (files.length === 0) return <p className="faint">There is no file: no row was left to send.</p>
+function Files({ files, parts }: { files: Delivery['files']; parts: number | null }) {
+  if (files.length === 0) {
+    return <p className="faint">{parts === 0 ? 'There is no file: no row was left to send.' : 'What its files were is not known any more.'}</p>
+  }
   return (
     <TableBox label="Table of files">
       <table className="compact">

@@ -4,7 +4,8 @@ import { address, type Facets, useAnswer } from './api'
 import * as format from './format'
 import { isTab, link, replace, scope } from './route'
 
-export const FILTERS = ['q', 'state', 'data_source', 'environment', 'dag_id', 'since', 'until', 'backfill'] as const
+/** `day` comes from the calendar: the day on which a window begins. */
+export const FILTERS = ['q', 'state', 'data_source', 'environment', 'dag_id', 'since', 'until', 'day', 'backfill'] as const
 
 export function chosen(query: Record<string, string>): Record<string, string> {
   return Object.fromEntries(FILTERS.flatMap((name) => (query[name] ? [[name, query[name]]] : [])))
@@ -102,19 +103,26 @@ export function Filters({ query }: { query: Record<string, string> }) {
       {!isTab && <Choice label="DAG" name="dag_id" query={query} any="All" options={same(data?.dags)} />}
       {!scope.run_id && (
         <>
-          <Day label="From (UTC)" name="since" query={query} />
-          <Day label="To (UTC)" name="until" query={query} />
           <Choice
             label="Runs"
             name="backfill"
             query={query}
-            any="All runs"
+            any="All"
             options={[
               ['true', 'Backfills only'],
               ['false', 'Without backfills'],
             ]}
           />
+          <Day label="From (UTC)" name="since" query={query} />
+          <Day label="To (UTC)" name="until" query={query} />
         </>
+      )}
+      {query.day && (
+        <button type="button" className="set" onClick={() => replace(link(['deliveries'], { ...query, day: undefined }))}>
+          Window of {format.date(query.day)}
+          <span aria-hidden="true">×</span>
+          <span className="off-screen">, show other days too</span>
+        </button>
       )}
       {Object.keys(chosen(query)).length > 0 && (
         <button type="button" onClick={() => replace(link(['deliveries']))}>

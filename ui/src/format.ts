@@ -46,6 +46,7 @@ export function bytes(value: number | null | undefined): string {
 
 const day = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', day: 'numeric', month: 'short', year: 'numeric' })
 const dayOnly = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', day: 'numeric', month: 'short' })
+const monthOnly = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', month: 'short' })
 const clock = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', hour: '2-digit', minute: '2-digit' })
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' })
 
@@ -58,6 +59,15 @@ function parsed(text: string | null | undefined): Date | null {
 export function date(text: string | null | undefined): string {
   const value = parsed(text)
   return value ? day.format(value) : NOTHING
+}
+
+export function decimal(value: number | null | undefined): string {
+  return value === null || value === undefined ? NOTHING : oneDigit.format(value)
+}
+
+export function month(text: string): string {
+  const value = parsed(text)
+  return value ? monthOnly.format(value) : text
 }
 
 /** For the axis of a chart: no year. */
@@ -114,6 +124,11 @@ export function window_(window: { start: string; end: string } | null): string {
 /** 'picked_up' → 'picked up'. */
 export function words(name: string): string {
   return name.replaceAll('_', ' ')
+}
+
+/** A sentence has its full stop, whether it came with one or not. */
+export function sentence(text: string): string {
+  return /[.!?:]$/.test(text) ? sentenceCase(text) : `${sentenceCase(text)}.`
 }
 
 export function sentenceCase(text: string): string {

@@ -61,18 +61,21 @@ export function Ago({ at }: { at: string | null | undefined }) {
 export function Card({
   title,
   note,
+  full = false,
   children,
 }: {
   title: string
   note?: ReactNode
+  /** As wide as the page, where others stand side by side. */
+  full?: boolean
   children: ReactNode
 }) {
   const id = useId()
   return (
-    <section className="card" aria-labelledby={id}>
+    <section className={full ? 'card full' : 'card'} aria-labelledby={id}>
       <header>
         <h2 id={id}>{title}</h2>
-        {note !== undefined && <p className="note">{note}</p>}
+        {note !== undefined && <div className="note">{note}</div>}
       </header>
       {children}
     </section>
