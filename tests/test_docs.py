@@ -262,3 +262,15 @@ def test_every_page_is_in_the_table_of_contents():
 def test_the_connection_type_is_named():
     for word in (AudienceManagerHook.conn_type, AudienceManagerHook.hook_name):
         assert word in page("connection.md")
+
+
+def test_each_way_in_which_deliveries_were_lost_has_its_tests():
+    table = section(page("promise.md"), "## How deliveries were once lost")
+    ways = rows(table, "what was seen")
+    assert len(ways) == 12
+    for way in ways:
+        assert codes(way["tests"])
+        for name in codes(way["tests"]):
+            file, _, function = name.partition("::")
+            code = (ROOT / "tests" / file).read_text()
+            assert re.search(rf"^\s*(async )?def {function}\(", code, re.MULTILINE), name

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.audience_manager.names import Mode
+from airflow_am_provider.deliveries.cleaning import clean
 from airflow_am_provider.deliveries.records import DeliveryRecords
 from airflow_am_provider.deliveries.staging import DeliveryContext
 from airflow_am_provider.deliveries.target.commands import (
@@ -36,10 +37,12 @@ from airflow_am_provider.snapshots.comparison import MOST_STATES
 from airflow_am_provider.snapshots.difference import DiffOptions
 from airflow_am_provider.snapshots.series import SnapshotSeries
 from airflow_am_provider.snapshots.staging_difference import StagedDifference, stage_difference
+from airflow_am_provider.storage import LocalFolder
 from tests.formatting.memory_folder import memory_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from airflow_am_provider.storage import Folder
 
@@ -544,4 +547,28 @@ def test_what_was_given_up_and_is_processed_late_is_made_right() -> None:
         world.deliver(ONE, day)
     world.process(world.sent[late.manifest.delivery_id])
     world.deliver(ONE, 5)
+    assert world.state == ONE
+
+
+@pytest.mark.parametrize("off", [timedelta(days=400), timedelta(days=-400)])
+def test_a_clock_that_was_ahead_while_staging_changes_no_order(off: timedelta) -> None:
+    world = World()
+    world.deliver(ONE, 1)
+    world.now += off
+    odd = world.extract(TWO, 2)
+    world.now -= off
+    world.send(odd)
+    world.acknowledge(odd)
+    world.deliver(ONE, 3)
+    assert world.state == ONE
+
+
+def test_cleaning_leaves_the_base_of_the_next_difference(tmp_path: Path) -> None:
+    world = World(targets=Targets(LocalFolder(tmp_path)))
+    world.deliver(ONE, 1)
+    world.send(world.extract(TWO, 2), is_processed=False)
+    cleaned = clean(world.targets, timedelta(days=1), now=datetime.now(UTC) + timedelta(days=1000))
+    assert cleaned.unacknowledged == 1
+    staged = world.deliver(ONE, 3)
+    assert world.text(staged) != []
     assert world.state == ONE
