@@ -296,7 +296,9 @@ def _rejects(reasons: Mapping[str, int], chance: random.Random) -> Iterator[str]
         for _ in range(min(count, 40)):
             row += chance.randrange(1, 900)
             hidden = (
-                "," if reason == "personal_data" else f"c0… ({chance.randrange(6, 40)}),{row:064x}"
+                ","
+                if reason == "personal_data"
+                else f"c0… ({chance.randrange(8, 40)} characters),{row:064x}"
             )
             yield f"{row},{reason},{hidden}"
 

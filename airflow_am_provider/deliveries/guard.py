@@ -27,11 +27,13 @@ class GuardReport:
     :param manifest: the delivery.
     :param breaches: which limits it breaks, in sentences with figures; none when all is well.
     :param figures: name, value of this delivery, values of the earlier ones, the last one first.
+    :param earlier: the manifests that it was compared with, the last one first.
     """
 
     manifest: Manifest
     breaches: tuple[str, ...]
     figures: tuple[tuple[str, str, str], ...]
+    earlier: tuple[Manifest, ...] = ()
 
     @property
     def title(self) -> str:
@@ -91,6 +93,7 @@ def compare(targets: Targets, manifest: Manifest, limits: GuardLimits, count: in
         manifest=manifest,
         breaches=tuple(breaches(manifest, earlier, limits)),
         figures=tuple(figures(manifest, earlier)),
+        earlier=tuple(earlier),
     )
 
 

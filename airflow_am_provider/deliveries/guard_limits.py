@@ -95,6 +95,18 @@ def figures(manifest: Manifest, earlier: Sequence[Manifest]) -> list[tuple[str, 
     return rows
 
 
+def counts(manifest: Manifest) -> dict[str, int | float]:
+    """The same of one delivery as numbers, by names for JSON."""
+    found: dict[str, int | float] = {
+        "rows_written": manifest.rows_written,
+        "rows_set_aside": manifest.rows_set_aside,
+    }
+    if manifest.items is not None:
+        found["items_a_line"] = round(_items_a_line(manifest), 2)
+        found["lines_without_items"] = manifest.lines_without_items or 0
+    return found
+
+
 def _of_rows(manifest: Manifest, earlier: Sequence[Manifest], limits: GuardLimits) -> Iterator[str]:
     usual = median(one.rows_written for one in earlier) if earlier else 0
     if not usual:

@@ -13,6 +13,7 @@ from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.links import StagingLink
+from airflow_am_provider.operators._origin import origin_of
 from airflow_am_provider.parameters import flag, optional_number, whole_number
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ APPROVE: Final = "Approve"
 REJECT: Final = "Reject"
 _ON_BREACH: Final = ("fail", "ask")
 _REJECTED: Final = "Rejected"
+_BY_PARAMETER: Final = "the task's parameter approved is set"
 
 
 class GuardOperator(HITLOperator):
@@ -144,6 +146,7 @@ class GuardOperator(HITLOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and let pass, fail or ask."""
         from airflow_am_provider.deliveries.guard import compare
+        from airflow_am_provider.deliveries.guard_note import note_decision, note_report
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
         with airflow_errors():
@@ -154,9 +157,20 @@ class GuardOperator(HITLOperator):
             manifest = Manifest.from_json(self.manifest)
             targets = AudienceManagerHook(self.audience_manager_conn_id).targets()
             count = whole_number("compared_with", self.compared_with)
-            report = compare(targets, manifest, self._limits(), count)
+            limits = self._limits()
+            report = compare(targets, manifest, limits, count)
             for line in report.lines:
                 self.log.info("%s", line)
+            is_approved = flag("approved", self.approved)
+            note_report(
+                targets.staging,
+                report,
+                limits,
+                origin=origin_of(context, self.task_id),
+                is_asked=self.on_breach == "ask" and not is_approved,
+            )
+            if report.breaches and is_approved:
+                note_decision(targets.staging, manifest, by=None, approved=True, note=_BY_PARAMETER)
             if not self._stops(report):
                 return manifest.to_json()
         self.subject, self.body = report.title, report.markdown
@@ -165,6 +179,7 @@ class GuardOperator(HITLOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on with what a person answered."""
+        from airflow_am_provider.deliveries.guard_note import note_decision
         from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
@@ -173,8 +188,10 @@ class GuardOperator(HITLOperator):
         who = (answer.get("responded_by_user") or {}).get("name") or "nobody, in time"
         reason = str((answer.get("params_input") or {}).get("reason") or "no reason given")
         with airflow_errors():
-            records = DeliveryRecords(AudienceManagerHook(self.audience_manager_conn_id).targets())
-            if answer["chosen_options"] == [APPROVE]:
+            targets = AudienceManagerHook(self.audience_manager_conn_id).targets()
+            records, approved = DeliveryRecords(targets), answer["chosen_options"] == [APPROVE]
+            note_decision(targets.staging, manifest, by=who, approved=approved, note=reason)
+            if approved:
                 self.log.info("Approved by %s: %s", who, reason)
                 # Whoever cleared this task to be asked again has changed their mind.
                 if str(records.find(manifest.delivery_id).reason).startswith(_REJECTED):

@@ -12,6 +12,7 @@ import pytest
 from airflow.providers.standard.operators.hitl import HITLOperator
 
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
+from airflow_am_provider.deliveries.guard_note import read_guard_note
 from airflow_am_provider.deliveries.manifest import Manifest, Part
 from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
 from airflow_am_provider.deliveries.target.events import Refused
@@ -274,6 +275,70 @@ def test_a_rejected_delivery_is_abandoned_and_says_by_whom_and_why(world: World)
         DeliveryState.ABANDONED,
         "Rejected by admin: the CRM was empty",
     )
+
+
+def noted(world: World, manifest: Manifest) -> dict[str, Any]:
+    """What is kept beside the manifest for people, without its times."""
+    note = read_guard_note(world.staging, manifest.location)
+    assert note is not None
+    assert datetime.fromisoformat(note.pop("at")).tzinfo is not None
+    if note["decision"] is not None:
+        assert datetime.fromisoformat(note["decision"].pop("at")).tzinfo is not None
+    return note
+
+
+def test_what_was_found_is_kept_beside_the_manifest(world: World) -> None:
+    earlier, manifest = world.sent(1000), world.staged(10, set_aside=5)
+    assert world.stopped(manifest, min_rows_share=0.5, max_set_aside=None) is not None
+    note = noted(world, manifest)
+    assert note["limits"] == {
+        "min_rows_share": 0.5,
+        "max_rows_share": 2.0,
+        "max_removed_share": 0.2,
+    }
+    assert [one["delivery_id"] for one in note["history"]] == [
+        manifest.delivery_id,
+        earlier.delivery_id,
+    ]
+    assert [one["rows_written"] for one in note["history"]] == [10, 1000]
+    assert note["history"][0]["rows_set_aside"] == 5
+    assert len(note["breaches"]) == 1
+    assert (note["decision"], note["is_asked"]) == (None, False)
+
+
+def test_who_decided_and_why_is_kept_there_too(world: World) -> None:
+    manifest = world.staged(10)
+    guard = world.guard(manifest)
+    with pytest.raises(AirflowSkipException):
+        guard.execute_complete({}, answer("Reject", "the CRM was empty"))
+    decision = {"by": "admin", "approved": False, "note": "the CRM was empty"}
+    assert noted_decision(world, manifest) == decision
+    guard.execute_complete({}, answer("Approve", "the shop was closed"))
+    decision = {"by": "admin", "approved": True, "note": "the shop was closed"}
+    assert noted_decision(world, manifest) == decision
+    # Another look is another question.
+    assert world.stopped(manifest) is None
+    assert noted(world, manifest)["decision"] is None
+
+
+def test_a_parameter_that_approves_is_told_from_a_person(world: World) -> None:
+    world.sent(1000)
+    manifest = world.staged(10)
+    assert world.stopped(manifest, approved=True) is None
+    decision = noted(world, manifest)["decision"]
+    assert decision == {
+        "by": None,
+        "approved": True,
+        "note": "the task's parameter approved is set",
+    }
+
+
+def noted_decision(world: World, manifest: Manifest) -> dict[str, Any]:
+    note = read_guard_note(world.staging, manifest.location)
+    assert note is not None
+    decision: dict[str, Any] = note["decision"]
+    del decision["at"]
+    return decision
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ def page_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         ]
         index = Index(tmp_path / "index")
         refresher = Still(index, lambda: found, every_s=0)
-        return Page(TestClient(create_app(index, refresher)), index, refresher, targets, found)
+        app = create_app(index, refresher, lambda conn_id: found[0])
+        return Page(TestClient(app), index, refresher, targets, found)
 
     return make
 

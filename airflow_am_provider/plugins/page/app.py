@@ -17,7 +17,7 @@ from airflow_am_provider.airflow_compat import conf
 from airflow_am_provider.audience_manager.errors import AudienceManagerError
 from airflow_am_provider.plugins.page.access import rights_of
 from airflow_am_provider.plugins.page.index import Index
-from airflow_am_provider.plugins.page.places import SECTION
+from airflow_am_provider.plugins.page.places import SECTION, place_of
 from airflow_am_provider.plugins.page.refresher import Refresher
 from airflow_am_provider.plugins.page.routes import router
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from fastapi import Request, Response
+
+    from airflow_am_provider.plugins.page.places import Place, Problem
 
 ASSETS: Final = Path(__file__).parent / "assets"
 # Nothing is loaded from elsewhere, nothing is sent elsewhere, and only Airflow may frame the page.
@@ -56,15 +58,21 @@ def index_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"airflow-am-page-{os.getuid()}-{which}"
 
 
-def create_app(index: Index, refresher: Refresher) -> FastAPI:
+def create_app(
+    index: Index,
+    refresher: Refresher,
+    find_place: Callable[[str], Place | Problem] = place_of,
+) -> FastAPI:
     """The app.
 
     :param index: answers requests.
     :param refresher: keeps it new.
+    :param find_place: opens the staging location of a connection.
     """
     app = FastAPI(title="Audience Manager", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.index = index
     app.state.refresher = refresher
+    app.state.find_place = find_place
     # The dependency stands here, so that no route can be without it.
     app.include_router(router, prefix="/api", dependencies=[Depends(rights_of)])
     app.mount("/", StaticFiles(directory=ASSETS, html=True))

@@ -198,6 +198,15 @@ def one(connection: sqlite3.Connection, rights: Rights, delivery_id: str) -> sql
     return found
 
 
+def connection_to(connection: sqlite3.Connection, row: sqlite3.Row) -> str | None:
+    """A connection that leads to a delivery's staging location: its own, or another one."""
+    if row["conn_id"] is not None:
+        return str(row["conn_id"])
+    query = "SELECT MIN(conn_id) FROM connections WHERE space = ?"
+    (found,) = connection.execute(query, (row["space"],)).fetchone()
+    return None if found is None else str(found)
+
+
 def facets(connection: sqlite3.Connection, rights: Rights) -> dict[str, list[str]]:
     """What there is to filter by."""
     conditions = Where(rights)

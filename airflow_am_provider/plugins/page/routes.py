@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from airflow_am_provider.plugins.page import charts, queries
 from airflow_am_provider.plugins.page.access import Rights, RightsDep
 from airflow_am_provider.plugins.page.answers import answer, csv_lines
+from airflow_am_provider.plugins.page.detail import one_delivery
 from airflow_am_provider.plugins.page.index import Index, noted
 from airflow_am_provider.plugins.page.refresher import INDEXED_AT, PROBLEMS, Refresher
 
@@ -110,14 +111,21 @@ def deliveries_csv(rights: RightsDep, filters: FiltersDep, index: IndexDep) -> S
 
 
 @router.get("/deliveries/{delivery_id}")
-def delivery(rights: RightsDep, index: IndexDep, delivery_id: str) -> JSONResponse:
-    """One delivery."""
+def delivery(
+    request: Request, rights: RightsDep, index: IndexDep, delivery_id: str
+) -> JSONResponse:
+    """One delivery, with what lies in staging of it."""
     with index.open() as connection:
         row = queries.one(connection, rights, delivery_id)
+        conn_id = None if row is None else queries.connection_to(connection, row)
     if row is None:
         # The same for one that is not there and one that may not be seen.
         raise HTTPException(404, "There is no such delivery, or you may not read its DAG")
-    return JSONResponse(answer(row))
+    return JSONResponse(
+        one_delivery(
+            row, conn_id, tells_all=rights.everything, find_place=request.app.state.find_place
+        )
+    )
 
 
 @router.get("/facets")

@@ -1,0 +1,261 @@
+"""One delivery: the one answer for which staging is read, a handful of small files of it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_am_provider.audience_manager.errors import AudienceManagerError
+from airflow_am_provider.deliveries.guard_note import read_guard_note
+from airflow_am_provider.deliveries.layout import RECONCILIATION_FILE, numbered
+from airflow_am_provider.deliveries.records import DeliveryRecord
+from airflow_am_provider.deliveries.target.state import PROCESSED_WELL, DeliveryState
+from airflow_am_provider.hooks.process_context import connections_of_the_database
+from airflow_am_provider.plugins.page.answers import answer, run_url, task_url
+from airflow_am_provider.plugins.page.guard import guard_of
+from airflow_am_provider.plugins.page.places import Place, place_of, sentence_of
+from airflow_am_provider.plugins.page.rejects import set_aside_reasons
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+
+    from airflow_am_provider.deliveries.manifest import Manifest
+    from airflow_am_provider.deliveries.target.state import DeliveryEntry
+    from airflow_am_provider.plugins.page.places import Problem
+
+    FindPlace = Callable[[str], Place | Problem]
+
+_MOST_FILES: Final = 1000
+_MOST_SENDINGS: Final = 5
+_RUNGS: Final = {"picked_up": "Picked up", "processed": "Processed", "counted": "Counted"}
+_SIGNS: Final = {
+    "receipts": "Receipts",
+    "markers": "Markers at the destination",
+    "inbound history": "Adobe's API",
+}
+_HIDDEN: Final = "What lies in staging cannot be read; whoever may read all DAGs is told why"
+
+
+def one_delivery(
+    row: sqlite3.Row, conn_id: str | None, *, tells_all: bool, find_place: FindPlace = place_of
+) -> dict[str, Any]:
+    """A delivery with all that is known of it.
+
+    :param row: of the index.
+    :param conn_id: a connection that leads to its staging location; None where none does.
+    :param tells_all: whether the user may be told what is wrong with connections.
+    :param find_place: opens the connection's staging location.
+    """
+    known = _Files(row, conn_id, find_place)
+    with connections_of_the_database():
+        known.read()
+    problems = known.problems if tells_all else [_HIDDEN] if known.problems else []
+    facts, manifest, found = answer(row), known.manifest, known.reconciliation
+    staging = None if known.place is None else known.place.targets.staging
+    try:
+        reasons = set_aside_reasons(facts["set_aside"], manifest, staging)
+    except AudienceManagerError:
+        # Rows that were set aside are deleted some time after the acknowledgement.
+        reasons = set_aside_reasons(facts["set_aside"], manifest, None)
+    return {
+        **facts,
+        "funnel": _funnel(facts),
+        "files": list(_files(manifest, known.entry)),
+        "signs": [_life(facts, known.entry), *_signs(found, facts["parts"])],
+        "set_aside_reasons": reasons,
+        "guard": guard_of(known.guard, row["reason"], row["since"]),
+        "sendings": list(known.sendings()),
+        "problems": [*([facts["reason"]] if facts["reason"] else []), *_said(found), *problems],
+        "disagreements": [str(one) for one in found.get("disagreements") or ()],
+        "actions": list(_actions(facts, known.guard)),
+        "commands": list(_commands(facts, conn_id)),
+    }
+
+
+class _Files:
+    """What lies in staging of a delivery, as far as it can be read."""
+
+    def __init__(self, row: sqlite3.Row, conn_id: str | None, find_place: FindPlace) -> None:
+        self._row = row
+        self._conn_id = conn_id
+        self._find_place = find_place
+        self.place: Place | None = None
+        self.entry: DeliveryEntry | None = None
+        self.manifest: Manifest | None = None
+        self.reconciliation: dict[str, Any] = {}
+        self.guard: dict[str, Any] | None = None
+        self.problems: list[str] = []
+
+    def read(self) -> None:
+        """Read it; what cannot be read is among the problems."""
+        if self._conn_id is None:
+            self.problems.append("No connection leads to its staging location any more")
+            return
+        place = self._find_place(self._conn_id)
+        if not isinstance(place, Place):
+            self.problems.append(place.sentence)
+            return
+        try:
+            target = place.targets.named(self._row["destination"], self._row["target"])
+            self.entry = target.find(self._row["delivery_id"])
+            if self.entry is None:
+                self.problems.append("Its target does not know it any more")
+                return
+            self.place = place
+            record = DeliveryRecord(self.entry, target, place.targets.staging)
+            self.reconciliation = record.reconciliation or {}
+            self.guard = read_guard_note(place.targets.staging, self.entry.location)
+            self.manifest = record.manifest
+        except Exception as error:  # noqa: BLE001  # of drivers; see sentence_of
+            self.problems.append(sentence_of(self._conn_id, error))
+
+    def sendings(self) -> Iterator[dict[str, Any]]:
+        """Each time that it was sent; of long ago the last five."""
+        last = None if self.entry is None else self.entry.sending
+        if last is None:
+            return
+        for number in range(max(1, last.number - _MOST_SENDINGS + 1), last.number):
+            yield _sending(number, self._sent_at(number))
+        yield _sending(last.number, last.sent_at or last.begun_at)
+
+    def _sent_at(self, number: int) -> str | None:
+        assert self.place is not None
+        assert self.entry is not None
+        path = f"{self.entry.location}/{numbered(RECONCILIATION_FILE, number)}"
+        try:
+            content = self.place.targets.staging.read_bytes(path)
+            found = json.loads(content or b"{}").get("sent_at")
+        except (AttributeError, ValueError, AudienceManagerError):
+            return None
+        return None if found is None else str(found)
+
+
+def _sending(number: int, at: str | None) -> dict[str, Any]:
+    why = (
+        "Sent for the first time"
+        if number == 1
+        else "Sent again: a person asked for it, or older data of its target came late"
+    )
+    return {"number": number, "at": at, "why": why}
+
+
+def _funnel(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    steps = (
+        ("rows_read", "Rows read"),
+        ("rows_written", "Rows written"),
+        ("lines", "Lines in files"),
+        ("received", "Records received by Audience Manager"),
+        ("stored", "Records stored"),
+    )
+    return [{"step": step, "label": label, "count": facts[step]} for step, label in steps]
+
+
+def _files(manifest: Manifest | None, entry: DeliveryEntry | None) -> Iterator[dict[str, Any]]:
+    if manifest is None:
+        return
+    sending = None if entry is None else entry.sending
+    for part in manifest.parts[:_MOST_FILES]:
+        address = None
+        if sending is not None:
+            # S3 keys have the day of the first attempt (inbound-s3-filenames.md).
+            day = f"/date={sending.day}" if sending.url.startswith("s3://") else ""
+            address = f"{sending.url}{day}/{part.file_name}"
+        yield {
+            "name": part.file_name,
+            "address": address,
+            "bytes": part.compressed_bytes,
+            "lines": part.lines,
+        }
+
+
+def _life(facts: dict[str, Any], entry: DeliveryEntry | None) -> dict[str, Any]:
+    """The delivery's own way, as this package has noted it."""
+    sending = None if entry is None else entry.sending
+    state = DeliveryState(facts["state"])
+    is_done = state in PROCESSED_WELL or (
+        state is DeliveryState.FAILED and bool(entry and entry.may_have_left)
+    )
+    last = "Taken for processed" if state is DeliveryState.ASSUMED else "Acknowledged"
+    rungs = (
+        ("Formatted", True, facts["created_at"] or None),
+        ("Sending began", sending is not None, sending and sending.begun_at),
+        ("Sent whole", bool(sending and sending.sent_at), sending and sending.sent_at),
+        (last, is_done, facts["since"] if is_done else None),
+    )
+    return {
+        "name": "This delivery",
+        "rungs": [{"rung": rung, "reached": reached, "at": at} for rung, reached, at in rungs],
+    }
+
+
+def _signs(found: dict[str, Any], parts: int | None) -> Iterator[dict[str, Any]]:
+    """What receipts, markers and Adobe's API said of the last sending."""
+    files = len(found.get("files") or ()) or parts or 0
+    ended = [one.get("job_end") for one in found.get("receipts_said") or ()]
+    receipt_at = max(filter(None, ended), default=None)
+    for sign in found.get("signs") or ():
+        name = str(sign["sign"])
+        yield {
+            "name": _SIGNS.get(name, name.capitalize()),
+            "rungs": [
+                {
+                    "rung": f"{words}: {sign.get(rung, 0):,} of {files:,} "
+                    f"{'file' if files == 1 else 'files'}",
+                    "reached": bool(files) and sign.get(rung, 0) >= files,
+                    "at": receipt_at if name == "receipts" else None,
+                }
+                for rung, words in _RUNGS.items()
+            ],
+        }
+
+
+def _said(found: dict[str, Any]) -> list[str]:
+    """What was found wrong with it; its reason says the problems already."""
+    return [str(one) for one in found.get("warnings") or ()]
+
+
+def _actions(facts: dict[str, Any], guard: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """Airflow's own pages, where what is to be done is done."""
+    task = (guard or {}).get("task") or {}
+    is_asked = guard is not None and guard.get("is_asked") and guard.get("breaches")
+    if is_asked and not (guard or {}).get("decision") and facts["state"] == DeliveryState.STAGED:
+        url = task_url(task.get("dag_id"), task.get("run_id"), task.get("task_id"), -1)
+        if url is not None:
+            yield {
+                "label": "Approve or reject in Airflow",
+                "url": f"{url}/required_actions",
+                "hint": "The guard waits for a person: nothing is sent before",
+            }
+    if facts["task_url"] is not None:
+        yield {
+            "label": "Clear the task in Airflow",
+            "url": facts["task_url"],
+            "hint": "It formats again; the same rows are the same delivery, and are not sent twice",
+        }
+    url = run_url(facts["dag_id"], facts["run_id"])
+    if url is not None:
+        yield {
+            "label": "Open the run in Airflow",
+            "url": url,
+            "hint": "Its upload goes on where it stopped when it is cleared; its receipt sensor "
+            "looks again",
+        }
+
+
+def _commands(facts: dict[str, Any], conn_id: str | None) -> Iterator[dict[str, str]]:
+    where = f"--conn-id {shlex.quote(conn_id)}" if conn_id else "--conn-id CONNECTION"
+    delivery_id, state = facts["delivery_id"], facts["state"]
+    base = "airflow-am deliveries"
+    yield {"label": "All that is known", "command": f"{base} show {delivery_id} {where}"}
+    if facts["times_sent"]:
+        yield {
+            "label": "Send the same bytes again, as when a receipt is lost",
+            "command": f"{base} resend {delivery_id} {where}",
+        }
+    if facts["is_outstanding"] or state == DeliveryState.FAILED:
+        yield {
+            "label": "Give it up, so that nothing waits for it",
+            "command": f"{base} abandon {delivery_id} --reason 'WHY' {where}",
+        }
