@@ -91,6 +91,11 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         "Receipts: folder of raw mail",
         "Where receipts lie as raw MIME files instead: s3://bucket/prefix or an absolute path.",
     ),
+    "receipts_sqs_queue": _field(
+        "Receipts: SQS queue",
+        "URL of the queue that gets the S3 events of that folder, so that it is not listed at each "
+        "look.",
+    ),
     "receipts_sender": _field(
         "Receipts: sender",
         "Mail from any other address is not taken as a receipt.",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.uploads.destination import Destination
     from airflow_am_provider.formatting.openpgp import Recipient
     from airflow_am_provider.hooks.mailbox import Mailbox, ReceiptFolder
+    from airflow_am_provider.hooks.receipt_events import AnnouncedFolder
     from airflow_am_provider.hooks.roads.road import Road
     from airflow_am_provider.storage import Drop, Folder, S3Folder
 
@@ -319,18 +320,27 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
             return None
         return AudienceManagerApiHook(self.settings.api_conn_id).inbound_history(dpid)
 
-    def receipt_sources(self) -> list[Mailbox | ReceiptFolder]:
+    def _announced(self, folder: ReceiptFolder) -> AnnouncedFolder:
+        from airflow_am_provider.hooks.receipt_events import AnnouncedFolder, EventQueue, region_of
+        from airflow_am_provider.hooks.s3_clients import s3_client
+
+        url = self.settings.receipts_sqs_queue or ""
+        client = s3_client(*self._staging_aws(), service="sqs", region=region_of(url))
+        return AnnouncedFolder(mails_in=folder, queue=EventQueue(client=client, url=url))
+
+    def receipt_sources(self) -> list[Mailbox | ReceiptFolder | AnnouncedFolder]:
         """Where receipts come in: the mailbox, the folder of raw mails, both or none."""
         from airflow_am_provider.hooks.mailbox import Mailbox, ReceiptFolder
 
         settings = self.settings
-        sources: list[Mailbox | ReceiptFolder] = []
+        sources: list[Mailbox | ReceiptFolder | AnnouncedFolder] = []
         if settings.receipts_imap_conn_id:
             sources.append(
                 Mailbox(conn_id=settings.receipts_imap_conn_id, sender=settings.receipts_sender)
             )
         if settings.receipts_location:
-            sources.append(ReceiptFolder(folder=self.open_folder(settings.receipts_location)))
+            folder = ReceiptFolder(folder=self.open_folder(settings.receipts_location))
+            sources.append(self._announced(folder) if settings.receipts_sqs_queue else folder)
         return sources
 
     def pgp_recipient(self) -> Recipient | None:

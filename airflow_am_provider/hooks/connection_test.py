@@ -14,6 +14,7 @@ from airflow_am_provider.deliveries.target.homes.probe import prove_conditions
 from airflow_am_provider.deliveries.uploads.idle_keys import idle_warning
 from airflow_am_provider.formatting.openpgp import PgpPacker
 from airflow_am_provider.hooks.mailbox import Mailbox
+from airflow_am_provider.hooks.receipt_events import AnnouncedFolder
 from airflow_am_provider.sources.source_files import FolderOpener
 from airflow_am_provider.storage import S3Folder
 from airflow_am_provider.suppression.ids import Suppression
@@ -67,7 +68,7 @@ class Connection(FolderOpener, Protocol):
         """Who can read encrypted files."""
         ...
 
-    def receipt_sources(self) -> Sequence[Mailbox | ReceiptFolder]:
+    def receipt_sources(self) -> Sequence[Mailbox | ReceiptFolder | AnnouncedFolder]:
         """Where receipts come in."""
 
 
@@ -163,8 +164,9 @@ def _pgp(hook: Connection) -> str:
     return f"files are encrypted to the key {recipient.fingerprint}"
 
 
-def _receipts(source: Mailbox | ReceiptFolder) -> str:
+def _receipts(source: Mailbox | ReceiptFolder | AnnouncedFolder) -> str:
     source.check()
     if isinstance(source, Mailbox):
         return f"the mailbox {source.conn_id!r} takes the login and opens for reading"
-    return f"{source.folder.url} can be listed"
+    announced = ", and its queue of events is there" if isinstance(source, AnnouncedFolder) else ""
+    return f"{source.folder.url} can be listed{announced}"

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def s3_client(conn_id: str, field: str) -> Any:
-    """A boto3 client for S3.
+def s3_client(conn_id: str, field: str, *, service: str = "s3", region: str | None = None) -> Any:
+    """A boto3 client for S3, or another service.
 
     :param conn_id: the AWS connection.
     :param field: the field or parameter that names it, for messages.
+    :param service: what boto3 calls the service.
+    :param region: the region, where it is not the connection's.
     :raises ConfigurationError: when there is no such connection, or it makes no client.
     :raises TransientError: when the service that gives the keys of its role does not answer.
     """
@@ -33,7 +35,9 @@ def s3_client(conn_id: str, field: str) -> Any:
     _check_endpoint(extra, access)
     with s3_errors("use", "", access):
         try:
-            client = AwsBaseHook(aws_conn_id=conn_id, client_type="s3").get_conn()
+            client = AwsBaseHook(
+                aws_conn_id=conn_id, client_type=service, region_name=region
+            ).get_conn()
         except BotoCoreError:
             # The service that gives the keys of a role, or a setting that botocore checks; some of
             # them are a ValueError as well.

@@ -59,6 +59,7 @@ class ConnectionSettings:
     :param allow_plain_ftp: ``yes`` where plain FTP to a host of Adobe's is insisted on.
     :param receipts_imap_conn_id: connection of the mailbox with receipts.
     :param receipts_location: folder of raw mails, ``s3://bucket/prefix`` or a path.
+    :param receipts_sqs_queue: URL of the SQS queue with that folder's S3 events.
     :param receipts_sender: the only address receipts come from.
     :param receipts_authentication: ``ignore``, ``if_present`` or ``require``.
     :param receipts_authserv_id: the name the mail server gives itself, or ``unnamed``; needed for
@@ -99,6 +100,7 @@ class ConnectionSettings:
     ftp_conn_id: str | None = None
     receipts_imap_conn_id: str | None = None
     receipts_location: str | None = None
+    receipts_sqs_queue: str | None = None
     receipts_authserv_id: str | None = None
     receipts_partner_id: str | None = None
     cross_device_data_sources: str | None = None
@@ -209,6 +211,7 @@ class ConnectionSettings:
         return settings
 
 
+_QUEUE: Final = re.compile(r"https?://[^/?#@\s]+/[^?#@\s]+")
 _NO_STAGING: Final = (
     "missing; it says where deliveries are prepared: s3://bucket/prefix, or an absolute path that "
     "every worker shares"
@@ -278,6 +281,18 @@ class _Check:
                 name,
                 f"{printable(value or '')!r} is neither s3://bucket/prefix nor an absolute path",
             )
+        queue = settings.receipts_sqs_queue or ""
+        self.that(
+            not queue or _QUEUE.fullmatch(queue) is not None,
+            "receipts_sqs_queue",
+            f"{printable(queue)!r} is not the URL of a queue, such as "
+            f"https://sqs.eu-west-1.amazonaws.com/123456789012/receipts",
+        )
+        self.that(
+            not queue or (settings.receipts_location or "").startswith("s3://"),
+            "receipts_sqs_queue",
+            "it tells of new objects in receipts_location, which must be s3://bucket/prefix",
+        )
         self.that(
             is_sender(settings.receipts_sender),
             "receipts_sender",

@@ -34,6 +34,7 @@ from demo.local.imap import ImapServer
 from demo.local.s3 import S3
 from tests.airflow_compat import TaskDeferred
 from tests.connections import Connect
+from tests.hooks.test_receipt_events import Post
 from tests.staged_deliveries import NAMES, content_of, stage
 
 SUBJECT = "Adobe Audience Manager Server-To-Server Processing Result:"
@@ -776,6 +777,36 @@ def test_a_failure_that_passes_does_not_end_the_wait(
     calls = -100
     with pytest.raises(AirflowException, match="the line broke"):
         world.sensor().execute(CONTEXT)
+
+
+def test_an_event_by_sqs_wakes_the_sensor_and_without_one_nothing_is_listed(
+    make_world: Callable[..., World], s3: S3, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_am_provider.hooks.mailbox import ReceiptFolder
+
+    post = Post(s3, bucket)
+    world = make_world(
+        lambda raw: post.put(f"mail/{uuid4().hex}", raw),
+        receipts_location=f"s3://{bucket}/mail",
+        receipts_sqs_queue=post.url,
+    )
+    mails, listed = ReceiptFolder.mails, 0
+
+    def counted(self: ReceiptFolder, since: datetime, *, seen: Any = ()) -> Any:
+        nonlocal listed
+        listed += 1
+        return mails(self, since, seen=seen)
+
+    monkeypatch.setattr(ReceiptFolder, "mails", counted)
+    sensor, other = world.sensor(), world.sensor(acknowledged_by="processed")
+    for one in (sensor, sensor, sensor, other, other):
+        assert not one.look().is_over
+    assert listed == 2
+    monkeypatch.setattr("airflow_am_provider.hooks.receipt_events._HIDDEN_S", 0)
+    world.receipt(NAMES, records_received=2000)
+    assert [one.look().is_over for one in (sensor, other)] == [True, True]
+    assert listed == 4
+    assert world.written()["verdict"] == "reconciled"
 
 
 @pytest.mark.parametrize("nothing", [None, [], [None], ""])
