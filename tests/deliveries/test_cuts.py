@@ -49,7 +49,7 @@ def cut_and_go_on(
     for number in range(CUTS):
         chance = random.Random(number)
         contents = {
-            name.replace("1366545717", str(1_366_545_717 + number)): content_of(
+            name.replace("1366545717", str(1_366_545_717 + 2 * number)): content_of(
                 f"{number}{name}", n
             )
             for name, n in SIZES.items()

@@ -15,6 +15,7 @@ from airflow_am_provider.audience_manager.errors import (
     DataError,
     TransientError,
 )
+from airflow_am_provider.storage.s3.multipart import MultipartWriter
 from airflow_am_provider.storage.s3.resumable import ResumableObject
 from airflow_am_provider.storage.verified_read import VerifiedReader
 from demo.local.s3 import S3
@@ -72,14 +73,13 @@ def write(
 
 
 def target(client: Any, bucket: str, note: Kept) -> ResumableObject:
-    return ResumableObject(
+    writer = MultipartWriter(
         client=client,
         bucket=bucket,
         key=KEY,
         args={"ACL": "bucket-owner-full-control", "Metadata": {"sha256": "0"}},
-        note=note,
-        piece_bytes=PIECE,
     )
+    return ResumableObject(writer=writer, note=note, piece_bytes=PIECE)
 
 
 def fail_at(client: Any, operation: str, at: int, error: BaseException) -> None:

@@ -21,7 +21,6 @@ __all__ = ["InboundFile", "read_history"]
 _FILE_NAME = re.compile(
     r"(?:ftp_dpm|adobe_id|c2c_id)_[0-9_]+\.(?:sync|overwrite)[0-9A-Za-z.]*", re.ASCII
 )
-_NO_LETTERS = re.compile(r"[^a-z]")
 # Words that two spellings of a count differ in.
 _LEFT_OUT: Final = frozenset({"records", "record", "total", "count", "number", "of", "num"})
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")

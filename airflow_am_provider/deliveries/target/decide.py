@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 #: So many deliveries of a task that only adds are waited for when nothing acknowledges them.
 KEPT_UNACKNOWLEDGED: Final = 200
-_PROCESSED: Final = (*PROCESSED_WELL, DeliveryState.FAILED)
 _GIVEN_UP: Final = (DeliveryState.ABANDONED, DeliveryState.FAILED, DeliveryState.SUPERSEDED)
 #: So many deliveries of a series are remembered for guards.
 KEPT_PREVIOUS: Final = 20

@@ -25,6 +25,7 @@ from airflow_am_provider.deliveries.uploads.destination import (
 from airflow_am_provider.storage.s3.copy import Copy
 from airflow_am_provider.storage.s3.errors import AlreadyThere
 from airflow_am_provider.storage.s3.folder import S3Folder, checksum_args
+from airflow_am_provider.storage.s3.multipart import MultipartWriter
 from airflow_am_provider.storage.s3.resumable import ResumableObject
 from airflow_am_provider.storage.s3.unfinished import abort_uploads
 from airflow_am_provider.storage.verified_read import VerifiedReader
@@ -172,27 +173,26 @@ class S3Destination:
     def _target(
         self, part: Part, key: str, note: PiecesNote, *, only_new: bool = False
     ) -> ResumableObject:
-        return ResumableObject(
-            client=self.folder.client,
-            bucket=self.folder.bucket,
-            key=self.folder.key(key),
-            args={**self.folder.extra_args, **checksum_args(part.sha256)},
-            note=note,
-            only_new=only_new,
-        )
+        return ResumableObject(writer=self._writer(part, key, only_new=only_new), note=note)
 
     def _copy(self, part: Part, staging: S3Folder, key: str, *, only_new: bool) -> bool:
         """Let S3 copy a part from bucket to bucket; False where it does not."""
         copy = Copy(
             source=staging,
             path=part.path,
-            target=self.folder,
-            key=key,
+            writer=self._writer(part, key, only_new=only_new),
             size=part.compressed_bytes,
-            sha256=part.sha256,
-            only_new=only_new,
         )
         return copy.run(partial(_read_and_check, part, staging))
+
+    def _writer(self, part: Part, key: str, *, only_new: bool) -> MultipartWriter:
+        return MultipartWriter(
+            client=self.folder.client,
+            bucket=self.folder.bucket,
+            key=self.folder.key(key),
+            args={**self.folder.extra_args, **checksum_args(part.sha256)},
+            only_new=only_new,
+        )
 
 
 def _read_and_check(part: Part, staging: Folder) -> None:

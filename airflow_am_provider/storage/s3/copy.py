@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.storage.s3.access import access_of
 from airflow_am_provider.storage.s3.errors import s3_errors
-from airflow_am_provider.storage.s3.folder import checksum_args
-from airflow_am_provider.storage.s3.multipart import MultipartWriter, PiecesGone
+from airflow_am_provider.storage.s3.multipart import PiecesGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_am_provider.storage.s3.folder import S3Folder
+    from airflow_am_provider.storage.s3.multipart import MultipartWriter
 
 _logger = logging.getLogger(__name__)
 
 # S3 takes pieces from 5 MiB to 5 GiB, 10,000 of them at most.
 _PIECE_BYTES: Final = 64 << 20
-_PIECES_AT_ONCE: Final = 4
 _AWS: Final = ".amazonaws.com"
 
 
@@ -36,33 +35,27 @@ class Copy:
 
     :param source: the folder that it lies in.
     :param path: where in it.
-    :param target: the folder for the copy.
-    :param key: where in that one.
+    :param writer: writes the copy; its account reads the source.
     :param size: bytes.
-    :param sha256: its checksum, hexadecimal, to be kept with the copy.
-    :param only_new: whether nothing may be there.
     """
 
     source: S3Folder
     path: str
-    target: S3Folder
-    key: str
+    writer: MultipartWriter
     size: int
-    sha256: str
-    only_new: bool = False
 
     def run(self, check: Callable[[], None]) -> bool:
         """Copy; False, and nothing was changed, where S3 does not do it for these accounts.
 
         :param check: reads the source while S3 copies; the copy appears when it raises nothing.
         :raises TransientError: when the server fails or the line breaks.
-        :raises AlreadyThere: when ``only_new``, and there is an object.
+        :raises AlreadyThere: when the writer is to write ``only_new``, and there is an object.
         """
-        if not self.size or not _is_one_service(self.source.client, self.target.client):
+        writer = self.writer
+        if not self.size or not _is_one_service(self.source.client, writer.client):
             return False
         try:
             etag = self._source_etag()
-            writer = self._writer()
             writer.begin()
         except ConfigurationError as refusal:
             return self._refused(refusal)
@@ -94,19 +87,9 @@ class Copy:
 
     def _source_etag(self) -> str:
         """Look at the source with the account that is to read it."""
-        client = self.target.client
+        client = self.writer.client
         with s3_errors("read", f"{self.source.url}/{self.path}", access_of(client)):
             return str(client.head_object(**self._origin)["ETag"])
-
-    def _writer(self) -> MultipartWriter:
-        return MultipartWriter(
-            client=self.target.client,
-            bucket=self.target.bucket,
-            key=self.target.key(self.key),
-            args={**self.target.extra_args, **checksum_args(self.sha256)},
-            only_new=self.only_new,
-            at_once=_PIECES_AT_ONCE,
-        )
 
     def _refused(self, refusal: Exception) -> bool:
         _logger.info("Not copied within S3, so sent from here: %s", refusal)

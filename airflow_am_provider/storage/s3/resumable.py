@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, TransientError
 from airflow_am_provider.storage.s3.errors import AlreadyThere
-from airflow_am_provider.storage.s3.multipart import MultipartWriter, PiecesGone
+from airflow_am_provider.storage.s3.multipart import PiecesGone
 from airflow_am_provider.storage.s3.unfinished import abort_uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from airflow_am_provider.storage.s3.multipart import MultipartWriter
     from airflow_am_provider.storage.verified_read import VerifiedReader
 
 _logger = logging.getLogger(__name__)
@@ -47,33 +48,17 @@ class Note(Protocol):
 class ResumableObject:
     """One object that is written in pieces.
 
-    :param client: boto3's S3 client.
-    :param bucket: the bucket's name.
-    :param key: the object's key.
-    :param args: what it is written with, in the words of boto3's ``ExtraArgs``.
+    :param writer: writes it.
     :param note: keeps which pieces are there.
     :param piece_bytes: size of a piece in bytes; S3 takes no less than 5 MiB but for the last one.
-    :param only_new: whether nothing may be there.
     """
 
-    client: Any
-    bucket: str
-    key: str
-    args: Mapping[str, Any]
+    writer: MultipartWriter
     note: Note
     piece_bytes: int = PIECE_BYTES
-    only_new: bool = False
-    _writer: MultipartWriter = field(init=False)
 
     def __post_init__(self) -> None:
-        self._writer = MultipartWriter(
-            client=self.client,
-            bucket=self.bucket,
-            key=self.key,
-            args=self.args,
-            only_new=self.only_new,
-            arrived=self._save,
-        )
+        self.writer.arrived = self._save
 
     def write(self, source: VerifiedReader, check: Callable[[], None]) -> None:
         """Write it all, but for the pieces that are there.
@@ -82,12 +67,12 @@ class ResumableObject:
         :param check: raises when what was read is not what it should be; the object never appears.
         :raises TransientError: when the server fails; the next attempt goes on from there.
         :raises ConfigurationError: when the server refuses.
-        :raises AlreadyThere: when ``only_new``, and there is an object.
+        :raises AlreadyThere: when the writer is to write ``only_new``, and there is an object.
         """
         first = source.read(self.piece_bytes)
         if len(first) < self.piece_bytes:
             check()
-            self._writer.put(first)
+            self.writer.put(first)
             return
         self._begin()
         try:
@@ -102,7 +87,7 @@ class ResumableObject:
                 self._give_up()
             raise
         try:
-            self._writer.complete()
+            self.writer.complete()
         except AlreadyThere:
             self._give_up()
             raise
@@ -115,10 +100,10 @@ class ResumableObject:
         """Abort what a worker began and could not note before it was killed: it costs money."""
         kept = self._noted()
         found = abort_uploads(
-            self.client,
-            self.bucket,
-            self.key,
-            lambda key, upload_id: key == self.key and upload_id != kept,
+            self.writer.client,
+            self.writer.bucket,
+            self.writer.key,
+            lambda key, upload_id: key == self.writer.key and upload_id != kept,
         )
         if kept and found is not None and kept not in found:
             # Another attempt, or a rule of the bucket, has ended it.
@@ -127,16 +112,16 @@ class ResumableObject:
     def withdraw(self) -> None:
         """Abort whatever was begun: the object will not be written."""
         if self._noted():
-            self._writer.abort()
+            self.writer.abort()
         self.note.forget()
         self.abort_others()
 
     def _begin(self) -> None:
         """Go on with what an attempt before noted, or begin."""
         if self._noted():
-            _logger.info("%s: going on after %d pieces", self.key, len(self._writer.etags))
+            _logger.info("%s: going on after %d pieces", self.writer.key, len(self.writer.etags))
             return
-        self._writer.begin()
+        self.writer.begin()
         self._save()
 
     def _noted(self) -> str:
@@ -145,30 +130,30 @@ class ResumableObject:
         if content is None:
             return ""
         noted = json.loads(content)
-        if noted["piece_bytes"] != self.piece_bytes or noted["key"] != self.key:
+        if noted["piece_bytes"] != self.piece_bytes or noted["key"] != self.writer.key:
             return ""  # Another day's or release's: it is aborted with the others.
-        self._writer.upload_id = str(noted["upload_id"])
-        self._writer.etags = {int(number): etag for number, etag in noted["etags"].items()}
-        return self._writer.upload_id
+        self.writer.upload_id = str(noted["upload_id"])
+        self.writer.etags = {int(number): etag for number, etag in noted["etags"].items()}
+        return self.writer.upload_id
 
     def _send(self, first: bytes, source: VerifiedReader) -> None:
         """Read all pieces, and send those that are missing."""
-        with self._writer.sending():
+        with self.writer.sending():
             number, piece = 1, first
             while piece:
-                if number not in self._writer.etags:
-                    self._writer.send(number, piece)
+                if number not in self.writer.etags:
+                    self.writer.send(number, piece)
                 number, piece = number + 1, source.read(self.piece_bytes)
 
     def _give_up(self) -> None:
-        self._writer.abort()
+        self.writer.abort()
         self.note.forget()
 
     def _save(self) -> None:
         noted = {
-            "key": self.key,
-            "upload_id": self._writer.upload_id,
+            "key": self.writer.key,
+            "upload_id": self.writer.upload_id,
             "piece_bytes": self.piece_bytes,
-            "etags": self._writer.etags,
+            "etags": self.writer.etags,
         }
         self.note.save(json.dumps(noted).encode())
