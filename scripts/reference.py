@@ -20,6 +20,7 @@ from airflow_am_provider.cli import check, delivery_records, format_arguments, r
 from airflow_am_provider.operators.clean_staging import CleanStagingOperator
 from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
+from airflow_am_provider.operators.event_feed import EventFeedExtractOperator
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
@@ -314,6 +315,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
             CleanStagingOperator,
             OutboundFilesSensor,
             OutboundLoadOperator,
+            EventFeedExtractOperator,
             DeliveryReceiptSensor,
             ReplayNewerSensor,
         )

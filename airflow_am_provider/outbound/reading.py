@@ -115,7 +115,7 @@ def read_batch(
         try:
             for file in batch.files:
                 number = 1
-                for block, lines in _blocks(inbox, file, counts, header_lines):
+                for block, lines in file_blocks(inbox, file, counts, header_lines):
                     waiting.append((file, number, pool.submit(read, block)))
                     number += lines
                     while len(waiting) > _AHEAD:
@@ -141,10 +141,18 @@ def _next(
     return BatchLines(file, number, lines)
 
 
-def _blocks(
+def file_blocks(
     inbox: Inbox, file: BatchFile, counts: ReadCounts, header_lines: int
 ) -> Iterator[tuple[bytes, int]]:
-    """A file's lines in blocks of whole ones, and how many each has; checked at the end."""
+    """A file's lines in blocks of whole ones, and how many each has; checked at the end.
+
+    :param inbox: where it lies.
+    :param file: what it should be.
+    :param counts: header lines and files without a checksum are counted up.
+    :param header_lines: how many lines at its begin are passed over.
+    :raises TransientError: when it is not, or not yet, what its control file says.
+    :raises DataError: when it cannot be read.
+    """
     with closing(inbox.open_read(file.path)) as raw:
         stream = CheckedStream(raw, size=file.size, checksum=file.checksum, name=file.path)
         counts.unchecked += not stream.is_checked

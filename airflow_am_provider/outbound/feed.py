@@ -1,0 +1,270 @@
+"""Customer Data Feeds: complete hours into Parquet by the time of their events, and their ID pairs.
+
+Adobe puts an hour's files into ``day=YYYY-MM-DD/hour=HH/``, with a control file. The folder's hour
+is when Adobe began to prepare it: a late event lies in a later folder, so rows are put by the time
+of the event. What comes of an hour has names that follow from the hour, so that an hour that is
+made again, or read again after a task was killed, replaces its own rows: each event is there once.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.file_kinds import printable
+from airflow_am_provider.audience_manager.outbound.feeds import PAGE, feed_folder, is_feed_file
+from airflow_am_provider.audience_manager.outbound.names import SegmentFileName
+from airflow_am_provider.outbound.batches import Batch, BatchFile
+from airflow_am_provider.outbound.feed_lines import PAIRS, SCHEMA, id_pairs, read_events
+from airflow_am_provider.outbound.inbox import ControlFiles
+from airflow_am_provider.outbound.reading import ReadCounts, file_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_am_provider.audience_manager.outbound.control_files import ControlFile
+    from airflow_am_provider.outbound.inbox import Inbox
+    from airflow_am_provider.storage.folder import Folder, ListedFile
+
+EVENTS: Final = "events"
+HOUR_PAIRS: Final = "id_pairs/hours"
+HOURS: Final = "hours"
+_UNKNOWN_DAY: Final = "unknown"
+
+
+@dataclass
+class HourReport:
+    """What became of an hour: events read = events written + events set aside.
+
+    :param hour: the folder's, ISO 8601.
+    :param version: of its files.
+    :param counts: lines.
+    :param pairs: ID pairs found, each once.
+    :param files: Parquet files, relative to the target.
+    """
+
+    hour: str
+    version: str
+    counts: ReadCounts = field(default_factory=ReadCounts)
+    pairs: int = 0
+    files: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        counts = self.counts
+        return {
+            "hour": self.hour,
+            "version": self.version,
+            "events_read": counts.lines_read,
+            "events_written": counts.lines_loaded,
+            "events_set_aside": counts.set_aside.total(),
+            "set_aside": dict(counts.set_aside),
+            "id_pairs": self.pairs,
+            "files": self.files,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hours:
+    """What a look at a feed has shown.
+
+    :param complete: hours of which each listed file is there, oldest first.
+    :param waiting: hours of which something is missing, with what.
+    """
+
+    complete: tuple[tuple[datetime, Batch], ...]
+    waiting: tuple[tuple[datetime, str], ...]
+
+
+def hours_of(inbox: Inbox, since: datetime, until: datetime) -> Hours:
+    """Look at the folders of some hours; hours without a folder are normal (cdf-files.md).
+
+    :param inbox: the feed's folder, above ``day=…``.
+    :param since: the first hour, in UTC.
+    :param until: the first hour that is none of them.
+    :raises TransientError: when the inbox fails.
+    """
+    complete: list[tuple[datetime, Batch]] = []
+    waiting: list[tuple[datetime, str]] = []
+    controls = ControlFiles(inbox)
+    day = since.replace(hour=0, minute=0, second=0, microsecond=0)
+    while day < until:
+        listing = list(inbox.list(f"day={day:%Y-%m-%d}/"))
+        by_hour: dict[datetime, list[ListedFile]] = {}
+        for file in listing:
+            hour = feed_folder(file.path)
+            if hour is not None and since <= hour < until:
+                by_hour.setdefault(hour, []).append(file)
+        said = controls.read(file for files in by_hour.values() for file in files)
+        for hour in sorted(by_hour):
+            batch, why = _hour(hour, by_hour[hour], said)
+            if batch is None:
+                waiting.append((hour, why))
+            else:
+                complete.append((hour, batch))
+        day += timedelta(days=1)
+    return Hours(complete=tuple(complete), waiting=tuple(waiting))
+
+
+def _hour(
+    hour: datetime,
+    files: list[ListedFile],
+    controls: Mapping[str, ControlFile | DataError],
+) -> tuple[Batch | None, str]:
+    """An hour's files as a batch, or why it is not complete."""
+    here = [(file.path, controls[file.path]) for file in files if file.path in controls]
+    if not here:
+        return None, "its control file has not come"
+    by_name = {file.path.rpartition("/")[2]: file for file in files}
+    found: dict[str, BatchFile] = {}
+    for path, control in here:
+        if isinstance(control, DataError):
+            return None, str(control)
+        for entry in control.files:
+            listed = by_name.get(entry.name)
+            if not is_feed_file(entry.name):
+                return None, (
+                    f"{printable(path)} lists {printable(entry.name)}, which is no name of a "
+                    f"feed's file ({PAGE})"
+                )
+            if listed is None or listed.size != entry.size:
+                return None, f"{printable(entry.name)} has not come, or not whole"
+            checksum = entry.checksum if entry.is_checkable else None
+            if checksum and listed.etag and _are_comparable(checksum, listed.etag):
+                # S3 has done the sum already: that it differs means another object.
+                if checksum.lower() != listed.etag.lower():
+                    return None, f"{printable(entry.name)} is another object than was listed"
+                checksum = None
+            found[listed.path] = BatchFile(
+                path=listed.path,
+                name=SegmentFileName(text=entry.name, root=entry.name, packing="gz"),
+                size=entry.size,
+                checksum=checksum,
+                found=listed,
+            )
+    ordered = tuple(found[path] for path in sorted(found))
+    return Batch(batch_id=f"{hour:%Y-%m-%dT%H}", files=ordered, control_path=here[0][0]), ""
+
+
+def _are_comparable(checksum: str, etag: str) -> bool:
+    """Whether both are of an object in as many parts: a copy in others has another ETag."""
+    return checksum.partition("-")[2] == etag.partition("-")[2]
+
+
+def extracted(target: Folder, batch: Batch) -> dict[str, Any] | None:
+    """What was extracted of an hour, as its files are now; None when it was not."""
+    content = target.read_bytes(_marker(batch))
+    document = json.loads(content) if content else {}
+    return document if document.get("version") == batch.version else None
+
+
+def extract(inbox: Inbox, batch: Batch, target: Folder) -> HourReport:
+    """Write an hour's events and ID pairs.
+
+    :param inbox: the feed's folder.
+    :param batch: a complete hour.
+    :param target: gets ``events/DAY/HOUR.parquet``, ``id_pairs/hours/HOUR.parquet`` and, at the
+        end, ``hours/HOUR.json``.
+    :raises TransientError: when a file is not, or not yet, what its control file says.
+    :raises DataError: when a file cannot be read.
+    """
+    report = HourReport(batch.batch_id, batch.version)
+    before = json.loads(target.read_bytes(_marker(batch)) or b"{}").get("files", [])
+    pairs: list[pa.RecordBatch] = []
+    with ExitStack() as stack:
+        writers: dict[str, pq.ParquetWriter] = {}
+        for file in batch.files:
+            number = 1
+            for block, _ in file_blocks(inbox, file, report.counts, 0):
+                events = read_events(block)
+                _count(report.counts, events.bad, events.lines, f"{printable(file.path)}", number)
+                number += events.lines
+                _write(events.rows, batch, target, writers, stack, report)
+                pairs.append(id_pairs(events.rows))
+    once = latest_pairs(pairs)
+    report.pairs = once.num_rows
+    path = f"{HOUR_PAIRS}/{batch.batch_id}.parquet"
+    with target.open_write(path) as opened:
+        pq.write_table(once, opened)
+    # An hour made again may have no event of a day that it had before.
+    for gone in set(before) - set(report.files):
+        target.delete(gone)
+    # Last: what has no marker is extracted again.
+    target.write_bytes(_marker(batch), json.dumps(report.to_json()).encode())
+    return report
+
+
+def latest_pairs(batches: Iterable[pa.RecordBatch | pa.Table]) -> pa.Table:
+    """Each pair of a device and an ID once, with its last time; the latest pair first."""
+    tables = [
+        pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+        for batch in batches
+    ]
+    if not tables:
+        return PAIRS.empty_table()
+    whole = pa.concat_tables(tables)
+    keys = ["device", "dpid", "code", "dpuuid"]
+    ordered = whole.sort_by([("event_time", "descending")])
+    grouped = ordered.group_by(keys, use_threads=False).aggregate(
+        [("authentication", "first"), ("event_time", "first")]
+    )
+    named = grouped.rename_columns([name.removesuffix("_first") for name in grouped.column_names])
+    return named.select(PAIRS.names).cast(PAIRS).sort_by([("event_time", "descending")])
+
+
+def pairs_of_hours(target: Folder, hours: Iterable[str]) -> pa.Table:
+    """The pairs of some hours, each once, the latest first."""
+    tables = []
+    for hour in hours:
+        path = f"{HOUR_PAIRS}/{hour}.parquet"
+        if target.exists(path):
+            with target.open_read(path) as opened:
+                tables.append(pq.read_table(opened))
+    return latest_pairs(tables)
+
+
+def _marker(batch: Batch) -> str:
+    return f"{HOURS}/{batch.batch_id}.json"
+
+
+def _count(counts: ReadCounts, bad: Iterable[Any], read: int, place: str, first_line: int) -> None:
+    counts.lines_read += read
+    counts.lines_loaded += read
+    for line in bad:
+        counts.lines_loaded -= 1
+        counts.set_aside[line.reason] += 1
+        counts.examples.setdefault(line.reason, f"{place}, line {first_line + line.number:,}")
+
+
+def _write(
+    rows: pa.RecordBatch,
+    batch: Batch,
+    target: Folder,
+    writers: dict[str, pq.ParquetWriter],
+    stack: ExitStack,
+    report: HourReport,
+) -> None:
+    """Each row into the file of its day."""
+    days = pc.strftime(rows["event_time"], format="%Y-%m-%d")
+    for day in pc.unique(days).to_pylist():
+        path = f"{EVENTS}/{day or _UNKNOWN_DAY}/{batch.batch_id}.parquet"
+        if path not in writers:
+            opened = stack.enter_context(target.open_write(path))
+            writers[path] = stack.enter_context(
+                pq.ParquetWriter(opened, SCHEMA, compression="zstd")
+            )
+            report.files.append(path)
+        writers[path].write_batch(rows.filter(pc.equal(days, day)))
+
+
+def hour_in_utc(moment: datetime) -> datetime:
+    """The hour that a moment is in."""
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
