@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryContext:
-    """What a delivery's content is said of: the same content for another day is another delivery.
+    """Where content goes and what time it is about: for another day it is another delivery.
 
     :param destination: where it goes, such as ``production/acme``.
     :param window: what time the data is about.
