@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from airflow_am_provider.sandbox.behaviour import Behaviours
 from airflow_am_provider.sandbox.events import Event, Kind
 from airflow_am_provider.sandbox.mailboxes import PASSWORD_VARIABLE
 from airflow_am_provider.sandbox.profiles import Profiles
+from airflow_am_provider.sandbox.rest import SECRET_VARIABLE, RestApi, RestConfig
 from airflow_am_provider.sandbox.service import Sandbox, SandboxConfig
 
 if TYPE_CHECKING:
@@ -105,6 +106,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="After how many days a trait expires that was not sent again; 0 for never. For all "
         "traits, or for one. Without the option after 120, as in Audience Manager. May be "
         "repeated.",
+    )
+    add(
+        "--api",
+        type=int,
+        metavar="PORT",
+        help="Answer as Adobe's REST API on this port of this machine, 0 for a free one: data "
+        "sources, the traits of --traits with the times of --trait-ttl, and what became of files. "
+        f"The client ID is client, the secret stands in {SECRET_VARIABLE}.",
     )
     add(
         "--rule",
@@ -216,17 +225,34 @@ def _serve(args: argparse.Namespace) -> int:
     def tell(event: Event) -> None:
         _print(json.dumps(event.to_json()) if args.json else str(event))
 
-    with Sandbox(config, tell=tell) as sandbox, _stopped_by_signals() as stop:
-        places: dict[str, object] = {
-            "inboxes": list(config.inboxes),
-            "mailboxes": list(config.mailboxes),
-        }
+    places: dict[str, object] = {
+        "inboxes": list(config.inboxes),
+        "mailboxes": list(config.mailboxes),
+    }
+    with ExitStack() as stack:
+        if args.api is not None:
+            api = stack.enter_context(_api(config, args.api))
+            places |= {"api": api.url, "tokens": api.token_url}
+        sandbox = stack.enter_context(Sandbox(config, tell=tell))
+        stop = stack.enter_context(_stopped_by_signals())
         tell(_event(Kind.STARTED, str(args.database), places))
         events = sandbox.run_once(at_once=True) if args.once else []
         if not args.once:
             sandbox.serve(poll_interval_s=args.poll_interval, stop=stop)
         tell(_event(Kind.ENDED, str(args.database), {}))
         return int(any(event.kind in _BAD for event in events))
+
+
+def _api(config: SandboxConfig, port: int) -> RestApi:
+    """The REST API of the same account, so that both tell the same."""
+    secret = os.environ.get(SECRET_VARIABLE)
+    if not secret:
+        raise ConfigurationError(f"--api: the client secret is missing; set {SECRET_VARIABLE}")
+    told = RestConfig.of(config.account, client_secret=secret, database=config.database)
+    try:
+        return RestApi(told, port)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(f"--api {port}: cannot listen there: {error}") from None
 
 
 def _profile(args: argparse.Namespace) -> int:

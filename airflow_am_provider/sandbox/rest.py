@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ApiSource", "ApiTrait", "RestApi", "RestConfig"]
 
+#: Where the command finds the client's secret.
+SECRET_VARIABLE: Final = "AIRFLOW_AM_SANDBOX_API_SECRET"  # noqa: S105  # a name, no password
 _TOKEN_PATH: Final = "/ims/token/v3"  # noqa: S105  # a path
 _API_PATH: Final = "/v1/"
 _DEFAULT_PAGE_SIZE: Final = 10

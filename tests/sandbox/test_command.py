@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from airflow_am_provider.audience_manager.receipts.text import COUNT_LABELS
+from airflow_am_provider.hooks.audience_manager_api import AudienceManagerApiHook
 from airflow_am_provider.sandbox import Profiles
 from airflow_am_provider.sandbox.command import add_arguments, run
 from tests.sandbox.conftest import T, uuid
@@ -114,6 +115,39 @@ def test_settings_of_the_account_reach_the_sandbox(inbox: Path, tmp_path: Path) 
     with Profiles(database) as profiles:
         assert profiles.traits(478, "ann") == {"9", "77"}
         assert profiles.traits(478, "bob") == {"1"}
+
+
+def test_the_api_beside_it_tells_the_times_that_its_clock_goes_by(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_AM_SANDBOX_API_SECRET", "planted")
+    command = [
+        sys.executable, "-c", CODE, "--inbox", str(inbox), "--database", str(tmp_path / "db"),
+        "--traits", "478:1,9,24", "--trait-ttl", "30", "--trait-ttl", "9:0", "--api", "0", "--json",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        started = json.loads(process.stdout.readline())
+        connection = {
+            "conn_type": "audience_manager_api",
+            "host": started["api"],
+            "login": "client",
+            "password": "planted",
+            "extra": {"scope": "openid", "token_url": started["tokens"]},
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_SANDBOX_API", json.dumps(connection))
+        found = AudienceManagerApiHook("sandbox_api").traits([478])
+        process.terminate()
+    assert {trait.sid: trait.ttl_days for trait in found} == {1: 30, 9: 0, 24: 30}
+
+
+def test_no_api_without_a_secret_of_ones_own(
+    inbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sandbox("--inbox", inbox, "--database", tmp_path / "db", "--api", "0", "--once") == 2
+    assert "--api: the client secret is missing; set AIRFLOW_AM_SANDBOX_API_SECRET" in (
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
