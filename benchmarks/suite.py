@@ -26,7 +26,7 @@ from benchmarks.repeated_rows import LONG_FORMS, SHAPES
 from benchmarks.rows import ATTRIBUTES, COLUMNS
 from benchmarks.running import run_side
 from benchmarks.workers import workers, workers_postgres
-from benchmarks.world import OUTPUT_BUCKET
+from benchmarks.world import OUTPUT_BUCKET, SOURCE_BUCKET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,6 +228,42 @@ def overwrite(world: World, rows: int) -> Comparison:
     )
 
 
+def refresh(world: World, rows: int) -> Comparison:
+    """A difference that says again what still holds, beside one that does not."""
+    sides: dict[str, Side] = {}
+    figures: list[Figure] = []
+    turns = {"nothing again": 0, "a day's turns": 1, "everybody's turns": None}
+    for count in (rows, 10 * rows):
+        arguments = snapshot_on_disk(world, count)
+        names = {what: f"{count:,}: {what}" for what in turns}
+        for what, days in turns.items():
+            sides[names[what]] = Side(
+                place="comparing:compare", arguments={**arguments, "days": days}
+            )
+            figures.append(
+                Figure(
+                    title=f"{names[what]}: peak memory",
+                    sides=(names[what],),
+                    compute=lambda reading: reading.peak_mb,
+                    unit="MB",
+                    at_most=512,
+                )
+            )
+        without, *others = names.values()
+        for name in others:
+            figures += [
+                times_its_time(f"{name}: time over that without", name, without),
+                processor_time(f"{name}: processor over its", name, without),
+            ]
+    return Comparison(
+        name="refresh",
+        title="An extract on disk compared with a snapshot, where what still holds is said again",
+        sides=sides,
+        figures=figures,
+        notes="A hundredth of the users has changed. A day's turns are those of an 80th.",
+    )
+
+
 def check(world: World, rows: int) -> Comparison:
     """The command that looks at files."""
     sides: dict[str, Side] = {}
@@ -312,6 +348,18 @@ def staged_on_disk(world: World, kind: str, rows: int) -> Path:
     return folder
 
 
+def snapshot_on_disk(world: World, rows: int) -> dict[str, str]:
+    """An extract on disk, and a folder with a snapshot of it."""
+    name = world.parquet("traits", rows).rpartition("/")[2]
+    extract = world.directory / "s3" / "objects" / SOURCE_BUCKET / name
+    folder = world.directory / f"snapshots-{rows}"
+    arguments = {"extract": str(extract), "folder": str(folder)}
+    if not folder.exists():
+        folder.mkdir()
+        run_side(Side(place="comparing:first_snapshot", arguments=arguments), world)
+    return arguments
+
+
 COMPARISONS: Final[dict[str, Callable[[World, int], Comparison]]] = {
     "parquet": parquet,
     "postgres": postgres,
@@ -323,6 +371,7 @@ COMPARISONS: Final[dict[str, Callable[[World, int], Comparison]]] = {
     "growth": growth,
     "duplicates": duplicates,
     "overwrite": overwrite,
+    "refresh": refresh,
     "workers": workers,
     "workers_postgres": workers_postgres,
 }
