@@ -255,7 +255,10 @@ def get_provider_info() -> dict[str, Any]:
         "notifications": [
             "airflow_am_provider.notifications.outstanding.OutstandingDeliveriesNotifier"
         ],
-        "extra-links": ["airflow_am_provider.links.StagingLink"],
+        "extra-links": [
+            "airflow_am_provider.links.StagingLink",
+            "airflow_am_provider.links.DeliveryLink",
+        ],
         "config": {
             "audience_manager": {
                 "description": "Settings of the Adobe Audience Manager provider.",

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlencode, urlsplit
 
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.execution_time.xcom import XCom
+
+from airflow_am_provider.airflow_compat import conf
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
-__all__ = ["StagingLink"]
+__all__ = ["DeliveryLink", "StagingLink"]
+
+#: Where the page is mounted, below Airflow's own path.
+PAGE_PREFIX: Final = "/audience-manager"
+# Parameters that name the deliveries of a task which failed, and so returned nothing.
+_NAMED_BY: Final = ("manifest", "delivery", "deliveries")
 
 
 class StagingLink(BaseOperatorLink):
@@ -31,6 +40,58 @@ class StagingLink(BaseOperatorLink):
         """
         returned = XCom.get_value(key="return_value", ti_key=ti_key)
         return staging_url(returned, getattr(operator, "audience_manager_conn_id", ""))
+
+
+class DeliveryLink(BaseOperatorLink):
+    """Leads to the delivery on the page *Audience Manager*; of several, to those of the run.
+
+    A task that failed has the link as well, where it was given the delivery.
+    """
+
+    name = "Audience Manager"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The address, from what the task returned or was given.
+
+        :param operator: the task's operator.
+        :param ti_key: the task instance.
+        """
+        found = delivery_ids(XCom.get_value(key="return_value", ti_key=ti_key))
+        for name in _NAMED_BY:
+            found = found or delivery_ids(getattr(operator, name, None))
+        if len(found) == 1:
+            return f"{page_path()}#/deliveries/{quote(found[0], safe='')}"
+        run = urlencode({"dag_id": ti_key.dag_id, "run_id": ti_key.run_id})
+        return f"{page_path()}?{run}" if found else ""
+
+
+def page_path() -> str:
+    """The page's path, below the one that Airflow itself is served under."""
+    base_url = str(conf.get("api", "base_url", fallback="") or "")
+    return urlsplit(base_url).path.rstrip("/") + f"{PAGE_PREFIX}/"
+
+
+def delivery_ids(given: object) -> list[str]:
+    """The deliveries that a task returned or was given, each once.
+
+    :param given: a manifest, what an upload or a receipt sensor returned, such as JSON text, or
+        several of them; anything else has none.
+
+    >>> delivery_ids([{"delivery_id": "0a1b"}, None, {"delivery_id": "0a1b", "files": {}}])
+    ['0a1b']
+    """
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            return []
+    if isinstance(given, dict):
+        # What has no parts is no delivery.
+        is_empty = given.get("parts") == []
+        return [] if is_empty or "delivery_id" not in given else [str(given["delivery_id"])]
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        return []
+    return list(dict.fromkeys(one for each in given for one in delivery_ids(each)))
 
 
 def staging_url(returned: object, conn_id: str) -> str:

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.links import StagingLink
+from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.operators._origin import origin_of
 from airflow_am_provider.operators._staging import report_staged
 from airflow_am_provider.operators._watermark import note_outcome
@@ -55,7 +55,7 @@ class CombinePartitionsOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("formatted", "audience_manager_conn_id", "on_empty")
     template_fields_renderers: ClassVar[dict[str, str]] = {"formatted": "json"}
-    operator_extra_links = (StagingLink(),)
+    operator_extra_links = (StagingLink(), DeliveryLink())
     ui_color = "#f7e0d4"
 
     def __init__(

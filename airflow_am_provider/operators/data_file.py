@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator
 from airflow_am_provider.audience_manager.names import Mode
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.links import StagingLink
+from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.operators._row_source import RowSource
 from airflow_am_provider.operators._staging import AskedWindow, format_options, stage_rows
 from airflow_am_provider.operators._suppression import SuppressionLists
@@ -213,7 +213,7 @@ class FormatDataFileOperator(BaseOperator):
     )
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
-    operator_extra_links = (StagingLink(),)
+    operator_extra_links = (StagingLink(), DeliveryLink())
     ui_color = "#f7e0d4"
 
     def __init__(

@@ -12,7 +12,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Data
 from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.links import StagingLink
+from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.operators._origin import origin_of
 from airflow_am_provider.parameters import flag, optional_number, whole_number
 
@@ -96,7 +96,7 @@ class GuardOperator(HITLOperator):
         "on_breach",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"manifest": "json"}
-    operator_extra_links = (StagingLink(),)
+    operator_extra_links = (StagingLink(), DeliveryLink())
     ui_color = "#fff3c4"
 
     def __init__(

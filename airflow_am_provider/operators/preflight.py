@@ -13,7 +13,7 @@ from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.links import StagingLink
+from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.operators._api import api_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class PreflightOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("manifest", "audience_manager_conn_id", "on_finding")
     template_fields_renderers: ClassVar[dict[str, str]] = {"manifest": "json"}
-    operator_extra_links = (StagingLink(),)
+    operator_extra_links = (StagingLink(), DeliveryLink())
     ui_color = "#e3f0d9"
 
     def __init__(

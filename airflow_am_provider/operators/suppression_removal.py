@@ -11,7 +11,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.links import StagingLink
+from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.operators._origin import origin_of
 from airflow_am_provider.operators._packing import packing_of
 from airflow_am_provider.operators._staging import report_staged
@@ -94,7 +94,7 @@ class SuppressionRemovalOperator(BaseOperator):
         "suppression_hashed",
         "suppression_allow_empty",
     )
-    operator_extra_links = (StagingLink(),)
+    operator_extra_links = (StagingLink(), DeliveryLink())
     ui_color = "#f7e0d4"
 
     def __init__(

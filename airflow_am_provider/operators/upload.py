@@ -16,7 +16,7 @@ from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S
-from airflow_am_provider.links import StagingLink
+from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.parameters import flag
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class UploadOperator(BaseOperator):
         "in_order",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"manifest": "json", "after": "json"}
-    operator_extra_links = (StagingLink(),)
+    operator_extra_links = (StagingLink(), DeliveryLink())
     ui_color = "#fde3e1"
 
     def __init__(

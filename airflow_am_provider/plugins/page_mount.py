@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
-from airflow_am_provider.airflow_compat import conf
+from airflow_am_provider.links import PAGE_PREFIX, page_path
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
         Awaitable[None],
     ]
 
-#: Where the app is mounted, below Airflow's own path.
-PREFIX: Final = "/audience-manager"
 _TITLE: Final = "Audience Manager"
 _TABS: Final = {
     "dag": "?dag_id={DAG_ID}",
@@ -37,15 +34,9 @@ _MISSING: Final = (
 _logger = logging.getLogger(__name__)
 
 
-def page_path() -> str:
-    """The page's path, below the one that Airflow itself is served under."""
-    base_url = str(conf.get("api", "base_url", fallback="") or "")
-    return urlsplit(base_url).path.rstrip("/") + f"{PREFIX}/"
-
-
 def fastapi_apps() -> list[dict[str, Any]]:
     """The app, in the words of Airflow's plugins."""
-    return [{"app": PageOnDemand(), "url_prefix": PREFIX, "name": _TITLE}]
+    return [{"app": PageOnDemand(), "url_prefix": PAGE_PREFIX, "name": _TITLE}]
 
 
 def external_views() -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from airflow_am_provider.hooks.asset_events import ACKNOWLEDGED
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S, Seen, Waiting
+from airflow_am_provider.links import DeliveryLink
 from airflow_am_provider.parameters import choice
 from airflow_am_provider.sensors._polling import PollingSensor
 
@@ -94,6 +95,7 @@ class DeliveryReceiptSensor(PollingSensor):
         "receipts_since",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"delivery": "json", "limits": "json"}
+    operator_extra_links = (DeliveryLink(),)
     ui_color = "#e1effd"
 
     def __init__(

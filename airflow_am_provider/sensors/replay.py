@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.polling import POKE_INTERVAL_S, Seen
+from airflow_am_provider.links import DeliveryLink
 from airflow_am_provider.parameters import choice
 from airflow_am_provider.sensors._polling import PollingSensor
 
@@ -68,6 +69,7 @@ class ReplayNewerSensor(PollingSensor):
         "limits",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"delivery": "json", "limits": "json"}
+    operator_extra_links = (DeliveryLink(),)
     ui_color = "#e1effd"
 
     def __init__(
