@@ -8,9 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.readings import Stopwatch
 from benchmarks.running import run_side
+from benchmarks.sides.comparing import compare, first_snapshot
 from benchmarks.suite import COMPARISONS
 from benchmarks.world import world
 
@@ -23,7 +27,7 @@ ROWS = 20_000
 ONE_WORKER = [
     name
     for name in COMPARISONS
-    if not name.startswith("workers") and name not in {"growth", "overwrite"}
+    if not name.startswith("workers") and name not in {"growth", "overwrite", "refresh"}
 ]
 
 
@@ -92,3 +96,20 @@ def test_a_worker_that_is_killed_and_replaced_changes_no_line(tmp_path: Path) ->
     assert (whole.rows, killed.rows) == (ROWS, ROWS)
     assert len(killed.content.split()) == 4
     assert killed.content == whole.content
+
+
+def test_what_is_said_again_is_measured_beside_a_difference_without(tmp_path: Path) -> None:
+    extract = tmp_path / "extract.parquet"
+    users = pa.array([f"user-{number}" for number in range(8_000)])
+    pq.write_table(pa.table({"id": users, "traits": pa.repeat("24", len(users))}), extract)
+    arguments = {"extract": str(extract), "folder": str(tmp_path)}
+    first_snapshot(Stopwatch(), **arguments)
+    nothing, a_day, everybody = (
+        compare(Stopwatch(), **arguments, days=days).bytes for days in (0, 1, None)
+    )
+    # A hundredth has changed. The turns of a day are an 80th of the others, by a hash.
+    assert nothing == sum(
+        len(f"user-{number}\td_sid=1,d_unsid=24\n") for number in range(0, 8_000, 100)
+    )
+    assert nothing < a_day < nothing + everybody / 40
+    assert everybody > 8_000 * len("user-1\td_sid=24\n")
