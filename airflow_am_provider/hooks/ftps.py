@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ftplib
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
@@ -18,6 +18,19 @@ if TYPE_CHECKING:
     import socket
 
     from airflow.sdk import Connection
+
+
+# What helps, by OpenSSL's number of what does not hold (X509_V_ERR_…).
+_NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
+_CURES: Final = {
+    _NOT_YET_VALID: "Is the clock of this machine right? Else ask whoever runs it for a new one",
+    _EXPIRED: "Ask whoever runs it for a new one",
+    _OTHER_NAME: "Give the connection the host that the certificate is for",
+    _OTHER_ADDRESS: "Give the connection the host that the certificate is for",
+}
+_UNKNOWN_AUTHORITY: Final = (
+    "Ask whoever runs it, or put the certificate of your own authority into ca_certificate"
+)
 
 
 class FtpsClient(ftplib.FTP_TLS):
@@ -64,8 +77,8 @@ class TimedFTPSHook(TimedFTPHook):
         except ssl.SSLCertVerificationError as error:
             raise ConfigurationError(
                 f"{who} shows a certificate that does not hold: "
-                f"{printable(error.verify_message)}; nothing was sent, not even the password. Ask "
-                f"whoever runs it, or put the certificate of your own authority into ca_certificate"
+                f"{printable(error.verify_message)}; nothing was sent, not even the password. "
+                f"{_CURES.get(error.verify_code, _UNKNOWN_AUTHORITY)}"
             ) from None
         except ftplib.error_perm as error:
             raise ConfigurationError(
@@ -75,4 +88,11 @@ class TimedFTPSHook(TimedFTPHook):
 
     def _secure_data(self, ftp: ftplib.FTP) -> None:
         assert isinstance(ftp, FtpsClient)
-        ftp.prot_p()
+        try:
+            ftp.prot_p()
+        except ftplib.error_perm as error:
+            raise ConfigurationError(
+                f"FTPS connection {self.ftp_conn_id!r}: {ftp.host} does not encrypt the lines for "
+                f"data (reply {str(error)[:3]} to PROT P); nothing was sent. Ask whoever runs it "
+                f"to allow that, or send by sftp"
+            ) from None

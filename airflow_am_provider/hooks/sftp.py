@@ -10,13 +10,16 @@ import base64
 import hashlib
 import socket
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from airflow_am_provider.airflow_compat import AirflowException
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.hooks.connections import get_connection
+from airflow_am_provider.hooks.ssh_keys import key_problem, unreadable
 from airflow_am_provider.storage.drops import Broken
+from airflow_am_provider.storage.drops.session import reason
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -93,27 +96,41 @@ def _described(connection: Connection, who: str) -> Any:
         described = SFTPHook(ssh_conn_id=connection.conn_id)
     except (AirflowException, SSHException, OSError, TypeError, ValueError) as error:
         # Its text may hold a key.
-        raise ConfigurationError(
-            f"{who}: {_at_fault(extra)} cannot be read ({type(error).__name__}); private_key is a "
-            f"whole OpenSSH or PEM key with its line breaks, and host_key is like "
-            f"'ssh-ed25519 AAAA…'"
-        ) from None
+        raise ConfigurationError(f"{who}: {unreadable(extra)} ({type(error).__name__})") from None
     if not (described.pkey or described.key_file or described.password):
         raise ConfigurationError(
             f"{who}: private_key: missing; Adobe's gateway takes OpenSSH keys only "
             f"(faq/faq-data-collection.md)"
         )
+    if not described.pkey and described.key_file:
+        _read_key_file(described, extra.get("private_key_passphrase"), who)
     return described
 
 
-def _at_fault(extra: dict[str, Any]) -> str:
-    given = [name for name in ("private_key", "key_file", "host_key") if extra.get(name)]
-    return " or ".join(given) or "the extra"
+def _read_key_file(described: Any, passphrase: str | None, who: str) -> None:
+    """Read the key before anybody is asked: what fails later would be taken for the host's word."""
+    import paramiko
+
+    path = Path(described.key_file).expanduser()
+    try:
+        text = path.read_bytes().decode(errors="replace")
+        described.pkey = paramiko.PKey.from_path(path, passphrase.encode() if passphrase else None)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{who}: key_file: cannot read {printable(str(path))!r} on this machine "
+            f"({error.strerror}); each worker needs it, or put the key into private_key"
+        ) from None
+    except (paramiko.SSHException, paramiko.UnknownKeyType, TypeError, ValueError) as error:
+        problem = key_problem(text, passphrase, "key_file")
+        raise ConfigurationError(
+            f"{who}: {problem or 'key_file: cannot be read'} ({type(error).__name__})"
+        ) from None
 
 
 def _trust(client: Any, described: Any, who: str) -> None:
     """Let the client know the host's key, and refuse every other."""
     from paramiko import MissingHostKeyPolicy
+    from paramiko.hostkeys import InvalidHostKey
 
     class _Refuse(MissingHostKeyPolicy):  # type: ignore[misc]  # paramiko has no types
         def missing_host_key(self, _: Any, __: str, key: Any) -> NoReturn:
@@ -126,7 +143,14 @@ def _trust(client: Any, described: Any, who: str) -> None:
     client.set_missing_host_key_policy(_Refuse())
     port = described.port or _PORT
     if described.host_key is None:
-        client.load_system_host_keys()
+        try:
+            client.load_system_host_keys()
+        except InvalidHostKey as error:
+            # It may be one that OpenSSH reads, such as @revoked: left out it would be believed.
+            raise ConfigurationError(
+                f"{who}: host_key: missing, and known_hosts of this machine has a line that cannot "
+                f"be read here: {printable(error.line)[:80]!r}; put the host's key into host_key"
+            ) from None
         return
     host = described.remote_host
     name = host if port == _PORT else f"[{host}]:{port}"
@@ -157,7 +181,6 @@ def _connect(client: Any, described: Any, who: str, timeout_s: float) -> None:
             described.username,
             described.password or None,
             described.pkey,
-            described.key_file,
             timeout=timeout_s,
             banner_timeout=timeout_s,
             auth_timeout=timeout_s,
@@ -175,23 +198,33 @@ def _connect(client: Any, described: Any, who: str, timeout_s: float) -> None:
             f"Adobe says that its key has changed, put the new one into host_key: "
             f"{_line(error.key)}"
         ) from None
-    except paramiko.PasswordRequiredException:
-        raise ConfigurationError(f"{who}: private_key_passphrase: missing") from None
     except paramiko.AuthenticationException:
         raise ConfigurationError(_refused(described, who)) from None
+    except paramiko.ssh_exception.NoValidConnectionsError as error:
+        # One for each address of the host.
+        raise Broken(reason(next(iter(error.errors.values()), error))) from None
+    except paramiko.ssh_exception.IncompatiblePeer:
+        raise ConfigurationError(
+            f"{who}: {described.remote_host} and this machine have no cipher or key exchange in "
+            f"common; ask for others in ciphers, or take them out of disabled_algorithms"
+        ) from None
+    except paramiko.SSHException:
+        reached = client.get_transport()
+        if reached is None or not reached.remote_version:
+            raise Broken("what answers does not speak SSH, or says nothing") from None
+        raise
 
 
 def _refused(described: Any, who: str) -> str:
     host, key = described.remote_host, described.pkey
-    if key is None and not described.key_file:
+    if key is None:
         return (
             f"{who}: {host} refuses the password; check login and password, or give it a "
             f"private_key: Adobe's gateway takes OpenSSH keys only (faq/faq-data-collection.md)"
         )
-    shown = "" if key is None else f" {_shown(key)}"
     return (
-        f"{who}: {host} refuses the key{shown}; check login and private_key, and that Adobe has "
-        f"its public key"
+        f"{who}: {host} refuses the key {_shown(key)}; check login and private_key, "
+        f"and that Adobe has its public key"
     )
 
 

@@ -73,18 +73,37 @@ def test_a_certificate_that_nobody_knows(ftps_server: FtpServer, connect: Connec
 
 
 @pytest.mark.parametrize(
-    ("days", "host", "said"),
+    ("days", "host", "said", "cure"),
     [
-        (-1, "127.0.0.1", "certificate has expired"),
-        (30, "127.0.0.2", "IP address mismatch, certificate is not valid for '127.0.0.1'."),
+        (-1, "127.0.0.1", "certificate has expired", "Ask whoever runs it for a new one"),
+        (
+            30,
+            "127.0.0.2",
+            "IP address mismatch, certificate is not valid for '127.0.0.1'.",
+            "Give the connection the host that the certificate is for",
+        ),
     ],
 )
 def test_a_certificate_that_has_expired_or_is_anothers(
-    connect: Connect, tmp_path: Path, days: int, host: str, said: str
+    connect: Connect, tmp_path: Path, days: int, host: str, said: str, cure: str
 ) -> None:
     with run_ftps_server(tmp_path, days=days, host=host) as server:
         message = refused(connect(server.airflow_connection()))
     assert f"shows a certificate that does not hold: {said}" in message
+    assert message.endswith(f"nothing was sent, not even the password. {cure}")
+
+
+def test_a_host_that_does_not_encrypt_lines_for_data(
+    ftps_server: FtpServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # This server has P, and refuses what it does not have in the same way.
+    monkeypatch.setattr(ftplib.FTP_TLS, "prot_p", lambda ftp: ftp.voidcmd("PROT E"))
+    conn_id = connect(ftps_server.airflow_connection())
+    message = refused(conn_id)
+    assert message.startswith(
+        f"FTPS connection {conn_id!r}: 127.0.0.1 does not encrypt the lines for data (reply 5"
+    )
+    assert message.endswith("Ask whoever runs it to allow that, or send by sftp")
 
 
 def test_a_host_without_tls(ftp_server: FtpServer, connect: Connect) -> None:

@@ -2,15 +2,17 @@
 
 import os
 import signal
+import socket
 import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
 import asyncssh
 import pytest
 
-from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.hooks.sftp import open_sftp
 from airflow_am_provider.storage.drops import Broken
@@ -118,8 +120,115 @@ def test_keys_of_other_kinds_can_be_read(
 def test_a_key_that_is_none_is_not_shown(sftp_server: SftpServer, connect: Connect) -> None:
     conn_id = connect(sftp_server.airflow_connection(private_key="planted-secret"))
     message = refused(conn_id)
-    assert message.startswith(f"SFTP connection {conn_id!r}: private_key or host_key cannot be ")
-    assert "planted" not in message
+    assert message == (
+        f"SFTP connection {conn_id!r}: private_key: cannot be read; it is a whole OpenSSH or PEM "
+        f"key with its line breaks (AirflowException)"
+    )
+
+
+@pytest.mark.parametrize("host_key", ["", "AAAA", "SHA256:abc", "127.0.0.1 ssh-ed25519 AAAA"])
+def test_a_host_key_that_is_none(sftp_server: SftpServer, connect: Connect, host_key: str) -> None:
+    conn_id = connect(sftp_server.airflow_connection(host_key=host_key))
+    assert refused(conn_id).startswith(
+        f"SFTP connection {conn_id!r}: host_key: cannot be read; it is like 'ssh-ed25519 AAAA…'"
+    )
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa"])
+def test_a_passphrase_that_is_wrong_or_missing(
+    sftp_server: SftpServer, connect: Connect, tmp_path: Path, kind: str, as_file: bool
+) -> None:
+    private, _ = new_key(kind, passphrase="planted-secret")
+    field, value = "private_key", private
+    if as_file:
+        field, value = "key_file", str(tmp_path / "key")
+        Path(value).write_text(private)
+    key = {"private_key": None, field: value}
+
+    def said(passphrase: str | None) -> str:
+        extra = {**key, "private_key_passphrase": passphrase}
+        conn_id = connect(sftp_server.airflow_connection(**extra))
+        return refused(conn_id).removeprefix(f"SFTP connection {conn_id!r}: ")
+
+    assert said(None).startswith(f"private_key_passphrase: missing, and {field} has one")
+    assert said("planted-other").startswith(f"private_key_passphrase: is not that of {field}")
+    assert "refuses the key" in said("planted-secret")
+
+
+def test_a_key_file_that_is_not_there_is_not_the_hosts_fault(
+    sftp_server: SftpServer, connect: Connect, tmp_path: Path
+) -> None:
+    path = tmp_path / "absent"
+    conn_id = connect(sftp_server.airflow_connection(private_key=None, key_file=str(path)))
+    assert refused(conn_id) == (
+        f"SFTP connection {conn_id!r}: key_file: cannot read {str(path)!r} on this machine (No "
+        f"such file or directory); each worker needs it, or put the key into private_key"
+    )
+
+
+@pytest.mark.parametrize("line", ["@revoked * ssh-ed25519 AAAA", "other ssh-ed25519 garbage"])
+def test_known_hosts_that_cannot_be_read(
+    sftp_server: SftpServer,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    line: str,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "known_hosts").write_text(f"{line}\n")
+    conn_id = connect(sftp_server.airflow_connection(host_key=None))
+    assert refused(conn_id) == (
+        f"SFTP connection {conn_id!r}: host_key: missing, and known_hosts of this machine has a "
+        f"line that cannot be read here: {line!r}; put the host's key into host_key"
+    )
+    # Who names the key needs no file.
+    open_sftp(connect(sftp_server.airflow_connection()), "/").leave()
+
+
+@pytest.mark.parametrize("transport", ["sftp", "ftp"])
+@pytest.mark.parametrize(
+    ("host", "why"), [("127.0.0.1", "nothing listens there"), ("absent.invalid", "nobody knows")]
+)
+def test_a_host_that_cannot_be_reached_is_named(
+    sftp_server: SftpServer,
+    connect: Connect,
+    audience_manager: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    transport: str,
+    host: str,
+    why: str,
+) -> None:
+    monkeypatch.setattr("airflow_am_provider.storage.drops.drop.time.sleep", lambda _: None)
+    where = {"host": host, "port": 1}
+    account = connect({**sftp_server.airflow_connection(), **where, "conn_type": transport})
+    conn_id = audience_manager(
+        environment="custom", transport=transport, ftp_conn_id=account, staging_location="/tmp"
+    )
+    with pytest.raises(TransientError) as caught:
+        AudienceManagerHook(conn_id).drop().check()
+    message = str(caught.value)
+    assert message.startswith(
+        f"{transport.upper()} connection {account!r}: cannot enter '/': {host}, port 1: {why}"
+    )
+    assert message.endswith("5 times; check host and port, and that this machine may go there")
+
+
+def test_what_answers_and_speaks_no_ssh(sftp_server: SftpServer, connect: Connect) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            line, _ = listening.accept()
+            with line:
+                line.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+
+        Thread(target=answer, daemon=True).start()
+        port = listening.getsockname()[1]
+        conn_id = connect({**sftp_server.airflow_connection(), "port": port})
+        with pytest.raises(Broken, match="does not speak SSH, or says nothing"):
+            open_sftp(conn_id, "/", timeout_s=10)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from airflow_am_provider.audience_manager.errors import (
 )
 from airflow_am_provider.hooks.ftp import TimedFTPHook
 from airflow_am_provider.hooks.sftp import open_sftp
-from airflow_am_provider.storage.drops import Drop, Published, Session
+from airflow_am_provider.storage.drops import Drop, Published, Refused, Session
 from airflow_am_provider.storage.drops.ftp import FtpSession
 from tests.connections import Connect, connect
 
@@ -216,6 +216,28 @@ def test_an_account_that_may_not_look_is_told_so_at_once(place: Place, directory
         with pytest.raises(ConfigurationError, match=r"does not list it in '/.*nothing was sent"):
             drop.publish(TEMPORARY, NAME)
     assert list(directory.iterdir()) == []
+
+
+class Stubborn(Blind):
+    """A session of an account that may write, look, and rename nothing."""
+
+    def names(self) -> frozenset[str]:
+        return self._session.names()
+
+    def rename(self, old: str, new: str, *, replace: bool) -> None:
+        raise Refused("permission denied")
+
+
+def test_an_account_that_may_not_rename_is_told_what_to_mend(place: Place, directory: Path) -> None:
+    name = f"/{directory.name}"
+    opened = partial(place.open_session, name)
+    with Drop(lambda: Stubborn(opened()), place.protocol, name, pause_s=0) as drop:
+        put(drop)
+        with pytest.raises(
+            ConfigurationError,
+            match=r"cannot rename '.*part': the host refuses with permission denied; check the",
+        ):
+            drop.publish(TEMPORARY, NAME)
 
 
 class Listing:

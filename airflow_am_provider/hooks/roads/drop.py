@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from airflow_am_provider.audience_manager.environments import PRODUCTION
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.hooks.connections import get_connection
-from airflow_am_provider.storage.drops import Drop
+from airflow_am_provider.storage.drops import Broken, Drop, Unreached
 
 if TYPE_CHECKING:
     from airflow_am_provider.audience_manager.environments import Environment
@@ -44,9 +45,18 @@ class DropRoad(ABC):
 
     def drop(self) -> Drop:
         """The directory."""
-        self.host()
+        host = self.host()
+        port = get_connection(self.conn_id, asked_by="ftp_conn_id").port
         directory = self._hook.settings.ftp_directory
-        return Drop(lambda: self.open_session(directory), self.protocol, directory)
+
+        def connected() -> Session:
+            try:
+                return self.open_session(directory)
+            except Broken as how:
+                where = f"{printable(host)}, port {port}" if port else printable(host)
+                raise Unreached(f"{where}: {how}") from None
+
+        return Drop(connected, f"{self.protocol} connection {self.conn_id!r}", directory)
 
     def prove(self) -> str:
         """Log in and enter the directory."""

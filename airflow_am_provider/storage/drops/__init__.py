@@ -8,3 +8,4 @@ from airflow_am_provider.storage.drops.drop import Published as Published
 from airflow_am_provider.storage.drops.session import Broken as Broken
 from airflow_am_provider.storage.drops.session import Refused as Refused
 from airflow_am_provider.storage.drops.session import Session as Session
+from airflow_am_provider.storage.drops.session import Unreached as Unreached

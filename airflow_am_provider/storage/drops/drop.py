@@ -19,7 +19,7 @@ from airflow_am_provider.audience_manager.errors import (
 )
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.audience_manager.processed_markers import marked
-from airflow_am_provider.storage.drops.session import Broken, Refused
+from airflow_am_provider.storage.drops.session import Broken, Refused, Unexplained, Unreached
 from airflow_am_provider.storage.paths import checked_path
 from airflow_am_provider.storage.verified_read import VerifiedReader
 
@@ -45,11 +45,15 @@ class Published(StrEnum):
     GONE = "gone"  # there is no trace of it, so that it must be uploaded again
 
 
+class _StillRefused(Broken):
+    """The host says no, although nothing is in the way; the text is its reply."""
+
+
 class Drop:
     """A directory on another host.
 
     :param open_session: connects, logs in and enters the directory; with timeouts.
-    :param protocol: what the host speaks, for messages: ``FTP``, ``SFTP``.
+    :param name: what messages call it, such as ``SFTP connection 'adobe_sftp'``.
     :param directory: where files go, as the host names it, for messages.
     :param attempts: how often a step is tried before it is a :class:`TransientError`.
     :param pause_s: seconds before the second attempt; it doubles with each further one.
@@ -58,14 +62,14 @@ class Drop:
     def __init__(
         self,
         open_session: Callable[[], Session],
-        protocol: str,
+        name: str,
         directory: str = "/",
         *,
         attempts: int = 5,
         pause_s: float = 1.0,
     ) -> None:
         self._open_session = open_session
-        self._protocol = protocol
+        self._name = name
         self._directory = directory
         self._attempts = attempts
         self._pause_s = pause_s
@@ -138,7 +142,7 @@ class Drop:
                 with suppress(Refused):
                     session.delete(old)
                 raise ConfigurationError(
-                    f"{self._protocol}: the host took {printable(old)!r} and does not list it in "
+                    f"{self._name}: the host took {printable(old)!r} and does not list it in "
                     f"{printable(self._directory)!r}, so nothing tells whether a name is taken; "
                     f"nothing was sent. Ask for the right to list the directory"
                 )
@@ -150,8 +154,11 @@ class Drop:
                 # Perhaps done before, by an attempt that did not live to hear of it, or by one that
                 # is at it in this moment.
                 found = _published(old, new, session.names())
-                if found is None:
+                if found is None and isinstance(reply, Unexplained):
                     raise Broken(f"not renamed: {reply}") from None
+                if found is None:
+                    # It may be that the host has not seen yet what it took.
+                    raise _StillRefused(str(reply)) from None
                 return found
             self._taken.discard(old)
             return Published.NOW
@@ -186,7 +193,7 @@ class Drop:
 
     def _try(self, action: str, what: str, step: Callable[[Session], _T]) -> _T:
         """Do a step, each time on a new connection when the last one broke."""
-        failure = ""
+        last = Broken("")
         for attempt in range(1, self._attempts + 1):
             try:
                 return step(self._connected())
@@ -195,29 +202,35 @@ class Drop:
                 raise
             except Refused as reply:
                 self._disconnect()
-                raise ConfigurationError(
-                    f"{self._protocol}: cannot {action} {printable(what)!r}: the host refuses with "
-                    f"{reply}; check the account's rights and ftp_directory"
-                ) from None
+                raise self._refusal(action, what, reply) from None
             except Broken as how:
                 self._disconnect()
-                failure = str(how)
+                last = how
             if attempt < self._attempts:
                 pause_s = self._pause_s * 2 ** (attempt - 1)
                 _logger.warning(
                     "%s: could not %s %s (%s), attempt %d of %d; next in %g s",
-                    self._protocol,
+                    self._name,
                     action,
                     printable(what),
-                    failure,
+                    last,
                     attempt,
                     self._attempts,
                     pause_s,
                 )
                 time.sleep(pause_s)
+        if isinstance(last, _StillRefused):
+            raise self._refusal(action, what, last)
+        advice = "; check host and port, and that this machine may go there"
         raise TransientError(
-            f"{self._protocol}: cannot {action} {printable(what)!r}: {failure}, "
-            f"{self._attempts} times"
+            f"{self._name}: cannot {action} {printable(what)!r}: {last}, {self._attempts} times"
+            f"{advice if isinstance(last, Unreached) else ''}"
+        )
+
+    def _refusal(self, action: str, what: str, reply: Exception) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self._name}: cannot {action} {printable(what)!r}: the host refuses with {reply}; "
+            f"check the account's rights and ftp_directory"
         )
 
     def _connected(self) -> Session:

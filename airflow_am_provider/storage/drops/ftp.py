@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from airflow_am_provider.storage.drops.session import Broken, Refused
+from airflow_am_provider.storage.drops.session import Broken, Refused, reason
 from airflow_am_provider.storage.folder import ListedFile
 from airflow_am_provider.storage.paths import is_safe_path
 
@@ -191,4 +191,4 @@ def _reply(error: Exception) -> str:
     code = str(error)[:3]
     if isinstance(error, ftplib.Error) and code.isdecimal():
         return f"reply {code}"
-    return "a transfer that ended early" if isinstance(error, EOFError) else type(error).__name__
+    return reason(error)

@@ -6,15 +6,40 @@ A new protocol is one module with a class like this; retries, resuming and names
 
 from __future__ import annotations
 
-from typing import Protocol
+import socket
+from typing import Final, Protocol
 
 
 class Refused(Exception):
     """The host says no, and would say so again; the text is its reply, without its own words."""
 
 
+class Unexplained(Refused):
+    """The host says no, and not why: it may say yes the next time."""
+
+
 class Broken(Exception):
     """The line or the host failed, and may not the next time; the text says how."""
+
+
+class Unreached(Broken):
+    """There was no connection yet; the text names the host."""
+
+
+_REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (TimeoutError, "no answer in time"),
+    (ConnectionRefusedError, "nothing listens there"),
+    (ConnectionError, "the line was cut"),
+    (socket.gaierror, "nobody knows this name"),
+    (EOFError, "the line ended early"),
+)
+
+
+def reason(error: BaseException) -> str:
+    """Why a line failed, in words; the kind of the error where there are none."""
+    return next(
+        (words for kind, words in _REASONS if isinstance(error, kind)), type(error).__name__
+    )
 
 
 class Source(Protocol):

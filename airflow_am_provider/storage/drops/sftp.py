@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from paramiko import SFTPAttributes, SFTPClient, SSHException
 from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR, SFTPError
 
-from airflow_am_provider.storage.drops.session import Broken, Refused
+from airflow_am_provider.storage.drops.session import Broken, Refused, Unexplained, reason
 from airflow_am_provider.storage.folder import ListedFile
 from airflow_am_provider.storage.paths import is_safe_path
 
@@ -29,7 +29,7 @@ _BLOCK_BYTES: Final = 1 << 20
 _PIECE_BYTES: Final = 32 << 10
 _WINDOW_BYTES: Final = 4 << 20
 _ANY_FAILURE: Final = (OSError, EOFError, SSHException, SFTPError)
-_UNEXPLAINED: Final = "a failure that it does not explain"
+_UNEXPLAINED: Final = "a failure that it does not explain, such as a full disk"
 
 
 class LenientSftpClient(SFTPClient):  # type: ignore[misc]  # paramiko ships no types
@@ -202,17 +202,15 @@ def failures(*refusals: type[OSError]) -> Iterator[None]:
     """
     try:
         yield
-    except TimeoutError:
-        raise Broken("no answer in time") from None
     except OSError as error:
         if error.errno == ENOENT:
             raise Refused("no such file or directory") from None
         if error.errno == EACCES:
             raise Refused("permission denied") from None
-        if error.errno is None:
-            raise (Refused if refusals else Broken)(_UNEXPLAINED) from None
-        raise Broken(type(error).__name__) from None
-    except EOFError:
-        raise Broken("a connection that ended early") from None
+        if error.errno is None and type(error) is OSError:
+            raise (Unexplained if refusals else Broken)(_UNEXPLAINED) from None
+        raise Broken(reason(error)) from None
+    except EOFError as error:
+        raise Broken(reason(error)) from None
     except (SSHException, SFTPError) as error:
         raise Broken(type(error).__name__) from None

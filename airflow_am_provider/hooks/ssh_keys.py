@@ -1,0 +1,55 @@
+"""What is wrong with an SSH key that cannot be read, in words that show nothing of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def unreadable(extra: dict[str, Any]) -> str:
+    """Which key of a connection's extra cannot be read, and what it should be.
+
+    :param extra: with ``private_key``, ``private_key_passphrase`` and ``host_key`` as Airflow's
+        hook has them.
+    """
+    private_key = extra.get("private_key")
+    problem = key_problem(private_key, extra.get("private_key_passphrase")) if private_key else None
+    if problem is not None:
+        return problem
+    if "host_key" in extra:
+        return "host_key: cannot be read; it is like 'ssh-ed25519 AAAA…'"
+    return "the extra: cannot be read"
+
+
+def key_problem(private_key: str, passphrase: str | None, field: str = "private_key") -> str | None:
+    """Why a private key cannot be read; None where it can.
+
+    :param private_key: its text.
+    :param passphrase: what it is encrypted by.
+    :param field: where it stands.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import (
+        load_pem_private_key,
+        load_ssh_private_key,
+    )
+
+    text = private_key.strip().encode()
+    load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in text else load_pem_private_key
+
+    def failure(password: bytes | None) -> Exception | None:
+        try:
+            load(text, password)
+        except (TypeError, ValueError, UnsupportedAlgorithm) as error:
+            return error
+        return None
+
+    without = failure(None)
+    if isinstance(without, TypeError):  # so it is encrypted
+        if not passphrase:
+            return f"private_key_passphrase: missing, and {field} has one"
+        if failure(passphrase.encode()) is not None:
+            return f"private_key_passphrase: is not that of {field}"
+        return None
+    if without is not None:
+        return f"{field}: cannot be read; it is a whole OpenSSH or PEM key with its line breaks"
+    return None
