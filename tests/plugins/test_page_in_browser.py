@@ -179,7 +179,7 @@ def test_the_keyboard_is_enough(page: Page, server: PageServer) -> None:
     expect(page.get_by_role("heading", level=2, name=re.compile("Data source 478"))).to_be_visible()
     expect(page.locator("main")).to_be_focused()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="← All deliveries")).to_be_focused()
+    expect(page.get_by_role("link", name="← Deliveries")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("tr.group").first).to_be_visible()
 
@@ -218,7 +218,7 @@ def test_in_airflows_frame_it_follows_theme_and_address_and_leads_out(
     expect(frame.locator("h2").first).to_contain_text("Data source")
     page.evaluate("document.documentElement.className = 'light'")
     expect(frame.locator("html")).to_have_attribute("data-theme", "light")
-    frame.get_by_role("link", name="← All deliveries").click()
+    frame.get_by_role("link", name="← Deliveries").click()
     expect(page).to_have_url(re.compile(r"mode=dark#/deliveries$"))
     # Airflow's frame forbids this to a plain link.
     frame.get_by_role("link", name=row["dag_id"]).first.click()

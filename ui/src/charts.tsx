@@ -50,7 +50,7 @@ export default function ChartsView({ query }: { query: Record<string, string> })
         </Card>
         <Card title="Records by day" note="As the receipts count them: stored, and failed by reason" full>
           <Drawn answer={records} what="records" empty={(data) => data.days.length === 0}>
-            {(data) => <RecordsChart data={data} />}
+            {(data) => <RecordsChart data={data} dates={format.days(range.since, range.until)} />}
           </Drawn>
         </Card>
         <Card title="Match rate" note="Stored of received, by week">
@@ -180,7 +180,8 @@ function StatusLegend() {
   )
 }
 
-function RecordsChart({ data }: { data: Records }) {
+function RecordsChart({ data, dates }: { data: Records; dates: string[] }) {
+  const found = new Map(data.days.map((day) => [day.date, day]))
   const totals = new Map<string, number>()
   for (const day of data.days) {
     for (const [reason, count] of Object.entries(day.failed)) totals.set(reason, (totals.get(reason) ?? 0) + count)
@@ -189,7 +190,10 @@ function RecordsChart({ data }: { data: Records }) {
   return (
     <StackChart
       label="Records stored and failed, by day"
-      days={data.days.map((day) => ({ date: day.date, counts: { Stored: day.stored, ...day.failed } }))}
+      days={dates.map((date) => {
+        const day = found.get(date)
+        return { date, counts: day ? { Stored: day.stored, ...day.failed } : {} }
+      })}
       series={[['Stored', 'var(--green)'], ...reasons.map(([reason], at): [string, string] => [reason, FAILED[at % FAILED.length]!])]}
     />
   )

@@ -1,5 +1,5 @@
 /** All deliveries, those that are not done with first. */
-import { type MouseEvent, useState } from 'react'
+import { Fragment, type MouseEvent, useState } from 'react'
 import { AirflowLink, save } from './airflow'
 import { ApiError, address, askFile, type Row } from './api'
 import { chosen, Filters } from './filters'
@@ -42,9 +42,10 @@ export function DeliveriesView({ query }: { query: Record<string, string> }) {
                 </span>
               )}
             </p>
-            {rows.length > 0 && (
-              <Export url={address('deliveries.csv', { ...set, ...scope })} />
-            )}
+            <div className="summary-actions">
+              {isTab && <AirflowLink href="../plugin/audience-manager">All deliveries and charts</AirflowLink>}
+              {rows.length > 0 && <Export url={address('deliveries.csv', { ...set, ...scope })} />}
+            </div>
           </div>
           {rows.length === 0 ? (
             <NoDeliveries filtered={Object.keys(set).length > 0} />
@@ -144,7 +145,7 @@ function Head() {
         <th scope="col" className="num">
           Sent
         </th>
-        <th scope="col">{scope.task_id ? 'Run' : 'DAG, task'}</th>
+        <th scope="col">{isTab ? 'Run' : 'DAG, task'}</th>
       </tr>
     </thead>
   )
@@ -252,20 +253,24 @@ function MatchRate({ rate }: { rate: number | null }) {
   )
 }
 
+/** Long names of DAGs and runs break where their words end. */
+function Breakable({ text }: { text: string }) {
+  return text.split(/(?<=[_.T])/).map((piece, at) => (
+    <Fragment key={at}>
+      {piece}
+      <wbr />
+    </Fragment>
+  ))
+}
+
 function Origin({ row }: { row: Row }) {
   const mapped = row.map_index !== null && row.map_index >= 0 ? ` [${row.map_index}]` : ''
-  const run = row.run_id ?? 'the run'
-  if (scope.task_id) {
-    return (
-      <AirflowLink href={row.run_url} title={run}>
-        <span className="clip">{run}</span>
-      </AirflowLink>
-    )
-  }
+  // In a tab the DAG is known: which run it was is worth the room.
+  const named = isTab ? row.run_id : row.dag_id
   return (
     <>
-      <AirflowLink href={row.run_url} title={`Run ${run}`}>
-        {row.dag_id ?? format.NOTHING}
+      <AirflowLink href={row.run_url} className="origin" title={row.run_id ? `Run ${row.run_id}` : undefined}>
+        {named ? <Breakable text={named} /> : format.NOTHING}
       </AirflowLink>
       <div className="sub">
         <AirflowLink href={row.task_url}>

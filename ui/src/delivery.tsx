@@ -27,7 +27,7 @@ export function DeliveryView({ id }: { id: string }) {
   return (
     <>
       <p className="back">
-        <a href={link(['deliveries'])}>← All deliveries</a>
+        <a href={link(['deliveries'])}>← Deliveries</a>
       </p>
       {error && <Failed error={error} retry={reload} />}
       {!data && !error && <Loading what="the delivery" />}

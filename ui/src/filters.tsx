@@ -75,7 +75,7 @@ function Search({ query }: { query: Record<string, string> }) {
       <input
         type="search"
         value={text}
-        placeholder="ID, file, DAG or run"
+        placeholder="ID, DAG, reason …"
         onChange={(event) => setText(event.target.value)}
       />
     </label>

@@ -3,6 +3,7 @@
 const LANGUAGE = 'en'
 const whole = new Intl.NumberFormat(LANGUAGE)
 const oneDigit = new Intl.NumberFormat(LANGUAGE, { maximumFractionDigits: 1 })
+const twoFigures = new Intl.NumberFormat(LANGUAGE, { maximumSignificantDigits: 2 })
 const short = new Intl.NumberFormat(LANGUAGE, { notation: 'compact', maximumFractionDigits: 1 })
 const rules = new Intl.PluralRules(LANGUAGE)
 const relative = new Intl.RelativeTimeFormat(LANGUAGE, { numeric: 'always' })
@@ -27,8 +28,8 @@ export function percent(value: number | null | undefined): string {
   if (value === null || value === undefined) return NOTHING
   const rounded = Math.round(value * 1000) / 10
   if (rounded >= 100 && value < 1) return '> 99.9 %'
-  if (rounded <= 0 && value > 0) return '< 0.1 %'
-  return `${oneDigit.format(rounded)} %`
+  if (value > 0 && value < 0.00001) return '< 0.001 %'
+  return `${value > 0 && value < 0.01 ? twoFigures.format(value * 100) : oneDigit.format(rounded)} %`
 }
 
 export function bytes(value: number | null | undefined): string {
@@ -68,6 +69,15 @@ export function decimal(value: number | null | undefined): string {
 export function month(text: string): string {
   const value = parsed(text)
   return value ? monthOnly.format(value) : text
+}
+
+/** All days from one to another, both included. */
+export function days(since: string, until: string): string[] {
+  const found = []
+  for (let at = Date.parse(since); at <= Date.parse(until); at += 86_400_000) {
+    found.push(new Date(at).toISOString().slice(0, 10))
+  }
+  return found
 }
 
 /** For the axis of a chart: no year. */

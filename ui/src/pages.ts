@@ -2,6 +2,8 @@
 import { useEffect, useState } from 'react'
 import { ApiError, address, ask, type Deliveries, type Query, type Row, useAnswer } from './api'
 
+const SOON_S = 3
+
 export interface Pages {
   first: Deliveries | undefined
   rows: Row[]
@@ -29,6 +31,14 @@ export function usePages(query: Query): Pages {
     setRest(undefined)
     setMoreError(undefined)
   }, [url])
+
+  // The list is being read for the first time: the rest of it is near.
+  const unfinished = first !== undefined && first.indexed_at === null
+  useEffect(() => {
+    if (!unfinished || loading) return
+    const timer = setTimeout(reload, SOON_S * 1000)
+    return () => clearTimeout(timer)
+  }, [unfinished, loading, reload])
 
   const held = rest?.url === url ? rest : undefined
   const cursor = held ? held.cursor : (first?.next_cursor ?? null)

@@ -200,12 +200,16 @@ function failedWords(error: ApiError): string {
 export function Problems({ problems }: { problems: string[] | undefined }) {
   if (!problems?.length) return null
   return (
-    <Note tone="amber" title={problems.length === 1 ? 'One thing could not be read' : `${problems.length} things could not be read`}>
-      <ul>
-        {problems.map((problem) => (
-          <li key={problem}>{problem}</li>
-        ))}
-      </ul>
+    <Note tone="amber">
+      {problems.length === 1 ? (
+        <p>{format.sentence(problems[0]!)}</p>
+      ) : (
+        <ul>
+          {problems.map((problem) => (
+            <li key={problem}>{format.sentence(problem)}</li>
+          ))}
+        </ul>
+      )}
     </Note>
   )
 }

@@ -20,7 +20,7 @@ const STEPS: Record<string, [number, number]> = {
 }
 
 export function CalendarChart({ days, since, until }: { days: Calendar['days']; since: string; until: string }) {
-  const dates = between(since, until)
+  const dates = format.days(since, until)
   const sources = [...new Set(days.map((day) => day.data_source))].sort()
   const found = new Map(days.map((day) => [`${day.data_source} ${day.date}`, day]))
   const small = dates.length > 45
@@ -99,12 +99,4 @@ function heading(date: string, small: boolean): string {
   const day = Number(date.slice(8))
   if (small) return day === 1 ? format.month(date) : ''
   return day === 1 ? format.month(date) : String(day)
-}
-
-function between(since: string, until: string): string[] {
-  const dates = []
-  for (let at = Date.parse(since); at <= Date.parse(until); at += 86_400_000) {
-    dates.push(new Date(at).toISOString().slice(0, 10))
-  }
-  return dates
 }

@@ -13,7 +13,9 @@ export function ExpiryChart({ expiry }: { expiry: Audiences['expiry'] }) {
     <ul className="funnel expiry">
       {sorted.map(({ data_source, days_left, date }) => (
         <li key={data_source}>
-          <span className="funnel-label">{data_source}</span>
+          <span className="funnel-label" title={data_source}>
+            {data_source}
+          </span>
           <span className="funnel-track" aria-hidden="true">
             <span className={`funnel-bar ${tone(days_left)}`} style={{ width: `${(Math.max(0, days_left ?? 0) / most) * 100}%` }} />
           </span>

@@ -22,7 +22,7 @@ export function StackChart({ label, days, series }: { label: string; days: Day[]
   const most = Math.max(1, ...days.map(total))
   const table = {
     head: ['Date', ...names],
-    rows: days.map((day) => [format.date(day.date), ...names.map((name) => format.number(day.counts[name] ?? 0))]),
+    rows: days.filter((day) => total(day) > 0).map((day) => [format.date(day.date), ...names.map((name) => format.number(day.counts[name] ?? 0))]),
   }
   return (
     <>
