@@ -13,7 +13,12 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rollupOptions: {
-      output: { entryFileNames: 'assets/page-[hash].js', assetFileNames: 'assets/page-[hash][extname]' },
+      output: {
+        entryFileNames: 'assets/page-[hash].js',
+        assetFileNames: 'assets/page-[hash][extname]',
+        // A file of its own, since it stays the same while the page changes: what is built is committed.
+        codeSplitting: { groups: [{ name: 'react', test: /node_modules\/(react|react-dom|scheduler)\// }] },
+      },
     },
   },
   server: { proxy: { '/api': 'http://localhost:8181' } },

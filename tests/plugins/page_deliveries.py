@@ -139,7 +139,7 @@ def one(row: Json) -> Json:
         "funnel": [
             {"step": "rows_read", "label": "rows read", "count": row["rows_read"]},
             {"step": "rows_written", "label": "rows written", "count": row["rows_written"]},
-            {"step": "lines_sent", "label": "lines sent", "count": sent_lines},
+            {"step": "lines", "label": "Lines in files", "count": sent_lines},
             {"step": "received", "label": "records received", "count": row["received"]},
             {"step": "stored", "label": "records stored", "count": row["stored"]},
         ],

@@ -5,7 +5,7 @@ import { DeliveriesView } from './deliveries'
 import { DeliveryView } from './delivery'
 import { OutboundView } from './outbound'
 import { Empty, Loading } from './parts'
-import { isTab, link, scope, usePlace } from './route'
+import { framed, isTab, link, scope, usePlace } from './route'
 
 // Most visits end at the table: the chart library comes when it is asked for.
 const ChartsView = lazy(() => import('./charts'))
@@ -69,6 +69,11 @@ function PageHeader({ view }: { view: string }) {
           </a>
         ))}
       </nav>
+      {!framed && (
+        <a className="outside" href={`../plugin/audience-manager${location.hash}`}>
+          Open in Airflow
+        </a>
+      )}
     </header>
   )
 }

@@ -40,7 +40,8 @@ function Whole({ delivery }: { delivery: Delivery }) {
   return (
     <article>
       <Title delivery={delivery} />
-      <Problems problems={delivery.problems} />
+      {/* The reason stands above already. */}
+      <Problems problems={delivery.problems.filter((problem) => problem !== delivery.reason)} />
       {delivery.disagreements.length > 0 && (
         <Note tone="amber" title="What tells of this delivery does not agree">
           <ul>
@@ -98,6 +99,8 @@ function Whole({ delivery }: { delivery: Delivery }) {
 
 function Title({ delivery }: { delivery: Delivery }) {
   const name = delivery.target_data_source ?? delivery.data_source
+  // What went well asks for nothing to be done.
+  const isOpen = delivery.is_outstanding || delivery.state === 'failed'
   return (
     <header className="title">
       <div>
@@ -118,12 +121,12 @@ function Title({ delivery }: { delivery: Delivery }) {
       </div>
       {delivery.actions.length > 0 && (
         <div className="actions">
-          {delivery.actions.map((action) => (
+          {delivery.actions.map((action, at) => (
             <div key={action.url + action.label}>
-              <AirflowLink href={action.url} className="button solid">
+              <AirflowLink href={action.url} className={at === 0 && isOpen ? 'button solid' : 'button'}>
                 {action.label}
               </AirflowLink>
-              {action.hint && <p className="sub">{action.hint}</p>}
+              {action.hint && <p className="sub">{format.sentence(action.hint)}</p>}
             </div>
           ))}
         </div>

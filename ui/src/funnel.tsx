@@ -5,9 +5,9 @@ import * as format from './format'
 /** What became of those that a step has fewer than the one before. */
 const LOST: Record<string, string> = {
   rows_written: 'set aside',
-  written: 'set aside',
+  // Rows of one user may share a line.
+  lines: 'joined to others',
   stored: 'not stored',
-  records_stored: 'not stored',
 }
 
 export function Funnel({ steps }: { steps: Delivery['funnel'] }) {
