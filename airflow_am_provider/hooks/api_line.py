@@ -211,31 +211,37 @@ class ApiLine:
     def _tries(self, path: str) -> Generator[float, httpx.Response | Exception, Any]:
         """What follows from each outcome: a pause before the next try, a result or an error."""
         url = f"{_host(self._base_url)}/{printable(path)}"
-        pause, said = 0.0, ""
+        pause, why = 0.0, ""
         for number in range(_TRIES):
             outcome = yield pause
+            asked = _asked(outcome) or url
             usual = _FIRST_PAUSE_S * 2**number * (1 + random.random() / 4)  # noqa: S311  # no secret
             if isinstance(outcome, _Busy):
                 outcome = outcome.response
             if isinstance(outcome, httpx.Response):
                 if outcome.status_code not in _AGAIN:
                     return self._result(outcome, url)
-                said = f"HTTP {outcome.status_code}"
+                why = f"{asked} answers HTTP {outcome.status_code}, {number + 1} times"
                 pause = _asked_pause(outcome) or usual
+                if pause > _LONGEST_PAUSE_S:
+                    why = (
+                        f"{asked} asks to come again in {pause:,.0f} seconds (HTTP "
+                        f"{outcome.status_code}), and {_LONGEST_PAUSE_S:,.0f} are waited for at "
+                        f"most"
+                    )
+                    break
             elif isinstance(outcome, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
                 raise ConfigurationError(
                     f"connection {self._conn_id!r}: host: {url!r} is no URL that begins with "
                     f"https://"
                 )
             else:
-                said = type(outcome).__name__
+                why = (
+                    f"no answer from {asked} ({type(outcome).__name__}), {number + 1} times; check "
+                    f"host and token_url, and that this machine may go there"
+                )
                 pause = usual
-            if pause > _LONGEST_PAUSE_S:
-                break
-        raise TransientError(
-            f"Audience Manager's API with connection {self._conn_id!r}: no answer from {url} "
-            f"({said}) after {_TRIES} tries"
-        )
+        raise TransientError(f"Audience Manager's API with connection {self._conn_id!r}: {why}")
 
     def _result(self, response: httpx.Response, url: str) -> Any:
         if response.status_code == HTTPStatus.NOT_FOUND:
@@ -264,6 +270,16 @@ class ApiLine:
 def _tls() -> ssl.SSLContext:
     """The certificates that are trusted; reading them takes longer than most calls."""
     return httpx.create_ssl_context()
+
+
+def _asked(outcome: httpx.Response | Exception) -> str | None:
+    """Who was asked: the API, or the identity service for a token; None where it is not known."""
+    response = outcome.response if isinstance(outcome, _Busy) else outcome
+    try:
+        url = response.request.url  # type: ignore[union-attr]  # most have one
+    except (AttributeError, RuntimeError):
+        return None
+    return printable(f"{url.host}{url.path}")
 
 
 def _host(url: str) -> str:

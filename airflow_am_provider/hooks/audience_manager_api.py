@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
 
@@ -19,6 +20,7 @@ from airflow_am_provider.audience_manager.api.answers import (
 from airflow_am_provider.audience_manager.api.inbound_history import InboundFile, read_history
 from airflow_am_provider.audience_manager.api.paging import pages
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
+from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.get_provider_info import get_provider_info
 from airflow_am_provider.hooks.connection_form import FormForAirflow31
@@ -231,11 +233,14 @@ class AudienceManagerApiHook(FormForAirflow31, BaseHook):
         if "://" not in url:
             # Airflow takes the scheme off a host that it reads from a URI.
             url = f"https://{url}"
+        token_url = str(extra.get("token_url") or _FIELDS["token_url"]["schema"]["default"])
+        for field, value in (("host", url), ("token_url", token_url)):
+            _check_encrypted(value, f"connection {conn_id!r}: {field}")
         return ApiLine(
             url,
             Credentials(
                 conn_id=conn_id,
-                token_url=str(extra.get("token_url") or _FIELDS["token_url"]["schema"]["default"]),
+                token_url=token_url,
                 client_id=str(connection.login),
                 client_secret=str(connection.password),
                 scope=str(extra["scope"]),
@@ -268,6 +273,22 @@ class AudienceManagerApiHook(FormForAirflow31, BaseHook):
         if not files and answer:
             self.log.warning("Inbound history: no file was found in the answer")
         return files
+
+
+def _check_encrypted(url: str, field: str) -> None:
+    """Refuse to send secret and tokens readable, but to this machine, as to the sandbox's API."""
+    try:
+        parts = urlsplit(url)
+        is_safe = parts.scheme == "https" or (
+            parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+        )
+    except ValueError:
+        is_safe = False
+    if not is_safe:
+        raise ConfigurationError(
+            f"{field}: {printable(url)!r} is no URL that begins with https://, so the client "
+            f"secret and tokens would travel readable; nothing was sent"
+        )
 
 
 def _inbound_history(dpid: int) -> tuple[str, dict[str, Any]]:

@@ -139,7 +139,7 @@ def answering(status: int, headers: dict[str, str], asked: list[str]) -> Iterato
 @pytest.mark.parametrize(
     ("status", "error", "words", "times"),
     [
-        (503, TransientError, "no answer from 127.0.0.1/datasources/1 \\(HTTP 503\\)", 5),
+        (503, TransientError, "127.0.0.1/datasources/1 answers HTTP 503, 5 times", 5),
         (429, TransientError, "HTTP 429", 5),
         (403, ConfigurationError, "put it into a group", 1),
         (400, ConfigurationError, "refuses \\(HTTP 400\\)", 1),
@@ -173,9 +173,46 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for(connect: Connect) -> N
         extra = {"scope": "openid", "token_url": f"{url}/token"}
         document = {"conn_type": "audience_manager_api", "host": url, "login": "c"}
         hook = AudienceManagerApiHook(connect({**document, "password": "s", "extra": extra}))
-        with pytest.raises(TransientError, match="HTTP 429"):
+        with pytest.raises(TransientError) as caught:
             hook.data_source(1)
+    assert str(caught.value).endswith(
+        "127.0.0.1/datasources/1 asks to come again in 3,600 seconds (HTTP 429), and 120 are "
+        "waited for at most"
+    )
     assert len(asked) == 1
+
+
+def api_by(connect: Connect, url: str, token_url: str) -> AudienceManagerApiHook:
+    extra = {"scope": "openid", "token_url": token_url}
+    document = {"conn_type": "audience_manager_api", "host": url, "login": "c"}
+    return AudienceManagerApiHook(connect({**document, "password": "s", "extra": extra}))
+
+
+def test_who_does_not_answer_is_named(connect: Connect) -> None:
+    gone = "http://127.0.0.1:1"
+    with pytest.raises(TransientError) as caught:
+        api_by(connect, "https://localhost:1/v1/", f"{gone}/ims/token/v3").data_source(1)
+    assert "no answer from 127.0.0.1/ims/token/v3 (ConnectError), 5 times; check host and" in str(
+        caught.value
+    )
+    with answering(200, {}, []) as url, pytest.raises(TransientError) as caught:
+        api_by(connect, f"{gone}/v1/", f"{url}/token").data_source(1)
+    assert "no answer from 127.0.0.1/v1/datasources/1 (ConnectError)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "token_url", "field"),
+    [
+        ("http://aam.adobe.io/v1/", "https://localhost/token", "host: 'http://aam.adobe.io/v1/'"),
+        ("https://localhost/", "http://ims.example/t", "token_url: 'http://ims.example/t'"),
+        ("ftp://aam.adobe.io/", "https://localhost/token", "host: 'ftp://aam.adobe.io/'"),
+    ],
+)
+def test_no_secret_goes_over_a_readable_line(
+    connect: Connect, url: str, token_url: str, field: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"{field} is no URL that begins with https://"):
+        api_by(connect, url, token_url).data_source(1)
 
 
 def test_what_is_missing_is_named(connect: Connect) -> None:

@@ -207,6 +207,8 @@ class _Fields:
 
     def optional_number(self, name: str) -> int | None:
         value = self._document.get(name)
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+            return int(value)
         return value if type(value) is int else None
 
     def text(self, name: str) -> str | None:

@@ -7,12 +7,15 @@ paging, and from some services all the same, it is a bare array.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+_logger = logging.getLogger(__name__)
 
 PAGE_SIZE: Final = 500
 # A server that never comes to its last page must not hold a task for ever.
@@ -36,6 +39,7 @@ def pages(asked: dict[str, Any], key: str) -> Generator[dict[str, Any], object, 
     (0, 1)
     """
     entries: dict[object, Any] = {}
+    nameless = 0
     for page in range(_MAX_PAGES):
         answer = yield {**asked, "page": page, "pageSize": PAGE_SIZE}
         wrapped = answer if isinstance(answer, dict) else {"list": answer}
@@ -44,7 +48,19 @@ def pages(asked: dict[str, Any], key: str) -> Generator[dict[str, Any], object, 
             raise TransientError("Audience Manager's API: the answer is no list of entries")
         known, total = len(entries), wrapped.get("total")
         for one in listed:
-            entries.setdefault(one.get(key), one)
-        if len(entries) == known or (type(total) is int and len(entries) >= total):
+            if one.get(key) is not None:
+                entries.setdefault(one[key], one)
+        if len(entries) > known:  # else it may be a page that came before
+            nameless += sum(one.get(key) is None for one in listed)
+        told = total if type(total) is int else None
+        if len(entries) == known or (told is not None and len(entries) >= told):
+            if nameless:
+                _logger.warning("Left out: %d entries of the API without %r", nameless, key)
+            if told is not None and len(entries) + nameless < told:
+                _logger.warning(
+                    "The API says that there are %d entries, and gave %d: taken for all",
+                    told,
+                    len(entries) + nameless,
+                )
             return list(entries.values())
     raise TransientError(f"Audience Manager's API: no last page among {_MAX_PAGES:,}")
