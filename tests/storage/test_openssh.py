@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from paramiko.sftp import CMD_WRITE
 
-from airflow_am_provider.storage.drops import Refused
+from airflow_am_provider.storage.drops import Broken, Refused
 from airflow_am_provider.storage.drops.sftp import LenientSftpClient, SftpSession
 
 _SERVER = next(
@@ -70,3 +71,40 @@ def test_a_repetition_replaces_what_is_there(session: SftpSession, tmp_path: Pat
     session.rename("a.part", "a", replace=True)
     assert session.names() == {"a"}
     assert (tmp_path / "a").read_bytes() == b"ours"
+
+
+class _Zeros:
+    """Some bytes to send."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def read(self, size: int = -1, /) -> bytes:
+        size = min(size, self.left)
+        self.left -= size
+        return bytes(size)
+
+
+def test_requests_are_as_long_as_the_host_says(session: SftpSession, tmp_path: Path) -> None:
+    session.store("a.part", _Zeros(3_000_001), 0)
+    assert (tmp_path / "a.part").stat().st_size == 3_000_001
+    assert session._sftp.write_bytes == 261_120
+    session._sftp._extensions = frozenset()
+    del session._sftp.write_bytes
+    assert session._sftp.write_bytes == 32_000
+
+
+def test_of_a_file_with_a_hole_nothing_stays_that_could_be_gone_on_with(
+    session: SftpSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, writes = session._sftp._async_request, iter(range(1_000))
+
+    def one_write_fails(fileobj: object, kind: int, *arguments: object) -> object:
+        if kind == CMD_WRITE and next(writes) == 1:
+            arguments = (b"no such handle", *arguments[1:])
+        return request(fileobj, kind, *arguments)
+
+    monkeypatch.setattr(session._sftp, "_async_request", one_write_fails)
+    with pytest.raises(Broken):
+        session.store("a.part", _Zeros(3_000_000), 0)
+    assert not (tmp_path / "a.part").exists()

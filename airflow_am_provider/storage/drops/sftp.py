@@ -7,10 +7,22 @@ import stat
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from errno import EACCES, ENOENT
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from paramiko import SFTPAttributes, SFTPClient, SSHException
-from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR, SFTPError
+from paramiko import Message, SFTPAttributes, SFTPClient, SSHException
+from paramiko.sftp import (
+    CMD_CLOSE,
+    CMD_EXTENDED,
+    CMD_INIT,
+    CMD_OPENDIR,
+    CMD_READDIR,
+    CMD_STATUS,
+    CMD_VERSION,
+    CMD_WRITE,
+    SFTPError,
+    int64,
+)
 
 from airflow_am_provider.storage.drops.session import Broken, Refused, Unexplained, reason
 from airflow_am_provider.storage.folder import ListedFile
@@ -24,16 +36,26 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.storage.drops.session import Source
 
-_BLOCK_BYTES: Final = 1 << 20
 # One request's answer has at most 32 kB with every server; so many are on their way at once.
 _PIECE_BYTES: Final = 32 << 10
 _WINDOW_BYTES: Final = 4 << 20
 _ANY_FAILURE: Final = (OSError, EOFError, SSHException, SFTPError)
+_VERSION: Final = 3
+_LIMITS: Final = b"limits@openssh.com"
+# With what stands before the bytes, one packet of SSH; paramiko leaves 64 of its 32,768 free.
+_PACKET_BYTES: Final = 32_704
+_SAFE_WRITE_BYTES: Final = 32_000
+# OpenSSH's own limit.
+_MOST_WRITE_BYTES: Final = 261_120
+# As OpenSSH's own client.
+_REQUESTS_AT_ONCE: Final = 64
 _UNEXPLAINED: Final = "a failure that it does not explain, such as a full disk"
 
 
 class LenientSftpClient(SFTPClient):  # type: ignore[misc]  # paramiko ships no types
-    """An SFTP client that a stranger's file name cannot put out of step."""
+    """An SFTP client that a stranger's file name cannot put out of step, and that never idles."""
+
+    _extensions: frozenset[bytes] = frozenset()
 
     def list_entries(self, path: str) -> list[tuple[str, SFTPAttributes]]:
         """What is in a directory; paramiko's own listing ends at the first name not in UTF-8."""
@@ -48,6 +70,76 @@ class LenientSftpClient(SFTPClient):  # type: ignore[misc]  # paramiko ships no 
                     entries.append((name, SFTPAttributes._from_msg(answer)))  # noqa: SLF001
         self._request(CMD_CLOSE, handle)
         return entries
+
+    @cached_property
+    def write_bytes(self) -> int:
+        """How many bytes the host takes in one request.
+
+        All take some 32 KB (draft-ietf-secsh-filexfer-02, 3); OpenSSH 8.5 and others tell how many
+        more. paramiko's own 32,768 need a second packet of SSH for the last bytes of each request.
+        """
+        if _LIMITS not in self._extensions:
+            return _SAFE_WRITE_BYTES
+        _, answer = self._request(CMD_EXTENDED, _LIMITS)
+        # The longest message, the longest read, then the longest write; 0 is for none known.
+        _, _, longest = (answer.get_int64() for _ in range(3))
+        return min(longest, _MOST_WRITE_BYTES) if longest else _SAFE_WRITE_BYTES
+
+    def write_from(self, handle: bytes, source: Source, offset: int) -> None:
+        """Write a file from an offset on.
+
+        Many requests are on their way at once, and the oldest answer makes room for the next one.
+        paramiko's own file waits for all of them each time it looks.
+        """
+        answers, size = _Answers(self), self.write_bytes
+        while block := source.read(size):
+            while answers.missing >= _REQUESTS_AT_ONCE:
+                self._read_response()
+            answers.missing += 1
+            self._async_request(answers, CMD_WRITE, handle, int64(offset), block)
+            offset += len(block)
+        while answers.missing:
+            self._read_response()
+
+    def _send_version(self) -> int:
+        """Say hello, and note which extensions the host offers, which paramiko passes over."""
+        hello = Message()
+        hello.add_int(_VERSION)
+        self._send_packet(CMD_INIT, hello)
+        kind, data = self._read_packet()
+        if kind != CMD_VERSION:
+            raise SFTPError("Incompatible sftp protocol")
+        answer, names = Message(data), []
+        version: int = answer.get_int()
+        while answer.get_remainder():
+            names.append(answer.get_binary())
+            answer.get_binary()  # its version
+        self._extensions = frozenset(names)
+        return version
+
+    def _write_all(self, out: bytes) -> None:
+        # paramiko copies all that is left for each packet.
+        left = memoryview(out)
+        while left:
+            sent = self.sock.send(bytes(left[:_PACKET_BYTES]))
+            if sent <= 0:
+                raise EOFError
+            left = left[sent:]
+
+
+class _Answers:
+    """The answers to what was written: how many are missing; one that is an error is raised."""
+
+    def __init__(self, client: LenientSftpClient) -> None:
+        self._client = client
+        self.missing = 0
+
+    def _async_response(self, kind: int, answer: Message, _: int) -> None:
+        """What paramiko calls with an answer, in whichever order they come."""
+        self.missing -= 1
+        if kind != CMD_STATUS:
+            raise SFTPError("Expected status")
+        self._client._convert_status(answer)  # noqa: SLF001  # it has no other way
 
 
 class SftpSession:
@@ -103,16 +195,16 @@ class SftpSession:
     def store(self, name: str, source: Source, offset: int) -> None:
         """Write a file from an offset on."""
         with failures(), self._sftp.open(self._path(name), "r+" if offset else "w") as file:
-            file.seek(offset)
-            # Answers are not waited for block by block, but all of them are read: the last block
-            # goes when those before it are answered.
-            file.set_pipelined(True)
-            block = source.read(_BLOCK_BYTES)
-            while following := source.read(_BLOCK_BYTES):
-                file.write(block)
-                block = following
-            file.set_pipelined(False)
-            file.write(block)
+            try:
+                self._sftp.write_from(file.handle, source, offset)
+            except TimeoutError:
+                raise
+            except OSError:
+                # Later requests may have gone well, so that the file has a hole where this one
+                # failed, and its length says nothing. What is gone is begun anew.
+                with suppress(Exception):
+                    self._sftp.remove(self._path(name))
+                raise
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         """Give a file another name.
