@@ -54,8 +54,8 @@ class Stopwatch:
         self._seconds = self._cpu_seconds = self._peak_mb = 0.0
 
     def __enter__(self) -> None:
-        self._cpu_seconds = -time.process_time()
-        self._seconds = -time.perf_counter()
+        self._cpu_seconds -= time.process_time()
+        self._seconds -= time.perf_counter()
 
     def __exit__(
         self,
@@ -65,10 +65,11 @@ class Stopwatch:
     ) -> None:
         self._seconds += time.perf_counter()
         self._cpu_seconds += time.process_time()
-        self._peak_mb = peak_mb()
+        self._peak_mb = max(self._peak_mb, peak_mb())
 
-    def add(self, *, cpu_seconds: float, peak_mb: float) -> None:
+    def add(self, *, seconds: float = 0.0, cpu_seconds: float = 0.0, peak_mb: float = 0.0) -> None:
         """What other processes took, that did the work for this one."""
+        self._seconds += seconds
         self._cpu_seconds += cpu_seconds
         self._peak_mb = max(self._peak_mb, peak_mb)
 

@@ -23,6 +23,7 @@ from benchmarks.comparison import (
 from benchmarks.databases import NO_PANDAS, databases
 from benchmarks.postgres_server import why_not as why_no_postgres
 from benchmarks.repeated_rows import LONG_FORMS, SHAPES
+from benchmarks.roads import roads
 from benchmarks.rows import ATTRIBUTES, COLUMNS
 from benchmarks.running import run_side
 from benchmarks.workers import workers, workers_postgres
@@ -366,6 +367,7 @@ COMPARISONS: Final[dict[str, Callable[[World, int], Comparison]]] = {
     "s3_operator": s3_operator,
     "databases": databases,
     "staging": staging,
+    "roads": roads,
     "check": check,
     "start": start,
     "growth": growth,

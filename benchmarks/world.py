@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.mysql_server import mysql_server
@@ -36,12 +36,14 @@ class World:
 
     :param directory: for everything.
     :param stack: ends what is started later.
+    :param emptied: folders that sides write into, beside the bucket.
     """
 
     directory: Path
     s3: S3
     postgres: Postgres
     stack: ExitStack
+    emptied: list[Path] = field(default_factory=list)
 
     @property
     def sqlite_path(self) -> Path:
@@ -101,6 +103,8 @@ class World:
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=OUTPUT_BUCKET)
         for key in [item["Key"] for page in pages for item in page.get("Contents", ())]:
             client.delete_object(Bucket=OUTPUT_BUCKET, Key=key)
+        for path in (path for folder in self.emptied for path in folder.iterdir()):
+            path.unlink()
 
     def environment(self) -> dict[str, str]:
         """Airflow's settings and connections for a side."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,19 +12,27 @@ from benchmarks.readings import Outcome
 from benchmarks.sides.commands import run_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benchmarks.readings import Stopwatch
 
 
 def copy_files(
-    stopwatch: Stopwatch, *, aws: str, endpoint: str, keys: Sequence[str], files: Sequence[str]
+    stopwatch: Stopwatch,
+    *,
+    aws: str,
+    endpoint: str,
+    keys: Sequence[str],
+    files: Sequence[str],
+    without_start: bool = False,
 ) -> Outcome:
     """Copy files to the bucket one after the other; its start is in it, as for every use.
 
     :param aws: the program.
     :param keys: access key and secret key.
     :param files: their paths.
+    :param without_start: take off what a file of one byte takes, which is imports for the most
+        part: those of other sides are not counted either.
     """
     environment = {
         "AWS_ACCESS_KEY_ID": keys[0],
@@ -33,5 +44,17 @@ def copy_files(
     commands = [
         [*copy, file, f"s3://output/by-aws/{number}.gz"] for number, file in enumerate(files)
     ]
+    if without_start:
+        stopwatch.add(seconds=-_start(copy, environment))
     run_commands(stopwatch, commands, environment)
     return Outcome(rows=len(files), bytes=sum(Path(file).stat().st_size for file in files))
+
+
+def _start(copy: Sequence[str], environment: Mapping[str, str]) -> float:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"\n")
+        file.flush()
+        begin = time.perf_counter()
+        command = [*copy, file.name, "s3://output/by-aws/start"]
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+        return time.perf_counter() - begin

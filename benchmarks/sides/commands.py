@@ -13,16 +13,23 @@ if TYPE_CHECKING:
 
 
 def run_commands(
-    stopwatch: Stopwatch, commands: Sequence[Sequence[str]], env: Mapping[str, str] | None = None
+    stopwatch: Stopwatch,
+    commands: Sequence[Sequence[str]],
+    env: Mapping[str, str] | None = None,
+    *,
+    given: str | None = None,
 ) -> list[str]:
     """Run commands one after the other; what each of them printed.
 
     :param env: the environment; that of this process when not given.
+    :param given: what each of them reads from its standard input.
     """
     printed = []
     with stopwatch:
         for command in commands:
-            done = subprocess.run(command, capture_output=True, check=True, env=env, text=True)
+            done = subprocess.run(
+                command, capture_output=True, check=True, env=env, input=given, text=True
+            )
             printed.append(done.stdout)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     stopwatch.add(cpu_seconds=used.ru_utime + used.ru_stime, peak_mb=used.ru_maxrss * 1024 / 1e6)
