@@ -27,7 +27,7 @@ ROWS = 20_000
 ONE_WORKER = [
     name
     for name in COMPARISONS
-    if not name.startswith("workers") and name not in {"growth", "overwrite", "refresh"}
+    if not name.startswith("workers") and name not in {"growth", "overwrite", "roads", "refresh"}
 ]
 
 
