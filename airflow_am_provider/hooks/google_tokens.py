@@ -83,6 +83,11 @@ class GoogleTokens:
                 f"{self.where}: Google gives no token ({type(error).__name__}); it does not "
                 f"answer, or not as it should"
             ) from None
+        except (TypeError, ValueError, KeyError, AttributeError):
+            raise ConfigurationError(
+                f"{self.where}: keyfile_dict: its token_uri answers with no token, and no error "
+                f"either; enter the JSON of the key as Google gives it"
+            ) from None
         return Token(plain_token(text, f"{self.where}: keyfile_dict"), is_new)
 
     def forget(self) -> None:

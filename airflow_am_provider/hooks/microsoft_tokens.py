@@ -119,7 +119,7 @@ class MicrosoftTokens:
             ) from None
 
     def _refused(self, answer: dict[str, Any]) -> Exception:
-        error = printable(str(answer.get("error")))[:50]
+        error = printable(str(answer.get("error") or "and no error either"))[:50]
         codes = [code for code in answer.get("error_codes") or () if isinstance(code, int)]
         said = f"{error}, AADSTS{codes[0]}" if codes else error
         if error in _PASSING_ERRORS or _PASSING_CODES.intersection(codes):

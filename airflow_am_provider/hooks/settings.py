@@ -206,6 +206,9 @@ class ConnectionSettings:
                 choices = ", ".join(schema["enum"])
                 check.fail(name, f"{printable(values[name])!r} is none of {choices}")
         check.that("staging_location" in values, "staging_location", _NO_STAGING)
+        if values["ftp_directory"].startswith("/"):
+            # One folder is one destination, however it is written.
+            values["ftp_directory"] = f"/{values['ftp_directory'].strip('/')}"
         settings = cls(**{field.name: values[field.name] for field in _present(values)})
         check.whole(settings)
         return settings
@@ -357,6 +360,12 @@ class _Check:
         )
         if key is None:
             return
+        self.that(
+            "PGP PRIVATE KEY" not in key,
+            "pgp_public_key",
+            "a secret key, which its owner alone may have; give the public one, and let its owner "
+            "take this one for known to others",
+        )
         self.that(
             key.lstrip().startswith(ARMOUR) or _is_location(key),
             "pgp_public_key",

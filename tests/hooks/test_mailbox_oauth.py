@@ -295,6 +295,25 @@ def test_an_identity_service_that_fails_for_now_is_asked_again(
     assert "gives no token" in failure(mailbox, TransientError)
 
 
+@pytest.mark.parametrize(
+    ("kind", "answer", "said"),
+    [
+        ("google", "hello", "keyfile_dict: its token_uri answers with no token, and no error"),
+        ("google", [], "keyfile_dict: its token_uri answers with no token, and no error"),
+        ("google", {"token_type": "Bearer"}, "keyfile_dict: check the service account"),
+        ("microsoft", {"token_type": "Bearer"}, "client_id: check tenant_id, client_id and"),
+        ("microsoft", "hello", "tenant_id: "),
+    ],
+)
+def test_an_identity_service_that_answers_something_else(
+    kind: str, answer: Any, said: str, identity: Identity, mailbox_by: Callable[..., Mailbox]
+) -> None:
+    identity.instead = (200, answer)
+    message = failure(mailbox_by(getattr(identity, kind)))
+    assert message.startswith(said)
+    assert "None" not in message
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_identity_service_that_nobody_vouches_for(
     kind: str,

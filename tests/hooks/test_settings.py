@@ -37,6 +37,27 @@ def test_ftp_needs_no_partner_name() -> None:
     assert ConnectionSettings.parse(FTP, "am").ftp_directory == "/"
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("/in/", "/in"), ("/in", "/in"), ("/", "/"), ("//", "/"), ("/a/b//", "/a/b")],
+)
+def test_one_folder_is_one_destination_however_it_is_written(written: str, meant: str) -> None:
+    settings = ConnectionSettings.parse({**FTP, "ftp_directory": written}, "am")
+    assert settings.ftp_directory == meant
+
+
+@pytest.mark.parametrize("begin", ["", " \n", "-----BEGIN PGP PUBLIC KEY BLOCK-----\nmQIN\n"])
+def test_a_secret_key_is_told_to_be_one(begin: str) -> None:
+    key = f"{begin}-----BEGIN PGP PRIVATE KEY BLOCK-----\nplanted\n"
+    extra = {**S3, "pgp_public_key": key, "pgp_fingerprint": "A" * 40}
+    with pytest.raises(ConfigurationError) as caught:
+        ConnectionSettings.parse(extra, "am")
+    assert str(caught.value) == (
+        "connection 'am': pgp_public_key: a secret key, which its owner alone may have; give the "
+        "public one, and let its owner take this one for known to others"
+    )
+
+
 def test_every_field_of_the_form_is_a_setting() -> None:
     assert set(CONNECTION_FIELDS) == set(ConnectionSettings.__dataclass_fields__)
 
