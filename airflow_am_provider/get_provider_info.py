@@ -13,6 +13,9 @@ from airflow_am_provider import __version__
 __all__ = ["get_provider_info"]
 
 
+_INTEGRATION = "Adobe Audience Manager"
+
+
 def _field(
     label: str,
     description: str,
@@ -207,6 +210,12 @@ _API_FIELDS: dict[str, Any] = {
 }
 
 
+def _modules(room: str, *names: str) -> list[dict[str, Any]]:
+    """Modules of one folder, as Airflow lists them."""
+    modules = [f"airflow_am_provider.{room}.{name}" for name in names]
+    return [{"integration-name": _INTEGRATION, "python-modules": modules}]
+
+
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata in the form of Airflow's ``provider_info.schema.json``."""
     return {
@@ -214,6 +223,33 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Adobe Audience Manager",
         "description": "Delivers CRM data to Adobe Audience Manager and proves that it arrived.",
         "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": (
+                    "https://experienceleague.adobe.com/docs/audience-manager/user-guide/home.html"
+                ),
+                "tags": ["service"],
+            }
+        ],
+        "operators": _modules(
+            "operators",
+            "clean_staging",
+            "combine_partitions",
+            "data_file",
+            "event_feed",
+            "guard",
+            "id_sync",
+            "outbound_load",
+            "preflight",
+            "snapshot_diff",
+            "suppression_removal",
+            "upload",
+            "upload_parts",
+        ),
+        "sensors": _modules("sensors", "outbound_files", "receipt", "replay"),
+        "hooks": _modules("hooks", "audience_manager", "audience_manager_api"),
+        "triggers": _modules("triggers", "outbound", "queue", "receipt"),
         "connection-types": [
             {
                 "hook-class-name": (

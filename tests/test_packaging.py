@@ -65,6 +65,21 @@ def test_receipts_come_from_adobes_address_by_default() -> None:
     assert fields["receipts_sender"]["schema"]["default"] == SENDER
 
 
+@pytest.mark.parametrize("room", ["operators", "sensors", "hooks", "triggers"])
+def test_the_provider_information_lists_each_public_module(room: str) -> None:
+    (listed,) = get_provider_info()[room]
+    public = {
+        match[1]
+        for match in re.finditer(
+            rf"^\| `(airflow_am_provider\.{room}\.[a-z_]+)` \| "
+            r"`\w+(?:Operator|Sensor|Hook|Trigger)`",
+            (ROOT / "docs" / "reference.md").read_text(),
+            re.MULTILINE,
+        )
+    }
+    assert set(listed["python-modules"]) == public
+
+
 def test_version_is_the_same_everywhere() -> None:
     version = airflow_am_provider.__version__
     assert metadata.version("airflow-am-provider") == version
@@ -120,7 +135,13 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         files = set(archive.namelist())
+        (metadata_file,) = (name for name in files if name.endswith(".dist-info/METADATA"))
+        shown = archive.read(metadata_file).decode()
 
+    # An index shows the README away from the repository.
+    links = re.findall(r"\]\(([^)]+)\)", shown)
+    assert len(links) > 20
+    assert [link for link in links if not link.startswith("https://")] == []
     information = f"airflow_am_provider-{airflow_am_provider.__version__}.dist-info"
     assert {name.partition("/")[0] for name in files} == {"airflow_am_provider", information}
     assert f"{information}/licenses/LICENSE" in files
@@ -131,5 +152,8 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         for file in (package / "plugins" / "page" / "assets").rglob("*")
         if file.is_file()
     }
-    expected = modules | page | {"airflow_am_provider/py.typed"}
+    examples = {
+        f"airflow_am_provider/example_dags/{file.name}" for file in (ROOT / "dags").glob("*.py")
+    }
+    expected = modules | page | examples | {"airflow_am_provider/py.typed"}
     assert {name for name in files if not name.startswith(information)} == expected

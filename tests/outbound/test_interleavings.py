@@ -1,0 +1,171 @@
+"""Seeded interleavings of arrival: no batch is taken incomplete, none loaded twice, none left.
+
+Adobe's side is a list of steps in an order drawn by the seed, as its pages allow it: files appear
+empty and grow, control files come first, last, twice or half written, a batch is sent again, and a
+load is killed while it reads. After each step the sensor looks and the operator loads what is
+complete. ``AIRFLOW_AM_INTERLEAVINGS=500`` draws more than CI does.
+"""
+
+import hashlib
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_am_provider.audience_manager.errors import DataError, TransientError
+from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
+from airflow_am_provider.outbound.batches import Batch, NameForm
+from airflow_am_provider.outbound.parquet import batch_path, load_into_parquet, loaded_version
+from airflow_am_provider.storage import LocalFolder
+
+SEEDS = range(int(os.environ.get("AIRFLOW_AM_INTERLEAVINGS", "40")))
+FIRST = 1_768_953_600_000
+
+
+class Killed(BaseException):
+    """The loader's process is gone."""
+
+
+class Inbox(LocalFolder):
+    """A folder whose reader is killed, or whose line is cut, at a drawn read."""
+
+    def __init__(self, path: Path, chance: random.Random) -> None:
+        super().__init__(str(path))
+        self.chance = chance
+
+    def open_read(self, path: str) -> BinaryIO:
+        draw = self.chance.random()
+        if draw < 0.1:
+            raise Killed
+        if draw < 0.2:
+            raise TransientError("the line is cut")
+        return super().open_read(path)
+
+
+class Adobe:
+    """Sends batches, a step at a time."""
+
+    def __init__(self, folder: Path, chance: random.Random) -> None:
+        self.folder = folder
+        self.chance = chance
+        self.sent: dict[str, list[str]] = {}  # what each batch has at the end, line by line
+
+    def steps(self) -> Iterator[None]:
+        queues = [self._batch(day) for day in range(self.chance.randrange(1, 4))]
+        while queues:
+            queue = self.chance.choice(queues)
+            if next(queue, None) is None:
+                queues.remove(queue)
+            yield
+
+    def _batch(self, day: int) -> Iterator[str]:
+        root = f"S3_1234_20914_full_{FIRST + day * 86_400_000}"
+        for sending in range(self.chance.choice([1, 1, 2])):
+            yield from self._sending(root, sending)
+
+    def _sending(self, root: str, sending: int) -> Iterator[str]:
+        parts = {}
+        for number in range(self.chance.randrange(1, 4)):
+            name = f"{root}{f'{number:03d}' if number else ''}.sync"
+            rows = self.chance.randrange(1, 50)
+            parts[name] = "".join(f"u{number}-{row} {sending + 1}\n" for row in range(rows))
+        for old in self.folder.glob(f"{root}*.sync"):
+            if old.name not in parts:
+                old.unlink()
+        self.sent[root] = [line for text in parts.values() for line in text.splitlines()]
+        control = json.dumps(
+            {
+                "Files": [
+                    {
+                        "FileName": name,
+                        "FileByteSize": len(text),
+                        "FileLineCount": text.count("\n"),
+                        "md5": hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(),
+                    }
+                    for name, text in parts.items()
+                ]
+            }
+        )
+        info = self.chance.choice([f"{root}.info", f"{root.replace('full', 'iter')}.info"])
+        for other in self.folder.glob(f"{root[:14]}*{root[-13:]}.info"):
+            if sending and other.name != info:
+                other.unlink()
+        writes = [self._growing(name, text) for name, text in parts.items()]
+        writes.append(self._growing(info, control))
+        if self.chance.random() < 0.2:
+            writes.append(self._growing(info, control))  # the control file comes twice
+        while writes:
+            write = self.chance.choice(writes)
+            step = next(write, None)
+            if step is None:
+                writes.remove(write)
+            else:
+                yield step
+
+    def _growing(self, name: str, text: str) -> Iterator[str]:
+        path = self.folder / name
+        if self.chance.random() < 0.3:
+            path.with_name(f"{name}.tmp").write_text(text[: len(text) // 2])
+            yield name
+            path.with_name(f"{name}.tmp").unlink(missing_ok=True)
+        if self.chance.random() < 0.5:
+            path.write_text(text[: self.chance.randrange(len(text))])
+            yield name
+        path.write_text(text)
+        yield name
+
+
+def lines_of(path: Path) -> list[str]:
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return [f"{row['user_id']} {','.join(map(str, row['segments']))}" for row in rows]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_batch_is_taken_incomplete_none_twice_and_none_is_left(
+    seed: int, tmp_path: Path
+) -> None:
+    chance = random.Random(seed)
+    folder, target = tmp_path / "inbox", LocalFolder(str(tmp_path / "loaded"))
+    folder.mkdir()
+    inbox, adobe = Inbox(folder, chance), Adobe(folder, chance)
+    loads: Counter[tuple[str, str]] = Counter()
+
+    def load(batch: Batch) -> None:
+        if loaded_version(target, batch) == batch.version:
+            return
+        try:
+            load_into_parquet(inbox, batch, target)
+        except (Killed, TransientError, DataError):
+            return
+        loads[batch.batch_id, batch.version] += 1
+
+    def look() -> None:
+        watch = ArrivalWatch(LocalFolder(str(folder)), WantedBatches(form=NameForm()))
+        for batch in watch.look().complete:
+            load(batch)
+            path = tmp_path / "loaded" / batch_path(batch)
+            if path.exists():
+                # Whatever is there is whole: as sent now, or as it was sent before.
+                assert len({line.split()[1] for line in lines_of(path)}) == 1
+
+    def is_all_loaded() -> bool:
+        watch = ArrivalWatch(LocalFolder(str(folder)), WantedBatches(form=NameForm()))
+        complete = watch.look().complete
+        return all(loaded_version(target, batch) == batch.version for batch in complete)
+
+    for _ in adobe.steps():
+        look()
+    for _ in range(60):  # a loader that is killed again and again comes through some time
+        look()
+        if {batch for batch, _ in loads} == set(adobe.sent) and is_all_loaded():
+            break
+    for root, expected in adobe.sent.items():
+        (path,) = (tmp_path / "loaded").rglob(f"{root}.parquet")
+        assert sorted(lines_of(path)) == sorted(expected)
+    assert set(loads.values()) == {1}
