@@ -14,15 +14,19 @@ if TYPE_CHECKING or find_spec("airflow.sdk.configuration"):
     from airflow.sdk.exceptions import AirflowException as AirflowException
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
     from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
+    from airflow.sdk.exceptions import AirflowRescheduleException as AirflowRescheduleException
     from airflow.sdk.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
     from airflow.sdk.exceptions import AirflowSkipException as AirflowSkipException
+    from airflow.sdk.exceptions import TaskDeferred as TaskDeferred
 else:  # Airflow 3.1
     from airflow.configuration import conf as conf
     from airflow.exceptions import AirflowException as AirflowException
     from airflow.exceptions import AirflowFailException as AirflowFailException
     from airflow.exceptions import AirflowNotFoundException as AirflowNotFoundException
+    from airflow.exceptions import AirflowRescheduleException as AirflowRescheduleException
     from airflow.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
     from airflow.exceptions import AirflowSkipException as AirflowSkipException
+    from airflow.exceptions import TaskDeferred as TaskDeferred
 
 
 @contextmanager

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 _COLUMNS: Final = (
     ("first file", 42),
     ("parts", 5),
-    ("read", 8),
-    ("written", 8),
-    ("set aside", 9),
-    ("received", 8),
-    ("processed", 9),
-    ("stored", 8),
+    ("rows read", 9),
+    ("rows written", 12),
+    ("rows set aside", 14),
+    ("lines sent", 10),
+    ("records received", 16),
+    ("records stored", 14),
     ("verdict", 12),
 )
 _TEXTS: Final = ("first file", "verdict")
@@ -108,8 +108,8 @@ def _cells(delivery: Delivery) -> list[str]:
         manifest["rows_read"],
         manifest["rows_written"],
         manifest["rows_set_aside"],
+        sum(part["lines"] for part in manifest["parts"]),
         counts.get("records_received", "?"),
-        counts.get("records_processed", "?"),
         counts.get("stored_records", "?"),
         delivery.verdict,
     ]

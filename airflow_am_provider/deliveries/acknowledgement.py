@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.audience_manager.receipts.reconciliation import Reconciliation, reconcile
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.deliveries.connection import MAKE_ANEW
 from airflow_am_provider.deliveries.fixed_wait import ONE_DAY, FixedWait
 from airflow_am_provider.deliveries.history_watch import HistoryWatch
@@ -29,6 +30,7 @@ _logger = logging.getLogger(__name__)
 
 RECEIPTS: Final = "receipts"
 MARKERS: Final = "markers"
+_NAMED: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,6 +158,36 @@ class ReceiptWatch:
         """What is known by now, in one line for the log and for the message when time is up."""
         refusals = self._intake.refusals
         return "; ".join([*map(str, statuses), *([refusals] if refusals else [])])
+
+    def waited_for(self) -> str:
+        """What is waited for, where it is looked for since when, and what to check meanwhile."""
+        word = str(self._acknowledged_by).replace("_", " ")
+        sent = ", ".join(
+            f"delivery {one.delivery_id} ({counted(len(one.files), 'file')}, sent to "
+            f"{one.destination} at {one.sent_at:%Y-%m-%d %H:%M} UTC)"
+            for one in self.deliveries[:_NAMED]
+        )
+        more = len(self.deliveries) - _NAMED
+        rest = f" and {counted(more, 'delivery', 'deliveries')} more" if more > 0 else ""
+        places = [
+            f"{source.place} since {self._since:%Y-%m-%d %H:%M} UTC" for source in self._sources
+        ]
+        if self._markers is not None:
+            places.append(f"{self._hook.destination_url} for .processed markers")
+        if self._history is not None:
+            places.append("the inbound history of Adobe's REST API")
+        what = (
+            f"the fixed wait of {self._wait.wait} to end for {sent}{rest}, or a sign before it"
+            if self._wait is not None
+            else f"a sign that {sent}{rest} was {word}"
+        )
+        first = self.deliveries[0].delivery_id
+        return (
+            f"{what}: looking in {'; '.join(places)}. Files are processed twice a day, so hours "
+            f"are usual. To check meanwhile: do Adobe's mails come in there, and what does "
+            f"airflow-am deliveries show {first} --conn-id {self._hook.audience_manager_conn_id} "
+            f"say"
+        )
 
     def _status(self, delivery: UploadResult) -> AcknowledgementStatus:
         others = [name for other in self.deliveries for name in other.files]

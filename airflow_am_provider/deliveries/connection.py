@@ -38,6 +38,11 @@ class Mail(Protocol):
 class ReceiptSource(Protocol):
     """Where receipts come in: a mailbox, or a folder of raw mails."""
 
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        ...
+
     def mails(self, since: datetime, *, seen: Container[str] = ()) -> Iterable[Mail]:
         """Messages that came since a moment, but for those that were seen."""
         ...

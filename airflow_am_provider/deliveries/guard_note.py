@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.deliveries.guard_limits import counts
+from airflow_am_provider.deliveries.layout import GUARD_FILE
 
 if TYPE_CHECKING:
     from airflow_am_provider.deliveries.guard import GuardReport
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.origin import Origin
     from airflow_am_provider.storage.folder import Folder
 
-GUARD_FILE: Final = "guard.json"
 _VERSION: Final = 1
 
 

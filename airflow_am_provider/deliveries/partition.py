@@ -16,7 +16,7 @@ class Partition:
     :raises ConfigurationError: when there is no such partition.
 
     >>> str(Partition(number=2, count=8))
-    '2 of 0 to 7'
+    '3 of 8 (partition=2)'
     """
 
     number: int
@@ -32,4 +32,4 @@ class Partition:
             )
 
     def __str__(self) -> str:
-        return f"{self.number} of 0 to {self.count - 1}"
+        return f"{self.number + 1} of {self.count} (partition={self.number})"

@@ -95,6 +95,14 @@ class QueueGate:
             waits += map(waiting_for, blockers(state, entry))
         return waits
 
+    def waited_for(self) -> str:
+        """What is waited for, for the log."""
+        return (
+            f"the turn of delivery {self.manifest.delivery_id} in the queue of target "
+            f"{self.target.name} at {self.target.destination}, whose document is in "
+            f"{self.target.home.url}"
+        )
+
     def _is_settled(self, sent: UploadResult) -> bool:
         """Whether a delivery of another target need not be waited for."""
         target = self.targets.named(sent.destination_name, sent.target)

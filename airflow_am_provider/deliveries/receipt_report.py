@@ -15,6 +15,8 @@ from airflow_am_provider.audience_manager.receipts.thresholds import (
     unjudged,
 )
 from airflow_am_provider.deliveries.connection import MAKE_ANEW
+from airflow_am_provider.deliveries.figures import TITLES, match_rate, share_in_words
+from airflow_am_provider.deliveries.past_rates import doubts
 from airflow_am_provider.deliveries.records import DeliveryRecords
 from airflow_am_provider.deliveries.signs import disagreements
 from airflow_am_provider.deliveries.uploads.journal import timestamp
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus
     from airflow_am_provider.deliveries.connection import Connection
+    from airflow_am_provider.deliveries.targets import Targets
 
 _logger = logging.getLogger(__name__)
 ASSUMED: Final = (
@@ -33,13 +36,10 @@ ASSUMED: Final = (
 _TITLES = (
     "delivery",
     "files",
-    "rows read",
-    "written",
-    "set aside",
-    "lines sent",
-    "received",
-    "stored",
+    *(TITLES[name] for name in ("rows_read", "rows_written", "rows_set_aside", "lines")),
+    *(TITLES[name] for name in ("records_received", "stored_records")),
     "no match",
+    TITLES["match_rate"],
     "verdict",
 )
 
@@ -52,6 +52,7 @@ class ReceiptReport:
     :param problems: limits gone over, and records that are wanting or too many, in sentences.
     :param open_questions: limits that receipts say nothing about, in sentences.
     :param disagreements: where signs do not tell the same, in sentences.
+    :param doubts: what is unlike the past of the target, in sentences.
     :param concluded_at: when it was judged, ISO 8601 in UTC.
     :param limits: those that it was judged by.
     """
@@ -60,15 +61,22 @@ class ReceiptReport:
     problems: tuple[str, ...]
     open_questions: tuple[str, ...]
     disagreements: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     concluded_at: str
     limits: Mapping[str, int | float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, status: AcknowledgementStatus, limits: Mapping[str, int | float]) -> ReceiptReport:
+    def of(
+        cls,
+        status: AcknowledgementStatus,
+        limits: Mapping[str, int | float],
+        targets: Targets | None = None,
+    ) -> ReceiptReport:
         """Judge a delivery's status.
 
         :param limits: see
             :func:`~airflow_am_provider.audience_manager.receipts.thresholds.check_limits`.
+        :param targets: know the past; None where it does not count.
         """
         found = status.reconciliation
         problems = [str(breach) for breach in breaches(found, limits)]
@@ -80,9 +88,15 @@ class ReceiptReport:
             problems=tuple(problems),
             open_questions=silent,
             disagreements=tuple(disagreements(status.signs)),
+            doubts=tuple(doubts(status, targets)) if targets is not None else (),
             concluded_at=timestamp(datetime.now(UTC)),
             limits=dict(limits),
         )
+
+    @property
+    def warnings(self) -> list[str]:
+        """What deserves a look, though no limit is broken, in sentences."""
+        return [*self.status.reconciliation.warnings, *self.doubts]
 
     @property
     def problem(self) -> str:
@@ -109,6 +123,7 @@ class ReceiptReport:
             "open_questions": list(self.open_questions),
             "limits": dict(self.limits),
             **self.status.reconciliation.to_json(),
+            "warnings": self.warnings,
         }
 
 
@@ -121,7 +136,8 @@ def judge_and_record(
     :param limits: as the user gave them; see :func:`read_limits`.
     """
     checked = read_limits(limits)
-    reports = [ReceiptReport.of(status, checked) for status in statuses]
+    targets = hook.targets()
+    reports = [ReceiptReport.of(status, checked, targets) for status in statuses]
     log_reports(reports)
     save_reports(hook, reports)
     return reports
@@ -141,7 +157,7 @@ def log_reports(reports: Sequence[ReceiptReport]) -> None:
             _logger.info("%s: signs disagree: %s", delivery, sentence)
         if report.status.is_assumed:
             _logger.warning("%s: %s", delivery, ASSUMED)
-        for problem in (*report.status.reconciliation.warnings, *report.problems):
+        for problem in (*report.warnings, *report.problems):
             _logger.warning("%s: %s", delivery, problem)
 
 
@@ -180,6 +196,7 @@ def table(reports: Iterable[ReceiptReport]) -> str:
                 _count(report, "records_received"),
                 _count(report, "stored_records"),
                 _no_match(report),
+                _match_rate(report),
                 str(found.verdict),
             )
         )
@@ -227,6 +244,11 @@ def _no_match(report: ReceiptReport) -> str:
     if found.no_match is None:
         return "not known"
     return f"{'' if found.exact else '≤ '}{found.no_match}"
+
+
+def _match_rate(report: ReceiptReport) -> str:
+    found = report.status.reconciliation.counts
+    return share_in_words(match_rate(found.get("records_received"), found.get("stored_records")))
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:

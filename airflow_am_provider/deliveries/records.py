@@ -25,14 +25,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.receipts.findings import FAILED_RECORDS
+from airflow_am_provider.deliveries.figures import match_rate
 from airflow_am_provider.deliveries.layout import (
+    GUARD_FILE,
     MANIFEST_FILE,
     RECONCILIATION_FILE,
     numbered,
@@ -63,6 +65,7 @@ OUTSTANDING: Final = "outstanding"
 STATES_TO_ASK_FOR: Final = (*map(str, DeliveryState), OUTSTANDING)
 KINDS: Final = ("data", "id_sync")
 DELIVERIES: Final = "deliveries"
+_CLOCKS: Final = timedelta(days=1)
 _OUTSTANDING: Final = (DeliveryState.STAGED, DeliveryState.QUEUED, *ON_ITS_WAY)
 
 
@@ -119,7 +122,19 @@ class DeliveryRecord:
     @cached_property
     def reconciliation(self) -> dict[str, Any] | None:
         """What receipts said of the last sending; None before."""
-        return _json(self.staging, self.entry.location, self.sending)
+        return _json(
+            self.staging, f"{self.entry.location}/{numbered(RECONCILIATION_FILE, self.sending)}"
+        )
+
+    @cached_property
+    def guard(self) -> dict[str, Any] | None:
+        """What its guard found, and who let it pass or rejected it; None where no guard looked.
+
+        Its layout is that of ``guard.json`` in docs/manifest.md.
+
+        :raises DataError: when it cannot be read.
+        """
+        return _json(self.staging, f"{self.entry.location}/{GUARD_FILE}")
 
     @property
     def is_acknowledged(self) -> bool:
@@ -152,6 +167,10 @@ class DeliveryRecord:
             "begun_at": None if sending is None else sending.begun_at,
             "sent_at": None if sending is None else sending.sent_at,
             "sending": self.sending,
+            "times_sent": 0 if sending is None else sending.number,
+            "match_rate": match_rate(
+                figures.get("records_received"), figures.get("stored_records")
+            ),
             **{
                 name: figures.get(name)
                 for name in (
@@ -199,6 +218,8 @@ class DeliveryRecords:
         *,
         states: Collection[str] = (),
         target: str | None = None,
+        dag: str | None = None,
+        since: datetime | None = None,
         limit: int | None = None,
     ) -> list[DeliveryRecord]:
         """Some of them, the newest last; history is read as far as it is needed.
@@ -206,6 +227,8 @@ class DeliveryRecords:
         :param states: only those; ``outstanding`` stands for sending, sent and picked_up. By
             default all.
         :param target: only those whose traits are set there.
+        :param dag: only those that a task of this DAG has formatted.
+        :param since: only those that were staged at this time or later.
         :param limit: at most so many of each target, the newest ones; by default all.
         :raises ConfigurationError: when there is no such state.
         """
@@ -223,11 +246,33 @@ class DeliveryRecords:
             for one in self._targets.all()
             if target in (None, one.name)
             for record in islice(
-                (each for each in self.of_target(one) if not wanted or str(each.state) in wanted),
+                (
+                    each
+                    for each in self._since(one, since)
+                    if (not wanted or str(each.state) in wanted)
+                    and (dag is None or each.entry.series.startswith(f"{dag}/"))
+                ),
                 limit,
             )
         ]
         return sorted(found, key=lambda record: str(record.entry.figures.get("created_at")))
+
+    def _since(self, target: Target, since: datetime | None) -> Iterator[DeliveryRecord]:
+        """Those that were staged at a time or later; older pages of history are not read."""
+        if since is None:
+            yield from self.of_target(target)
+            return
+        is_open = target.state().entries
+        for record in self.of_target(target):
+            entry = record.entry
+            created = entry.figures.get("created_at")
+            if created is None or datetime.fromisoformat(created) >= since:
+                yield record
+            # What was done with a day before it was staged before it, whatever clocks say.
+            elif entry.delivery_id not in is_open and (
+                datetime.fromisoformat(entry.since) < since - _CLOCKS
+            ):
+                return
 
     def find(self, delivery_id: str) -> DeliveryRecord:
         """One of them.
@@ -345,12 +390,14 @@ class DeliveryRecords:
 
     def counted(self, location: str, sending: int) -> list[dict[str, Any]]:
         """What the receipts of earlier sendings said: they say nothing of this one."""
-        found = [_json(self._staging, location, number) or {} for number in range(1, sending)]
+        found = [
+            _json(self._staging, f"{location}/{numbered(RECONCILIATION_FILE, number)}") or {}
+            for number in range(1, sending)
+        ]
         return [one for each in found for one in each.get("receipts_said") or ()]
 
 
-def _json(staging: Folder, location: str, sending: int) -> dict[str, Any] | None:
-    path = f"{location}/{numbered(RECONCILIATION_FILE, sending)}"
+def _json(staging: Folder, path: str) -> dict[str, Any] | None:
     content = staging.read_bytes(path)
     if content is None:
         return None

@@ -18,6 +18,7 @@ import numpy as np
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.file_kinds import DataFileKind, Encoding, Mode
 from airflow_am_provider.audience_manager.rules import Rule
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.formatting.acceptance import (
     ENOUGH_VALUES,
     check_set_aside,
@@ -30,6 +31,7 @@ from airflow_am_provider.formatting.file_names import CONTENTS_FILE, REJECTS_FIL
 from airflow_am_provider.formatting.lines.item_counts import ItemCounts
 from airflow_am_provider.formatting.overlap import BackgroundWorker, prefetched
 from airflow_am_provider.formatting.parts import PartSizes, PartWriter, WrittenPart
+from airflow_am_provider.formatting.progress import Pace, duration
 from airflow_am_provider.formatting.repeats.bits import Bits
 from airflow_am_provider.formatting.repeats.exact_repeats import user_ids
 from airflow_am_provider.formatting.repeats.line_origins import LineOrigins
@@ -54,7 +56,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_MAX_SET_ASIDE: Final = 0.01
-_PROGRESS_EVERY_S: Final = 10.0
 _DUPLICATE: Final = np.uint8(CODE_OF[Rule.DUPLICATE_LINE])
 _TOO_MANY: Final = np.uint8(CODE_OF[Rule.TOO_MANY_LINES_PER_USER])
 
@@ -188,7 +189,7 @@ class _Run(SourcePass):
         )
         self._users = UserLines(self._repeats) if writer.joins_lines else None
         self._origins = LineOrigins()
-        self._started = self._reported = time.monotonic()
+        self._pace = Pace()
 
     def all(self, batches: Iterable[pa.RecordBatch]) -> FormattedParts:
         with closing(prefetched(bounded(batches, self._writer.columns))) as read:
@@ -207,7 +208,7 @@ class _Run(SourcePass):
         self._repeats.close()
         check_set_aside(self._rejects.counts, self._rows_read, self._options.max_set_aside)
         rejects = self._rejects.close()
-        self._report_progress("formatted")
+        self._report_progress("Formatted")
         parts = self._parts
         return FormattedParts(
             rows_read=self._rows_read,
@@ -264,8 +265,8 @@ class _Run(SourcePass):
         if len(batch.lines):
             hashes = self._repeats.observe(batch.lines, batch.line_ids)
             self._worker.put((batch.lines, hashes, self._repeats.found_some))
-        if time.monotonic() - self._reported >= _PROGRESS_EVERY_S:
-            self._report_progress("so far")
+        if self._pace.is_due():
+            self._report_progress("So far")
 
     def _join_lines(self, users: UserLines) -> None:
         """Write the parts with one line of each user, where some have several."""
@@ -342,14 +343,13 @@ class _Run(SourcePass):
         )
 
     def _report_progress(self, what: str) -> None:
-        self._reported = time.monotonic()
-        seconds = self._reported - self._started
+        seconds = max(time.monotonic() - self._pace.begun, 0.001)
         log.info(
-            "%s: %s rows read, %s set aside, %s parts, %.0f s (%s rows/s)",
-            what.capitalize(),
-            f"{self._rows_read:,}",
+            "%s: %s read, %s of them set aside, %s, in %s (%s rows/s)",
+            what,
+            counted(self._rows_read, "row"),
             f"{self._rejects.total:,}",
-            len(self._parts.parts),
-            seconds,
-            f"{self._rows_read / max(seconds, 0.001):,.0f}",
+            counted(len(self._parts.parts), "file"),
+            duration(seconds),
+            f"{self._rows_read / seconds:,.0f}",
         )

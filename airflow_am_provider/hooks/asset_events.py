@@ -10,15 +10,23 @@ scheduled on one target by its asset, on all of them by the alias.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import Asset, AssetAlias
 
-from airflow_am_provider.audience_manager.names import OracleDataCloudFileName, parse_file_name
+from airflow_am_provider.audience_manager.names import (
+    DataFileName,
+    OracleDataCloudFileName,
+    parse_file_name,
+)
+from airflow_am_provider.deliveries.layout import ANNOUNCED_FILE, numbered
 from airflow_am_provider.deliveries.target.names import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from airflow_am_provider.storage.folder import Folder
 
 ACKNOWLEDGED: Final = AssetAlias(name="audience_manager_acknowledged", group="audience_manager")
 #: Batches that were loaded, each to the asset ``audience-manager://outbound/DESTINATION``.
@@ -47,22 +55,67 @@ def asset_uri(destination: str, target: str) -> str:
 
 
 def announce(
-    outlet_events: Any, destination: str, reconciliations: Iterable[Mapping[str, Any]]
+    context: Mapping[str, Any],
+    staging: Folder,
+    destination: str,
+    reconciliations: Iterable[Mapping[str, Any]],
 ) -> None:
-    """Add an event for each acknowledged delivery, with its counts.
+    """Add an event for each delivery that is newly acknowledged, with its counts.
 
-    :param outlet_events: of the task's context; None outside of Airflow.
+    A task that is cleared, or another run that finds the delivery acknowledged, makes none: that it
+    was told is noted beside the manifest, by sending. A try after one that died makes it again.
+
+    :param context: the task's; without ``outlet_events`` outside of Airflow.
+    :param staging: the staging location.
     :param destination: the connection's.
     :param reconciliations: what the sensor returns.
     """
+    outlet_events = context.get("outlet_events")
     if outlet_events is None:
         return
+    teller = _teller(context)
     for found in reconciliations:
         name = parse_file_name(found["files"][0])
         assert not isinstance(name, OracleDataCloudFileName)  # never written
+        kind = "data" if isinstance(name, DataFileName) else "id_sync"
+        folder = f"deliveries/{kind}/{found['delivery_id']}"
+        path = f"{folder}/{numbered(ANNOUNCED_FILE, found['sending'])}"
+        if not _is_new(staging, path, found, teller, is_retry=_is_retry(context)):
+            continue
         uri = asset_uri(destination, target_of(name.kind))
         extra = {fact: found.get(fact) for fact in _FACTS}
         outlet_events[ACKNOWLEDGED].add(Asset(name=uri, uri=uri), extra=extra)
+        note = {"by": teller, "assumed": bool(found.get("assumed"))}
+        staging.write_bytes(path, json.dumps(note).encode())
+
+
+def _is_new(
+    staging: Folder, path: str, found: Mapping[str, Any], teller: str, *, is_retry: bool
+) -> bool:
+    """Whether nobody has told of it yet, or no one has lived to do so."""
+    content = staging.read_bytes(path)
+    if content is None:
+        return True
+    note = json.loads(content)
+    if note.get("assumed") and not found.get("assumed"):
+        # Now a sign has said it.
+        return True
+    return is_retry and note.get("by") == teller
+
+
+def _teller(context: Mapping[str, Any]) -> str:
+    """The task that tells: the same in each of its tries."""
+    task = context.get("ti")
+    facts = ("dag_id", "run_id", "task_id", "map_index")
+    return "/".join(str(getattr(task, fact, "")) for fact in facts)
+
+
+def _is_retry(context: Mapping[str, Any]) -> bool:
+    """Whether the try before this one failed. A cleared task has more tries than its retries."""
+    task = context.get("ti")
+    tried, most = getattr(task, "try_number", 1), getattr(task, "max_tries", 0)
+    retries = getattr(context.get("task"), "retries", 0)
+    return bool(tried > 1 and most <= retries)
 
 
 def announce_loaded(outlet_events: Any, reports: Iterable[Mapping[str, Any]]) -> None:

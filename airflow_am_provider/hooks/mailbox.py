@@ -92,6 +92,11 @@ class Mailbox:
     def __post_init__(self) -> None:
         self._limit = _Limit(self.max_bytes)
 
+    @property
+    def place(self) -> str:
+        """Which mailbox it is, and whose mails count."""
+        return f"mailbox {self.conn_id!r} for mails from {self.sender}"
+
     def check(self) -> None:
         """Log in and open the mailbox, and fetch nothing.
 
@@ -167,6 +172,11 @@ class ReceiptFolder:
 
     def __post_init__(self) -> None:
         self._limit = _Limit(self.max_bytes)
+
+    @property
+    def place(self) -> str:
+        """Which folder it is."""
+        return f"folder {self.folder.url} for mails"
 
     def check(self) -> None:
         """List the folder, and read nothing.

@@ -144,7 +144,12 @@ def seen_batches(watch: ArrivalWatch) -> Seen:
         for batch in look.complete
     ]
     known = "; ".join([str(look), *look.notes])
-    return Seen(known, is_over=bool(batches) and not look.waiting, result={"batches": batches})
+    return Seen(
+        known,
+        is_over=bool(batches) and not look.waiting,
+        result={"batches": batches},
+        waited_for=f"a complete batch of outbound files: {known}",
+    )
 
 
 def _day(value: object) -> date | None:

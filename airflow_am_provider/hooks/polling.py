@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from airflow_am_provider.airflow_compat import conf
 from airflow_am_provider.audience_manager.errors import TransientError
+from airflow_am_provider.formatting.progress import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,8 @@ _logger = logging.getLogger(__name__)
 POKE_INTERVAL_S: Final = conf.getfloat(
     "audience_manager", "receipt_poke_interval_s", fallback=300.0
 )
+#: Seconds between two times that a log says what is waited for.
+REMIND_EVERY_S: Final = 3600.0
 #: The longest pause after failures, in seconds, unless the interval itself is longer.
 LONGEST_PAUSE_S: Final = 900.0
 #: How much longer Airflow waits for a trigger, which keeps the deadline itself: this is for a
@@ -47,11 +50,14 @@ class Seen(NamedTuple):
     :param known: in a sentence, for the log.
     :param is_over: whether there is nothing to wait for any more.
     :param result: what whoever waits gets then.
+    :param waited_for: what is waited for, where it is looked for, and what to check meanwhile: a
+        few sentences that are said when waiting begins, and again every hour.
     """
 
     known: str
     is_over: bool
     result: Any = None
+    waited_for: str = ""
 
 
 class Waiting:
@@ -83,10 +89,11 @@ class Waiting:
     ) -> None:
         self.failures = failures
         self._interval_s = interval_s
-        self._deadline = deadline
+        self._deadline = self._until = deadline
         self._looks = looks
         self._known = ""
         self._last_error = ""
+        self._reminded: float | None = None
         self._next = time.monotonic() + (self._pause_s() if failures else 0.0)
 
     def look(self, look: Callable[[], Seen]) -> Seen | None:
@@ -102,13 +109,22 @@ class Waiting:
             self.failures += 1
             self._last_error = str(error)
             in_a_row = f", the last {self.failures} in a row" if self.failures > 1 else ""
-            _logger.warning("Look %d failed%s, and is made again: %s", self._looks, in_a_row, error)
-            self._next = time.monotonic() + self._pause_s()
+            pause_s = self._pause_s()
+            self._next = time.monotonic() + pause_s
+            _logger.warning(
+                "Look %d failed%s, and is made again: %s (that repairs itself; next look in %s)",
+                self._looks,
+                in_a_row,
+                error,
+                duration(pause_s),
+            )
             return None
         if self.failures:
             _logger.info("Look %d went well, after %d had failed", self._looks, self.failures)
         self.failures = 0
         self.tell(seen.known)
+        if not seen.is_over:
+            self._remind(seen.waited_for)
         self._next = time.monotonic() + self._pause_s()
         return seen
 
@@ -140,6 +156,10 @@ class Waiting:
                 return None
             await asyncio.sleep(pause_s)
 
+    def ends_at(self, deadline: datetime) -> None:
+        """Say until when is looked, where somebody else sees to that."""
+        self._until = deadline
+
     def is_due(self) -> bool:
         """Whether the pause after a failure is over, for those whose sleep is Airflow's."""
         return not self.failures or time.monotonic() >= self._next
@@ -165,6 +185,29 @@ class Waiting:
             return known
         count = "look" if self.failures == 1 else f"{self.failures} looks in a row"
         return f"{known}; the last {count} failed, at last: {self._last_error}"
+
+    def _remind(self, waited_for: str) -> None:
+        """Say what is waited for, when that begins and every hour."""
+        if not waited_for or self._is_reminded():
+            return
+        until = "" if self._until is None else f", until {self._until:%Y-%m-%d %H:%M} UTC"
+        is_first = self._reminded is None and self._looks <= 1
+        still = "Waiting" if is_first else "Still waiting"
+        self._reminded = time.monotonic()
+        _logger.info(
+            "%s for %s. It is looked for every %s%s",
+            still,
+            waited_for.rstrip("."),
+            duration(self._interval_s),
+            until,
+        )
+
+    def _is_reminded(self) -> bool:
+        if self._reminded is not None:
+            return time.monotonic() - self._reminded < REMIND_EVERY_S
+        # Where each look is a process of its own, their number tells how long it has been.
+        of_an_hour = max(1, round(REMIND_EVERY_S / max(self._interval_s, 1.0)))
+        return self._looks > 1 and (self._looks - 1) % of_an_hour != 0
 
     def _pause_s(self) -> float:
         if not self.failures:

@@ -176,6 +176,11 @@ class AnnouncedFolder:
         """The folder."""
         return self.mails_in.folder
 
+    @property
+    def place(self) -> str:
+        """Which folder it is, and what tells that something has come."""
+        return f"{self.mails_in.place}, by its event queue"
+
     def check(self) -> None:
         """List the folder, ask for the queue, and read nothing.
 

@@ -9,6 +9,7 @@ from airflow_am_provider.airflow_compat import AirflowException
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.hooks.connections import get_connection
+from airflow_am_provider.hooks.quiet_aws import said_once
 from airflow_am_provider.storage.s3.access import Access, remember
 from airflow_am_provider.storage.s3.errors import s3_errors
 
@@ -33,7 +34,7 @@ def s3_client(conn_id: str, field: str, *, service: str = "s3", region: str | No
     extra = get_connection(conn_id, asked_by=field).extra_dejson
     access = Access.of_connection(conn_id, field)
     _check_endpoint(extra, access)
-    with s3_errors("use", "", access):
+    with s3_errors("use", "", access), said_once():
         try:
             client = AwsBaseHook(
                 aws_conn_id=conn_id, client_type=service, region_name=region

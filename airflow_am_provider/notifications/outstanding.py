@@ -82,13 +82,14 @@ class OutstandingDeliveriesNotifier(BaseNotifier):
         )
 
     def _look(self, dag_id: str) -> Seen:
+        from airflow_am_provider.deliveries.target.queries import outstanding as outstanding_of
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
         targets = AudienceManagerHook(self.audience_manager_conn_id).targets()
         outstanding = [
             _in_words(entry)
             for target in targets.all()
-            for entry in target.state().entries.values()
+            for entry in outstanding_of(target.state())
             if entry.series.startswith(f"{dag_id}/")
         ]
         return Seen("", is_over=True, result="; ".join([str(len(outstanding)), *outstanding]))

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_am_provider.airflow_compat import AirflowSkipException
 from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.words import counted
+from airflow_am_provider.deliveries.figures import lines_in_words, rows_in_words
 from airflow_am_provider.deliveries.manifest import nothing_to_send, said_of_joined_rows
+from airflow_am_provider.deliveries.reasons import reasons_in_words
 from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.formatting.remarks import warnings_of
@@ -22,6 +25,8 @@ from airflow_am_provider.parameters import choice, is_given, optional_whole_numb
 from airflow_am_provider.sources.query_window import Zone
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk import Context
     from airflow.sdk.types import Logger
 
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.operators._row_source import RowSource
     from airflow_am_provider.operators._suppression import SuppressionLists
     from airflow_am_provider.operators._window import RunWindow
+    from airflow_am_provider.storage.folder import Folder
 
 _logger = logging.getLogger(__name__)
 
@@ -182,9 +188,8 @@ def stage_rows(
         origin = origin_of(context, task_id)
         manifest = stage_content(content, targets, now=now, origin=origin)
         note_outcome(target, found.watermark, manifest, if_empty)
-        return report_staged(log, manifest, if_empty)
+        return report_staged(log, manifest, if_empty, targets.staging)
     return _formatted(
-        log,
         content,
         share,
         partitioning=rows.partitioning,
@@ -194,45 +199,58 @@ def stage_rows(
     )
 
 
-def report_staged(log: Logger, manifest: Manifest, on_empty: OnEmpty) -> dict[str, Any]:
+def report_staged(
+    log: Logger, manifest: Manifest, on_empty: OnEmpty, staging: Folder
+) -> dict[str, Any]:
     """Tell the log what was staged.
 
     :param log: the task's.
     :param on_empty: what to do when nothing was.
+    :param staging: where it lies.
     :return: the manifest as plain JSON.
     :raises AirflowSkipException: when there is nothing to send, with ``skip``.
     :raises DataError: when there is nothing to send, with ``fail``.
     """
-    log.info(
-        "Delivery %s: %s rows read = %s written + %s set aside",
-        manifest.delivery_id,
-        f"{manifest.rows_read:,}",
-        f"{manifest.rows_written:,}",
-        f"{manifest.rows_set_aside:,}",
-    )
+    document = manifest.to_json()
+    log.info("Delivery %s: %s", manifest.delivery_id, rows_in_words(document))
     if joined := said_of_joined_rows(manifest):
         log.info("  %s", joined)
-    for reason, count in manifest.set_aside_by_reason.items():
-        log.info("  set aside: %s %s", f"{count:,}", reason)
+    for sentence in reasons_in_words(manifest.set_aside_by_reason, staging, manifest.rejects):
+        log.info("  %s", sentence)
     for warning in warnings_of(manifest.remarks):
         _logger.warning("  %s", warning)
     if manifest.rejects:
-        log.info("  which rows: %s/%s", manifest.staging, manifest.rejects)
+        log.info("  which rows, by their numbers: %s/%s", manifest.staging, manifest.rejects)
     for part in manifest.parts:
         log.info(
-            "  %s: %s lines, %.1f MB, %.1f MB packed",
+            "  %s: %s, %.1f MB, %.1f MB packed",
             part.file_name,
-            f"{part.lines:,}",
+            counted(part.lines, "line"),
             part.bytes / 1e6,
             part.compressed_bytes / 1e6,
         )
     if manifest.parts:
-        return manifest.to_json()
+        return document
     raise _nothing(nothing_to_send(manifest), on_empty)
 
 
+def staged_in_words(result: Mapping[str, Any]) -> str:
+    """What a format task did, in a sentence.
+
+    :param result: what it returned: a manifest, or one partition of a delivery.
+    """
+    lines = sum(part["lines"] for part in result["parts"])
+    what = f"{rows_in_words(result)}; {lines_in_words(result['rows_written'], lines)}"
+    if "partition" in result:
+        return (
+            f"Partition {result['partition'] + 1} of {result['partitions']} is formatted, and not "
+            f"a delivery yet: {what}"
+        )
+    files = counted(len(result["parts"]), "file")
+    return f"Delivery {result['delivery_id']} is staged, and not sent yet: {what} in {files}"
+
+
 def _formatted(
-    log: Logger,
     content: FormattedContent,
     share: Partition,
     *,
@@ -243,15 +261,6 @@ def _formatted(
 ) -> dict[str, Any]:
     from airflow_am_provider.deliveries.combining import FormattedPartition
 
-    result = content.result
-    log.info(
-        "Partition %s: %s rows read = %s written + %s set aside, %d parts",
-        share,
-        f"{result.rows_read:,}",
-        f"{result.rows_written:,}",
-        f"{result.rows_set_aside:,}",
-        len(result.parts),
-    )
     return FormattedPartition(
         partition=share,
         partitioning=partitioning,

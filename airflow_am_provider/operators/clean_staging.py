@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.parameters import flag
 
 if TYPE_CHECKING:
@@ -60,8 +61,10 @@ class CleanStagingOperator(BaseOperator):
         super().__init__(**kwargs)
         self.retention = retention
         self.only_report = only_report
+        self._told = ""
         self.audience_manager_conn_id = audience_manager_conn_id
 
+    @last_line
     def execute(self, context: Context) -> dict[str, Any]:
         """Clean staging."""
         from airflow_am_provider.deliveries.cleaning import clean, retention_of
@@ -72,5 +75,9 @@ class CleanStagingOperator(BaseOperator):
             dry_run = flag("only_report", self.only_report)
             targets = AudienceManagerHook(self.audience_manager_conn_id).targets()
             cleaned = clean(targets, retention, now=datetime.now(UTC), dry_run=dry_run)
-        self.log.info("%s, kept for %s: %s", targets.staging.url, retention, cleaned)
+        self._told = f"{targets.staging.url}, kept for {retention}: {cleaned}"
         return cleaned.to_json()
+
+    def outcome(self, result: dict[str, Any]) -> str:
+        """What was deleted, for the last line of the log."""
+        return self._told

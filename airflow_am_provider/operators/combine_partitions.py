@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.operators._origin import origin_of
-from airflow_am_provider.operators._staging import report_staged
+from airflow_am_provider.operators._staging import (
+    report_staged,
+    staged_in_words,
+)
 from airflow_am_provider.operators._watermark import note_outcome
 from airflow_am_provider.parameters import choice
 
@@ -71,6 +76,7 @@ class CombinePartitionsOperator(BaseOperator):
         self.audience_manager_conn_id = audience_manager_conn_id
         self.on_empty = on_empty
 
+    @last_line
     def execute(self, context: Context) -> dict[str, Any]:
         """Combine the partitions."""
         from airflow_am_provider.deliveries.combining import FormattedPartition, combine
@@ -88,11 +94,19 @@ class CombinePartitionsOperator(BaseOperator):
                 now=datetime.now(UTC),
                 origin=origin_of(context, self.task_id),
             )
-            self.log.info("%d partitions, %d parts", len(partitions), len(manifest.parts))
+            self.log.info(
+                "%s combined: %s",
+                counted(len(partitions), "partition"),
+                counted(len(manifest.parts), "file"),
+            )
             content = partitions[0].content
             target = targets.named(content.context.destination, target_of(content.file_kind))
             note_outcome(target, content.context.watermark, manifest, on_empty)
-            return report_staged(self.log, manifest, on_empty)
+            return report_staged(self.log, manifest, on_empty, targets.staging)
+
+    def outcome(self, result: dict[str, Any]) -> str:
+        """What was staged, for the last line of the log."""
+        return staged_in_words(result)
 
 
 def _listed(formatted: Any) -> list[object]:

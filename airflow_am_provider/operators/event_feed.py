@@ -9,7 +9,9 @@ from airflow.sdk import BaseOperator
 
 from airflow_am_provider.airflow_compat import AirflowSkipException
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.parameters import is_given, optional_whole_number, whole_number
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ class EventFeedExtractOperator(BaseOperator):
         self.source_conn_id = source_conn_id
         self.into_aws_conn_id = into_aws_conn_id
 
+    @last_line
     def execute(self, context: Context) -> dict[str, Any]:
         """Extract the hours that are complete and were not extracted as they are now."""
         from airflow_am_provider.hooks.outbound_inbox import open_folder
@@ -163,6 +166,15 @@ class EventFeedExtractOperator(BaseOperator):
             "id_pairs": pairs,
             "id_pairs_url": url,
         }
+
+    def outcome(self, result: dict[str, Any]) -> str:
+        """What was extracted, for the last line of the log."""
+        return (
+            f"{counted(len(result['hours']), 'hour')} extracted: "
+            f"{counted(result['events_read'], 'event')} read = {result['events_written']:,} "
+            f"written + {result['events_set_aside']:,} set aside; "
+            f"{counted(result['id_pairs'], 'ID pair')}"
+        )
 
     def _write_pairs(
         self,

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 
-from airflow_am_provider.airflow_compat import AirflowSkipException
+from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.operators._origin import origin_of
 from airflow_am_provider.parameters import flag, optional_number, whole_number
@@ -32,6 +33,7 @@ __all__ = ["GuardOperator"]
 APPROVE: Final = "Approve"
 REJECT: Final = "Reject"
 _ON_BREACH: Final = ("fail", "ask")
+_ON_REJECT: Final = ("fail", "skip")
 _REJECTED: Final = "Rejected"
 _BY_PARAMETER: Final = "the task's parameter approved is set"
 
@@ -42,7 +44,8 @@ class GuardOperator(HITLOperator):
     Stands between format and upload. Comparable are deliveries of the same format task to the
     same destination with the same data source, target and mode. Over a limit nothing is sent: the
     task fails and says the figures, or asks a person in Airflow's UI (*Required Actions*). Who
-    rejects a delivery abandons it, with the reason in its record; what comes after it is skipped.
+    rejects a delivery abandons it. Who decided, when and why stands in its record, and the task
+    fails, so that the run is no green one.
 
     :param manifest: What a format operator returned. Example: ``format_traits.output``. (templated)
     :param audience_manager_conn_id: Airflow connection of the type ``audience_manager``. It knows
@@ -65,6 +68,9 @@ class GuardOperator(HITLOperator):
         }}``. (templated)
     :param on_breach: What happens over a limit: ``fail`` with the figures, or ``ask`` a person in
         Airflow's UI and wait without a worker. (templated)
+    :param on_reject: What becomes of the task when a person rejects the delivery: ``fail`` without
+        a retry, or ``skip`` together with what comes after it; then the run may end green.
+        (templated)
     :param assigned_users: With ``ask``: who may answer; anybody by default. Example: ``{"id": "7",
         "name": "jo"}``, or a list of these.
     :param notifiers: With ``ask``: what tells people that they are asked, such as
@@ -75,8 +81,9 @@ class GuardOperator(HITLOperator):
         it there is no limit. Older standard providers know ``execution_timeout`` alone.
     :param kwargs: as for every operator.
     :return: the manifest, for the upload.
-    :raises AirflowFailException: when a limit is broken; when nobody answered in time.
-    :raises AirflowSkipException: when a person rejects the delivery.
+    :raises AirflowFailException: when a limit is broken; when a person rejects the delivery; when
+        nobody answered in time.
+    :raises AirflowSkipException: when a person rejects the delivery, with ``on_reject="skip"``.
 
     Example::
 
@@ -94,6 +101,7 @@ class GuardOperator(HITLOperator):
         "compared_with",
         "approved",
         "on_breach",
+        "on_reject",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"manifest": "json"}
     operator_extra_links = (StagingLink(), DeliveryLink())
@@ -111,6 +119,7 @@ class GuardOperator(HITLOperator):
         compared_with: int | str = 5,
         approved: bool | str = False,
         on_breach: str = "fail",
+        on_reject: str = "fail",
         assigned_users: HITLUser | list[HITLUser] | None = None,
         notifiers: Sequence[BaseNotifier] | BaseNotifier | None = None,
         defaults: str | None = None,
@@ -142,7 +151,10 @@ class GuardOperator(HITLOperator):
         self.compared_with = compared_with
         self.approved = approved
         self.on_breach = on_breach
+        self.on_reject = on_reject
+        self._why = "it is like those before"
 
+    @last_line
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, and let pass, fail or ask."""
         from airflow_am_provider.deliveries.guard import compare
@@ -153,6 +165,10 @@ class GuardOperator(HITLOperator):
             if self.on_breach not in _ON_BREACH:
                 raise ConfigurationError(
                     f"on_breach: {self.on_breach!r} is neither 'fail' nor 'ask'"
+                )
+            if self.on_reject not in _ON_REJECT:
+                raise ConfigurationError(
+                    f"on_reject: {self.on_reject!r} is neither 'fail' nor 'skip'"
                 )
             manifest = Manifest.from_json(self.manifest)
             targets = AudienceManagerHook(self.audience_manager_conn_id).targets()
@@ -177,6 +193,7 @@ class GuardOperator(HITLOperator):
         super().execute(context)
         raise AssertionError("waiting for an answer ends the task")
 
+    @last_line
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on with what a person answered."""
         from airflow_am_provider.deliveries.guard_note import note_decision
@@ -192,15 +209,19 @@ class GuardOperator(HITLOperator):
             records, approved = DeliveryRecords(targets), answer["chosen_options"] == [APPROVE]
             note_decision(targets.staging, manifest, by=who, approved=approved, note=reason)
             if approved:
-                self.log.info("Approved by %s: %s", who, reason)
+                self._why = f"approved by {who}: {reason}"
                 # Whoever cleared this task to be asked again has changed their mind.
                 if str(records.find(manifest.delivery_id).reason).startswith(_REJECTED):
                     records.reopen(manifest.delivery_id)
                 return manifest.to_json()
             answer = f"{_REJECTED} by {who}: {reason}"
             records.end(manifest.delivery_id, DeliveryState.ABANDONED, answer)
-        self.log.warning("%s. Delivery %s is abandoned", answer, manifest.delivery_id)
-        raise AirflowSkipException(f"Delivery {manifest.delivery_id} is abandoned. {answer}")
+        told = f"Delivery {manifest.delivery_id} is abandoned, and nothing was sent. {answer}"
+        raise AirflowSkipException(told) if self.on_reject == "skip" else AirflowFailException(told)
+
+    def outcome(self, result: dict[str, Any]) -> str:
+        """Why it passes, for the last line of the log."""
+        return f"Delivery {result['delivery_id']} passes the guard: {self._why}"
 
     def _limits(self) -> GuardLimits:
         from airflow_am_provider.deliveries.guard_limits import GuardLimits
@@ -225,6 +246,7 @@ class GuardOperator(HITLOperator):
             return False
         if flag("approved", self.approved):
             self.log.warning("approved is set: the delivery passes all the same")
+            self._why = "the parameter approved lets it pass over its limits"
             return False
         if self.on_breach == "fail":
             raise DataError(

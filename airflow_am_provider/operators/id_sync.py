@@ -9,9 +9,15 @@ from airflow.sdk import BaseOperator
 from airflow_am_provider.audience_manager.names import IdSyncPrefix
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.operators._row_source import RowSource
-from airflow_am_provider.operators._staging import AskedWindow, format_options, stage_rows
+from airflow_am_provider.operators._staging import (
+    AskedWindow,
+    format_options,
+    stage_rows,
+    staged_in_words,
+)
 from airflow_am_provider.operators._suppression import SuppressionLists
 from airflow_am_provider.parameters import choice, flag, names, whole_number, whole_numbers
 from airflow_am_provider.sources.running_queries import cancel_queries, cancelled_in_time
@@ -263,6 +269,7 @@ class IdSyncExtractOperator(BaseOperator):
         self.suppression_hashed = suppression_hashed
         self.suppression_allow_empty = suppression_allow_empty
 
+    @last_line
     def execute(self, context: Context) -> dict[str, Any]:
         """Stage the delivery and return its manifest as plain JSON, or that of one partition."""
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
@@ -281,6 +288,10 @@ class IdSyncExtractOperator(BaseOperator):
                 task_id=self.task_id,
                 log=self.log,
             )
+
+    def outcome(self, result: dict[str, Any]) -> str:
+        """What was staged, for the last line of the log."""
+        return staged_in_words(result)
 
     def on_kill(self) -> None:
         """End the query as well when the task is ended from outside."""

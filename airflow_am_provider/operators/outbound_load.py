@@ -8,8 +8,10 @@ from airflow.sdk import BaseOperator
 
 from airflow_am_provider.airflow_compat import AirflowSkipException
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.hooks.asset_events import LOADED
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.parameters import flag, is_given, whole_number
 
 if TYPE_CHECKING:
@@ -142,6 +144,7 @@ class OutboundLoadOperator(BaseOperator):
         self.current_table = current_table
         self.reload = reload
 
+    @last_line
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Load what is complete and not loaded yet."""
         from airflow_am_provider.hooks.asset_events import announce_loaded
@@ -166,6 +169,11 @@ class OutboundLoadOperator(BaseOperator):
             )
         announce_loaded(context.get("outlet_events"), loaded)
         return loaded
+
+    def outcome(self, result: list[dict[str, Any]]) -> str:
+        """What was loaded, for the last line of the log."""
+        rows = sum(one["rows_loaded"] for one in result)
+        return f"{counted(len(result), 'batch', 'batches')} loaded: {counted(rows, 'row')}"
 
     def _tell(self, report: LoadReport) -> None:
         counts = report.counts

@@ -13,6 +13,7 @@ from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.operators._api import api_of
 
@@ -75,7 +76,9 @@ class PreflightOperator(BaseOperator):
         self.manifest = manifest
         self.audience_manager_conn_id = audience_manager_conn_id
         self.on_finding = on_finding
+        self._found = ""
 
+    @last_line
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask, tell, and let pass or fail."""
         from airflow_am_provider.audience_manager.api.preflight import preflight
@@ -88,7 +91,7 @@ class PreflightOperator(BaseOperator):
                 )
             manifest = Manifest.from_json(self.manifest)
             if not manifest.parts or manifest.kind != "data":
-                self.log.info("Nothing to ask: the delivery has no data file")
+                self._found = "needs no preflight, as it has no data file"
                 return manifest.to_json()
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             api = api_of(hook, needed_for="a preflight")
@@ -97,13 +100,12 @@ class PreflightOperator(BaseOperator):
             errors = [one for one in result.findings if one.severity == "error"]
             for finding in result.findings:
                 self._tell(finding)
-            self.log.info(
-                "Preflight of delivery %s: %s, %s; %s, %s",
-                manifest.delivery_id,
-                counted(len(contents.traits | contents.removed_traits), "trait"),
-                counted(len(contents.signal_keys), "signal key"),
-                counted(len(errors), "error"),
-                counted(len(result.findings) - len(errors), "warning"),
+            traits = len(contents.traits | contents.removed_traits)
+            self._found = (
+                f"passes the preflight of {counted(traits, 'trait')} and "
+                f"{counted(len(contents.signal_keys), 'signal key')}: "
+                f"{counted(len(errors), 'error')}, "
+                f"{counted(len(result.findings) - len(errors), 'warning')}"
             )
             if errors and self.on_finding == "fail":
                 more = f" And {len(errors) - 1:,} more, in the log." if len(errors) > 1 else ""
@@ -112,6 +114,10 @@ class PreflightOperator(BaseOperator):
                     f"the source or the traits and format again, or set on_finding='warn'"
                 )
         return manifest.to_json()
+
+    def outcome(self, result: dict[str, Any]) -> str:
+        """What was found, for the last line of the log."""
+        return f"Delivery {result['delivery_id']} {self._found}"
 
     def _tell(self, finding: Finding) -> None:
         log = self.log.error if finding.severity == "error" else self.log.warning

@@ -11,11 +11,17 @@ from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.operators._api import api_of
 from airflow_am_provider.operators._origin import origin_of
 from airflow_am_provider.operators._row_source import RowSource
-from airflow_am_provider.operators._staging import AskedWindow, format_options, report_staged
+from airflow_am_provider.operators._staging import (
+    AskedWindow,
+    format_options,
+    report_staged,
+    staged_in_words,
+)
 from airflow_am_provider.operators._suppression import SuppressionLists
 from airflow_am_provider.parameters import (
     choice,
@@ -291,6 +297,7 @@ class SnapshotDiffOperator(BaseOperator):
         self.suppression_hashed = suppression_hashed
         self.suppression_allow_empty = suppression_allow_empty
 
+    @last_line
     def execute(self, context: Context) -> dict[str, Any]:
         """Stage the delivery and return its manifest as plain JSON."""
         from airflow_am_provider.deliveries.data_sources import check_data_sources
@@ -342,7 +349,11 @@ class SnapshotDiffOperator(BaseOperator):
                 ttl=ttl,
             )
             tell_lists(suppression)
-            return report_staged(self.log, staged.manifest, on_empty)
+            return report_staged(self.log, staged.manifest, on_empty, hook.staging())
+
+    def outcome(self, result: dict[str, Any]) -> str:
+        """What was staged, for the last line of the log."""
+        return staged_in_words(result)
 
     def on_kill(self) -> None:
         """End the query as well when the task is ended from outside."""

@@ -11,10 +11,14 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.operators._origin import origin_of
 from airflow_am_provider.operators._packing import packing_of
-from airflow_am_provider.operators._staging import report_staged
+from airflow_am_provider.operators._staging import (
+    report_staged,
+    staged_in_words,
+)
 from airflow_am_provider.operators._suppression import SuppressionLists
 from airflow_am_provider.parameters import optional_id_kind, optional_whole_number, whole_number
 
@@ -124,6 +128,7 @@ class SuppressionRemovalOperator(BaseOperator):
         self.suppression_hashed = suppression_hashed
         self.suppression_allow_empty = suppression_allow_empty
 
+    @last_line
     def execute(self, context: Context) -> dict[str, Any]:
         """Stage the removals."""
         from airflow_am_provider.deliveries.data_sources import check_data_sources
@@ -157,7 +162,11 @@ class SuppressionRemovalOperator(BaseOperator):
             origin = origin_of(context, self.task_id)
             manifest = self._staged(hook, writer, suppression, options, delivery_context, origin)
             tell_lists(suppression)
-            return report_staged(self.log, manifest, OnEmpty.SKIP)
+            return report_staged(self.log, manifest, OnEmpty.SKIP, hook.staging())
+
+    def outcome(self, result: dict[str, Any]) -> str:
+        """What was staged, for the last line of the log."""
+        return staged_in_words(result)
 
     def _writer(self) -> DataLineWriter:
         from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter

@@ -13,8 +13,10 @@ from airflow_am_provider.airflow_compat import (
     conf,
 )
 from airflow_am_provider.deliveries.manifest import Manifest
+from airflow_am_provider.deliveries.uploads.words import sent_in_words
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S
 from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.parameters import flag
@@ -114,10 +116,12 @@ class UploadOperator(BaseOperator):
         self.poke_interval = poke_interval
         self.order_timeout = order_timeout
 
+    @last_line
     def execute(self, context: Context) -> dict[str, Any]:
         """Send what was not sent yet, when nothing has to be processed before it."""
         return self._send(datetime.now(UTC) + timedelta(seconds=self.order_timeout))
 
+    @last_line
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on when it is the delivery's turn, or the trigger has given up.
 
@@ -129,6 +133,10 @@ class UploadOperator(BaseOperator):
         if status == "timeout":
             raise self._not_its_turn(message)
         raise AirflowFailException(message)
+
+    def outcome(self, result: dict[str, Any]) -> str:
+        """What was sent, for the last line of the log."""
+        return sent_in_words(result)
 
     def _send(self, deadline: datetime) -> dict[str, Any]:
         from airflow_am_provider.deliveries.uploads.journal import MustWait, Superseded

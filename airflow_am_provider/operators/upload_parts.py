@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.airflow_compat import conf
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.polling import POKE_INTERVAL_S
 from airflow_am_provider.operators.upload import UploadOperator
@@ -114,3 +115,9 @@ class UploadPartsOperator(UploadOperator):
             in_order=self.in_order,
         )
         return {"delivery_id": manifest.delivery_id, "files": files}
+
+    def outcome(self, result: dict[str, Any]) -> str:
+        """What was sent, for the last line of the log."""
+        share, shares = whole_number("share", self.share) + 1, whole_number("shares", self.shares)
+        what = counted(len(result["files"]), "file") if result["files"] else "no file"
+        return f"Share {share} of {shares} is sent: {what} of delivery {result['delivery_id']}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
@@ -38,6 +39,7 @@ class PollingSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look until it is over, and say what is known when time is up."""
+        self._waiting.ends_at(datetime.now(UTC) + timedelta(seconds=self.timeout))
         try:
             return super().execute(context)
         except AirflowSensorTimeout as error:
@@ -48,6 +50,8 @@ class PollingSensor(BaseSensorOperator):
         if self.reschedule:
             looks = int(context.get("task_reschedule_count", 0) or 0)
             self._waiting = Waiting(self.poke_interval, looks=looks)
+            if looks == 0:
+                self._waiting.ends_at(datetime.now(UTC) + timedelta(seconds=self.timeout))
         if not self._waiting.is_due():
             return PokeReturnValue(is_done=False)
         seen = self._patiently()

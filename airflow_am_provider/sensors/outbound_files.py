@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSensorTimeout, conf
+from airflow_am_provider.audience_manager.words import counted
+from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S
 from airflow_am_provider.sensors._polling import PollingSensor
 
@@ -102,17 +104,20 @@ class OutboundFilesSensor(PollingSensor):
         self.deferrable = deferrable
         self._watch: ArrivalWatch | None = None
 
+    @last_line
     def execute(self, context: Context) -> Any:
         """Look at once; then wait, in the triggerer or here."""
         if not self.deferrable:
             return super().execute(context)["batches"]
         deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
+        self._waiting.ends_at(deadline)
         seen = self._patiently()
         if seen is not None and seen.is_over:
             return seen.result["batches"]
         self._defer(deadline)
         return None
 
+    @last_line
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on when the trigger has seen a complete batch, or has given up.
 
@@ -127,6 +132,11 @@ class OutboundFilesSensor(PollingSensor):
                 f"{event['message']}"
             )
         raise AirflowFailException(event["message"])
+
+    def outcome(self, result: list[dict[str, Any]]) -> str:
+        """What has arrived, for the last line of the log."""
+        count = counted(len(result), "complete batch", "complete batches")
+        return f"{count} in {self.location}: {', '.join(str(one['batch']) for one in result)}"
 
     def look(self) -> Seen:
         """Look once."""

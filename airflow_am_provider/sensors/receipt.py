@@ -12,9 +12,11 @@ from airflow_am_provider.airflow_compat import (
     conf,
 )
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
+from airflow_am_provider.deliveries.uploads.words import received_in_words
 from airflow_am_provider.hooks.asset_events import ACKNOWLEDGED
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S, Seen, Waiting
 from airflow_am_provider.links import DeliveryLink
 from airflow_am_provider.parameters import choice
@@ -127,6 +129,7 @@ class DeliveryReceiptSensor(PollingSensor):
         self._marked: Sequence[str] = ()
         self._statuses: Sequence[AcknowledgementStatus] = ()
 
+    @last_line
     def execute(self, context: Context) -> Any:
         """Look at once; then wait, in the triggerer or here."""
         if self.deferrable:
@@ -137,6 +140,7 @@ class DeliveryReceiptSensor(PollingSensor):
         except AirflowSensorTimeout as error:
             raise AirflowSensorTimeout(f"{error} {self._advice()}".rstrip()) from None
 
+    @last_line
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on when the trigger has seen all there is to see, or has given up.
 
@@ -153,6 +157,10 @@ class DeliveryReceiptSensor(PollingSensor):
         if status == "timeout":
             return self._last_look(context, message)
         raise AirflowFailException(message)
+
+    def outcome(self, result: Any) -> str:
+        """What Audience Manager has said, for the last line of the log."""
+        return ". ".join(map(received_in_words, [result] if isinstance(result, dict) else result))
 
     def _last_look(self, context: Context, known: str) -> Any:
         """Look once more when time is up in the triggerer: what is known then is written down."""
@@ -190,8 +198,9 @@ class DeliveryReceiptSensor(PollingSensor):
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
         found = [result] if isinstance(result, dict) else result or []
-        destination = AudienceManagerHook(self.audience_manager_conn_id).destination_name
-        announce(context.get("outlet_events"), destination, found)
+        with airflow_errors():
+            hook = AudienceManagerHook(self.audience_manager_conn_id)
+            announce(context, hook.staging(), hook.destination_name, found)
         return result
 
     def _or_defer(self, deadline: datetime) -> Any:
@@ -200,6 +209,7 @@ class DeliveryReceiptSensor(PollingSensor):
         from airflow_am_provider.deliveries.uploads.result import receipts_since
         from airflow_am_provider.triggers.receipt import ReceiptTrigger
 
+        self._waiting.ends_at(deadline)
         seen = self._patiently()
         if seen is not None and seen.is_over:
             return seen.result
@@ -230,7 +240,7 @@ class DeliveryReceiptSensor(PollingSensor):
         statuses = self._statuses = self._watch.look()
         known = self._watch.known(statuses)
         if any(status.outstanding for status in statuses):
-            return Seen(known, is_over=False)
+            return Seen(known, is_over=False, waited_for=self._watch.waited_for())
         self._waiting.tell(known)
         return Seen(known, is_over=True, result=self._judge(statuses))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
+from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.hooks.polling import POKE_INTERVAL_S, Seen
 from airflow_am_provider.links import DeliveryLink
 from airflow_am_provider.parameters import choice
@@ -14,6 +15,8 @@ from airflow_am_provider.sensors._polling import PollingSensor
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
+
+    from airflow.sdk import Context
 
     from airflow_am_provider.deliveries.replay import Replay
 
@@ -92,6 +95,16 @@ class ReplayNewerSensor(PollingSensor):
         self.wait = wait
         self.limits = limits
 
+    @last_line
+    def execute(self, context: Context) -> Any:
+        """Go on until all that is newer is in force again."""
+        return super().execute(context)
+
+    def outcome(self, result: Any) -> str:
+        """What was sent again, for the last line of the log."""
+        again = ", ".join(f"{one['delivery_id']} (sending {one['sending']})" for one in result)
+        return f"The newest data is in force again: {again} sent once more and acknowledged"
+
     def look(self) -> Seen:
         """Go on as far as it goes now."""
         from airflow_am_provider.deliveries.replay import Replay
@@ -105,10 +118,13 @@ class ReplayNewerSensor(PollingSensor):
         for replay in replays:
             waits_for = self._go_on(replay)
             if waits_for:
-                return Seen(waits_for, is_over=False)
+                told = f"the newer data that is sent again: {waits_for}"
+                return Seen(waits_for, is_over=False, waited_for=told)
         replayed = [one for replay in replays for one in replay.replayed()]
         if not replayed:
-            raise AirflowSkipException("Nothing newer was sent, so nothing has to be sent again")
+            raise AirflowSkipException(
+                "Nothing newer was sent, so nothing has to be sent again, which is the usual case"
+            )
         return Seen(f"sent again: {len(replayed)}", is_over=True, result=replayed)
 
     def _go_on(self, replay: Replay) -> str:

@@ -74,4 +74,5 @@ class QueueTrigger(PollingTrigger):
             in_order=self.in_order,
         )
         waits = gate.waits_for()
-        return Seen("; ".join(waits) or "free", is_over=not waits)
+        known = "; ".join(waits) or "free"
+        return Seen(known, is_over=not waits, waited_for=f"{gate.waited_for()}: {known}")

@@ -92,4 +92,5 @@ class ReceiptTrigger(PollingTrigger):
             self._watch.known(statuses),
             is_over=not any(status.outstanding for status in statuses),
             result={"marked": [name for status in statuses for name in status.marked]},
+            waited_for=self._watch.waited_for(),
         )

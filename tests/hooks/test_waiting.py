@@ -371,3 +371,53 @@ class TestPauses:
 
         with pytest.raises(ConfigurationError, match="bucket: missing"):
             Waiting(100).until_over(refuse)
+
+
+class TestWhatIsWaitedFor:
+    """Waiting speaks when it begins, and every hour."""
+
+    def test_it_is_said_at_first_and_every_hour(
+        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        caplog.set_level("INFO")
+        clock = [1000.0]
+        monkeypatch.setattr("airflow_am_provider.hooks.polling.time.monotonic", lambda: clock[0])
+        waiting = Waiting(300, deadline=datetime(2026, 3, 3, 4, 5, tzinfo=UTC))
+        seen = Seen("nothing yet", is_over=False, waited_for="a receipt, in mailbox 'imap'")
+        for _ in range(25):
+            waiting.look(lambda: seen)
+            clock[0] += 300
+        told = [one for one in caplog.messages if "aiting for" in one]
+        said = "a receipt, in mailbox 'imap'. It is looked for every 5 min, until 2026-03-03 04:05"
+        assert told == [f"Waiting for {said} UTC", *[f"Still waiting for {said} UTC"] * 2]
+
+    def test_where_each_look_is_a_process_of_its_own_too(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        seen = Seen("nothing yet", is_over=False, waited_for="a receipt")
+        for looks in range(25):
+            Waiting(300, looks=looks).look(lambda: seen)
+        told = [one.partition(" for ")[0] for one in caplog.messages if "aiting for" in one]
+        assert told == ["Waiting", "Still waiting", "Still waiting"]
+
+    @pytest.mark.parametrize("in_trigger", [False, True])
+    def test_a_sensor_names_the_places_it_looks_in(
+        self, world: World, caplog: pytest.LogCaptureFixture, in_trigger: bool
+    ) -> None:
+        caplog.set_level("INFO")
+        sent = world.upload(world.stage(2)).execute(CONTEXT)
+        sensor = world.sensor(DeliveryReceiptSensor, sent, deferrable=True, timeout=7200)
+        with pytest.raises(TaskDeferred) as caught:
+            sensor.execute(CONTEXT)
+        if in_trigger:
+            caplog.clear()
+            trigger: Any = caught.value.trigger
+            trigger.waiting().look(trigger.look)
+        (told,) = [one for one in caplog.messages if one.startswith("Waiting for")]
+        settings = world.direct.settings
+        assert told.startswith("Waiting for a sign that delivery day2 (1 file, sent to s3://")
+        assert f"folder {settings.receipts_location} for mails since " in told
+        assert f"{world.direct.destination_url} for .processed markers" in told
+        assert f"airflow-am deliveries show day2 --conn-id {world.conn_id}" in told
+        assert f"until {datetime.now(UTC) + timedelta(hours=2):%Y-%m-%d}" in told

@@ -87,3 +87,22 @@ def test_it_tells_what_of_the_dag_is_not_acknowledged(
         "since 2026-11-05T02:00:00+00:00. A receipt that comes later still counts. The sensor "
         "finds it. If the sensor has given up, clear it"
     )
+
+
+def test_a_version_that_another_one_has_replaced_is_not_outstanding(
+    staging: LocalFolder, conn_id: str
+) -> None:
+    """The rows were corrected and formatted anew before the first version was sent."""
+    told: list[str] = []
+
+    class Notifier(OutstandingDeliveriesNotifier):
+        def tell(self, text: str) -> None:
+            told.append(text)
+
+    first = stage(staging, delivery_id="a" * 20, series="crm/format")
+    second = stage(staging, delivery_id="b" * 20, series="crm/format")
+    context: Any = {"dag_run": {"dag_id": "crm", "dag_run_id": "one"}}
+    Notifier(audience_manager_conn_id=conn_id, context=context).notify(context)
+    (text,) = told
+    assert f"not acknowledged: 1; {second.delivery_id} " in text
+    assert first.delivery_id not in text

@@ -253,9 +253,9 @@ def test_an_approved_delivery_goes_on(world: World) -> None:
 def test_who_rejected_a_delivery_may_be_asked_again_and_approve(world: World) -> None:
     manifest, records = world.staged(10), DeliveryRecords(Targets(world.staging))
     guard = world.guard(manifest)
-    with pytest.raises(AirflowSkipException):
-        guard.execute_complete({}, answer("Reject"))
-    guard.execute_complete({}, answer("Approve"))
+    with pytest.raises(AirflowFailException):
+        guard.execute_complete({}, answer("Reject", "half is missing"))
+    guard.execute_complete({}, answer("Approve", "the shops were closed"))
     assert records.find(manifest.delivery_id).state is DeliveryState.STAGED
     # What was given up for another reason stays so.
     records.end(manifest.delivery_id, DeliveryState.ABANDONED, "superseded")
@@ -265,10 +265,11 @@ def test_who_rejected_a_delivery_may_be_asked_again_and_approve(world: World) ->
 
 def test_a_rejected_delivery_is_abandoned_and_says_by_whom_and_why(world: World) -> None:
     manifest = world.staged(10)
-    with pytest.raises(AirflowSkipException) as caught:
+    with pytest.raises(AirflowFailException) as caught:
         world.guard(manifest).execute_complete({}, answer("Reject", "the CRM was empty"))
     assert str(caught.value) == (
-        f"Delivery {manifest.delivery_id} is abandoned. Rejected by admin: the CRM was empty"
+        f"Delivery {manifest.delivery_id} is abandoned, and nothing was sent. Rejected by admin: "
+        f"the CRM was empty"
     )
     record = DeliveryRecords(Targets(world.staging)).find(manifest.delivery_id)
     assert (record.state, record.reason) == (
@@ -309,7 +310,7 @@ def test_what_was_found_is_kept_beside_the_manifest(world: World) -> None:
 def test_who_decided_and_why_is_kept_there_too(world: World) -> None:
     manifest = world.staged(10)
     guard = world.guard(manifest)
-    with pytest.raises(AirflowSkipException):
+    with pytest.raises(AirflowFailException):
         guard.execute_complete({}, answer("Reject", "the CRM was empty"))
     decision = {"by": "admin", "approved": False, "note": "the CRM was empty"}
     assert noted_decision(world, manifest) == decision
@@ -341,10 +342,17 @@ def noted_decision(world: World, manifest: Manifest) -> dict[str, Any]:
     return decision
 
 
+def test_a_rejection_skips_where_the_dag_says_so(world: World) -> None:
+    guard = world.guard(world.staged(10), on_reject="skip")
+    with pytest.raises(AirflowSkipException, match=r"Rejected by admin: no reason given$"):
+        guard.execute_complete({}, answer("Reject", ""))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"on_breach": "warn"}, "on_breach: 'warn' is neither 'fail' nor 'ask'"),
+        ({"on_reject": "warn"}, "on_reject: 'warn' is neither 'fail' nor 'skip'"),
         ({"min_rows_share": "half"}, "min_rows_share: 'half' is not a number"),
         ({"min_rows_share": 2}, "min_rows_share: 2.0 is not a share from 0.0 to 1.0"),
         ({"max_rows_share": 0.5}, "max_rows_share: 0.5 is below 1.0, so "),
@@ -405,7 +413,7 @@ class TestVersions:
         self, world: World, versions: tuple[Manifest, Manifest]
     ) -> None:
         older, newer = versions
-        with pytest.raises(AirflowSkipException):
+        with pytest.raises(AirflowFailException):
             world.guard(older).execute_complete({}, answer("Reject"))
         send(world.staging, newer, at=NOW)
         # Asked again, and approved: it does not come back over the newer one.

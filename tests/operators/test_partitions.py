@@ -188,7 +188,9 @@ def test_a_part_that_is_gone_is_named_and_nothing_is_staged(staging: Path) -> No
     partitions = formatted()
     part = partitions[1]["parts"][0]["path"]
     (staging / part).unlink()
-    with pytest.raises(AirflowFailException, match=f"partition 1 of 0 to 2: .*{part} is gone"):
+    with pytest.raises(
+        AirflowFailException, match=rf"partition 2 of 3 \(partition=1\): .*{part} is gone"
+    ):
         combined(partitions)
     assert not list(staging.rglob("manifest.json"))
 
@@ -550,8 +552,8 @@ class TestWhatIsRefused:
     def test_a_partition_missing_or_there_twice(self, staging: Path) -> None:
         one, two, three = formatted()
         for given, said in (
-            ([one, three], r"formatted: 1 of 0 to 2 missing; nothing was staged"),
-            ([one, two, two, three], r"formatted: 1 of 0 to 2 there more than once"),
+            ([one, three], r"formatted: 2 of 3 \(partition=1\) missing; nothing was staged"),
+            ([one, two, two, three], r"formatted: 2 of 3 \(partition=1\) there more than once"),
             ([], "formatted: none; pass what the mapped format task returned"),
         ):
             with pytest.raises(AirflowFailException, match=said):

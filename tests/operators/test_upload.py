@@ -67,12 +67,19 @@ def test_a_delivery_is_sent_and_described_for_the_sensor(
         key = f"acme/date={sent['day']}/{name}"
         body = s3.client().get_object(Bucket=bucket, Key=key)["Body"].read()
         assert body == content_of(name)
-        assert f"{name}: 0.2 MB in " in caplog.text
+        assert f"s3://{bucket}/{key}: 0.2 MB in " in caplog.text
+    road = f"environment custom, transport s3, connection {conn_id}"
+    assert f"Sending 2 files, 0.4 MB, to s3://{bucket}/acme ({road})" in caplog.text
     assert (
         f"Sent delivery {manifest.delivery_id}: 2 files, 2,000 lines, 0.4 MB, to "
-        f"s3://{bucket}/acme at {sent['sent_at']}, in " in caplog.text
+        f"s3://{bucket}/acme ({road}) at {sent['sent_at']}; this task took " in caplog.text
     )
-    assert "2,005 rows read = 2,000 written + 5 set aside" in caplog.text
+    assert "2,005 rows read = 2,000 rows written + 5 rows set aside" in caplog.text
+    assert caplog.messages[-1] == (
+        f"Delivery {manifest.delivery_id} is sent: 2 files to s3://{bucket}/acme, 2,000 lines "
+        f"(2,005 rows read = 2,000 rows written + 5 rows set aside). Next: nothing, this is the "
+        f"last task."
+    )
 
 
 def test_a_cleared_task_gives_the_same_answer_and_sends_nothing(
@@ -88,9 +95,11 @@ def test_a_cleared_task_gives_the_same_answer_and_sends_nothing(
     client = s3.client()
     for name in NAMES:
         client.delete_object(Bucket=bucket, Key=f"acme/date={first['day']}/{name}")
+    caplog.clear()
     assert upload(json.dumps(manifest.to_json()), conn_id) == first
     assert "Contents" not in client.list_objects_v2(Bucket=bucket)
-    assert "nothing is sent now" in caplog.text
+    assert "nothing is left to send" in caplog.text
+    assert "Sending" not in caplog.text
 
 
 def test_ftp_when_the_connection_says_so(

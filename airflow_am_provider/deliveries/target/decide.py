@@ -210,7 +210,9 @@ def _(command: commands.Acknowledge, state: TargetState) -> Decision:
     )
     if judged == entry:
         return state, Event(outcome=Outcome.ALREADY, entry=entry)
-    entry = replace(judged, since=command.at)
+    # Looked at once more, it came where it is when it came there.
+    is_new = entry.state is not judged.state
+    entry = replace(judged, since=command.at if is_new else entry.since)
     # Every record arrived, whether or not the worker lived to note that it was sent.
     state = closed(_sent_whole(state, entry), entry)
     if entry.state in PROCESSED_WELL:

@@ -129,6 +129,25 @@ def is_settled(entry: DeliveryEntry | None) -> bool:
     )
 
 
+def outstanding(state: TargetState) -> list[DeliveryEntry]:
+    """Deliveries of which something is still to come: they are to be sent, or to be acknowledged.
+
+    One that was never sent and has a newer version beside it is none of them: its run was done
+    again with other rows, and nobody sends it any more.
+    """
+    newest: dict[str, int] = {}
+    for entry in deciding(state):
+        if entry.state not in (DeliveryState.ABANDONED, DeliveryState.SUPERSEDED):
+            newest[entry.subject] = max(entry.version, newest.get(entry.subject, 0))
+    return [
+        entry
+        for entry in state.entries.values()
+        if entry.may_have_left
+        or entry.state is DeliveryState.QUEUED
+        or entry.version >= newest.get(entry.subject, 0)
+    ]
+
+
 def _by_age(entries: Iterable[DeliveryEntry]) -> list[DeliveryEntry]:
     """Oldest data first; what has no window by when it was staged, after what has one."""
     return sorted(

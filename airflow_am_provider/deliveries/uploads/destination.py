@@ -11,9 +11,10 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.formatting.progress import BytesProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from airflow_am_provider.deliveries.manifest import Manifest, Part
     from airflow_am_provider.deliveries.uploads.journal import UploadJournal
@@ -96,10 +97,15 @@ def asked_for(manifest: Manifest, only: Collection[str] | None) -> list[Part]:
 
 
 class Progress:
-    """Logs how long a part took."""
+    """Logs how long a part took.
 
-    def __init__(self, part: Part) -> None:
+    :param part: the part.
+    :param url: its full address.
+    """
+
+    def __init__(self, part: Part, url: str) -> None:
         self._part = part
+        self._url = url
         self._begun = time.monotonic()
 
     def __enter__(self) -> None:
@@ -111,11 +117,21 @@ class Progress:
             megabytes = self._part.compressed_bytes / 1e6
             _logger.info(
                 "%s: %.1f MB in %.1f s, %.1f MB/s",
-                self._part.file_name,
+                self._url,
                 megabytes,
                 seconds,
                 megabytes / seconds,
             )
+
+
+def sending_progress(parts: Sequence[Part], journal: UploadJournal) -> BytesProgress:
+    """How far the sending of some parts has come.
+
+    :param parts: those that are sent now.
+    :param journal: knows which of them are there already.
+    """
+    there = sum(part.compressed_bytes for part in parts if journal.known(part) is not None)
+    return BytesProgress("Sending", sum(part.compressed_bytes for part in parts), there)
 
 
 def check_staged(manifest: Manifest, staging: Folder) -> None:

@@ -16,6 +16,7 @@ from airflow_am_provider.deliveries.uploads.destination import (
     asked_for,
     check_staged,
     in_doubt,
+    sending_progress,
     taken,
 )
 from airflow_am_provider.storage.drops import UNFINISHED, Published
@@ -53,22 +54,25 @@ class DropDestination:
             ):
                 raise NameTaken
             check_staged(journal.manifest, staging)
-            for part in asked_for(journal.manifest, only):
+            parts = asked_for(journal.manifest, only)
+            progress = sending_progress(parts, journal)
+            for part in parts:
                 if journal.known(part) is not None:
                     continue
-                with Progress(part), staging.open_read(part.path) as source:
+                url = f"{self.url.rstrip('/')}/{part.file_name}"
+                with Progress(part, url), staging.open_read(part.path) as source:
                     begun = None if journal.is_new else _begun(drop, part, staging, journal)
                     drop.put(
                         # What an attempt before this one began is gone on with. What none began
                         # has a name of this attempt's own: two at once would cut each other's
                         # short, perhaps one that just gets its name.
                         begun or _temporary(part, staging, journal),
-                        source,
+                        progress.counting(source),
                         size=part.compressed_bytes,
                         sha256=part.sha256,
                         resume=begun is not None,
                     )
-                journal.uploaded(part, f"{self.url.rstrip('/')}/{part.file_name}", is_sent=False)
+                journal.uploaded(part, url, is_sent=False)
             if only is not None:
                 return
             for part in journal.manifest.parts:

@@ -68,7 +68,11 @@ def note_use(hook: Connection, at: datetime) -> None:
     try:
         hook.staging().write_bytes(_path(name), json.dumps(note).encode())
     except AudienceManagerError as error:
-        _logger.warning("When the keys of %s were used was not noted: %s", name, error)
+        _logger.warning(
+            "When the keys of %s were used was not noted, and is with the next sending: %s",
+            name,
+            error,
+        )
 
 
 def idle_warning(hook: Connection, at: datetime) -> str | None:

@@ -20,6 +20,7 @@ from airflow_am_provider.deliveries.uploads.destination import (
     asked_for,
     check_staged,
     in_doubt,
+    sending_progress,
     taken,
 )
 from airflow_am_provider.storage.s3.copy import Copy
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.deliveries.manifest import Part
     from airflow_am_provider.deliveries.uploads.journal import PiecesNote, UploadJournal
+    from airflow_am_provider.formatting.progress import BytesProgress
     from airflow_am_provider.storage import Folder
 
 _logger = logging.getLogger(__name__)
@@ -71,9 +73,11 @@ class S3Destination:
         if journal.sending.number == 1 and self._is_taken(journal) and not journal.has_sent:
             raise NameTaken
         check_staged(journal.manifest, staging)
-        for part in asked_for(journal.manifest, only):
+        parts = asked_for(journal.manifest, only)
+        progress = sending_progress(parts, journal)
+        for part in parts:
             if journal.known(part) is None:
-                self._send_part(part, staging, journal)
+                self._send_part(part, staging, journal, progress)
 
     def withdraw(self, staging: Folder, journal: UploadJournal) -> None:
         """Abort uploads in pieces; see ``Destination``."""
@@ -105,16 +109,18 @@ class S3Destination:
             lambda key, _: key in parts and journal.known(parts[key]) is not None,
         )
 
-    def _send_part(self, part: Part, staging: Folder, journal: UploadJournal) -> None:
+    def _send_part(
+        self, part: Part, staging: Folder, journal: UploadJournal, progress: BytesProgress
+    ) -> None:
         key = self._key(part, journal)
         is_first = journal.sending.number == 1
         was_begun = journal.begin(part)
         if was_begun and is_first and self._is_ours(part, key, journal):
-            _logger.info("%s: an earlier attempt brought it there", part.file_name)
+            _logger.info("%s/%s: an earlier attempt brought it there", self.folder.url, key)
         else:
             try:
-                with Progress(part):
-                    self._upload(part, staging, key, journal, only_new=is_first)
+                with Progress(part, f"{self.folder.url}/{key}"):
+                    self._upload(part, staging, key, journal, progress, only_new=is_first)
             except AlreadyThere as there:
                 may_be_ours = was_begun or there.was_retried or journal.was_begun(part)
                 if not self._is_ours(part, key, journal, may_be_ours=may_be_ours, is_there=True):
@@ -159,15 +165,23 @@ class S3Destination:
         return object_key(self.partner_name, journal.record.sent_on, part.file_name)
 
     def _upload(
-        self, part: Part, staging: Folder, key: str, journal: UploadJournal, *, only_new: bool
+        self,
+        part: Part,
+        staging: Folder,
+        key: str,
+        journal: UploadJournal,
+        progress: BytesProgress,
+        *,
+        only_new: bool,
     ) -> None:
         target = self._target(part, key, journal.pieces(part), only_new=only_new)
         if not journal.is_new:
             target.abort_others()
         if isinstance(staging, S3Folder) and self._copy(part, staging, key, only_new=only_new):
+            progress.add(part.compressed_bytes)
             return
         with staging.open_read(part.path) as source:
-            reader = VerifiedReader(source)
+            reader = VerifiedReader(progress.counting(source))
             target.write(reader, partial(_check, reader, part))
 
     def _target(

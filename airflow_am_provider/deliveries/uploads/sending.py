@@ -17,6 +17,7 @@ from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.deliveries.connection import MAKE_ANEW
 from airflow_am_provider.deliveries.data_sources import check_data_sources
+from airflow_am_provider.deliveries.figures import rows_in_words
 from airflow_am_provider.deliveries.queue_gate import QueueGate
 from airflow_am_provider.deliveries.records import DeliveryRecord, DeliveryRecords
 from airflow_am_provider.deliveries.shares import evenly
@@ -33,9 +34,10 @@ from airflow_am_provider.deliveries.uploads.journal import (
     timestamp,
 )
 from airflow_am_provider.deliveries.uploads.result import read_deliveries
+from airflow_am_provider.formatting.progress import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from airflow_am_provider.deliveries.connection import Connection
     from airflow_am_provider.deliveries.manifest import Manifest
@@ -152,30 +154,46 @@ def send_delivery(
     warning = idle_warning(hook, clock())
     if warning is not None:
         _logger.warning("Keys: %s", warning)
-    book = send_parts(hook.targets(), hook.destination(), manifest, in_order=in_order, clock=clock)
+    book = send_parts(
+        hook.targets(),
+        hook.destination(),
+        manifest,
+        road=road_in_words(hook),
+        in_order=in_order,
+        clock=clock,
+    )
     if book.is_whole:
         _logger.info(
-            "All of it was sent already, at %s: nothing is sent now (%s)",
+            "All of it was sent already, at %s, so nothing is left to send: %s, to %s (%s)",
             book.record.sent_at,
             what,
+            book.record.destination,
+            road_in_words(hook),
         )
         return book
     record = book.complete()
     note_use(hook, clock())
     _logger.info(
-        "Sent %s, %s lines, %.1f MB, to %s at %s, in %.1f s now: %s rows read = %s written + %s "
-        "set aside",
+        "Sent %s, %s, %.1f MB, to %s (%s) at %s; this task took %s. %s",
         what,
-        f"{sum(manifest.lines_by_file.values()):,}",
+        counted(sum(manifest.lines_by_file.values()), "line"),
         size,
         record.destination,
+        road_in_words(hook),
         record.sent_at,
-        time.monotonic() - begun,
-        f"{manifest.rows_read:,}",
-        f"{manifest.rows_written:,}",
-        f"{manifest.rows_set_aside:,}",
+        duration(time.monotonic() - begun),
+        rows_in_words(manifest.to_json()),
     )
     return book
+
+
+def road_in_words(hook: Connection) -> str:
+    """By which environment and connection something is sent, for the log."""
+    settings = hook.settings
+    return (
+        f"environment {settings.environment}, transport {settings.transport}, connection "
+        f"{hook.audience_manager_conn_id}"
+    )
 
 
 def send_share(
@@ -199,14 +217,17 @@ def send_share(
         )
     of_each = evenly([part.compressed_bytes for part in manifest.parts], shares)
     numbers = [place for place, number in enumerate(of_each) if number == share]
-    _logger.info("Sending %d of %d files", len(numbers), len(manifest.parts))
+    of_all = f"share {share + 1} of {shares}: {len(numbers):,} of all files"
     if not numbers:
+        _logger.info("Nothing to send in %s", of_all)
         return []
+    _logger.info("This task sends %s", of_all)
     book = send_parts(
         hook.targets(),
         hook.destination(),
         checked_manifest(hook, manifest),
         places=numbers,
+        road=road_in_words(hook),
         in_order=in_order,
     )
     return [book.manifest.parts[place].file_name for place in numbers]
@@ -218,6 +239,7 @@ def send_parts(
     manifest: Manifest,
     *,
     places: Sequence[int] | None = None,
+    road: str = "",
     in_order: bool = True,
     clock: Callable[[], datetime] = utc_now,
 ) -> UploadJournal:
@@ -228,6 +250,7 @@ def send_parts(
     :param manifest: the delivery; it has its place in the queue.
     :param places: which parts, by their place in the manifest; by default all. On FTP the names are
         given when all are sent.
+    :param road: environment and connection, for the log.
     :param in_order: whether to wait for what is before it in the queue.
     :param clock: the time.
     :return: the journal of the sending, not complete yet.
@@ -237,9 +260,7 @@ def send_parts(
         book = begin_sending(target, manifest, staging, destination.url, clock, in_order=in_order)
         names = None if places is None else [book.manifest.parts[at].file_name for at in places]
         if not book.is_whole:
-            if not book.is_new and book.record.parts:
-                _logger.info("Going on with what was begun at %s", book.record.begun_at)
-            _logger.info("Sending to %s", destination.url)
+            _tell_what_is_left(book, names, destination.url, road)
         try:
             destination.send(staging, book, only=names)
         except NameTaken:
@@ -250,6 +271,25 @@ def send_parts(
         f"delivery {manifest.delivery_id}: {_MOST_NAMES} names were tried, and something at "
         f"{destination.url} had each of them"
     )
+
+
+def _tell_what_is_left(
+    book: UploadJournal, names: Collection[str] | None, url: str, road: str
+) -> None:
+    """Say what is going to be sent now: nothing of what is there already."""
+    asked = [part for part in book.manifest.parts if names is None or part.file_name in names]
+    left = [part for part in asked if part.file_name not in book.record.parts]
+    by = f" ({road})" if road else ""
+    if not book.is_new and book.record.parts:
+        _logger.info(
+            "Going on with what was begun at %s: %s of %s there already",
+            book.record.begun_at,
+            f"{len(asked) - len(left):,}",
+            counted(len(asked), "file"),
+        )
+    if left:
+        size = sum(part.compressed_bytes for part in left) / 1e6
+        _logger.info("Sending %s, %.1f MB, to %s%s", counted(len(left), "file"), size, url, by)
 
 
 def rename_delivery(

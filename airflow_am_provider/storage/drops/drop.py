@@ -209,7 +209,7 @@ class Drop:
             if attempt < self._attempts:
                 pause_s = self._pause_s * 2 ** (attempt - 1)
                 _logger.warning(
-                    "%s: could not %s %s (%s), attempt %d of %d; next in %g s",
+                    "%s: could not %s %s (%s), attempt %d of %d; tried again by itself in %g s",
                     self._name,
                     action,
                     printable(what),

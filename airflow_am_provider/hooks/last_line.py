@@ -1,0 +1,138 @@
+"""The last line of a task's log: what happened, or why nothing did, and what is next.
+
+Airflow folds what it says before and after a task, the reason of a skip among it. This line stands
+below what the task itself has said, outside of these folds.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_am_provider.airflow_compat import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import BaseOperator
+
+_logger = logging.getLogger(__name__)
+
+# Trigger rules under which a task runs although one before it was skipped.
+_RUN_AFTER_A_SKIP: Final = frozenset(
+    {
+        "all_done",
+        "all_done_min_one_success",
+        "all_skipped",
+        "always",
+        "none_failed",
+        "none_failed_min_one_success",
+        "one_done",
+        "one_success",
+    }
+)
+_CLEAR: Final = "mend what it says, and clear this task: Airflow does not try again by itself"
+
+
+def last_line(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """Have ``execute`` or ``execute_complete`` of an operator end with a plain line in the log.
+
+    :param execute: the method. Its operator has ``outcome(result)``, which says in a sentence
+        without its full stop what came of it; errors say it themselves.
+
+    Example::
+
+        @last_line
+        def execute(self, context):
+            ...
+    """
+
+    @wraps(execute)
+    def told(operator: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            result = execute(operator, *args, **kwargs)
+        except TaskDeferred:
+            _logger.info("Waiting, without a worker. Next: this task goes on by itself.")
+            raise
+        except AirflowRescheduleException as later:
+            _logger.info(
+                "Not over yet; the worker is free meanwhile. Next: this task looks again at %s "
+                "UTC.",
+                f"{later.reschedule_date:%H:%M:%S}",
+            )
+            raise
+        except AirflowSkipException as reason:
+            _tell(f"Skipped: {reason}", what_is_next(operator, is_skipped=True))
+            raise
+        except (AirflowFailException, AirflowSensorTimeout) as error:
+            _tell(f"Failed: {error}", _CLEAR, is_error=True)
+            raise
+        except Exception as error:
+            # The words of other errors may quote rows.
+            said = str(error) if type(error) is AirflowException else type(error).__name__
+            _tell(f"Failed for now: {said}", _retry(operator, args), is_error=True)
+            raise
+        _tell(operator.outcome(result), what_is_next(operator))
+        return result
+
+    return told
+
+
+def what_is_next(task: BaseOperator, *, is_skipped: bool = False) -> str:
+    """The tasks that come after one, and what becomes of them.
+
+    :param task: the task.
+    :param is_skipped: whether it was skipped.
+    """
+    after = sorted(task.downstream_task_ids)
+    if not after:
+        return "nothing, this is the last task"
+    if not is_skipped:
+        return f"{_named(after)}"
+    dag = task.get_dag()
+    rules = {one: dag.get_task(one).trigger_rule if dag else "" for one in after}
+    rules = {one: str(getattr(rule, "value", rule)) for one, rule in rules.items()}
+    running = [one for one in after if rules[one] in _RUN_AFTER_A_SKIP]
+    skipped = [one for one in after if one not in running]
+    said = []
+    if running:
+        said.append(f"{_named(running)}, by {'its' if len(running) == 1 else 'their'} trigger rule")
+    if skipped:
+        said.append(f"{_named(skipped)} {'is' if len(skipped) == 1 else 'are'} skipped too")
+    return "; ".join(said)
+
+
+def _named(tasks: list[str]) -> str:
+    """Task IDs as people list them.
+
+    >>> _named(["upload"]), _named(["a", "b", "c"])
+    ('upload', 'a, b and c')
+    """
+    if len(tasks) == 1:
+        return tasks[0]
+    return f"{', '.join(tasks[:-1])} and {tasks[-1]}"
+
+
+def _retry(operator: BaseOperator, args: tuple[Any, ...]) -> str:
+    task = getattr(args[0].get("ti"), "__dict__", {}) if args and isinstance(args[0], dict) else {}
+    tried, most = task.get("try_number"), task.get("max_tries")
+    if isinstance(tried, int) and isinstance(most, int):
+        left = most + 1 - tried
+        if left <= 0:
+            return "no retry is left; look into it, and clear this task"
+        tries = "1 retry is" if left == 1 else f"{left} retries are"
+        return f"Airflow tries again in about {operator.retry_delay}; {tries} left"
+    return "Airflow tries again, if a retry is left"
+
+
+def _tell(what: str, then: str, *, is_error: bool = False) -> None:
+    tell = _logger.error if is_error else _logger.info
+    tell("%s. Next: %s.", what.rstrip(".").strip(), then)
