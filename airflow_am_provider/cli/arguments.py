@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol, cast
 
 from airflow_am_provider import __version__
+from airflow_am_provider.cli.completion import complete, is_asked
+from airflow_am_provider.cli.examples import add_examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,9 +75,12 @@ def parse(argv: Sequence[str]) -> Callable[[], int] | None:
             description=f"{summary[0].upper()}{summary[1:]}.",
             allow_abbrev=False,
         )
-        if name in argv:
+        if name in argv or is_asked():
             modules[name] = cast("_Command", import_module(module))
             modules[name].add_arguments(subparser)
+    add_examples(parser)
+    if is_asked():
+        complete(parser)
     try:
         args = parser.parse_args(argv)
     except SystemExit:

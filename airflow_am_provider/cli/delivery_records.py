@@ -5,13 +5,18 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
-from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.cli.arguments import add_json
-from airflow_am_provider.cli.text import Colour, as_json, coloured, number, table
+from airflow_am_provider.cli.bars import bar
+from airflow_am_provider.cli.delivery_text import (
+    deliveries_table,
+    delivery_document,
+    delivery_lines,
+)
+from airflow_am_provider.cli.text import as_json, number
 from airflow_am_provider.deliveries.records import (
     STATES_TO_ASK_FOR,
     DeliveryRecord,
@@ -23,30 +28,12 @@ from airflow_am_provider.hooks.process_context import connections_of_the_databas
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.storage import Folder
 
-_HEADERS: Final = (
-    "delivery",
-    "target",
-    "window",
-    "state",
-    "since",
-    "read",
-    "written",
-    "aside",
-    "received",
-    "stored",
-)
-_COLOURS: Final = {
-    DeliveryState.RECONCILED: Colour.GOOD,
-    DeliveryState.ACKNOWLEDGED: Colour.GOOD,
-    DeliveryState.FAILED: Colour.BAD,
-    DeliveryState.ABANDONED: Colour.BAD,
-}
 # What these do depends on the destination, which a staging location alone does not tell.
 _AT_THE_DESTINATION: Final = ("resend", "confirm", "rename")
 
@@ -147,6 +134,15 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
         "--target", metavar="DPID", help="Only deliveries that set traits of this data source."
     )
     parser.add_argument(
+        "--dag", metavar="ID", help="Only deliveries that tasks of this DAG have formatted."
+    )
+    parser.add_argument(
+        "--since",
+        metavar="DATE",
+        help="Only deliveries that were staged on this day or later: a date, or a date and time, "
+        "in ISO 8601; UTC where it names no zone.",
+    )
+    parser.add_argument(
         "--limit",
         type=int,
         metavar="N",
@@ -158,7 +154,11 @@ def _list(args: argparse.Namespace) -> str:
     targets = _targets(args)
     _check_used(targets.staging)
     records = DeliveryRecords(targets).matching(
-        states=args.state or (), target=args.target, limit=args.limit
+        states=args.state or (),
+        target=args.target,
+        dag=args.dag,
+        since=None if args.since is None else _moment("--since", args.since),
+        limit=args.limit,
     )
     if args.json:
         return as_json({"deliveries": [record.to_json() for record in records]})
@@ -166,52 +166,32 @@ def _list(args: argparse.Namespace) -> str:
         return "No such delivery."
     outstanding = sum(record.state in ON_ITS_WAY for record in records)
     total = f"{number(len(records))} in all, {number(outstanding)} outstanding"
-    return "\n".join([*_table(records), total])
+    return "\n".join([*deliveries_table(records), total])
 
 
 def _show(args: argparse.Namespace) -> str:
     record = DeliveryRecords(_targets(args)).find(args.delivery_id)
-    document = {
-        **record.to_json(),
-        "files": record.manifest.lines_by_file,
-        "queue": _queue(record),
-        **_said(record),
-    }
-    if args.json:
-        return as_json(document)
-    lines = _table([record])
-    lines += _signs(document["signs"], document["disagreements"])
-    for name in ("reason", "begun_at", "sent_at", "verdict", "location"):
-        if document[name]:
-            lines.append(f"{name}: {document[name]}")
-    for file_name, count in record.manifest.lines_by_file.items():
-        lines.append(f"file: {file_name}, {counted(count, 'line')}")
-    for entry in document["queue"]:
-        mark = "this one" if entry["delivery_id"] == args.delivery_id else entry["delivery_id"]
-        lines.append(f"queue {entry['number']}: {mark}, {entry['state']}, {entry['window']}")
-    return "\n".join(lines)
+    document = delivery_document(record)
+    return as_json(document) if args.json else "\n".join(delivery_lines(record, document))
 
 
-def _said(record: DeliveryRecord) -> dict[str, Any]:
-    """What each sign said of the last sending, when its sensor looked last."""
-    found = record.reconciliation or {}
-    return {name: found.get(name) or [] for name in ("signs", "disagreements")}
+def _moment(option: str, text: str) -> datetime:
+    """A date, or a date and time, in UTC where it names no zone.
 
-
-def _signs(signs: Iterable[dict[str, Any]], disagreements: Iterable[str]) -> Iterator[str]:
-    for sign in signs:
-        said = [
-            f"{sign[name]} {name.replace('_', ' ')}"
-            for name in ("counted", "processed", "picked_up")
-        ]
-        figures = [f"{name} {number(count)}" for name, count in sign["figures"].items()]
-        yield f"{sign['sign']}: files {', '.join([*said, *figures])}"
-    for sentence in disagreements:
-        yield f"signs disagree: {sentence}"
+    :raises ConfigurationError: when it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"{option}: {text!r} is no date in ISO 8601, such as 2026-11-01"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _resend(args: argparse.Namespace) -> str:
-    record = _hook(args).resend(args.delivery_id, force=args.force)
+    with bar():
+        record = _hook(args).resend(args.delivery_id, force=args.force)
     advice = "Clear the task that waits for its receipt: it waits for that of the last sending."
     return _told(record, args, advice)
 
@@ -270,52 +250,9 @@ def _clean(args: argparse.Namespace) -> str:
 
 
 def _told(record: DeliveryRecord, args: argparse.Namespace, *more: str) -> str:
-    return as_json(record.to_json()) if args.json else "\n".join([*_table([record]), *more])
-
-
-def _queue(record: DeliveryRecord) -> list[dict[str, Any]]:
-    """The queue of its target: what has its place and is not done with, first come first."""
-    return [
-        {
-            "number": number,
-            "delivery_id": entry.delivery_id,
-            "sending": 1 if entry.sending is None else entry.sending.number,
-            "mode": None if entry.mode is None else str(entry.mode),
-            "window": str(entry.window),
-            "state": str(entry.state),
-            "since": entry.since,
-        }
-        for number, entry in enumerate(record.target.state().queued(), start=1)
-    ]
-
-
-def _table(records: Iterable[DeliveryRecord]) -> list[str]:
-    return table(_HEADERS, list(map(_row, records)), right="read written aside received stored")
-
-
-def _row(record: DeliveryRecord) -> list[str]:
-    facts = record.to_json()
-    return [
-        facts["delivery_id"],
-        facts["target"],
-        f"{_short(facts['window_start'])} to {_short(facts['window_end'])}",
-        coloured(str(record.state), _COLOURS.get(record.state, Colour.DOUBTFUL)),
-        _short(record.since),
-        *(number(facts[name]) for name in ("rows_read", "rows_written", "rows_set_aside")),
-        *(number(facts[name]) for name in ("records_received", "stored_records")),
-    ]
-
-
-def _short(moment: str | None) -> str:
-    """A moment to the minute; midnight as the day.
-
-    >>> _short("2026-03-01T00:00:00+00:00"), _short("2026-03-01T04:05:06+00:00"), _short(None)
-    ('2026-03-01', '2026-03-01 04:05', '…')
-    """
-    if moment is None:
-        return "…"
-    day, _, time = moment.partition("T")
-    return day if time.startswith("00:00:00") else f"{day} {time[:5]}"
+    if args.json:
+        return as_json(record.to_json())
+    return "\n".join([*deliveries_table([record]), *more])
 
 
 def _targets(args: argparse.Namespace) -> Targets:

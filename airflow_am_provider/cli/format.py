@@ -11,10 +11,12 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Data
 from airflow_am_provider.audience_manager.identifiers import ID_KINDS
 from airflow_am_provider.audience_manager.names import IdSyncPrefix, Mode
 from airflow_am_provider.audience_manager.words import counted
+from airflow_am_provider.cli.bars import bar
 from airflow_am_provider.cli.format_arguments import add_arguments as add_arguments
 from airflow_am_provider.cli.sources import tables_at
 from airflow_am_provider.cli.text import Colour, coloured, number, print_json, table
 from airflow_am_provider.formatting.choices import Compression, OnEmpty
+from airflow_am_provider.formatting.progress import BytesProgress
 
 if TYPE_CHECKING:
     import argparse
@@ -52,8 +54,8 @@ def run(args: argparse.Namespace) -> int:
     writer = _data_writer(args) if args.kind == "data" else _id_sync_writer(args)
     writer.suppression = _suppression(args, writer.id_kinds)
     directory = args.out.absolute()
-    rows = _rows(args, [file for path in args.input for file in tables_at(path)], writer.columns)
-    with closing(rows):
+    files = [file for path in args.input for file in tables_at(path)]
+    with bar(), closing(_rows(args, files, writer.columns, "Formatting")) as rows:
         manifest = make_delivery(rows, writer, directory, options, now=datetime.now(UTC))
     rejects = str(directory / manifest.rejects) if manifest.rejects else None
     if not manifest.parts and args.on_empty == OnEmpty.FAIL:
@@ -96,15 +98,19 @@ def _packing(args: argparse.Namespace) -> tuple[Encoding, Recipient | None]:
 
 
 def _rows(
-    args: argparse.Namespace, sources: Sequence[Source], columns: Sequence[str] | None
+    args: argparse.Namespace,
+    sources: Sequence[Source],
+    columns: Sequence[str] | None,
+    what: str,
 ) -> Generator[pa.RecordBatch]:
-    """The rows of files, one after the other."""
+    """The rows of files, one after the other; what is done with them is shown on a terminal."""
     from airflow_am_provider.sources.tables import read_table
 
+    progress = BytesProgress(what, sum(source.size for source in sources))
     for source in sources:
         with source.open() as file:
             yield from read_table(
-                file,
+                progress.counting(file),
                 source.file_name,
                 columns,
                 delimiter=args.delimiter,
@@ -121,7 +127,8 @@ def _suppression(args: argparse.Namespace, kinds: Collection[IdKind]) -> Suppres
         return None
     suppression = Suppression()
     columns = None if args.suppression_column is None else [args.suppression_column]
-    with closing(_rows(args, tables_at(args.suppression_source), columns)) as rows:
+    files = tables_at(args.suppression_source)
+    with closing(_rows(args, files, columns, "Suppression list")) as rows:
         suppression.add(
             rows,
             "--suppression-source",

@@ -8,6 +8,8 @@ import sys
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from airflow_am_provider.audience_manager.words import counted as counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -38,12 +40,15 @@ def number(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = "") -> list[str]:
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: str | Sequence[str] = ""
+) -> list[str]:
     r"""Align columns.
 
     :param headers: the columns' headers.
     :param rows: the cells.
-    :param right: the headers, separated by spaces, of the columns that are aligned to the right.
+    :param right: the headers of the columns that are aligned to the right; one text with spaces
+        between them where they have none themselves.
 
     >>> print(*table(["file", "lines"], [["a", "1,000"], ["bc", "7"]], right="lines"), sep="\n")
     file  lines
@@ -52,7 +57,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: str =
     """
     lines = [list(headers), *(list(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    to_right = [header in right.split() for header in headers]
+    named = right.split() if isinstance(right, str) else right
+    to_right = [header in named for header in headers]
     return [
         "  ".join(
             cell.rjust(width) if is_right else cell.ljust(width)

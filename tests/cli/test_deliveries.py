@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,9 @@ def test_a_list_says_how_far_each_came(
         printed = out(capsys, "list", *where)
         first, second, total = printed.splitlines()[1:]
         assert first.split()[:6] == [FIRST, "478", "2026-11-04", "to", "2026-11-05", "sent"]
-        assert first.split()[-5:] == ["2,005", "2,000", "5", "-", "-"]
+        rows, lines, records = ["2,005", "2,000", "5"], ["-"], ["-", "-"]
+        assert first.split()[-8:] == [*rows, *lines, *records, "-", "1"]
+        assert second.split()[-1] == "0"
         assert second.split()[:2] + second.split()[5:6] == ["aaaa", "567", "staged"]
         assert total == "2 in all, 1 outstanding"
 
@@ -71,6 +74,11 @@ def test_a_list_says_how_far_each_came(
         (["--state", "staged", "--state", "sent"], [FIRST, "aaaa"]),
         (["--target", "567"], ["aaaa"]),
         (["--state", "failed"], []),
+        (["--dag", "daily"], [FIRST, "aaaa"]),
+        (["--dag", "dail"], []),
+        (["--since", "2026-11-05"], [FIRST, "aaaa"]),
+        (["--since", "2026-11-05T01:00:00+00:00"], [FIRST, "aaaa"]),
+        (["--since", "2026-11-06"], []),
     ],
 )
 def test_a_list_can_be_narrowed(
@@ -166,8 +174,12 @@ def test_a_delivery_is_shown_with_its_place_in_the_queue(
     (place,) = document["queue"]
     assert (place["number"], place["delivery_id"], place["state"]) == (1, FIRST, "sent")
     printed = out(capsys, "show", FIRST, "--staging", staging.url)
-    assert f"file: {NAMES[0]}, 1,000 lines" in printed
-    assert "queue 1: this one, sent, 2026-11-04T00:00:00+00:00 to 2026-11-05" in printed
+    assert re.search(rf"file: s3://.*/acme/date=.*/{NAMES[0]}, 1,000 lines\n", printed)
+    assert "rows: 2,005 rows read = 2,000 rows written + 5 rows set aside; 2,000 lines\n" in printed
+    assert "set aside: 5 rows set aside: no e-mail address or phone number is sent" in printed
+    assert (
+        "place 1 of 1 in the queue of target 478: this delivery, sent, 2026-11-04T00:00:00+00:00 to"
+    ) in printed
 
 
 @pytest.mark.usefixtures("sent")
@@ -260,3 +272,26 @@ def test_cleaning_says_what_it_deletes(
     assert out(capsys, *clean).startswith("2 files, 0.4 MB, of 1 acknowledged deliveries")
     assert not staging.exists(manifest.parts[0].path)
     assert "--retention: 'x' is no time" in out(capsys, *clean[:-1], "x", exit_code=2)
+
+
+@pytest.mark.usefixtures("sent")
+def test_a_delivery_is_shown_with_who_decided_about_it(
+    staging: LocalFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note = {"version": 1, "breaches": ["10 rows, 1 % of 1,000"]}
+    decision = {
+        "by": "ben",
+        "at": "2026-11-05T01:00:00+00:00",
+        "approved": True,
+        "note": "Seen.",
+    }
+    staging.write_bytes(
+        f"deliveries/data/{FIRST}/guard.json", json.dumps({**note, "decision": decision}).encode()
+    )
+    document = json.loads(out(capsys, "show", FIRST, "--json", "--staging", staging.url))
+    assert document["guard"]["decision"] == decision
+    printed = out(capsys, "show", FIRST, "--staging", staging.url)
+    assert (
+        "guard: over its limit: 10 rows, 1 % of 1,000\n"
+        "guard: approved by ben at 2026-11-05T01:00:00+00:00: Seen.\n"
+    ) in printed
