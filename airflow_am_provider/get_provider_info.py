@@ -22,9 +22,15 @@ def _field(
     *,
     enum: list[str] | None = None,
     default: str | None = None,
+    is_required: bool = False,
 ) -> dict[str, Any]:
-    """Describe one text field of the connection form, stored under its name in the extras."""
-    schema: dict[str, Any] = {"type": ["string", "null"]}
+    """Describe one text field of the connection form, stored under its name in the extras.
+
+    The form marks what may not be null, and does not save without it.
+    """
+    schema: dict[str, Any] = {"type": "string" if is_required else ["string", "null"]}
+    if is_required:
+        schema["minLength"] = 1
     if enum is not None:
         schema["enum"] = enum
     if default is not None:
@@ -39,6 +45,12 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         "for a bucket of your own, such as the sandbox's.",
         enum=["production", "beta", "custom"],
         default="beta",
+    ),
+    "staging_location": _field(
+        "Staging location",
+        "Where deliveries are prepared: s3://bucket/prefix, or an absolute path that every worker "
+        "shares. It must be filled in.",
+        is_required=True,
     ),
     "partner_name": _field(
         "Partner name",
@@ -134,11 +146,6 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         "Receipts: cross-device data sources",
         "Numbers of the cross-device data sources whose IDs your files have, such as 478, 901. "
         "They store records that match no AAM ID, so receipts do not count those as lost.",
-    ),
-    "staging_location": _field(
-        "Staging location",
-        "Where deliveries are prepared: s3://bucket/prefix, or an absolute path that every worker "
-        "shares.",
     ),
     "staging_aws_conn_id": _field(
         "Staging: AWS connection",

@@ -8,7 +8,7 @@ task waits under *Required Actions* for a person who has looked at the figures.
 | answer | what happens |
 | --- | --- |
 | *Approve* | the delivery is sent as it is |
-| *Reject* | it is abandoned, with the reason in its record; nothing is sent |
+| *Reject* | it is abandoned, with name and reason in its record, and the run fails |
 | none | the run waits. To be asked again later, clear `guard` |
 
 Trigger the run with the param *Send without asking* to let it pass.
@@ -56,11 +56,12 @@ with DAG(
     params={
         "dpid": Param(478, type="integer", minimum=1, title="CRM data source"),
         "target_dpid": Param(
-            568,
+            569,
             type="integer",
             minimum=1,
             title="Profile data source",
-            description="DPID of the data source whose signals are replaced.",
+            description="DPID of the data source whose signals are replaced: one that no other "
+            "DAG sends to.",
         ),
         "approved": Param(
             False,

@@ -14,7 +14,11 @@ from airflow.sdk import BaseHook
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.hooks.connection_form import FormForAirflow31
-from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID, get_connection
+from airflow_am_provider.hooks.connections import (
+    DEFAULT_CONN_ID,
+    get_connection,
+    without_transient,
+)
 from airflow_am_provider.hooks.roads import road_of
 from airflow_am_provider.hooks.settings import (
     ARMOUR,
@@ -382,7 +386,8 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
         """Prove each part without sending data; one sentence per part."""
         from airflow_am_provider.hooks.connection_test import prove_parts
 
-        return prove_parts(self)
+        holds, said = prove_parts(self)
+        return holds, without_transient(said, self.audience_manager_conn_id)
 
     def _at_its_turn(
         self, manifest: object, on_older: str, after: object, in_order: bool | str

@@ -24,7 +24,7 @@ from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.get_provider_info import get_provider_info
 from airflow_am_provider.hooks.connection_form import FormForAirflow31
-from airflow_am_provider.hooks.connections import get_connection
+from airflow_am_provider.hooks.connections import get_connection, without_transient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -193,7 +193,7 @@ class AudienceManagerApiHook(FormForAirflow31, BaseHook):
             self._line.read("users/self", {})
             count = len(self.data_sources())
         except AudienceManagerError as error:
-            return False, str(error)
+            return False, without_transient(str(error), self.audience_manager_api_conn_id)
         if not count:
             return True, (
                 "The API answers, but shows no data source: put the technical account into a "

@@ -325,3 +325,32 @@ def test_the_metadata_names_this_hook() -> None:
         hooks[hook.conn_type] = hook
     assert hooks["audience_manager"] is AudienceManagerHook
     assert set(hooks) == {"audience_manager", "audience_manager_api"}
+
+
+def test_what_the_test_button_says_names_no_random_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow tests what stands in the form as a connection that it gives a random ID."""
+    for conn_id, shown in (("x7Qp0aBc", "this connection"), ("crm_adobe", "'crm_adobe'")):
+        monkeypatch.setenv(
+            f"AIRFLOW_CONN_{conn_id.upper()}",
+            f'{{"conn_type": "audience_manager", "extra": {{"staging_location": "{tmp_path}"}}}}',
+        )
+        holds, message = AudienceManagerHook(conn_id).test_connection()
+        assert not holds
+        assert shown in message
+        assert conn_id in message or conn_id == "x7Qp0aBc"
+        assert "x7Qp0aBc" not in message
+
+
+def test_the_form_opens_on_what_must_be_filled_in_and_marks_it() -> None:
+    (described,) = (
+        one
+        for one in get_provider_info()["connection-types"]
+        if one["connection-type"] == "audience_manager"
+    )
+    fields = described["conn-fields"]
+    assert list(fields)[:3] == ["environment", "staging_location", "partner_name"]
+    # Airflow's form marks what may not be null.
+    marked = [name for name, field in fields.items() if "null" not in field["schema"]["type"]]
+    assert marked == ["staging_location"]
