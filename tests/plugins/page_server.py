@@ -37,7 +37,8 @@ class PageServer(ThreadingHTTPServer):
     """Serves the page.
 
     ``fails_with``: the status of every answer, or None; ``batches``: the outbound ones, or None
-    where there is no such part; ``asked``: each path and query that was asked for.
+    where there is no such part; ``is_indexed``: whether all is known; ``asked``: each path and
+    query that was asked for.
     """
 
     daemon_threads = True
@@ -47,6 +48,7 @@ class PageServer(ThreadingHTTPServer):
         self.deliveries = page_deliveries.rows()
         self.fails_with: int | None = None
         self.batches: list[Json] | None = None
+        self.is_indexed = True
         self.asked: list[str] = []
 
     @property
@@ -99,8 +101,8 @@ class PageServer(ThreadingHTTPServer):
             "next_cursor": str(start + limit) if start + limit < len(found) else None,
             "total": len(found),
             "outstanding": sum(row["is_outstanding"] for row in found),
-            "indexed_at": self.deliveries[0]["created_at"],
-            "problems": [],
+            "indexed_at": self.deliveries[0]["created_at"] if self.is_indexed else None,
+            "problems": [] if self.is_indexed else ["The list is being read from staging"],
         }
 
 

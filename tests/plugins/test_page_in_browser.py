@@ -50,7 +50,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(server: PageServer, browser: Browser) -> Iterator[Page]:
     """A window in which nothing goes wrong unseen and nothing is loaded from elsewhere."""
-    server.fails_with, server.batches = None, None
+    server.fails_with, server.batches, server.is_indexed = None, None, True
     server.asked.clear()
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
     context.set_default_timeout(10_000)
@@ -107,6 +107,8 @@ def test_deliveries_that_are_not_done_with_come_first_and_more_come_when_wanted(
     expect(rows).to_have_count(50)
     newest = server.deliveries[0]
     expect(rows.first).to_contain_text(f"{newest['rows_read']:,}")
+    expect(rows.first).to_contain_text("no items 24")
+    expect(rows.first).to_contain_text("and 2 more reasons")
     page.get_by_role("button", name="Show more").click()
     expect(rows).to_have_count(100)
     assert "cursor=50" in server.asked[-1]
@@ -188,7 +190,7 @@ def test_who_is_logged_out_is_led_to_the_login(page: Page, server: PageServer) -
     server.fails_with = 401
     page.goto(server.page)
     login = page.get_by_role("link", name="Log in again")
-    expect(login).to_have_attribute("href", re.compile(r"api/v2/auth/login\?next=http.*audience"))
+    expect(login).to_have_attribute("href", re.compile(r"api/v2/auth/login\?next=%2Faudience"))
     picture(page, "logged-out")
 
 
@@ -206,6 +208,17 @@ def test_a_server_that_is_away_is_said_and_asked_again(page: Page, server: PageS
     server.fails_with = 503
     page.get_by_label("State").select_option("sent")
     expect(page.get_by_role("alert")).to_contain_text("The index is being built anew.")
+
+
+def test_a_list_that_is_still_being_read_says_so_and_is_asked_again(
+    page: Page, server: PageServer
+) -> None:
+    server.is_indexed = False
+    page.goto(server.page)
+    expect(page.get_by_text("The list is being read from staging.")).to_be_visible()
+    server.is_indexed = True
+    expect(page.get_by_text("as of")).to_be_visible()
+    expect(page.get_by_text("The list is being read")).to_have_count(0)
 
 
 def test_in_airflows_frame_it_follows_theme_and_address_and_leads_out(

@@ -54,6 +54,6 @@ export function save(file: Blob, name: string): void {
 
 /** Airflow's login, and back to where the user was. */
 export function loginAddress(): string {
-  const here = outerWindow()?.location.href ?? location.href
-  return `../api/v2/auth/login?next=${encodeURIComponent(here)}`
+  const { pathname, search, hash } = (outerWindow() ?? window).location
+  return `../api/v2/auth/login?next=${encodeURIComponent(pathname + search + hash)}`
 }

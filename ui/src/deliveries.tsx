@@ -9,6 +9,8 @@ import { Ago, Empty, Failed, Loading, Problems, State, TableBox, Time } from './
 import { isTab, link, scope } from './route'
 
 const PAGE = 50
+/** So many lines say why rows were set aside; all reasons stand with the delivery. */
+const REASONS = 3
 
 export function DeliveriesView({ query }: { query: Record<string, string> }) {
   const set = chosen(query)
@@ -178,7 +180,7 @@ function DeliveryRow({ row }: { row: Row }) {
     location.hash = to
   }
   return (
-    <tr className={row.is_outstanding ? 'outstanding' : undefined} onClick={open}>
+    <tr className={row.is_outstanding ? 'outstanding' : row.state} onClick={open}>
       <th scope="row">
         <a href={to}>
           <Time at={row.created_at} zone={false} />
@@ -228,18 +230,18 @@ function target(row: Row): string {
 function SetAside({ row }: { row: Row }) {
   if (!row.rows_set_aside) return <>{format.number(row.rows_set_aside)}</>
   const reasons = Object.entries(row.set_aside ?? {}).sort((a, b) => b[1] - a[1])
-  const all = reasons.map(([reason, count]) => `${format.words(reason)}: ${format.number(count)}`).join('\n')
-  const [most] = reasons
+  const shown = reasons.length > REASONS ? reasons.slice(0, REASONS - 1) : reasons
   return (
-    <span title={all}>
+    <>
       {format.number(row.rows_set_aside)}
-      {most && (
-        <span className="sub block">
-          {format.words(most[0])}
-          {reasons.length > 1 && ` + ${reasons.length - 1}`}
-        </span>
-      )}
-    </span>
+      {shown.map(([reason, count]) => (
+        <div key={reason} className="sub">
+          {format.words(reason)}
+          {reasons.length > 1 && ` ${format.number(count)}`}
+        </div>
+      ))}
+      {shown.length < reasons.length && <div className="sub">and {reasons.length - shown.length} more reasons</div>}
+    </>
   )
 }
 
