@@ -192,6 +192,8 @@ def test_who_is_logged_out_is_led_to_the_login(page: Page, server: PageServer) -
     login = page.get_by_role("link", name="Log in again")
     expect(login).to_have_attribute("href", re.compile(r"api/v2/auth/login\?next=%2Faudience"))
     picture(page, "logged-out")
+    page.goto(f"{server.page}#/charts")
+    expect(page.get_by_role("link", name="Log in again")).to_have_count(1)
 
 
 def test_a_server_that_is_away_is_said_and_asked_again(page: Page, server: PageServer) -> None:

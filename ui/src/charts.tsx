@@ -25,6 +25,9 @@ export default function ChartsView({ query }: { query: Record<string, string> })
   const records = useAnswer<Records>(address('charts/records', filter))
   const quality = useAnswer<Quality>(address('charts/quality', filter))
   const audiences = useAnswer<Audiences>(address('charts/audiences', filter))
+  const answers = [calendar, records, quality, audiences]
+  // Who is logged out, or has no network, is told once and not in each chart.
+  const away = answers.find(({ error }) => error?.status === 401 || error?.status === 0)?.error
   const choose = (name: string, value: string) => replace(link(['charts'], { ...query, [name]: value }))
   return (
     <>
@@ -42,7 +45,8 @@ export default function ChartsView({ query }: { query: Record<string, string> })
         <Choice label="Data source" value={query.data_source} options={facets?.data_sources} choose={(value) => choose('data_source', value)} />
         <Choice label="Environment (calendar)" value={query.environment} options={facets?.environments} choose={(value) => choose('environment', value)} />
       </div>
-      <div className="charts">
+      {away && <Failed error={away} retry={() => answers.forEach(({ reload }) => reload())} />}
+      <div className="charts" hidden={away !== undefined}>
         <Card title="What was due, day by day" note={<StatusLegend />} full>
           <Drawn answer={calendar} what="the calendar" empty={(data) => data.days.length === 0}>
             {(data) => <CalendarChart days={data.days} since={range.since} until={range.until} />}

@@ -180,7 +180,7 @@ function DeliveryRow({ row }: { row: Row }) {
     location.hash = to
   }
   return (
-    <tr className={row.is_outstanding ? 'outstanding' : row.state} onClick={open}>
+    <tr className={row.is_outstanding ? 'outstanding' : `is-${row.state}`} onClick={open}>
       <th scope="row">
         <a href={to}>
           <Time at={row.created_at} zone={false} />
