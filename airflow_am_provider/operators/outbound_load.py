@@ -12,7 +12,7 @@ from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.hooks.asset_events import LOADED
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
-from airflow_am_provider.parameters import flag, is_given, whole_number
+from airflow_am_provider.parameters import flag, is_given, optional_whole_number, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,8 @@ class OutboundLoadOperator(BaseOperator):
     :param name_template: As for the sensor. (templated)
     :param timestamp_digits: As for the sensor. (templated)
     :param header_lines: How many lines at the begin of each file are none of data. (templated)
+    :param separator_spaces: How many spaces stand between fields. None to see it from the lines; it
+        matters for users who were only removed, see docs/outbound.md. (templated)
     :param into: Parquet: the folder that gets the files, ``s3://bucket/prefix`` or an absolute
         path. Either this or ``table``. (templated)
     :param into_aws_conn_id: AWS connection for it. If None, ``source_conn_id`` where files come
@@ -94,6 +96,7 @@ class OutboundLoadOperator(BaseOperator):
         "name_template",
         "timestamp_digits",
         "header_lines",
+        "separator_spaces",
         "into",
         "into_aws_conn_id",
         "table",
@@ -117,6 +120,7 @@ class OutboundLoadOperator(BaseOperator):
         name_template: str | None = None,
         timestamp_digits: int | str | None = None,
         header_lines: int | str = 0,
+        separator_spaces: int | str | None = None,
         into: str | None = None,
         into_aws_conn_id: str | None = None,
         table: str | None = None,
@@ -137,6 +141,7 @@ class OutboundLoadOperator(BaseOperator):
         self.name_template = name_template
         self.timestamp_digits = timestamp_digits
         self.header_lines = header_lines
+        self.separator_spaces = separator_spaces
         self.into = into
         self.into_aws_conn_id = into_aws_conn_id
         self.table = table
@@ -232,25 +237,28 @@ class OutboundLoadOperator(BaseOperator):
     def _target(self) -> _Parquet | _Table:
         if is_given(self.into) == is_given(self.table):
             raise ConfigurationError("into or table: one of them says where rows go, and not both")
-        header_lines = whole_number("header_lines", self.header_lines)
+        layout = {
+            "header_lines": whole_number("header_lines", self.header_lines),
+            "separator_spaces": optional_whole_number("separator_spaces", self.separator_spaces),
+        }
         if is_given(self.into):
             is_s3 = self.location.startswith("s3://")
             aws_conn_id = self.into_aws_conn_id or (self.source_conn_id if is_s3 else None)
-            return _Parquet(str(self.into), aws_conn_id, header_lines)
+            return _Parquet(str(self.into), aws_conn_id, layout)
         if not is_given(self.conn_id):
             raise ConfigurationError(f"conn_id: missing; the table {self.table!r} is in a database")
         current = str(self.current_table) if is_given(self.current_table) else None
-        return _Table(str(self.table), current, str(self.conn_id), header_lines)
+        return _Table(str(self.table), current, str(self.conn_id), layout)
 
 
 class _Parquet:
     """A folder of Parquet files."""
 
-    def __init__(self, into: str, aws_conn_id: str | None, header_lines: int) -> None:
+    def __init__(self, into: str, aws_conn_id: str | None, layout: dict[str, Any]) -> None:
         from airflow_am_provider.hooks.outbound_inbox import open_folder
 
         self._folder = open_folder(into, aws_conn_id, asked_by="into_aws_conn_id")
-        self._header_lines = header_lines
+        self._layout = layout
 
     def version(self, batch: Batch) -> str | None:
         from airflow_am_provider.outbound.parquet import loaded_version
@@ -260,19 +268,21 @@ class _Parquet:
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         from airflow_am_provider.outbound.parquet import load_into_parquet
 
-        return load_into_parquet(inbox, batch, self._folder, header_lines=self._header_lines)
+        return load_into_parquet(inbox, batch, self._folder, **self._layout)
 
 
 class _Table:
     """A table of a database."""
 
-    def __init__(self, table: str, current: str | None, conn_id: str, header_lines: int) -> None:
+    def __init__(
+        self, table: str, current: str | None, conn_id: str, layout: dict[str, Any]
+    ) -> None:
         from airflow_am_provider.outbound.table import Tables
         from airflow_am_provider.sources.database_hook import database_hook
 
         self._tables = Tables(rows=table, current=current)
         self._hook = database_hook(conn_id, asked_by="conn_id")
-        self._header_lines = header_lines
+        self._layout = layout
 
     def version(self, batch: Batch) -> str | None:
         from airflow_am_provider.outbound.table import loaded_version
@@ -282,6 +292,4 @@ class _Table:
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         from airflow_am_provider.outbound.table import load_into_table
 
-        return load_into_table(
-            inbox, batch, self._hook, self._tables, header_lines=self._header_lines
-        )
+        return load_into_table(inbox, batch, self._hook, self._tables, **self._layout)

@@ -13,14 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_am_provider.outbound.reading import ReadCounts, read_batch
-from airflow_am_provider.outbound.segment_lines import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.inbox import Inbox
-    from airflow_am_provider.outbound.reading import BatchLines, LineReader
+    from airflow_am_provider.outbound.reading import BatchLines
     from airflow_am_provider.storage.folder import Folder
 
 SCHEMA: Final = pa.schema(
@@ -107,7 +106,7 @@ def load_into_parquet(
     target: Folder,
     *,
     header_lines: int = 0,
-    read: LineReader = read_lines,
+    separator_spaces: int | None = None,
 ) -> LoadReport:
     """Write a complete batch into a Parquet file.
 
@@ -137,7 +136,13 @@ def load_into_parquet(
             ],
         ) as writer:
             for table in _tables(
-                read_batch(inbox, batch, counts, header_lines=header_lines, read=read),
+                read_batch(
+                    inbox,
+                    batch,
+                    counts,
+                    header_lines=header_lines,
+                    separator_spaces=separator_spaces,
+                ),
                 batch,
                 rejects,
             ):

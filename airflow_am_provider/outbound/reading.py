@@ -19,7 +19,7 @@ from isal import igzip, igzip_lib
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.outbound.checksums import CheckedStream
-from airflow_am_provider.outbound.segment_lines import read_lines
+from airflow_am_provider.outbound.segment_lines import read_lines, spaces_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,8 +51,11 @@ _BROKEN: Final[tuple[type[Exception], ...]] = (
 class LineReader(Protocol):
     """What reads a block of whole lines."""
 
-    def __call__(self, block: bytes, /) -> SegmentLines:
-        """Read it."""
+    def __call__(self, block: bytes, spaces: int | None, /) -> SegmentLines:
+        """Read it.
+
+        :param spaces: how many stand between fields; None where nothing has shown it yet.
+        """
         ...
 
 
@@ -95,6 +98,7 @@ def read_batch(
     counts: ReadCounts,
     *,
     header_lines: int = 0,
+    separator_spaces: int | None = None,
     read: LineReader = read_lines,
 ) -> Iterator[BatchLines]:
     """Read all files of a complete batch, one after the other.
@@ -106,17 +110,20 @@ def read_batch(
     :param batch: a complete batch.
     :param counts: are counted up.
     :param header_lines: how many lines at the begin of each file are none of data.
+    :param separator_spaces: how many spaces stand between fields; None to see it from the lines.
     :param read: what reads a block of lines.
     :raises TransientError: when a file is not, or not yet, what its control file says.
     :raises DataError: when a file cannot be read.
     """
     with ThreadPoolExecutor(_THREADS, "outbound") as pool:
         waiting: deque[tuple[BatchFile, int, Future[SegmentLines]]] = deque()
+        spaces = separator_spaces
         try:
             for file in batch.files:
                 number = 1
                 for block, lines in file_blocks(inbox, file, counts, header_lines):
-                    waiting.append((file, number, pool.submit(read, block)))
+                    spaces = spaces or spaces_in(block)
+                    waiting.append((file, number, pool.submit(read, block, spaces)))
                     number += lines
                     while len(waiting) > _AHEAD:
                         yield _next(waiting, counts)

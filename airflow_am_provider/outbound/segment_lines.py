@@ -14,10 +14,17 @@ A block becomes columns without a loop over its lines. Worked example, two lines
 
 ``""`` comes of the second space of a run and is dropped; anywhere else an empty token is an error
 of its line. Group 0 is the ID, group 1 the segments, group 2 the removed ones.
+
+**A user who was only removed** has an empty list of segments, so that the spaces before and after
+it stand together: with one space between fields, ``B  25`` says that B was removed from 25. With
+two spaces, as in the page's own example, it says that B is in 25. How many spaces a file has is
+seen from lines that have all three fields, or from lines with one space; see :func:`spaces_in`.
+Where no line shows it, a line with one list after an even number of spaces is set aside.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -43,6 +50,16 @@ NO_SEGMENTS: Final = "it names no segments"
 TOO_MANY_FIELDS: Final = "it has more than an ID, segments and removed segments"
 NOT_A_NUMBER: Final = "a segment is no number of up to 18 digits"
 NOT_UTF8: Final = "its ID is not UTF-8"
+AMBIGUOUS: Final = (
+    "its one list, after several spaces, can be of segments or of removed ones; say which by "
+    "separator_spaces"
+)
+
+# What shows how many spaces are between fields: a line with three of them, or with one space.
+_EVIDENCE: Final = re.compile(
+    rb"^[^ ,\n]+(?P<spaces> +)\d[\d,]*(?: +\d[\d,]*)\r?$|^[^ ,\n]+(?P<one> )\d[\d,]*\r?$",
+    re.MULTILINE,
+)
 
 
 class BadLine(NamedTuple):
@@ -74,10 +91,21 @@ class SegmentLines:
     count: int
 
 
-def read_lines(block: bytes) -> SegmentLines:
+def spaces_in(block: bytes) -> int | None:
+    r"""How many spaces stand between fields; None where no line shows it.
+
+    >>> spaces_in(b"B  7\n"), spaces_in(b"B  7\nA 1\n"), spaces_in(b"A  1  2\n")
+    (None, 1, 2)
+    """
+    found = _EVIDENCE.search(block)
+    return None if found is None else len(found["spaces"] or found["one"])
+
+
+def read_lines(block: bytes, spaces: int | None = None) -> SegmentLines:
     r"""Read a block of whole lines in the basic layout.
 
     :param block: lines, each with its end; the last may be without.
+    :param spaces: how many stand between fields; None where nothing shows it.
 
     >>> found = read_lines(b"A 24,26  25\nB 7\nC x\n")
     >>> found.segments.to_pylist(), found.removed.to_pylist(), [bad.number for bad in found.bad]
@@ -89,7 +117,11 @@ def read_lines(block: bytes) -> SegmentLines:
         block += b"\n"
     data = np.frombuffer(block, dtype=np.uint8)
     tokens = _tokens(data)
+    _place_removals(tokens, spaces)
     reasons = _reasons(tokens)
+    if spaces is None:
+        unsure = (reasons == 0) & ~tokens.has_two & (tokens.gaps % 2 == 0)
+        reasons[unsure] = _CODE[AMBIGUOUS]
     good = reasons == 0
     ids, is_text = _ids(tokens, good)
     if not is_text:
@@ -118,6 +150,8 @@ class _Tokens:
     :param line: which line each is of.
     :param group: 0 the ID, 1 and 2 lists of segments, more for what has no place.
     :param lines: how many lines there are.
+    :param gaps: spaces after the ID of each line.
+    :param has_two: whether each line has two lists.
     """
 
     data: NDArray[np.uint8]
@@ -127,6 +161,8 @@ class _Tokens:
     line: NDArray[np.int64]
     group: NDArray[np.int64]
     lines: int
+    gaps: NDArray[np.int64]
+    has_two: NDArray[np.bool_]
 
 
 def _tokens(data: NDArray[np.uint8]) -> _Tokens:
@@ -158,6 +194,7 @@ def _tokens(data: NDArray[np.uint8]) -> _Tokens:
     number = np.cumsum(opens)
     first = np.flatnonzero(opener == _END)
     group = number - number[first][line]
+    lines = int(np.count_nonzero(is_end))
     # A gap is empty, so that what is left still stands one after the other.
     offsets = np.append(starts[real], len(kept)).astype(np.int32)
     texts = pa.Array.from_buffers(
@@ -170,8 +207,18 @@ def _tokens(data: NDArray[np.uint8]) -> _Tokens:
         lengths=lengths[real],
         line=line[real],
         group=group[real],
-        lines=int(np.count_nonzero(is_end)),
+        lines=lines,
+        gaps=1 + np.bincount(line[is_gap & (group == 0)], minlength=lines),
+        has_two=np.bincount(line[real & (group > 1)], minlength=lines) > 0,
     )
+
+
+def _place_removals(tokens: _Tokens, spaces: int | None) -> None:
+    """A list after twice the spaces is one of removed segments: that of segments is empty."""
+    if spaces is not None:
+        only_removed = ~tokens.has_two & (tokens.gaps == 2 * spaces)
+        if only_removed.any():
+            tokens.group[(tokens.group == 1) & only_removed[tokens.line]] = _GROUPS
 
 
 _REASONS: Final = (
@@ -182,6 +229,7 @@ _REASONS: Final = (
     NOT_A_NUMBER,
     NO_SEGMENTS,
     NOT_UTF8,
+    AMBIGUOUS,
 )
 _CODE: Final = {reason: code for code, reason in enumerate(_REASONS)}
 

@@ -28,14 +28,13 @@ import pyarrow.csv as pcsv
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.outbound.parquet import LoadReport, name_destination
 from airflow_am_provider.outbound.reading import ReadCounts, read_batch
-from airflow_am_provider.outbound.segment_lines import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.inbox import Inbox
-    from airflow_am_provider.outbound.reading import BatchLines, LineReader
+    from airflow_am_provider.outbound.reading import BatchLines
     from airflow_am_provider.sources.database_hook import DbApiHook
 
 _TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*){0,2}")
@@ -116,7 +115,7 @@ def load_into_table(
     tables: Tables,
     *,
     header_lines: int = 0,
-    read: LineReader = read_lines,
+    separator_spaces: int | None = None,
 ) -> LoadReport:
     """Load a complete batch in one transaction.
 
@@ -135,7 +134,14 @@ def load_into_table(
         statements.forget(batch)
         statements.add(
             _blocks_of(
-                read_batch(inbox, batch, counts, header_lines=header_lines, read=read), batch
+                read_batch(
+                    inbox,
+                    batch,
+                    counts,
+                    header_lines=header_lines,
+                    separator_spaces=separator_spaces,
+                ),
+                batch,
             )
         )
         report = LoadReport(

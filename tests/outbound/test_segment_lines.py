@@ -2,20 +2,21 @@
 
 import re
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_am_provider.outbound.segment_lines import read_lines
+from airflow_am_provider.outbound.segment_lines import read_lines, spaces_in
 
 _LINE = re.compile(
-    rb"(?P<id>[^ ,\x00-\x1f\x7f]+) +(?P<added>\d{1,18}(?:,\d{1,18})*)"
+    rb"(?P<id>[^ ,\x00-\x1f\x7f]+)(?P<gap> +)(?P<added>\d{1,18}(?:,\d{1,18})*)"
     rb"(?: +(?P<removed>\d{1,18}(?:,\d{1,18})*))? *"
 )
 
 Row = tuple[str, list[int], list[int]]
 
 
-def slowly(block: bytes) -> tuple[list[Row], list[int]]:
+def slowly(block: bytes, spaces: int | None) -> tuple[list[Row], list[int]]:
     """The same, line by line, from the words of outbound-file-name-contents.md."""
     rows: list[Row] = []
     bad: list[int] = []
@@ -32,12 +33,18 @@ def slowly(block: bytes) -> tuple[list[Row], list[int]]:
             continue
         added = [int(part) for part in match["added"].split(b",")]
         removed = [int(part) for part in (match["removed"] or b"").split(b",") if part]
+        gap = len(match["gap"])
+        if not removed and spaces is None and gap % 2 == 0:
+            bad.append(number)
+            continue
+        if not removed and spaces is not None and gap == 2 * spaces:
+            added, removed = [], added
         rows.append((name, added, removed))
     return rows, bad
 
 
-def quickly(block: bytes) -> tuple[list[Row], list[int]]:
-    found = read_lines(block)
+def quickly(block: bytes, spaces: int | None) -> tuple[list[Row], list[int]]:
+    found = read_lines(block, spaces)
     rows = zip(
         found.ids.to_pylist(), found.segments.to_pylist(), found.removed.to_pylist(), strict=True
     )
@@ -47,7 +54,7 @@ def quickly(block: bytes) -> tuple[list[Row], list[int]]:
 
 def test_adobes_own_example() -> None:
     block = b"59767559181262060060278870901087098252  24,26,27  25,28"
-    assert quickly(block) == (
+    assert quickly(block, spaces_in(block)) == (
         [("59767559181262060060278870901087098252", [24, 26, 27], [25, 28])],
         [],
     )
@@ -78,7 +85,25 @@ _PIECES = st.sampled_from(
 
 
 @settings(max_examples=500)
-@given(st.lists(_PIECES, max_size=40))
-def test_any_block_is_read_as_line_by_line(pieces: list[bytes]) -> None:
+@given(st.lists(_PIECES, max_size=40), st.sampled_from([None, 1, 2]))
+def test_any_block_is_read_as_line_by_line(pieces: list[bytes], spaces: int | None) -> None:
     block = b"".join(pieces)
-    assert quickly(block) == slowly(block)
+    assert quickly(block, spaces) == slowly(block, spaces)
+
+
+@pytest.mark.parametrize(
+    ("block", "added", "removed", "set_aside"),
+    [
+        (b"A 1 2\nB  25\n", [[1], []], [[2], [25]], 0),  # one space: B was only removed
+        (b"A  1  2\nB  25\nC    3\n", [[1], [25], []], [[2], [], [3]], 0),  # two
+        (b"B  25\nC  3\n", [], [], 2),  # nothing shows it
+        (b"B   25\n", [[25]], [[]], 0),  # three are no two pairs
+    ],
+)
+def test_a_user_who_was_only_removed_is_never_guessed_at(
+    block: bytes, added: list[list[int]], removed: list[list[int]], set_aside: int
+) -> None:
+    found = read_lines(block, spaces_in(block))
+    assert found.segments.to_pylist() == added
+    assert found.removed.to_pylist() == removed
+    assert len(found.bad) == set_aside
