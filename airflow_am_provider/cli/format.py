@@ -104,9 +104,19 @@ def _rows(
     what: str,
 ) -> Generator[pa.RecordBatch]:
     """The rows of files, one after the other; what is done with them is shown on a terminal."""
+    # Here, and not where they are read: that is another thread, which knows of no terminal.
+    progress = BytesProgress(what, sum(source.size for source in sources))
+    return _read(args, sources, columns, progress)
+
+
+def _read(
+    args: argparse.Namespace,
+    sources: Sequence[Source],
+    columns: Sequence[str] | None,
+    progress: BytesProgress,
+) -> Generator[pa.RecordBatch]:
     from airflow_am_provider.sources.tables import read_table
 
-    progress = BytesProgress(what, sum(source.size for source in sources))
     for source in sources:
         with source.open() as file:
             yield from read_table(

@@ -219,17 +219,21 @@ def _sum(counts: Iterable[int | None]) -> int | None:
     return sum(known) if known else None
 
 
+def _partitions(numbers: Iterable[int], count: int) -> list[str]:
+    return [str(Partition(number=number, count=count)) for number in numbers]
+
+
 def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
     if not ordered:
         raise ConfigurationError("formatted: none; pass what the mapped format task returned")
     count = ordered[0].partition.count
     numbers = Counter(one.partition.number for one in ordered)
-    missing = [str(number) for number in range(count) if number not in numbers]
-    twice = [str(number) for number, times in numbers.items() if times > 1]
+    missing = [number for number in range(count) if number not in numbers]
+    twice = [number for number, times in numbers.items() if times > 1]
     for what, found in (("missing", missing), ("there more than once", twice)):
         if found:
             raise ConfigurationError(
-                f"formatted: {', '.join(found)} of 0 to {count - 1} {what}; nothing was staged. "
+                f"formatted: {', '.join(_partitions(found, count))} {what}; nothing was staged. "
                 f"Map the format task over partition=range({count})"
             )
     facts: dict[str, set[Any]] = {

@@ -14,6 +14,7 @@ import pytest
 
 from airflow_am_provider.cli import format as format_command
 from airflow_am_provider.cli import main
+from airflow_am_provider.formatting.progress import shown_by
 from airflow_am_provider.sources.file_kinds import READABLE
 from tests.pgp_keys import needs_gpg, pair, written
 
@@ -568,3 +569,19 @@ def test_gzip_and_pgp_are_one_or_the_other(folder, capsys, options, message):
     assert main([*DATA, "--traits-column", "traits", *options, *ALL]) == 2
     assert message in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+def test_how_far_it_is_is_drawn(tmp_path):
+    drawn = []
+
+    class Drawn:
+        def update(self, what, done, total):
+            drawn.append((what, done, total))
+
+    rows = tmp_path / "customers.csv"
+    rows.write_text("id,traits\n" + "".join(f"user{number},24\n" for number in range(1000)))
+    options = ["--dpid", "478", "--id-column", "id", "--traits-column", "traits"]
+    with shown_by(Drawn()):
+        assert main(["format", "data", str(rows), "--out", str(tmp_path / "out"), *options]) == 0
+    assert {(what, total) for what, _, total in drawn} == {("Formatting", rows.stat().st_size)}
+    assert drawn[-1][1] == rows.stat().st_size
