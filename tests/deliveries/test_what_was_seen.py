@@ -25,6 +25,7 @@ from airflow_am_provider.deliveries.uploads.s3_destination import OBJECT_ARGS, S
 from airflow_am_provider.deliveries.uploads.sending import send_parts
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.storage import LocalFolder, S3Folder
+from airflow_am_provider.storage.drops import Drop, Published
 from demo.local.postgres import Postgres
 from demo.local.s3 import S3
 from tests.connections import Connect
@@ -235,6 +236,27 @@ class TestTwoStagingPlaces:
             list(pool.map(send_one, teams))
         wanted = [content_of(team, 5_000) for team in teams]
         assert sorted(in_bucket(s3, bucket)) == sorted(wanted)
+
+
+def test_a_name_that_is_taken_at_the_last_moment_leaves_nothing_of_ours(
+    tmp_path: Path,
+    to_drop: DropDestination,
+    drop_directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    staging = LocalFolder(tmp_path / "staging")
+    manifest = staged(staging, "rows")
+    publish = Drop.publish
+
+    def overtaken(drop: Drop, temporary: str, name: str, **options: Any) -> Published:
+        monkeypatch.setattr(Drop, "publish", publish)
+        (drop_directory / name).write_bytes(b"a stranger's")
+        return publish(drop, temporary, name, **options)
+
+    monkeypatch.setattr(Drop, "publish", overtaken)
+    sent(staging, to_drop, manifest)
+    assert sorted(in_folder(drop_directory)) == sorted([b"a stranger's", content_of("rows", 5_000)])
+    assert state_of(staging, manifest) is DeliveryState.SENT
 
 
 def test_ten_attempts_over_ftp_at_once_are_one_delivery(

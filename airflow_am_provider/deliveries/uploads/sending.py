@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.manifest import Manifest
     from airflow_am_provider.deliveries.target.state import TargetState
     from airflow_am_provider.deliveries.targets import Targets
+    from airflow_am_provider.storage import Folder
 
 _logger = logging.getLogger(__name__)
 _MOST_NAMES = 20
@@ -256,6 +257,7 @@ def send_parts(
     :return: the journal of the sending, not complete yet.
     """
     target, staging = targets.of(manifest), targets.staging
+    under_other_names: list[UploadJournal] = []
     for _ in range(_MOST_NAMES):
         book = begin_sending(target, manifest, staging, destination.url, clock, in_order=in_order)
         names = None if places is None else [book.manifest.parts[at].file_name for at in places]
@@ -265,7 +267,10 @@ def send_parts(
             destination.send(staging, book, only=names)
         except NameTaken:
             rename_delivery(targets, book.manifest, clock)
+            under_other_names.append(book)
             continue
+        if places is None:
+            _clear_up(destination, staging, under_other_names)
         return book
     raise TransientError(
         f"delivery {manifest.delivery_id}: {_MOST_NAMES} names were tried, and something at "
@@ -290,6 +295,25 @@ def _tell_what_is_left(
     if left:
         size = sum(part.compressed_bytes for part in left) / 1e6
         _logger.info("Sending %s, %.1f MB, to %s%s", counted(len(left), "file"), size, url, by)
+
+
+def _clear_up(
+    destination: Destination, staging: Folder, under_other_names: list[UploadJournal]
+) -> None:
+    """Delete what was uploaded for names that somebody else had in the end.
+
+    Only once all of it is there under its own: another attempt that misses what it has uploaded
+    takes the name for given.
+    """
+    for book in under_other_names:
+        try:
+            destination.withdraw(staging, book)
+        except AudienceManagerError as error:
+            _logger.warning(
+                "What was uploaded for the name %s stays under temporary names: %s",
+                book.manifest.file_name,
+                error,
+            )
 
 
 def rename_delivery(
