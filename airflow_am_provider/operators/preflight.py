@@ -101,12 +101,13 @@ class PreflightOperator(BaseOperator):
             for finding in result.findings:
                 self._tell(finding)
             traits = len(contents.traits | contents.removed_traits)
-            self._found = (
-                f"passes the preflight of {counted(traits, 'trait')} and "
-                f"{counted(len(contents.signal_keys), 'signal key')}: "
+            figures = (
+                f"{counted(traits, 'trait')}, {counted(len(contents.signal_keys), 'signal key')}; "
                 f"{counted(len(errors), 'error')}, "
                 f"{counted(len(result.findings) - len(errors), 'warning')}"
             )
+            self.log.info("Preflight of delivery %s: %s", manifest.delivery_id, figures)
+            self._found = f"passes the preflight: {figures}"
             if errors and self.on_finding == "fail":
                 more = f" And {len(errors) - 1:,} more, in the log." if len(errors) > 1 else ""
                 raise DataError(
