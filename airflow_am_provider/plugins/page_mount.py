@@ -43,7 +43,13 @@ def external_views() -> list[dict[str, Any]]:
     """The entry in the navigation, and tabs on DAG, run, task and task instance."""
     path = page_path()
     common = {"name": _TITLE, "icon": f"{path}icon.svg", "icon_dark_mode": f"{path}icon-dark.svg"}
-    entry = {**common, "href": path, "destination": "nav", "url_route": "audience-manager"}
+    entry = {
+        **common,
+        "href": path,
+        "destination": "nav",
+        "url_route": "audience-manager",
+        "nav_top_level": True,  # Airflow 3.3; before, it stands among the plugins
+    }
     tabs = [
         {
             **common,

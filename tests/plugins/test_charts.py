@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from airflow_am_provider.deliveries.target.commands import Acknowledge
+from airflow_am_provider.deliveries.target.state import DeliveryState
 from demo.page_deliveries import STREAMS
 from tests.plugins.conftest import DAILY, ByDag, Page
+from tests.staged_deliveries import send, stage
 
 PageOf = Callable[..., Page]
 RANGE = "since=2026-11-01&until=2026-11-28"
@@ -66,6 +69,37 @@ def test_records_are_the_sums_of_a_days_deliveries(page: Page) -> None:
     assert set(days[0]["failed"]) <= {"No Matching AAM ID", "No Trait Realized"}
     total = sum(day["stored"] + sum(day["failed"].values()) for day in days)
     assert total == sum(row["received"] or 0 for row in rows(page, f"{RANGE}&data_source=567"))
+
+
+def test_a_backfill_counts_on_the_day_on_which_it_was_made(page_of: PageOf) -> None:
+    page = page_of(0)
+    for number, day in enumerate(("2026-03-01", "2026-03-02")):
+        manifest = stage(
+            page.targets,
+            {f"ftp_dpm_478_136654571{number}.sync.gz": b"%d" % number},
+            delivery_id=f"0a1b{number}",
+            window=(f"{day}T00:00:00+00:00", f"{day}T23:00:00+00:00"),
+            created_at="2026-11-20T01:00:00+00:00",
+        )
+        send(page.targets, manifest)
+        page.targets.of(manifest).decide(
+            Acknowledge(
+                delivery_id=manifest.delivery_id,
+                sending=1,
+                at="2026-11-20T09:00:00+00:00",
+                state=DeliveryState.RECONCILED,
+                figures={"stored_records": 90, "failed_records": {"format_errors": 10}},
+            )
+        )
+    assert page.get(f"charts/records?{RANGE}")["days"] == [
+        {"date": "2026-11-20", "stored": 180, "failed": {"Format Errors": 20}}
+    ]
+    days = page.get("calendar?since=2026-03-01&until=2026-03-03")["days"]
+    assert [(one["date"], one["status"]) for one in days] == [
+        ("2026-03-01", "delivered"),
+        ("2026-03-02", "delivered"),
+        ("2026-03-03", "nothing"),
+    ]
 
 
 def test_quality_goes_by_weeks_from_monday(page: Page) -> None:

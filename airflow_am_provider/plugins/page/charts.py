@@ -101,20 +101,24 @@ def records(
     """Records stored and failed, by Adobe's reason, on each day that deliveries were made."""
     conditions = _conditions(rights, "created_at", days, data_source)
     stored = connection.execute(
-        f"SELECT {_CREATED_ON} AS day, SUM(stored) AS stored FROM deliveries "  # noqa: S608
-        f"WHERE {conditions} AND stored IS NOT NULL GROUP BY day ORDER BY day",
+        f"SELECT {_CREATED_ON} AS created_on, SUM(stored) AS stored FROM deliveries "  # noqa: S608
+        f"WHERE {conditions} AND stored IS NOT NULL GROUP BY created_on ORDER BY created_on",
         conditions.values,
     )
     found = {
-        row["day"]: {"date": row["day"], "stored": row["stored"], "failed": {}} for row in stored
+        row["created_on"]: {"date": row["created_on"], "stored": row["stored"], "failed": {}}
+        for row in stored
     }
     failed = connection.execute(
-        f"SELECT {_CREATED_ON} AS day, key, SUM(value) AS count "  # noqa: S608
-        f"FROM deliveries, json_each(failed) WHERE {conditions} GROUP BY day, key ORDER BY day",
+        f"SELECT {_CREATED_ON} AS created_on, key, SUM(value) AS count "  # noqa: S608
+        "FROM deliveries CROSS JOIN json_each(failed) "
+        f"WHERE {conditions} GROUP BY created_on, key ORDER BY created_on",
         conditions.values,
     )
     for row in failed:
-        day = found.setdefault(row["day"], {"date": row["day"], "stored": 0, "failed": {}})
+        day = found.setdefault(
+            row["created_on"], {"date": row["created_on"], "stored": 0, "failed": {}}
+        )
         day["failed"][COUNT_LABELS.get(row["key"], row["key"])] = row["count"]
     return {"days": [found[day] for day in sorted(found)]}
 

@@ -58,6 +58,7 @@ COLUMNS: Final = (
     "task_id",
     "map_index",
     "is_backfill",
+    "words",
 )
 _NAMES: Final = ", ".join(COLUMNS)
 # What is newer takes the place of what is older, however often and in which order pages are read.
@@ -72,9 +73,12 @@ _TABLES: Final = f"""
 CREATE TABLE IF NOT EXISTS deliveries (
     {_NAMES}, rank INTEGER NOT NULL, PRIMARY KEY (delivery_id, space)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS in_order
-    ON deliveries (is_outstanding DESC, created_at DESC, delivery_id, space, dag_id);
-CREATE INDEX IF NOT EXISTS by_dag ON deliveries (dag_id, is_outstanding);
+-- In the order of the table, with all that is filtered by, so that only rows to show are read.
+CREATE INDEX IF NOT EXISTS in_order ON deliveries (
+    is_outstanding DESC, created_at DESC, delivery_id, space, dag_id, data_source,
+    target_data_source, environment, state, is_backfill, day);
+CREATE INDEX IF NOT EXISTS by_run ON deliveries (dag_id, run_id, task_id, is_outstanding);
+CREATE INDEX IF NOT EXISTS by_creation ON deliveries (created_at, dag_id);
 CREATE INDEX IF NOT EXISTS by_day ON deliveries (day, data_source, state, environment, dag_id);
 CREATE TABLE IF NOT EXISTS pages (name PRIMARY KEY, before, is_complete INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS targets (key PRIMARY KEY, space, target, destination, version)

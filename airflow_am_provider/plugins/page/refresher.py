@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.deliveries.expiry import TTL_DAYS
 from airflow_am_provider.deliveries.target.document import from_text, whose
 from airflow_am_provider.deliveries.target.history import read_page
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Iterator
 
-    from airflow_am_provider.deliveries.target.homes import Home
+    from airflow_am_provider.deliveries.target.homes import Home, Loaded
     from airflow_am_provider.deliveries.target.state import DeliveryEntry, TargetState
     from airflow_am_provider.plugins.page.index import Index
 
@@ -121,9 +122,7 @@ class Refresher:
                     _note_connection(connection, place)
                 if place.space not in seen:
                     seen.add(place.space)
-                    problem = self._look_at(place)
-                    if problem is not None:
-                        yield problem
+                    yield from self._look_at(place)
             except Exception as error:
                 _logger.warning("Deliveries of %s cannot be read", place.conn_id, exc_info=True)
                 yield Problem(conn_id=place.conn_id, sentence=sentence_of(place.conn_id, error))
@@ -131,7 +130,7 @@ class Refresher:
             with self._index.open() as connection:
                 _forget_spaces_but(connection, seen)
 
-    def _look_at(self, place: Place) -> Problem | None:
+    def _look_at(self, place: Place) -> Iterator[Problem]:
         home, known = place.targets.home, self._versions(place.space)
         found = []
         for key in home.keys(f"{TARGETS}/"):
@@ -140,22 +139,28 @@ class Refresher:
                 continue
             found.append(key)
             if known.get(key) != loaded.version:
-                where = f"{home.url}/{key}"
-                destination, target = whose(loaded.content, where)
-                state = from_text(loaded.content, where)
-                writer = _TargetWriter(self._index, place, key, destination, target)
-                writer.write(state, loaded.version)
+                try:
+                    self._write(place, key, loaded)
+                except DataError as error:
+                    # One that is damaged does not hide the others.
+                    yield Problem(conn_id=place.conn_id, sentence=sentence_of(place.conn_id, error))
         gone = known.keys() - set(found)
         if known and not found:
-            return Problem(
+            yield Problem(
                 conn_id=place.conn_id,
                 sentence=f"Connection {place.conn_id}: nothing is found in {home.url}, where "
                 f"{len(known):,} targets were. What was known is shown. Is the disk mounted?",
             )
+            return
         with self._index.open() as connection:
             for key in gone:
                 _forget_target(connection, place.space, key)
-        return None
+
+    def _write(self, place: Place, key: str, loaded: Loaded) -> None:
+        where = f"{place.targets.home.url}/{key}"
+        destination, target = whose(loaded.content, where)
+        state = from_text(loaded.content, where)
+        _TargetWriter(self._index, place, key, destination, target).write(state, loaded.version)
 
     def _versions(self, space: str) -> dict[str, str]:
         with self._index.open() as connection:

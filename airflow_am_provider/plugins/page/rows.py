@@ -31,6 +31,9 @@ def row_of(entry: DeliveryEntry, *, space: str, destination: str, target: str) -
     created_at = _utc(figures.get("created_at") or entry.since)
     data_source, target_data_source = _data_sources(entry.name, target)
     acknowledged_at = _acknowledged_at(entry)
+    origin = _origin(entry)
+    searched = (entry.delivery_id, data_source, target_data_source, destination, entry.reason)
+    named = (origin["dag_id"], origin["run_id"], origin["task_id"])
     return {
         "space": space,
         "target": target,
@@ -65,7 +68,9 @@ def row_of(entry: DeliveryEntry, *, space: str, destination: str, target: str) -
         ),
         "location": entry.location,
         "series": entry.series,
-        **_origin(entry),
+        **origin,
+        # What is looked through for a text, in one piece.
+        "words": "\n".join(one for one in (*searched, *named) if one),
     }
 
 
