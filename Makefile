@@ -4,7 +4,7 @@
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-long test-matrix faults faults-airflow fuzz bench docs ui lint format
+.PHONY: help setup demo serve test test-long test-matrix faults faults-airflow fuzz bench docs site ui lint format
 
 # A shell that forbids bytecode would make every Airflow process start at half the speed.
 unexport PYTHONDONTWRITEBYTECODE
@@ -13,7 +13,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup:  ## make .venv, or bring it up to date (the others do this by themselves)
-	@scripts/make-venv.sh .venv constraints.txt "$(PYTHON)" local,dev,page
+	@scripts/make-venv.sh .venv constraints.txt "$(PYTHON)" local,dev,page,docs
 
 demo: setup  ## the main job on real servers, from CRM rows to reconciled receipts
 	@.venv/bin/python -m demo
@@ -48,6 +48,9 @@ bench:  ## speed and memory beside what else could do the work (ROWS=, REPEATS=,
 
 docs: setup  ## write the tables of parameters and options from the code
 	@.venv/bin/python scripts/reference.py
+
+site: setup  ## the documentation as a site, in site/ (SITE=); any warning fails it
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet --site-dir $(abspath $(or $(SITE),site))
 
 ui: setup  ## build the page in Airflow's UI from ui/, which needs an npm registry
 	@scripts/ui.sh
