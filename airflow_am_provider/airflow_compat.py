@@ -7,7 +7,7 @@ Airflow 3.1.0 pins.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or find_spec("airflow.sdk.configuration"):
     from airflow.sdk.configuration import conf as conf
@@ -27,6 +27,20 @@ else:  # Airflow 3.1
     from airflow.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
     from airflow.exceptions import AirflowSkipException as AirflowSkipException
     from airflow.exceptions import TaskDeferred as TaskDeferred
+
+
+def stats() -> Any:
+    """Airflow's ``Stats``: ``incr``, ``gauge`` and ``timing``, each with ``tags``.
+
+    It is asked for when something is told, as 3.1 opens its line when it is looked at first.
+
+    :raises ImportError: when this Airflow has none where it is looked for.
+    """
+    if find_spec("airflow.sdk.observability"):
+        from airflow.sdk.observability.stats import Stats
+    else:  # Airflow 3.1
+        from airflow.stats import Stats
+    return Stats
 
 
 @contextmanager

@@ -72,6 +72,7 @@ class Manifest:
         :class:`~airflow_am_provider.formatting.remarks.Remark`.
     :param created_at: when it was staged, as ISO 8601 in UTC.
     :param parts: the staged files, in the order of their split numbers.
+    :param is_repeat: whether it was staged by an attempt before this one; not in JSON.
     """
 
     delivery_id: str
@@ -95,6 +96,7 @@ class Manifest:
     created_at: str
     parts: tuple[Part, ...]
     version: int = MANIFEST_VERSION
+    is_repeat: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.rows_read != self.rows_written + self.rows_set_aside:
@@ -147,7 +149,9 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as plain JSON."""
-        return {**with_texts(self), "parts": [asdict(part) for part in self.parts]}
+        document = {**with_texts(self), "parts": [asdict(part) for part in self.parts]}
+        del document["is_repeat"]
+        return document
 
     @classmethod
     def from_json(cls, document: object) -> Manifest:

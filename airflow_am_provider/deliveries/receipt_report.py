@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus
     from airflow_am_provider.deliveries.connection import Connection
+    from airflow_am_provider.deliveries.target.state import DeliveryEntry
     from airflow_am_provider.deliveries.targets import Targets
 
 _logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class ReceiptReport:
     :param doubts: what is unlike the past of the target, in sentences.
     :param concluded_at: when it was judged, ISO 8601 in UTC.
     :param limits: those that it was judged by.
+    :param newly_acknowledged: the delivery, where writing this down was what acknowledged it.
     """
 
     status: AcknowledgementStatus
@@ -64,6 +66,7 @@ class ReceiptReport:
     doubts: tuple[str, ...] = ()
     concluded_at: str
     limits: Mapping[str, int | float] = field(default_factory=dict)
+    newly_acknowledged: DeliveryEntry | None = None
 
     @classmethod
     def of(
@@ -139,8 +142,7 @@ def judge_and_record(
     targets = hook.targets()
     reports = [ReceiptReport.of(status, checked, targets) for status in statuses]
     log_reports(reports)
-    save_reports(hook, reports)
-    return reports
+    return save_reports(hook, reports)
 
 
 def log_reports(reports: Sequence[ReceiptReport]) -> None:
@@ -161,13 +163,15 @@ def log_reports(reports: Sequence[ReceiptReport]) -> None:
             _logger.warning("%s: %s", delivery, problem)
 
 
-def save_reports(hook: Connection, reports: Iterable[ReceiptReport]) -> None:
+def save_reports(hook: Connection, reports: Iterable[ReceiptReport]) -> list[ReceiptReport]:
     """Write each ``reconciliation.json`` beside its manifest.
 
+    :return: the reports, each with the delivery where it is newly acknowledged.
     :raises ConfigurationError: when the connection has another staging location.
     """
     targets = hook.targets()
     staging, records = targets.staging, DeliveryRecords(targets)
+    saved = []
     for report in reports:
         delivery = report.status.delivery
         record = delivery.record(targets)
@@ -177,7 +181,9 @@ def save_reports(hook: Connection, reports: Iterable[ReceiptReport]) -> None:
                 f"connection {hook.audience_manager_conn_id!r} has the staging location "
                 f"{staging.url}. {MAKE_ANEW}"
             )
-        records.record_reconciliation(record, delivery.sending, report.to_json())
+        newly = records.record_reconciliation(record, delivery.sending, report.to_json())
+        saved.append(replace(report, newly_acknowledged=newly))
+    return saved
 
 
 def table(reports: Iterable[ReceiptReport]) -> str:

@@ -41,7 +41,7 @@ from airflow_am_provider.deliveries.layout import (
 )
 from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.deliveries.target.commands import Acknowledge, End, PickUp, Reopen
-from airflow_am_provider.deliveries.target.events import Refused
+from airflow_am_provider.deliveries.target.events import Outcome, Refused
 from airflow_am_provider.deliveries.target.state import (
     ON_ITS_WAY,
     PROCESSED_WELL,
@@ -346,15 +346,17 @@ class DeliveryRecords:
 
     def record_reconciliation(
         self, record: DeliveryRecord, sending: int, found: dict[str, Any]
-    ) -> None:
+    ) -> DeliveryEntry | None:
         """Write what receipts and markers said of a sending, and decide what it means.
 
         :param found: the reconciliation with how it was judged.
+        :return: the delivery, where it is newly acknowledged; None where it was before, or where
+            nothing shows that it was read.
         """
         path = f"{record.entry.location}/{numbered(RECONCILIATION_FILE, sending)}"
         self._staging.write_bytes(path, json.dumps(found, indent=2).encode())
         if not found.get("acknowledged"):
-            return
+            return None
         problems = [str(one) for one in found.get("problems") or ()]
         counts = found.get("counts") or {}
         state = DeliveryState.ACKNOWLEDGED
@@ -386,7 +388,10 @@ class DeliveryRecords:
                 closed=target.closed(delivery_id, known),
             )
 
-        target.decide(command)
+        event = target.decide(command)
+        was_known = record.is_acknowledged and record.state is not DeliveryState.ASSUMED
+        is_new = event.outcome is Outcome.DONE and state is not DeliveryState.ASSUMED
+        return event.entry if is_new and not was_known else None
 
     def counted(self, location: str, sending: int) -> list[dict[str, Any]]:
         """What the receipts of earlier sendings said: they say nothing of this one."""

@@ -236,6 +236,7 @@ def stage_content(
         set_aside_by_reason=manifest.set_aside_by_reason,
         rejects=manifest.rejects,
         contents=manifest.contents,
+        is_repeat=True,
     )
 
 

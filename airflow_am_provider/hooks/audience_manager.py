@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from airflow.sdk import BaseHook
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.connection_form import FormForAirflow31
 from airflow_am_provider.hooks.connections import (
     DEFAULT_CONN_ID,
@@ -211,6 +212,8 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
         if staged is None:
             return None
         journal = send_delivery(self, staged, in_order=flag("in_order", in_order))
+        if journal.has_completed:
+            metrics.sent(journal.manifest, journal.entry)
         return upload_result(DeliveryRecords(self.targets()), journal).document
 
     def upload_share(

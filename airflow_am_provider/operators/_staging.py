@@ -17,6 +17,7 @@ from airflow_am_provider.deliveries.reasons import reasons_in_words
 from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.formatting.remarks import warnings_of
+from airflow_am_provider.hooks import metrics
 from airflow_am_provider.operators._origin import map_index_of, origin_of
 from airflow_am_provider.operators._packing import packing_of
 from airflow_am_provider.operators._watermark import NothingNew, note_outcome, watermark_window
@@ -187,6 +188,7 @@ def stage_rows(
         tell_lists(writer.suppression)
         origin = origin_of(context, task_id)
         manifest = stage_content(content, targets, now=now, origin=origin)
+        metrics.staged(manifest, content.file_kind, dag_id)
         note_outcome(target, found.watermark, manifest, if_empty)
         return report_staged(log, manifest, if_empty, targets.staging)
     return _formatted(

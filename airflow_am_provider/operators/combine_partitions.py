@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.formatting.choices import OnEmpty
+from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
@@ -101,6 +102,7 @@ class CombinePartitionsOperator(BaseOperator):
             )
             content = partitions[0].content
             target = targets.named(content.context.destination, target_of(content.file_kind))
+            metrics.staged(manifest, content.file_kind, context["dag_run"].dag_id)
             note_outcome(target, content.context.watermark, manifest, on_empty)
             return report_staged(self.log, manifest, on_empty, targets.staging)
 

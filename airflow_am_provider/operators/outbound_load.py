@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator
 from airflow_am_provider.airflow_compat import AirflowSkipException
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.words import counted
+from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.asset_events import LOADED
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
@@ -167,6 +168,7 @@ class OutboundLoadOperator(BaseOperator):
                 report = target.load(inbox, batch)
                 loaded.append(report.to_json())
                 self._tell(report)
+                metrics.loaded(report, self.dag_id)
         if not loaded:
             raise AirflowSkipException(
                 f"Nothing to load from {self.location}: "

@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.formatting.choices import OnEmpty
+from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
@@ -349,6 +350,7 @@ class SnapshotDiffOperator(BaseOperator):
                 ttl=ttl,
             )
             tell_lists(suppression)
+            metrics.staged(staged.manifest, spec.file_kind, context["dag_run"].dag_id)
             return report_staged(self.log, staged.manifest, on_empty, hook.staging())
 
     def outcome(self, result: dict[str, Any]) -> str:

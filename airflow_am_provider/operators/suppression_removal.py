@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting.choices import OnEmpty
+from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
@@ -162,6 +163,7 @@ class SuppressionRemovalOperator(BaseOperator):
             origin = origin_of(context, self.task_id)
             manifest = self._staged(hook, writer, suppression, options, delivery_context, origin)
             tell_lists(suppression)
+            metrics.staged(manifest, writer.file_kind, dag_id)
             return report_staged(self.log, manifest, OnEmpty.SKIP, hook.staging())
 
     def outcome(self, result: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from airflow_am_provider.airflow_compat import (
 )
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
 from airflow_am_provider.deliveries.uploads.words import received_in_words
+from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.asset_events import ACKNOWLEDGED
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
@@ -286,6 +287,7 @@ class DeliveryReceiptSensor(PollingSensor):
 
         hook = AudienceManagerHook(self.audience_manager_conn_id)
         reports = judge_and_record(hook, statuses, self.limits or {})
+        metrics.acknowledged(reports)
         problems = "; ".join(report.problem for report in reports if report.problems)
         if problems and self.on_breach == "fail":
             raise AirflowFailException(problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
+from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.hooks.polling import POKE_INTERVAL_S, Seen
@@ -150,6 +151,7 @@ class ReplayNewerSensor(PollingSensor):
                     return watch.known(statuses)
                 self.log.info("%s", watch.known(statuses))
                 (report,) = judge_and_record(replay.hook, statuses, self.limits or {})
+                metrics.acknowledged([report])
                 if report.problems:
                     raise AirflowFailException(report.problem)
         except MustWait as wait:

@@ -118,6 +118,8 @@ class UploadJournal:
         self._clock = clock
         self.entry = entry
         self.is_new = is_new
+        #: Whether it was this attempt that sent the last of it.
+        self.has_completed = False
         # Each attempt has notes of its own, so that each of two at once sees the other.
         self.attempt = secrets.token_hex(4)
         self.manifest = manifest.named(entry.timestamp)
@@ -214,6 +216,7 @@ class UploadJournal:
         event = self._target.decide(
             Complete(delivery_id=self.entry.delivery_id, sending=self.sending.number, at=now)
         )
+        self.has_completed = event.outcome is Outcome.DONE
         if event.entry is not None:
             self.entry = event.entry
         sending = self.entry.sending
