@@ -120,6 +120,7 @@ def airflow(
         **{
             f"AIRFLOW_CONN_{name.upper()}": json.dumps(c) for name, c in (connections or {}).items()
         },
+        **_page(directory, connections or {}),
         **(environment or {}),
     }
     _migrate(database, directory, env)
@@ -172,6 +173,15 @@ def _is_healthy(api: AirflowApi, component: str, started: datetime) -> bool:
     heartbeat = health[name][f"latest_{name}_heartbeat"]
     # The database may remember a heartbeat of the run before, which looks healthy for a while.
     return heartbeat is not None and datetime.fromisoformat(heartbeat) > started
+
+
+def _page(directory: Path, connections: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """The page in the UI: Airflow cannot list connections of the environment."""
+    named = [name for name, one in connections.items() if one["conn_type"] == "audience_manager"]
+    return {
+        "AIRFLOW__AUDIENCE_MANAGER__PAGE_CONNECTIONS": ",".join(named),
+        "AIRFLOW__AUDIENCE_MANAGER__PAGE_INDEX_FOLDER": str(directory / "page"),
+    }
 
 
 def _migrate(database: Postgres, directory: Path, env: Mapping[str, str]) -> None:

@@ -1,4 +1,5 @@
 /** One delivery: what became of its rows, its files, what tells so, and what can be done. */
+import { useEffect, useState } from 'react'
 import { AirflowLink } from './airflow'
 import { address, type Delivery, type Row, type SetAsideReason, useAnswer } from './api'
 import * as format from './format'
@@ -22,14 +23,29 @@ const NOTHING_KNOWN: Omit<Delivery, keyof Row> = {
   commands: [],
 }
 
+const TRIES = 20
+const PAUSE_S = 3
+
 export function DeliveryView({ id }: { id: string }) {
-  const { data, error, reload } = useAnswer<Delivery>(address(`deliveries/${encodeURIComponent(id)}`))
+  const { data, error, loading, reload } = useAnswer<Delivery>(address(`deliveries/${encodeURIComponent(id)}`))
+  const [tries, setTries] = useState(0)
+  // A link from a task that has just run is faster than the list of what there is.
+  const isAwaited = error?.status === 404 && tries < TRIES
+  useEffect(() => {
+    if (!isAwaited || loading) return
+    const timer = setTimeout(() => {
+      setTries((n) => n + 1)
+      reload()
+    }, PAUSE_S * 1000)
+    return () => clearTimeout(timer)
+  }, [isAwaited, loading, reload])
   return (
     <>
       <p className="back">
         <a href={link(['deliveries'])}>← Deliveries</a>
       </p>
       {error && <Failed error={error} retry={reload} />}
+      {isAwaited && <Loading what="it again: a new delivery is known after half a minute" />}
       {!data && !error && <Loading what="the delivery" />}
       {data && <Whole delivery={{ ...NOTHING_KNOWN, ...data }} />}
     </>

@@ -64,6 +64,11 @@ export function startRoute(): void {
     history.replaceState(history.state, '', outer.location.hash)
   }
   window.addEventListener('hashchange', followOuter)
+  // A link that is put into Airflow's address bar while the page is open.
+  outer?.addEventListener('hashchange', () => {
+    const { hash } = outer.location
+    if (hash.startsWith('#/') && hash !== location.hash) location.hash = hash
+  })
 }
 
 function subscribe(changed: () => void): () => void {
