@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.sources.database_hook import DbApiHook
 
 _TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*){0,2}")
+_SAID: Final = "airflow_am_said"
 _COLUMNS: Final = (
     "user_id",
     "id_dpid",
@@ -283,37 +284,55 @@ class _Statements:
         )
         destination, mode, time = self._cursor.fetchone()
         moment = self._dialect.moment
-        added, removed = self._changes("segments"), self._changes("removed_segments")
         # A user who is added to a segment and removed from it by one batch is in it: what is
         # removed goes first.
         if mode == "full":
-            self._run(
-                f"UPDATE {current} SET until = ? WHERE destination = ? AND until IS NULL AND NOT "
-                f"EXISTS (SELECT 1 FROM ({added}) AS said WHERE said.user_id = "
-                f"{current}.user_id AND said.segment = {current}.segment)",
-                time,
-                destination,
-                batch_id,
-            )
+            self._say("segments", batch_id)
+            self._close(destination, time, "NOT EXISTS")
         else:
-            self._run(
-                f"UPDATE {current} SET until = ? WHERE destination = ? AND until IS NULL AND "
-                f"EXISTS (SELECT 1 FROM ({removed}) AS said WHERE said.user_id = "
-                f"{current}.user_id AND said.segment = {current}.segment)",
-                time,
-                destination,
-                batch_id,
-            )
+            self._say("removed_segments", batch_id)
+            self._close(destination, time, "EXISTS")
+            self._say("segments", batch_id)
         self._run(
             f"INSERT INTO {current} (destination, user_id, segment, since, until) "
-            f"SELECT DISTINCT CAST(? AS BIGINT), said.user_id, said.segment, CAST(? AS {moment}), "
-            f"CAST(NULL AS {moment}) FROM ({added}) AS said "
-            f"WHERE true ON CONFLICT (destination, user_id, segment) DO UPDATE SET "
+            f"SELECT CAST(? AS BIGINT), said.user_id, said.segment, CAST(? AS {moment}), "
+            f"CAST(NULL AS {moment}) FROM {_SAID} AS said WHERE true "
+            f"ON CONFLICT (destination, user_id, segment) DO UPDATE SET "
             f"since = CASE WHEN {_last(current)}.until IS NULL OR {_last(current)}.until = "
             f"excluded.since THEN {_last(current)}.since ELSE excluded.since END, until = NULL",
             destination,
             time,
+        )
+
+    def _say(self, column: str, batch_id: str) -> None:
+        """Put each user and segment of one of a batch's columns into a table of its own, once.
+
+        As a table it has a key: looking each row of the current table up among the lists of a
+        batch would take the product of both.
+        """
+        numbers = self._dialect.numbers.format(column=f"line.{column}")
+        self._run(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {_SAID} "
+            f"(user_id TEXT, segment BIGINT, PRIMARY KEY (user_id, segment))"
+        )
+        self._run(f"DELETE FROM {_SAID}")
+        self._run(
+            f"INSERT INTO {_SAID} SELECT DISTINCT line.user_id, CAST(part.value AS BIGINT) FROM "
+            f"{self._tables.rows} AS line, {numbers} WHERE line.batch = ?",
             batch_id,
+        )
+        if self._dialect is POSTGRES:
+            self._run(f"ANALYZE {_SAID}")
+
+    def _close(self, destination: object, time: object, whether: str) -> None:
+        """End what holds of a destination, for the pairs that were said, or that were not."""
+        current = self._tables.current
+        self._run(
+            f"UPDATE {current} SET until = ? WHERE destination = ? AND until IS NULL AND {whether} "
+            f"(SELECT 1 FROM {_SAID} AS said WHERE said.user_id = {_last(str(current))}.user_id "
+            f"AND said.segment = {_last(str(current))}.segment)",
+            time,
+            destination,
         )
 
     def make_current_anew(self, batch: Batch) -> None:
@@ -330,14 +349,6 @@ class _Statements:
         )
         for (batch_id,) in self._cursor.fetchall():
             self.merge(batch_id)
-
-    def _changes(self, column: str) -> str:
-        """Each user and segment of one of the columns, of one batch."""
-        numbers = self._dialect.numbers.format(column=f"line.{column}")
-        return (
-            f"SELECT line.user_id AS user_id, CAST(part.value AS BIGINT) AS segment FROM "
-            f"{self._tables.rows} AS line, {numbers} WHERE line.batch = ?"
-        )
 
     def _run(self, statement: str, *values: object) -> None:
         self._cursor.execute(statement.replace("?", self._dialect.placeholder), values)

@@ -21,6 +21,14 @@ from airflow_am_provider.sandbox.events import Event, Kind
 from airflow_am_provider.sandbox.mailboxes import PASSWORD_VARIABLE
 from airflow_am_provider.sandbox.profiles import Profiles
 from airflow_am_provider.sandbox.rest import SECRET_VARIABLE, RestApi, RestConfig
+from airflow_am_provider.sandbox.segment_files import (
+    FULL,
+    ITER,
+    Destination,
+    Habits,
+    export_segments,
+    open_outbox,
+)
 from airflow_am_provider.sandbox.service import Sandbox, SandboxConfig
 
 if TYPE_CHECKING:
@@ -157,7 +165,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Take and answer what is there, then end. Exit 0 if every file was taken, else 1.",
     )
     add("--json", action="store_true", help="Print one JSON object a line.")
-    modes = parser.add_subparsers(dest="sandbox_mode", metavar="profile")
+    modes = parser.add_subparsers(dest="sandbox_mode", metavar="profile|segments")
     profile = modes.add_parser("profile", help="print what is known of one user")
     # Suppressed, or the defaults here would replace what stands before the word "profile".
     late = argparse.SUPPRESS
@@ -178,6 +186,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     profile.add_argument(
         "--json", action="store_true", default=late, help="Print JSON, and nothing else."
     )
+    _add_segments(modes, late)
+
+
+def _add_segments(modes: argparse._SubParsersAction[argparse.ArgumentParser], late: str) -> None:
+    segments = modes.add_parser("segments", help="send segment files, as Adobe exports them")
+    add = segments.add_argument
+    add(
+        "--database",
+        type=Path,
+        default=late,
+        metavar="FILE",
+        help="The sandbox's SQLite file, whose profiles are exported.",
+    )
+    add("--into", required=True, metavar="PLACE", help="s3://BUCKET/PREFIX or a folder.")
+    add("--destination", type=int, required=True, help="ID of the destination.")
+    add("--dpid", type=int, required=True, help="Data source whose IDs are in the files.")
+    add(
+        "--segment",
+        action="append",
+        required=True,
+        metavar="SEGMENT:TRAIT,…",
+        help="A segment, and the traits of which one is enough. May be repeated.",
+    )
+    add(
+        "--sync-mode",
+        choices=[FULL, ITER],
+        default=FULL,
+        help="full: everybody; iter: what has changed since the last export.",
+    )
+    add(
+        "--seed",
+        type=int,
+        help="Draws what Adobe's pages leave open: parts, their numbers and order, spaces, control "
+        "files. By default one gzip file, then its control file.",
+    )
+
+
+def _segments(args: argparse.Namespace) -> int:
+    if args.database is None or not args.database.is_file():
+        raise ConfigurationError(f"--database {args.database}: there is no such file")
+    destination = Destination(
+        number=args.destination, dpid=args.dpid, segments=dict(_traits(text, "--segment", "SEGMENT") for text in args.segment)
+    )
+    habits = Habits() if args.seed is None else Habits.drawn(args.seed)
+    put = open_outbox(args.into)
+    _print(
+        export_segments(args.database, destination, args.sync_mode, datetime.now(UTC), put, habits)
+    )
+    return 0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -190,6 +247,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.sandbox_mode == "profile":
             return _profile(args)
+        if args.sandbox_mode == "segments":
+            return _segments(args)
         return _serve(args)
     except ConfigurationError as error:
         sys.stderr.write(f"airflow-am sandbox: {error}\n")
@@ -281,11 +340,13 @@ def _sorted(traits: Iterable[str]) -> list[str]:
     return sorted(traits, key=lambda trait: (len(trait), trait))
 
 
-def _traits(text: str) -> tuple[int, frozenset[str]]:
+def _traits(
+    text: str, option: str = "--traits", of: str = "DPID"
+) -> tuple[int, frozenset[str]]:
     dpid, _, traits = text.partition(":")
     numbers = [trait.strip() for trait in traits.split(",")]
     if not all(number.isascii() and number.isdigit() for number in (dpid, *numbers)):
-        raise ConfigurationError(f"--traits {text!r}: DPID:TRAIT,TRAIT,… is needed")
+        raise ConfigurationError(f"{option} {text!r}: {of}:TRAIT,TRAIT,… is needed")
     return int(dpid), frozenset(numbers)
 
 
