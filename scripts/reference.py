@@ -332,6 +332,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "airflow-am deliveries": delivery_options,
     "airflow-am sandbox": option_table("sandbox"),
     "airflow-am sandbox profile": option_table("sandbox profile"),
+    "airflow-am sandbox segments": option_table("sandbox segments"),
 }
 
 

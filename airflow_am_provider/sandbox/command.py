@@ -227,7 +227,9 @@ def _segments(args: argparse.Namespace) -> int:
     if args.database is None or not args.database.is_file():
         raise ConfigurationError(f"--database {args.database}: there is no such file")
     destination = Destination(
-        number=args.destination, dpid=args.dpid, segments=dict(_traits(text, "--segment", "SEGMENT") for text in args.segment)
+        number=args.destination,
+        dpid=args.dpid,
+        segments=dict(_traits(text, "--segment", "SEGMENT") for text in args.segment),
     )
     habits = Habits() if args.seed is None else Habits.drawn(args.seed)
     put = open_outbox(args.into)
@@ -340,9 +342,7 @@ def _sorted(traits: Iterable[str]) -> list[str]:
     return sorted(traits, key=lambda trait: (len(trait), trait))
 
 
-def _traits(
-    text: str, option: str = "--traits", of: str = "DPID"
-) -> tuple[int, frozenset[str]]:
+def _traits(text: str, option: str = "--traits", of: str = "DPID") -> tuple[int, frozenset[str]]:
     dpid, _, traits = text.partition(":")
     numbers = [trait.strip() for trait in traits.split(",")]
     if not all(number.isascii() and number.isdigit() for number in (dpid, *numbers)):

@@ -151,7 +151,8 @@ def _staged(url: str, part_bytes: int) -> dict[str, Any]:
         part_bytes=part_bytes,
         audience_manager_conn_id=_CONNECTION,
     )
-    return operator.execute(run_context(new_run_id()))
+    found: dict[str, Any] = operator.execute(run_context(new_run_id()))
+    return found
 
 
 def _staged_elsewhere(url: str, part_bytes: int) -> dict[str, Any]:

@@ -42,7 +42,9 @@ class Crm:
 
     def changes(self, day: int) -> list[tuple[str, list[int], list[int]]]:
         """What is delivered on a day: everybody at first, then some."""
-        users = range(CUSTOMERS) if day == 0 else self.chance.sample(range(CUSTOMERS), CUSTOMERS // 12)
+        users = (
+            range(CUSTOMERS) if day == 0 else self.chance.sample(range(CUSTOMERS), CUSTOMERS // 12)
+        )
         rows = []
         for number in users:
             user = f"user-{number}"
