@@ -295,9 +295,7 @@ def get_provider_info() -> dict[str, Any]:
                 },
             },
         ],
-        "notifications": [
-            "airflow_am_provider.notifications.outstanding.OutstandingDeliveriesNotifier"
-        ],
+        "notifications": ["airflow_am_provider.notifications.delivery.DeliveryNotifier"],
         "extra-links": [
             "airflow_am_provider.links.StagingLink",
             "airflow_am_provider.links.DeliveryLink",

@@ -20,8 +20,8 @@ __all__ = ["DeliveryLink", "StagingLink"]
 
 #: Where the page is mounted, below Airflow's own path.
 PAGE_PREFIX: Final = "/audience-manager"
-# Parameters that name the deliveries of a task which failed, and so returned nothing.
-_NAMED_BY: Final = ("manifest", "delivery", "deliveries")
+#: Parameters that name the deliveries of a task which failed, and so returned nothing.
+NAMED_BY: Final = ("manifest", "delivery", "deliveries")
 
 
 class StagingLink(BaseOperatorLink):
@@ -57,7 +57,7 @@ class DeliveryLink(BaseOperatorLink):
         :param ti_key: the task instance.
         """
         found = delivery_ids(XCom.get_value(key="return_value", ti_key=ti_key))
-        for name in _NAMED_BY:
+        for name in NAMED_BY:
             found = found or delivery_ids(getattr(operator, name, None))
         if len(found) == 1:
             return f"{page_path()}#/deliveries/{quote(found[0], safe='')}"
@@ -67,8 +67,13 @@ class DeliveryLink(BaseOperatorLink):
 
 def page_path() -> str:
     """The page's path, below the one that Airflow itself is served under."""
+    return urlsplit(page_url()).path
+
+
+def page_url() -> str:
+    """The page's whole address, for messages; its path where ``[api] base_url`` is not set."""
     base_url = str(conf.get("api", "base_url", fallback="") or "")
-    return urlsplit(base_url).path.rstrip("/") + f"{PAGE_PREFIX}/"
+    return base_url.rstrip("/") + f"{PAGE_PREFIX}/"
 
 
 def delivery_ids(given: object) -> list[str]:

@@ -27,7 +27,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, Param
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from airflow_am_provider.notifications.outstanding import OutstandingDeliveriesNotifier
+from airflow_am_provider.notifications.delivery import DeliveryNotifier
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.upload import UploadOperator
@@ -40,7 +40,7 @@ with suppress(ImportError):  # Airflow 3.1
     alert["deadline"] = DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(hours=36),
-        callback=AsyncCallback(OutstandingDeliveriesNotifier),
+        callback=AsyncCallback(DeliveryNotifier),
     )
 
 with DAG(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus
     from airflow_am_provider.deliveries.target.state import DeliveryEntry
+    from airflow_am_provider.deliveries.target.target import Target
     from airflow_am_provider.deliveries.targets import Targets
 
 #: How many deliveries of the target are looked at, the newest first: two pages of history at most.
@@ -40,37 +41,49 @@ def doubts(status: AcknowledgementStatus, targets: Targets) -> list[str]:
     """
     counts = status.reconciliation.counts
     received, stored = counts.get("records_received"), counts.get("stored_records")
-    if not received or stored is None:
+    record = status.delivery.record(targets)
+    if record is None:
         return []
-    entry = _entry(status, targets)
+    target = targets.named(status.delivery.destination_name, status.delivery.target)
+    doubt = rate_doubt(record.entry, target, received, stored)
+    return [] if doubt is None else [doubt]
+
+
+def rate_doubt(
+    entry: DeliveryEntry,
+    target: Target,
+    received: int | None,
+    stored: int | None,
+    *,
+    only_below: bool = False,
+) -> str | None:
+    """Say that a match rate is far from the target's past; None where it is not.
+
+    :param entry: the delivery.
+    :param target: its target, whose last deliveries are read, a bounded number.
+    :param received: how many records were received; None where that is not known.
+    :param stored: how many of them were stored.
+    :param only_below: say nothing of a rate that is higher than before.
+    """
     rate = match_rate(received, stored)
-    if entry is None or rate is None or received < FEWEST_RECORDS:
-        return []
-    past = list(islice(_past_rates(status, targets, entry), COMPARED_WITH))
+    if rate is None or received is None or received < FEWEST_RECORDS:
+        return None
+    past = list(islice(_past_rates(target, entry), COMPARED_WITH))
     if len(past) < FEWEST:
-        return []
+        return None
     usual = median(past)
-    if abs(rate - usual) <= FAR * usual:
-        return []
+    if abs(rate - usual) <= FAR * usual or (only_below and rate > usual):
+        return None
     side = "below" if rate < usual else "above"
-    sentence = (
+    return (
         f"the match rate is {share_in_words(rate)}, far {side} {share_in_words(usual)}, the median "
         f"of the last {len(past)} acknowledged deliveries of {entry.name}: has the source changed "
         f"how it writes user IDs, or did an ID sync fail?"
     )
-    return [sentence]
 
 
-def _entry(status: AcknowledgementStatus, targets: Targets) -> DeliveryEntry | None:
-    record = status.delivery.record(targets)
-    return None if record is None else record.entry
-
-
-def _past_rates(
-    status: AcknowledgementStatus, targets: Targets, entry: DeliveryEntry
-) -> Iterator[float]:
+def _past_rates(target: Target, entry: DeliveryEntry) -> Iterator[float]:
     """The match rates of the last acknowledged deliveries of the same files, the newest first."""
-    target = targets.named(status.delivery.destination_name, status.delivery.target)
     for other in islice(target.deliveries(), LOOKED_AT):
         is_past = other.state in PROCESSED_WELL or other.state is DeliveryState.FAILED
         if not is_past or other.delivery_id == entry.delivery_id:

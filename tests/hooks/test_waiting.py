@@ -21,7 +21,7 @@ from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryStat
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.hooks.polling import LONGEST_PAUSE_S, Seen, Waiting
-from airflow_am_provider.notifications.outstanding import OutstandingDeliveriesNotifier
+from airflow_am_provider.notifications.delivery import DeliveryNotifier
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.sensors.replay import ReplayNewerSensor
@@ -309,19 +309,15 @@ def test_a_wrong_setting_ends_a_wait_for_a_turn_at_once(
             upload.execute(CONTEXT)
 
 
-def test_what_is_outstanding_is_told_after_an_outage(world: World) -> None:
-    told: list[str] = []
-
-    class Notifier(OutstandingDeliveriesNotifier):
-        def tell(self, text: str) -> None:
-            told.append(text)
-
+def test_what_is_outstanding_is_told_after_an_outage(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world.stage(2)
     world.door.shut(1)
     context: Any = {"dag_run": {"dag_id": "daily", "run_id": "r"}}
-    notifier = Notifier(audience_manager_conn_id=world.conn_id)
+    notifier = DeliveryNotifier(audience_manager_conn_id=world.conn_id)
     asyncio.run(notifier.async_notify(context))
-    assert "not acknowledged: 1; day2 (2026-03-02T00:00:00+00:00 to " in told[0]
+    assert "(delivery day2) is " in caplog.text
 
 
 class TestPauses:
