@@ -4,7 +4,8 @@ import fcntl
 import os
 from collections import Counter
 from collections.abc import Callable
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from fastapi.testclient import TestClient
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
 from airflow_am_provider.plugins import page_mount
-from airflow_am_provider.plugins.page import app, places
+from airflow_am_provider.plugins.page import app, places, queries
+from airflow_am_provider.plugins.page.access import Rights
 from airflow_am_provider.plugins.page.index import Index
 from airflow_am_provider.plugins.page.places import Place, Problem
 from airflow_am_provider.plugins.page.refresher import Refresher
@@ -181,6 +183,19 @@ def test_the_thread_fills_the_index_by_itself(tmp_path: Path) -> None:
     with index.open() as connection:
         (count,) = connection.execute("SELECT COUNT(*) FROM deliveries").fetchone()
     assert count == 1
+
+
+def test_a_long_answer_may_be_read_in_several_threads(page: Page) -> None:
+    page.refresher.refresh()
+    everything = queries.Where(Rights(everything=True))
+    with (
+        page.index.open() as connection,
+        closing(queries.all_rows(connection, everything)) as rows,
+        ThreadPoolExecutor(1) as one,
+        ThreadPoolExecutor(1) as another,
+    ):
+        first, second = one.submit(next, rows).result(), another.submit(next, rows).result()
+    assert first["delivery_id"] != second["delivery_id"]
 
 
 def test_the_index_is_its_owners_alone(tmp_path: Path) -> None:

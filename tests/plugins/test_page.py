@@ -128,6 +128,7 @@ def test_a_wrong_filter_is_told_so(page: Page, query: str, sentence: str) -> Non
 
 def test_percent_and_underscore_are_looked_for_as_they_are(page: Page) -> None:
     assert page.get("deliveries?q=audience_manager_daily")["total"] == 50
+    assert page.get("deliveries?q=Audience_Manager_DAILY")["total"] == 50
     assert page.get("deliveries?q=audience-manager-daily")["total"] == 0
     assert (
         page.get("deliveries?q=25.11 %25")["total"] == page.get("deliveries?state=failed")["total"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -136,6 +137,7 @@ def task_url(
     return f"{run_url(dag_id, run_id)}/tasks/{_quoted(task_id)}{mapped}"
 
 
+@cache
 def airflow_path() -> str:
     """The path that Airflow is served under; empty where it is the root."""
     return urlsplit(str(conf.get("api", "base_url", fallback="") or "")).path.rstrip("/")

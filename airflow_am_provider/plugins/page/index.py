@@ -108,7 +108,8 @@ class Index:
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
         """A connection, committed when the block is left without an error."""
-        connection = sqlite3.connect(self._path, timeout=30)
+        # A long answer is read piece by piece, each in whichever thread is free.
+        connection = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
         try:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")

@@ -15,7 +15,7 @@ from airflow_am_provider.plugins.page.index import COLUMNS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from airflow_am_provider.plugins.page.access import Rights
 
@@ -119,9 +119,8 @@ def where(rights: Rights, filters: Filters) -> Where:
     )
     found.days("created_at", filters.since, filters.until)
     if filters.text:
-        pattern = "%" + filters.text.replace("\\", r"\\").replace("%", r"\%") + "%"
-        pattern = pattern.replace("_", r"\_")
-        found.add("words LIKE ? ESCAPE '\\'", pattern)
+        # Much quicker than LIKE, which looks at each character by itself.
+        found.add("instr(words, ?) > 0", filters.text.lower())
     return found
 
 
@@ -166,7 +165,9 @@ def page(
     return rows[:limit], base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
 
 
-def all_rows(connection: sqlite3.Connection, conditions: Where) -> Iterator[sqlite3.Row]:
+def all_rows(
+    connection: sqlite3.Connection, conditions: Where
+) -> Generator[sqlite3.Row, None, None]:
     """All of them, in the order of pages."""
     query = f"SELECT {_SELECTED}, conn_id {_FROM} WHERE {conditions} ORDER BY {_ORDER}"
     yield from connection.execute(query, conditions.values)

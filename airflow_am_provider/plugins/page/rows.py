@@ -70,7 +70,7 @@ def row_of(entry: DeliveryEntry, *, space: str, destination: str, target: str) -
         "series": entry.series,
         **origin,
         # What is looked through for a text, in one piece.
-        "words": "\n".join(one for one in (*searched, *named) if one),
+        "words": "\n".join(one for one in (*searched, *named) if one).lower(),
     }
 
 
