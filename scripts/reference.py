@@ -16,7 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.cli import check, delivery_records, format_arguments, receipt
+from airflow_am_provider.cli import (
+    check,
+    delivery_records,
+    format_arguments,
+    outbound,
+    receipt,
+)
 from airflow_am_provider.operators.clean_staging import CleanStagingOperator
 from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
@@ -179,6 +185,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         ("format", format_arguments),
         ("receipt", receipt),
         ("deliveries", delivery_records),
+        ("outbound", outbound),
         ("sandbox", command),
     ):
         parser = argparse.ArgumentParser(prog=f"airflow-am {name}")
@@ -330,6 +337,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "airflow-am format id-sync": own_options("format id-sync", "format data"),
     "airflow-am receipt": option_table("receipt"),
     "airflow-am deliveries": delivery_options,
+    "airflow-am outbound": option_table("outbound check", "outbound list", "outbound show"),
     "airflow-am sandbox": option_table("sandbox"),
     "airflow-am sandbox profile": option_table("sandbox profile"),
     "airflow-am sandbox segments": option_table("sandbox segments"),

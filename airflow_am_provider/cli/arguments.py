@@ -27,6 +27,11 @@ _COMMANDS: Final = (
         "show what was sent and how far it came, send it again, give it up",
     ),
     (
+        "outbound",
+        "airflow_am_provider.cli.outbound",
+        "look at segment files that Audience Manager sent",
+    ),
+    (
         "sandbox",
         "airflow_am_provider.sandbox.command",
         "run a local Audience Manager that takes files and sends receipts",

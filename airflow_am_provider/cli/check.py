@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.lines import Finding, Severity
 from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.audience_manager.outbound.names import is_control_file
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.deliveries import find_sources
+from airflow_am_provider.cli.outbound import check_control_file
 from airflow_am_provider.cli.shared_users import note_shared_users
 from airflow_am_provider.cli.text import Colour, coloured, number, print_json, table
 from airflow_am_provider.cli.verdict import Verdict, judge_all
@@ -30,13 +32,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         metavar="PATH",
         nargs="+",
-        help="A file, a folder, the manifest of a delivery, s3://bucket/key or s3://bucket/prefix.",
+        help="A file, a folder, the manifest of a delivery, s3://bucket/key or s3://bucket/prefix. "
+        "The control file (.info) of a batch that Adobe sent stands for all of its files.",
     )
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Look at the files and print the verdicts."""
+    controls = [path for path in args.paths if is_control_file(path)]
+    if not controls:
+        return _check_files(args)
+    # A control file stands for its batch of segment files from Audience Manager.
+    codes = [check_control_file(path, as_json=args.json) for path in controls]
+    args.paths = [path for path in args.paths if path not in controls]
+    return max([*codes, *([_check_files(args)] if args.paths else [])])
+
+
+def _check_files(args: argparse.Namespace) -> int:
     verdicts = judge_all(find_sources(args.paths))
     note_shared_users(verdicts)
     if args.json:

@@ -50,6 +50,21 @@ EXAMPLES: Final = {
     "deliveries confirm": (f"deliveries confirm {_ID} ftp_dpm_478_1366545717.sync.1.gz {_CONN}",),
     "deliveries rename": (f"deliveries rename {_ID} {_CONN}",),
     "deliveries clean": (f"deliveries clean --retention P30D --dry-run {_CONN}",),
+    "outbound": (
+        "outbound list s3://acme-segments/from-adobe",
+        "outbound check s3://acme-segments/from-adobe",
+    ),
+    "outbound list": (
+        "outbound list s3://acme-segments/from-adobe --into s3://acme-lake/segments",
+    ),
+    "outbound show": ("outbound show /data/from-adobe S3_1234_20914_full_1486140844000",),
+    "outbound check": (
+        "outbound check /data/from-adobe S3_1234_20914_full_1486140844000.info",
+        "outbound check /data/from-adobe --without-control-files --timestamp-digits 13",
+    ),
+    "sandbox segments": (
+        "sandbox segments --database db --destination 1234 --dpid 478 --segment 9:24,25 --into out",
+    ),
     "sandbox": (
         "sandbox --inbox s3://inbound --mail imap://aam@localhost:1143/INBOX",
         "sandbox profile --database sandbox.sqlite --dpid 478 --id 1001",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.audience_manager.outbound.names import (
+    AmbiguousName,
     SegmentFileName,
     control_root,
     digits_of,
@@ -288,7 +289,11 @@ def _add_uncontrolled(
         try:
             parsed = form.parse(name)
         except DataError as error:
-            passed_over[path] = str(error)
+            # A control file would say how the name is to be read.
+            awaits = needs_control and isinstance(error, AmbiguousName)
+            passed_over[path] = (
+                f"{printable(path)}: its control file has not come" if awaits else str(error)
+            )
             continue
         if _is_wanted(parsed, form):
             groups.setdefault(parsed.root, []).append(

@@ -21,6 +21,7 @@ _COMMANDS = [
     "", "check", "format", "format data", "format id-sync", "receipt", "deliveries",
     "deliveries list", "deliveries show", "deliveries resend", "deliveries abandon",
     "deliveries confirm", "deliveries rename", "deliveries clean", "sandbox", "sandbox profile",
+    "sandbox segments", "outbound", "outbound list", "outbound show", "outbound check",
 ]  # fmt: skip
 
 

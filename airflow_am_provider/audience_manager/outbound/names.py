@@ -52,6 +52,10 @@ _STAMP: Final = re.compile(r"(?P<digits>\d{10,19})(?:-(?P<split>\d{1,6}))?")
 _WORD: Final = re.compile(r"(?P<word>[A-Za-z][A-Za-z0-9]*)(?:-(?P<split>\d{1,6}))?")
 
 
+class AmbiguousName(DataError):
+    """A name that can be read in two ways."""
+
+
 def is_unfinished(name: str) -> bool:
     """Whether a name says that the file is still being written."""
     return name.lower().endswith(UNFINISHED_SUFFIXES)
@@ -191,7 +195,7 @@ def _split_digits(
             f"{stamp!r}" + (f" with part {split}" if split is not None else "")
             for stamp, split in readings
         )
-        raise DataError(
+        raise AmbiguousName(
             f"file name {printable(text)!r}: its timestamp can be read as {ways}. Say which by "
             f"timestamp_digits, or let the control file say it ({PAGE}, {MACROS_PAGE})"
         )

@@ -1,0 +1,96 @@
+"""``airflow-am outbound``: batches that came, what they lack, whether they are right."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_am_provider.cli import main
+from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+FIRST = "S3_1234_20914_full_1768953600000"  # 21 January 2026
+SECOND = "S3_1234_20914_full_1769126400000"  # 23 January
+
+
+def send(folder: Path, root: str, content: bytes, *, md5: str = "") -> None:
+    (folder / f"{root}.sync").write_bytes(content)
+    said = {
+        "FileName": f"{root}.sync",
+        "FileByteSize": len(content),
+        "md5": md5 or hashlib.md5(content, usedforsecurity=False).hexdigest(),
+    }
+    (folder / f"{root}.info").write_text(json.dumps({"Files": [said]}))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "from-adobe"
+    place.mkdir()
+    send(place, FIRST, b"A 1\n")
+    send(place, SECOND, b"B 1\n")
+    return place
+
+
+def test_list_says_what_came_what_is_missing_and_what_is_loaded(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    OutboundLoadOperator(
+        task_id="load", location=str(folder), into=str(tmp_path / "in"), batch_date="2026-01-21"
+    ).execute({})
+    capsys.readouterr()
+    assert main(["outbound", "list", str(folder), "--into", str(tmp_path / "in")]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split()[-2:] for line in printed.splitlines()[1:3]] == [
+        ["complete", "yes"],
+        ["complete", "no"],
+    ]
+    assert "no batch of 2026-01-22" in printed
+
+
+def test_list_names_what_is_waited_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / f"{SECOND}.sync").unlink()
+    assert main(["outbound", "list", str(folder), "--json"]) == 1
+    first, second = json.loads(capsys.readouterr().out)["batches"]
+    assert (first["state"], second["state"]) == ("complete", "waiting")
+    assert second["lacks"] == f"{SECOND}.sync has not come"
+
+
+def test_show_lists_a_batchs_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["outbound", "show", str(folder), f"{FIRST}.info"]) == 0
+    assert f"{FIRST}.sync" in capsys.readouterr().out
+    assert main(["outbound", "show", str(folder), "nothing"]) == 2
+
+
+@pytest.mark.parametrize("words", [["outbound", "check", "{}"], ["check", f"{{}}/{FIRST}.info"]])
+def test_check_reads_every_line(
+    folder: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [word.format(folder) for word in words]
+    assert main(arguments) == 0
+    send(folder, FIRST, b"A 1\nsecret x\n")
+    assert main(arguments) == 1
+    printed = capsys.readouterr().out
+    assert "2 lines read = 1 good + 1 to be set aside" in printed
+    assert f"(first: {FIRST}.sync, line 2)" in printed
+    assert "secret" not in printed
+    send(folder, FIRST, b"A 1\n", md5="0" * 32)
+    assert main(arguments) == 1
+    assert "not the checksum" in capsys.readouterr().out
+
+
+def test_without_control_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in folder.glob("*.info"):
+        file.unlink()
+    assert main(["outbound", "list", str(folder)]) == 0
+    assert "its control file has not come" in capsys.readouterr().out
+    arguments = ["outbound", "list", str(folder), "--without-control-files"]
+    assert main([*arguments, "--timestamp-digits", "13", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["batches"]) == 2
