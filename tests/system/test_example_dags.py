@@ -16,6 +16,7 @@ from airflow_am_provider.sandbox import Verdict
 from airflow_am_provider.storage import S3Folder
 from demo import crm
 from demo.world import ADOBE_BUCKET, STAGING_BUCKET
+from tests.browsers import chromium
 from tests.system.crm_truth import File
 from tests.system.example_run import (
     APPROVAL_DAG,
@@ -290,3 +291,29 @@ def test_a_run_without_a_date_extracts_the_window_it_is_given(examples: ExampleR
         truth["audience_manager_daily", "extract_ids"].lines,
         truth["audience_manager_daily", "format_traits"].lines,
     ]
+
+
+def test_a_person_sees_a_delivery_on_the_page_in_airflows_ui(examples: ExampleRun) -> None:
+    manifest = examples.manifest("audience_manager_daily", "format_traits", FIRST_DAY)
+    delivery_id, url = manifest["delivery_id"], examples.world.airflow.url
+    lines = sum(part["lines"] for part in manifest["parts"])
+    with chromium() as browser:
+        stranger = browser.new_context(viewport={"width": 1280, "height": 900})
+        assert stranger.request.get(f"{url}/audience-manager/api/deliveries").status == 401
+        window = stranger.new_page()
+        window.goto(f"{url}/plugin/audience-manager#/deliveries/{delivery_id}")
+        window.locator("input[name=username]").fill(examples.world.airflow.user)
+        window.locator("input[name=password]").fill(examples.world.airflow.password)
+        window.locator("input[name=password]").press("Enter")
+        page = window.frame_locator("iframe[title='Audience Manager']")
+        funnel = page.locator(".funnel li")
+        funnel.first.wait_for(timeout=90_000)
+        said = funnel.all_inner_texts()
+        assert f"{manifest['rows_read']:,}" in said[0]
+        # In the files, and received as the receipt counted them.
+        assert [f"{lines:,}" in text for text in said[2:4]] == [True, True], said
+        address = page.get_by_role("region", name="Table of files").inner_text()
+        assert f"s3://{ADOBE_BUCKET}/" in address
+        assert manifest["parts"][0]["file_name"] in address
+        reached = page.locator(".ladder", has_text="Receipts").locator("li.reached")
+        assert reached.count() == 3
