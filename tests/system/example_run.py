@@ -168,6 +168,7 @@ class ExampleRun:
                      "eventLogs", "assets/events", "dagWarnings"):  # fmt: skip
             yield f"/api/v2/{name}?limit=100"
         yield "/api/v2/dags/~/dagRuns?limit=100"
+        yield "/audience-manager/api/deliveries?limit=500"
         yield f"{every_task}?limit=100"
         yield f"{every_task}/~/xcomEntries?limit=100"
         for task in self.api.task_instances():
