@@ -110,7 +110,7 @@ def test_every_command_stands_there():
     assert first_codes(page("cli.md"), "command") == [f"airflow-am {name}" for name in commands]
 
 
-@pytest.mark.parametrize("name", ["cli.md", "sandbox.md"])
+@pytest.mark.parametrize("name", ["cli.md", "sandbox.md", "how-to/ci.md"])
 def test_what_the_console_shows_is_what_is_printed(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     console = Console(tmp_path, capsys)
@@ -119,7 +119,7 @@ def test_what_the_console_shows_is_what_is_printed(name, tmp_path, monkeypatch, 
     for example in examples:
         console.run(example.text)
     for block in blocks(page(name)):
-        if block.language == "python":
+        if block.language == "python" and name == "sandbox.md":
             exec(compile(block.text, name, "exec"), {})
 
 
@@ -227,12 +227,14 @@ def test_python_in_pages_of_operators_is_cut_from_the_example_dags():
         if block.language == "python" and not block.mark
     ]
     # All are run: the README's, the API's second and those of alerts here, the API's first by the
-    # tests of its hook, the last with the examples of its page.
+    # tests of its hook, the one about the acknowledgement in test_how_to, that of CI at the end of
+    # test_first_try, the last with the examples of its page.
     assert [name for name, _ in unmarked] == [
-        *("README.md", "api.md", "api.md", "monitoring.md", "monitoring.md", "sandbox.md")
+        *("README.md", "api.md", "api.md", "acknowledged.md", "ci.md"),
+        *("monitoring.md", "monitoring.md", "sandbox.md"),
     ]
     # Deadline alerts came with Airflow 3.2.
-    alerts = unmarked[3:5] if hasattr(airflow.sdk, "DeadlineAlert") else unmarked[3:4]
+    alerts = unmarked[5:7] if hasattr(airflow.sdk, "DeadlineAlert") else unmarked[5:6]
     for name, text in (unmarked[0], unmarked[2], *alerts):
         exec(compile(text, name, "exec"), {})
 
@@ -261,7 +263,17 @@ def test_every_link_leads_somewhere(path):
 
 def test_every_page_is_in_the_table_of_contents():
     told = {(DOCS / target.partition("#")[0]).resolve() for target in links(DOCS / "index.md")}
-    assert {path for path in DOCS.glob("*.md") if path.name != "index.md"} <= told
+    told |= {
+        DOCS / "index.md",
+        *(DOCS / "decisions").glob("0*.md"),
+    }  # these have a list of their own
+    assert set(DOCS.rglob("*.md")) <= told
+
+
+def test_every_decision_is_in_their_list():
+    folder = DOCS / "decisions"
+    told = [folder / target for target in links(folder / "README.md")]
+    assert told == sorted(folder.glob("0*.md"))
 
 
 def test_the_connection_type_is_named():

@@ -19,6 +19,11 @@ def test_the_first_try_in_ones_own_airflow_goes_as_its_page_says(tmp_path: Path)
     assert len(commands) == 5
     # What is installed here already is not asked for from an index.
     script = "\n".join(commands).replace("pip install", ": pip install")
+    # The page about CI goes on from there, in Python.
+    (in_python,) = (
+        block.text for block in blocks(page("how-to/ci.md")) if block.language == "python"
+    )
+    script += f"\npython - <<'PYTHON'\n{in_python}PYTHON\n"
     script = script.replace(":5000", f":{(port := free_port())}").replace("-p 5000", f"-p {port}")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},

@@ -24,6 +24,8 @@ FETCHED = {
     "embed": "src", "object": "data", "link": "href", "form": "action",
 }  # fmt: skip
 
+_NO_PROSE = {"pre", "code", "script", "style", "h1", "h2", "h3", "h4"}
+
 
 @dataclass
 class Html(HTMLParser):
@@ -45,7 +47,7 @@ class Html(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
-        self._in_code += tag in ("pre", "code", "script", "style", "h1")
+        self._in_code += tag in _NO_PROSE
         self._in_article += tag == "article"
         self.anchors.add(values.get("id", ""))
         self.classes.update(
@@ -58,7 +60,7 @@ class Html(HTMLParser):
         self.cells_without_label += tag == "td" and "data-label" not in values
 
     def handle_endtag(self, tag: str) -> None:
-        self._in_code -= tag in ("pre", "code", "script", "style", "h1")
+        self._in_code -= tag in _NO_PROSE
         self._in_article -= tag == "article"
 
     def handle_data(self, data: str) -> None:
