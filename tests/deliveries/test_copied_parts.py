@@ -67,7 +67,7 @@ def test_s3_copies_and_the_copy_has_checksum_and_acl(
     assert objects(to_s3) == dict(zip(KEYS, CONTENTS.values(), strict=True))
     folder = to_s3.folder
     for key, part in zip(KEYS, manifest.parts, strict=True):
-        assert folder.stored(key) == (part.compressed_bytes, part.sha256)
+        assert folder.stored(key) == (part.compressed_bytes, part.sha256, None)
         acl = folder.client.get_object_acl(Bucket=folder.bucket, Key=key)
         assert [grant["Permission"] for grant in acl["Grants"]] == ["FULL_CONTROL"]
 

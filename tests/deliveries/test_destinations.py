@@ -1,5 +1,6 @@
 """Sending, against real servers: names, days, records, and what a crash leaves."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ from airflow_am_provider.deliveries.uploads.journal import UploadJournal
 from airflow_am_provider.deliveries.uploads.s3_destination import OBJECT_ARGS, S3Destination
 from airflow_am_provider.deliveries.uploads.sending import (
     confirm_file,
+    queue_again,
+    send_parts,
     utc_now,
 )
 from airflow_am_provider.storage import LocalFolder, S3Folder
@@ -59,6 +62,25 @@ def written(destination: S3Destination) -> dict[str, str]:
     )
     listed = folder.client.list_object_versions(Bucket=folder.bucket).get("Versions", ())
     return {entry["Key"]: entry["VersionId"] for entry in listed if entry["IsLatest"]}
+
+
+def versions(destination: S3Destination) -> dict[str, int]:
+    """How often each object was written, from the first call on."""
+    folder = destination.folder
+    folder.client.put_bucket_versioning(
+        Bucket=folder.bucket, VersioningConfiguration={"Status": "Enabled"}
+    )
+    listed = folder.client.list_object_versions(Bucket=folder.bucket).get("Versions", ())
+    return dict(Counter(entry["Key"] for entry in listed))
+
+
+def refuse_to_look(path: str) -> None:
+    """What an account meets that may only write."""
+    raise ConfigurationError(f"cannot look for {path}: S3 answered 403")
+
+
+def crash(*_: object, **__: object) -> None:
+    raise Crash
 
 
 def record(staging: LocalFolder) -> dict[str, Any]:
@@ -390,6 +412,98 @@ class TestS3:
         assert again.sent_at == "2026-11-05T23:59:58+00:00"
         assert objects(to_s3) == dict(zip(KEYS, map(content_of, NAMES), strict=True))
         assert not written(to_s3).items() & first.items()
+
+    @pytest.mark.parametrize(
+        "at", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"]
+    )
+    @pytest.mark.parametrize("may_look", [True, False])
+    def test_two_attempts_to_send_again_write_each_part_once(
+        self,
+        staging: LocalFolder,
+        to_s3: S3Destination,
+        monkeypatch: pytest.MonkeyPatch,
+        at: str,
+        may_look: bool,
+    ) -> None:
+        manifest = stage(staging)
+        versions(to_s3)
+        send(to_s3, manifest, staging, clock=lambda: LATE)
+        if not may_look:
+            monkeypatch.setattr(to_s3.folder, "stored", refuse_to_look)
+        is_first = iter([True])
+
+        def overtaken(**_: object) -> None:
+            if next(is_first, False):
+                send(to_s3, manifest, staging, again=True, clock=lambda: LATE)
+
+        for name in (at, "PutObject"):
+            to_s3.folder.client.meta.events.register(f"before-call.s3.{name}", overtaken)
+        sent = send(to_s3, manifest, staging, again=True, clock=lambda: LATE)
+        assert (sent.sending.number, len(sent.parts)) == (2, 2)
+        assert versions(to_s3) == dict.fromkeys(KEYS, 2)
+        bucket = to_s3.folder.bucket
+        assert "Uploads" not in to_s3.folder.client.list_multipart_uploads(Bucket=bucket)
+
+    @pytest.mark.parametrize("may_look", [True, False])
+    def test_a_worker_killed_while_it_sends_again(
+        self,
+        staging: LocalFolder,
+        to_s3: S3Destination,
+        monkeypatch: pytest.MonkeyPatch,
+        may_look: bool,
+    ) -> None:
+        manifest = stage(staging)
+        versions(to_s3)
+        send(to_s3, manifest, staging, clock=lambda: LATE)
+        with monkeypatch.context() as patch:
+            patch.setattr(UploadJournal, "uploaded", crash)
+            with pytest.raises(Crash):
+                send(to_s3, manifest, staging, again=True, clock=lambda: LATE)
+        assert versions(to_s3) == {KEYS[0]: 2, KEYS[1]: 1}
+        if not may_look:
+            monkeypatch.setattr(to_s3.folder, "stored", refuse_to_look)
+        send(to_s3, manifest, staging, clock=lambda: NEXT_DAY)
+        # Nothing but a look tells what the first one did.
+        assert versions(to_s3) == {KEYS[0]: 2 if may_look else 3, KEYS[1]: 2}
+        assert objects(to_s3) == dict(zip(KEYS, map(content_of, NAMES), strict=True))
+
+    def test_an_upload_that_somebody_aborted_is_begun_anew(
+        self, staging: LocalFolder, to_s3: S3Destination
+    ) -> None:
+        manifest = stage(staging)
+        versions(to_s3)
+        send(to_s3, manifest, staging, clock=lambda: LATE)
+        client, bucket = to_s3.folder.client, to_s3.folder.bucket
+        is_first = iter([True])
+
+        def aborted(**_: object) -> None:
+            if next(is_first, False):
+                for upload in client.list_multipart_uploads(Bucket=bucket)["Uploads"]:
+                    client.abort_multipart_upload(
+                        Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+
+        client.meta.events.register("before-call.s3.CompleteMultipartUpload", aborted)
+        send(to_s3, manifest, staging, again=True, clock=lambda: LATE)
+        assert versions(to_s3) == dict.fromkeys(KEYS, 2)
+
+    def test_two_who_ask_at_once_have_it_sent_again_once(
+        self, staging: LocalFolder, to_s3: S3Destination
+    ) -> None:
+        manifest = stage(staging)
+        versions(to_s3)
+        send(to_s3, manifest, staging, clock=lambda: LATE)
+        records = DeliveryRecords(Targets(staging))
+        asked = [records.find(manifest.delivery_id) for _ in range(2)]
+        for one in asked:
+            queue_again(one)
+            journal = send_parts(Targets(staging), to_s3, manifest, clock=lambda: LATE)
+            if not journal.is_whole:
+                journal.complete()
+        assert versions(to_s3) == dict.fromkeys(KEYS, 2)
+        # Who has seen that it was sent, and asks again, has it sent again.
+        send(to_s3, manifest, staging, again=True, clock=lambda: LATE)
+        assert versions(to_s3) == dict.fromkeys(KEYS, 3)
 
     def test_another_destination_has_a_record_of_its_own(
         self, staging: LocalFolder, to_s3: S3Destination

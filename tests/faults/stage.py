@@ -247,6 +247,9 @@ class Stage:
             return False
         if "list-type=2" in path:
             return "prefix=mail" not in path
+        # By which upload a part is sent again: so many as it has parts.
+        if "/sendings/" in path:
+            return False
         is_look = what == "GET" and "/targets/" in path
         return not is_look and re.search("/(targets|target-details)/", path) is not None
 

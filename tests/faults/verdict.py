@@ -146,6 +146,9 @@ class Judge:
             found = {one for one, run in self._told.sent_by.items() if run == number}
             if len(found) > len(contents):
                 yield f"run {number} sent {sorted(found)} for {contents}"
+        yield from self._too_often()
+
+    def _too_often(self) -> Iterator[str]:
         # What is sent again on another day lies in that day's folder as well.
         sendings = {
             part.file_name: record.sending
@@ -156,6 +159,12 @@ class Judge:
         for name, count in paths.items():
             if count > sendings.get(name, 1):
                 yield f"{name} is there {count} times"
+        schedule = self._stage.schedule
+        if schedule.transport != "s3" or schedule.conditions:
+            return
+        for name, count in Counter(file.name for file in self._taken).items():
+            if count > sendings.get(name, 1):
+                yield f"{name} was taken {count} times, and sent {sendings.get(name, 1)} times"
 
     def _records(self) -> Iterator[str]:
         """Each record says what is so: at the destination, and in the sandbox's ledger."""

@@ -196,7 +196,7 @@ def test_pieces_that_are_gone_are_written_anew_by_the_next_attempt(
     fail_at(client, "CompleteMultipartUpload", 1, OSError("the line broke"))
     with pytest.raises(TransientError):
         write(client, bucket, note)
-    # As S3 answers; the server here says 500.
+    # As if somebody else had completed it meanwhile.
     gone = ClientError({"Error": {"Code": "NoSuchUpload"}}, "CompleteMultipartUpload")
     fail_at(client, "CompleteMultipartUpload", 1, gone)
     with pytest.raises(TransientError, match="the next attempt writes it anew"):

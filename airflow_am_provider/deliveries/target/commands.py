@@ -196,6 +196,8 @@ class Reopen:
 class Resend:
     """Queue the same bytes under the same names once more.
 
+    :param after: the number of the last sending that whoever asks knew of, 0 for none: what was
+        sent since then is what is asked for. None when that is not known.
     :param force: although newer data would not be in force any more.
     :param closed: the delivery where it is done with, or None.
     :param latest_left: the newest version of its subject that may have left and is done with.
@@ -203,6 +205,7 @@ class Resend:
 
     delivery_id: str
     at: str
+    after: int | None = None
     force: bool = False
     closed: DeliveryEntry | None = None
     latest_left: DeliveryEntry | None = None

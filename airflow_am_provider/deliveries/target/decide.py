@@ -270,7 +270,9 @@ def _(command: commands.Resend, state: TargetState) -> Decision:
     undone = undone_by(state, entry, command.latest_left)
     if undone and not command.force:
         raise Refused(RefusedFor.TOO_OLD, _too_old(entry, undone[-1]), undone)
-    if entry.state in (DeliveryState.QUEUED, DeliveryState.SENDING):
+    last = 0 if entry.sending is None else entry.sending.number
+    was_sent_since = command.after is not None and last > command.after
+    if was_sent_since or entry.state in (DeliveryState.QUEUED, DeliveryState.SENDING):
         return state, Event(outcome=Outcome.ALREADY, entry=entry)
     if not command.force:
         _check_not_left_out(state, entry)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
+from airflow_am_provider.deliveries.target.agreement import Agreement
 from airflow_am_provider.deliveries.target.decide import decide
 from airflow_am_provider.deliveries.target.document import from_text, to_text, whose
 from airflow_am_provider.deliveries.target.history import newest_first, with_page
@@ -112,6 +113,14 @@ class Target:
     def versions(self, subject: str) -> Versions:
         """The newest versions of a subject that are done with."""
         return versions_of(self.home, self._details, subject)
+
+    def agreement(self, delivery_id: str, sending: int, file_name: str) -> Agreement:
+        """What the attempts of a sending go by when they send a part.
+
+        :param sending: the sending's number.
+        """
+        key = f"{self._details}/sendings/{delivery_id}-{sending}/{file_name}"
+        return Agreement(home=self.home, key=key)
 
     def deliveries(self, *, newer_than: DeliveryEntry | None = None) -> Iterator[DeliveryEntry]:
         """All of them, newest first: those that are open, then page by page what is done with.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_am_provider.deliveries.manifest import Manifest, Part
+    from airflow_am_provider.deliveries.target.agreement import Agreement
     from airflow_am_provider.deliveries.target.state import DeliveryEntry, Sending, TargetState
     from airflow_am_provider.deliveries.target.target import Target
     from airflow_am_provider.storage.folder import Folder
@@ -177,6 +178,10 @@ class UploadJournal:
                 sent_at=now if is_sent else None,
             )
         )
+
+    def agreement(self, part: Part) -> Agreement:
+        """What all attempts of this sending go by when they send a part."""
+        return self._target.agreement(self.entry.delivery_id, self.sending.number, part.file_name)
 
     def pieces(self, part: Part) -> PiecesNote:
         """Where to note which pieces of a part are there."""

@@ -8,6 +8,7 @@ is tried only.
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -26,7 +27,7 @@ from airflow_am_provider.deliveries.uploads.destination import (
 from airflow_am_provider.storage.s3.copy import Copy
 from airflow_am_provider.storage.s3.errors import AlreadyThere
 from airflow_am_provider.storage.s3.folder import S3Folder, checksum_args
-from airflow_am_provider.storage.s3.multipart import MultipartWriter
+from airflow_am_provider.storage.s3.multipart import MultipartWriter, PiecesGone
 from airflow_am_provider.storage.s3.resumable import ResumableObject
 from airflow_am_provider.storage.s3.unfinished import abort_uploads
 from airflow_am_provider.storage.verified_read import VerifiedReader
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from airflow_am_provider.deliveries.manifest import Part
-    from airflow_am_provider.deliveries.uploads.journal import PiecesNote, UploadJournal
+    from airflow_am_provider.deliveries.uploads.journal import UploadJournal
     from airflow_am_provider.formatting.progress import BytesProgress
     from airflow_am_provider.storage import Folder
 
@@ -44,6 +45,11 @@ _logger = logging.getLogger(__name__)
 # authorize-s3-inbound.md: without it Adobe cannot read what another account wrote.
 OBJECT_ARGS: Final = {"ACL": "bucket-owner-full-control"}
 _BLOCK_BYTES: Final = 1 << 20
+# So many uploads of a part that is sent again may be ended by somebody else, such as a rule of the
+# bucket.
+_MOST_UPLOADS: Final = 3
+# From the end of an upload to its note.
+_NOTED_WITHIN_S: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +89,7 @@ class S3Destination:
         """Abort uploads in pieces; see ``Destination``."""
         for part in journal.manifest.parts:
             if not journal.has_its_name(part):
-                self._target(part, self._key(part, journal), journal.pieces(part)).withdraw()
+                self._target(part, self._key(part, journal), journal).withdraw()
 
     def _is_taken(self, journal: UploadJournal) -> bool:
         """Whether anything has one of the delivery's names, in whichever mode.
@@ -113,21 +119,81 @@ class S3Destination:
         self, part: Part, staging: Folder, journal: UploadJournal, progress: BytesProgress
     ) -> None:
         key = self._key(part, journal)
-        is_first = journal.sending.number == 1
+        send = self._send_first if journal.sending.number == 1 else self._send_again
+        send(part, staging, key, journal, progress)
+        journal.uploaded(part, f"{self.folder.url}/{key}", is_sent=True)
+
+    def _send_first(
+        self,
+        part: Part,
+        staging: Folder,
+        key: str,
+        journal: UploadJournal,
+        progress: BytesProgress,
+    ) -> None:
+        """Write a part where there is none yet."""
         was_begun = journal.begin(part)
-        if was_begun and is_first and self._is_ours(part, key, journal):
+        if was_begun and self._is_ours(part, key, journal):
             _logger.info("%s/%s: an earlier attempt brought it there", self.folder.url, key)
-        else:
+            return
+        try:
+            with Progress(part, f"{self.folder.url}/{key}"):
+                self._upload(part, staging, key, journal, progress)
+        except AlreadyThere as there:
+            may_be_ours = was_begun or there.was_retried or journal.was_begun(part)
+            if not self._is_ours(part, key, journal, may_be_ours=may_be_ours, is_there=True):
+                raise TransientError(f"{part.file_name}: there, and gone a moment later") from None
+
+    def _send_again(
+        self,
+        part: Part,
+        staging: Folder,
+        key: str,
+        journal: UploadJournal,
+        progress: BytesProgress,
+    ) -> None:
+        """Write a part over that of the sending before, once, however many attempts are at it.
+
+        No condition tells the one from the other, since both have the same bytes. So all attempts
+        of a sending complete one upload, which S3 does once. When it is over before that, either
+        another attempt completed it or somebody aborted it.
+        """
+        journal.begin(part)
+        over: str | None = None
+        for _ in range(_MOST_UPLOADS):
+            target = self._target(part, key, journal, over=over)
             try:
                 with Progress(part, f"{self.folder.url}/{key}"):
-                    self._upload(part, staging, key, journal, progress, only_new=is_first)
-            except AlreadyThere as there:
-                may_be_ours = was_begun or there.was_retried or journal.was_begun(part)
-                if not self._is_ours(part, key, journal, may_be_ours=may_be_ours, is_there=True):
-                    raise TransientError(
-                        f"{part.file_name}: there, and gone a moment later"
-                    ) from None
-        journal.uploaded(part, f"{self.folder.url}/{key}", is_sent=True)
+                    self._write(target, part, staging, progress)
+            except PiecesGone:
+                over = target.writer.upload_id
+                if self._was_sent_now(part, key, journal):
+                    _logger.info("%s/%s: another attempt brought it there", self.folder.url, key)
+                    return
+            else:
+                return
+        raise TransientError(
+            f"{part.file_name}: {_MOST_UPLOADS} uploads to {self.folder.url}/{key} were aborted by "
+            f"somebody else; the next attempt goes on"
+        )
+
+    def _was_sent_now(self, part: Part, key: str, journal: UploadJournal) -> bool:
+        """Whether an attempt of this very sending has written a part; False where nothing says so.
+
+        The object says it, where the account may look. And whoever wrote it is about to note it, so
+        that a moment is waited.
+        """
+        for pause_s in (0.0, _NOTED_WITHIN_S):
+            time.sleep(pause_s)
+            if journal.known(part) is not None:
+                return True
+            try:
+                stored = self.folder.stored(key)
+            except ConfigurationError:
+                continue
+            if stored is not None and stored.sending == _mark(journal):
+                return True
+        return False
 
     def _is_ours(
         self,
@@ -157,7 +223,7 @@ class S3Destination:
             return False
         if stored is None:
             return False
-        if may_be_ours and stored == (part.compressed_bytes, part.sha256):
+        if may_be_ours and stored[:2] == (part.compressed_bytes, part.sha256):
             return True
         raise taken(part, f"{self.folder.url}/{key}", journal)
 
@@ -171,42 +237,57 @@ class S3Destination:
         key: str,
         journal: UploadJournal,
         progress: BytesProgress,
-        *,
-        only_new: bool,
     ) -> None:
-        target = self._target(part, key, journal.pieces(part), only_new=only_new)
+        target = self._target(part, key, journal)
         if not journal.is_new:
             target.abort_others()
-        if isinstance(staging, S3Folder) and self._copy(part, staging, key, only_new=only_new):
+        if isinstance(staging, S3Folder) and self._copy(part, staging, key):
             progress.add(part.compressed_bytes)
             return
+        self._write(target, part, staging, progress)
+
+    def _write(
+        self, target: ResumableObject, part: Part, staging: Folder, progress: BytesProgress
+    ) -> None:
         with staging.open_read(part.path) as source:
             reader = VerifiedReader(progress.counting(source))
             target.write(reader, partial(_check, reader, part))
 
     def _target(
-        self, part: Part, key: str, note: PiecesNote, *, only_new: bool = False
+        self, part: Part, key: str, journal: UploadJournal, *, over: str | None = None
     ) -> ResumableObject:
-        return ResumableObject(writer=self._writer(part, key, only_new=only_new), note=note)
+        is_first = journal.sending.number == 1
+        return ResumableObject(
+            writer=self._writer(part, key, mark=None if is_first else _mark(journal)),
+            note=journal.pieces(part),
+            agreed=None if is_first else journal.agreement(part),
+            over=over,
+        )
 
-    def _copy(self, part: Part, staging: S3Folder, key: str, *, only_new: bool) -> bool:
+    def _copy(self, part: Part, staging: S3Folder, key: str) -> bool:
         """Let S3 copy a part from bucket to bucket; False where it does not."""
         copy = Copy(
             source=staging,
             path=part.path,
-            writer=self._writer(part, key, only_new=only_new),
+            writer=self._writer(part, key),
             size=part.compressed_bytes,
         )
         return copy.run(partial(_read_and_check, part, staging))
 
-    def _writer(self, part: Part, key: str, *, only_new: bool) -> MultipartWriter:
+    def _writer(self, part: Part, key: str, *, mark: str | None = None) -> MultipartWriter:
+        """Writes a part where there is none yet; with the mark of a later sending, in any case."""
         return MultipartWriter(
             client=self.folder.client,
             bucket=self.folder.bucket,
             key=self.folder.key(key),
-            args={**self.folder.extra_args, **checksum_args(part.sha256)},
-            only_new=only_new,
+            args={**self.folder.extra_args, **checksum_args(part.sha256, mark)},
+            only_new=mark is None,
         )
+
+
+def _mark(journal: UploadJournal) -> str:
+    """What an object is written with to tell it from the same part of another sending."""
+    return f"{journal.entry.delivery_id}-{journal.sending.number}"
 
 
 def _read_and_check(part: Part, staging: Folder) -> None:

@@ -432,7 +432,9 @@ def resend_delivery(hook: Connection, delivery_id: str, *, force: bool = False) 
 
 
 def queue_again(record: DeliveryRecord, *, force: bool = False) -> None:
-    """Queue a delivery to be sent again.
+    """Queue a delivery to be sent again, unless that was done since its record was read.
+
+    So two who ask for it at once have it sent once.
 
     :raises Refused: when newer data would be undone.
     """
@@ -442,6 +444,7 @@ def queue_again(record: DeliveryRecord, *, force: bool = False) -> None:
         return Resend(
             delivery_id=entry.delivery_id,
             at=timestamp(utc_now()),
+            after=0 if entry.sending is None else entry.sending.number,
             force=force,
             closed=target.closed(entry.delivery_id, known),
             latest_left=target.versions(entry.subject).latest_left,

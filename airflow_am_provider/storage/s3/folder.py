@@ -30,11 +30,15 @@ _FORBIDDEN: Final = frozenset({"AccessDenied", "403"})
 
 # Where an object's own checksum stands: its metadata, which comes with a HEAD.
 _CHECKSUM: Final = "sha256"
+_SENDING: Final = "sending"
 
 
-def checksum_args(sha256: str) -> dict[str, dict[str, str]]:
-    """What an object is written with so that its checksum is kept with it; hexadecimal."""
-    return {"Metadata": {_CHECKSUM: sha256}}
+def checksum_args(sha256: str, sending: str | None = None) -> dict[str, dict[str, str]]:
+    """What an object is written with so that its checksum is kept with it; hexadecimal.
+
+    :param sending: what tells it from the same content that was written before, or None.
+    """
+    return {"Metadata": {_CHECKSUM: sha256, **({_SENDING: sending} if sending else {})}}
 
 
 class Stored(NamedTuple):
@@ -42,10 +46,13 @@ class Stored(NamedTuple):
 
     :param size: bytes.
     :param sha256: the checksum it was written with, hexadecimal; None when it has none.
+    :param sending: what it was written with to tell it from the same content that was written
+        before; None when it has none.
     """
 
     size: int
     sha256: str | None
+    sending: str | None = None
 
 
 class S3Folder:
@@ -145,7 +152,8 @@ class S3Folder:
         answer = self._head(path)
         if answer is None:
             return None
-        return Stored(answer["ContentLength"], answer["Metadata"].get(_CHECKSUM))
+        kept = answer["Metadata"]
+        return Stored(answer["ContentLength"], kept.get(_CHECKSUM), kept.get(_SENDING))
 
     def modified(self, path: str) -> datetime | None:
         """When an object was written, by the server's clock, or None when there is none.

@@ -28,6 +28,10 @@ class PiecesGone(TransientError):
     """An upload was completed or aborted by somebody else."""
 
 
+class PiecesReplaced(TransientError):
+    """Somebody else has sent pieces of the same upload anew."""
+
+
 @dataclass(kw_only=True)
 class MultipartWriter:
     """One object that is written, whole or in pieces.
@@ -209,7 +213,13 @@ class MultipartWriter:
             try:
                 yield
             except ClientError as error:
-                if error_code(error.response) != "NoSuchUpload":
+                code = error_code(error.response)
+                if code == "InvalidPart":
+                    # Where S3 encrypts by KMS, the same bytes have another ETag each time.
+                    raise PiecesReplaced(
+                        f"{self.url}: another attempt sent its pieces anew; the next one goes on"
+                    ) from None
+                if code != "NoSuchUpload":
                     raise
                 raise PiecesGone(
                     f"{self.url}: its pieces are gone; the next attempt writes it anew"

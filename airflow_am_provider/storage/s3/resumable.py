@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, TransientError
 from airflow_am_provider.storage.s3.errors import AlreadyThere
-from airflow_am_provider.storage.s3.multipart import PiecesGone
+from airflow_am_provider.storage.s3.multipart import PiecesGone, PiecesReplaced
 from airflow_am_provider.storage.s3.unfinished import abort_uploads
 
 if TYPE_CHECKING:
@@ -44,17 +44,37 @@ class Note(Protocol):
         ...
 
 
+class Agreed(Protocol):
+    """What several writers of one object agree on."""
+
+    def said(self) -> str | None:
+        """What was agreed on; None before."""
+        ...
+
+    def settle(self, proposal: str, *, instead_of: str | None = None) -> str:
+        """Agree on a proposal, unless something else was agreed on; return what holds."""
+        ...
+
+
 @dataclass(kw_only=True)
 class ResumableObject:
     """One object that is written in pieces.
 
+    Several that are at it at once may write one object that was there before: with ``agreed`` all
+    of them complete one upload, and S3 completes an upload once.
+
     :param writer: writes it.
     :param note: keeps which pieces are there.
+    :param agreed: which upload it is, for all that write it at once; None where ``only_new`` of the
+        writer is enough.
+    :param over: the upload that was agreed on and is over, or None.
     :param piece_bytes: size of a piece in bytes; S3 takes no less than 5 MiB but for the last one.
     """
 
     writer: MultipartWriter
     note: Note
+    agreed: Agreed | None = None
+    over: str | None = None
     piece_bytes: int = PIECE_BYTES
 
     def __post_init__(self) -> None:
@@ -70,7 +90,7 @@ class ResumableObject:
         :raises AlreadyThere: when the writer is to write ``only_new``, and there is an object.
         """
         first = source.read(self.piece_bytes)
-        if len(first) < self.piece_bytes:
+        if len(first) < self.piece_bytes and (self.agreed is None or not first):
             check()
             self.writer.put(first)
             return
@@ -78,7 +98,7 @@ class ResumableObject:
         try:
             self._send(first, source)
             check()
-        except PiecesGone:
+        except (PiecesGone, PiecesReplaced):
             self.note.forget()
             raise
         except AudienceManagerError as error:
@@ -91,14 +111,23 @@ class ResumableObject:
         except AlreadyThere:
             self._give_up()
             raise
-        except PiecesGone:
+        except (PiecesGone, PiecesReplaced):
             self.note.forget()
             raise
         self.note.forget()
 
     def abort_others(self) -> None:
         """Abort what a worker began and could not note before it was killed: it costs money."""
-        kept = self._noted()
+        self._abort_all_but(self._noted())
+
+    def withdraw(self) -> None:
+        """Abort whatever was begun: the object will not be written."""
+        if self._noted():
+            self.writer.abort()
+        self.note.forget()
+        self.abort_others()
+
+    def _abort_all_but(self, kept: str) -> None:
         found = abort_uploads(
             self.writer.client,
             self.writer.bucket,
@@ -109,20 +138,31 @@ class ResumableObject:
             # Another attempt, or a rule of the bucket, has ended it.
             self.note.forget()
 
-    def withdraw(self) -> None:
-        """Abort whatever was begun: the object will not be written."""
-        if self._noted():
-            self.writer.abort()
-        self.note.forget()
-        self.abort_others()
-
     def _begin(self) -> None:
         """Go on with what an attempt before noted, or begin."""
+        if self.agreed is not None:
+            self._begin_agreed(self.agreed)
+            return
         if self._noted():
             _logger.info("%s: going on after %d pieces", self.writer.key, len(self.writer.etags))
             return
         self.writer.begin()
         self._save()
+
+    def _begin_agreed(self, agreed: Agreed) -> None:
+        """Go on with the upload that all go by, or propose one."""
+        upload_id = agreed.said()
+        if upload_id is None or upload_id == self.over:
+            self.writer.begin()
+            own = self.writer.upload_id
+            upload_id = agreed.settle(own, instead_of=self.over)
+            if upload_id != own:
+                self.writer.abort()
+        if self._noted() != upload_id:
+            self.writer.upload_id, self.writer.etags = upload_id, {}
+            self._save()
+        # What was proposed and not agreed on, by a worker that was killed.
+        self._abort_all_but(upload_id)
 
     def _noted(self) -> str:
         """Which upload an attempt before noted; empty where there is none to go on with."""
