@@ -13,6 +13,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_am_provider.audience_manager.receipts.exact_cover import has_exact_cover
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -101,7 +103,9 @@ class Account:
 
     def contradictions(self) -> Iterator[Contradiction]:
         """Where records received and lines sent do not fit, whatever is still to come."""
-        if not self.is_counted or self.outstanding or self._is_repeated_whole:
+        if not self.is_counted or self.outstanding:
+            return
+        if self._is_repeated_whole or self._is_repeated_in_pieces:
             return
         if not self.is_shared and self.received != self.sent:
             yield Contradiction(files=self.files, received=self.received, sent=self.sent)
@@ -140,8 +144,29 @@ class Account:
         )
 
     @property
+    def _is_repeated_in_pieces(self) -> bool:
+        """Whether some receipts show every line by names of their own, and others repeat these.
+
+        No repeat is among what shows the lines, so none hides a loss. Names alone tell: had a
+        second reading other numbers, it could not be told from lines of another file.
+        """
+        names = frozenset().union(*(listing.names for listing in self.listings))
+        whole = {name for name, piece in names if piece is None}
+        if self.is_shared or not self.in_pieces or whole & self.in_pieces:
+            return False
+        for listing in self.listings:
+            most = sum(self.lines[name] for name in listing.files)
+            received = listing.received or 0
+            if received > most or (not listing.in_pieces and received != most):
+                return False
+        counts = [(listing.names, listing.received or 0) for listing in self.listings]
+        return has_exact_cover(names, counts, self.sent)
+
+    @property
     def _accounted(self) -> int:
         """Records that are accounted for by different names; what comes twice counts once."""
+        if self.is_counted and self._is_repeated_in_pieces:
+            return self.sent
         seen: set[tuple[str, int | None]] = set()
         total = 0
         for listing in sorted(self.listings, key=lambda one: -(one.received or 0)):

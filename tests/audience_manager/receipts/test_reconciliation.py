@@ -304,7 +304,67 @@ def test_a_piece_that_was_processed_twice_does_not_stand_for_one_that_is_not_the
         f"{STEM} is in several receipts by pieces: processed more than once"
     )
     found = reconcile({STEM: 1000}, [morning, evening, receipt(f"{STEM}.9", received=400)])
-    assert (found.verdict, found.discrepancy) == (Verdict.DISCREPANT, 600)
+    assert (found.verdict, found.discrepancy) == (Verdict.RECONCILED, 600)
+
+
+# Both files come in pieces, spread over mails. Then the second one is read once more, and its
+# pieces are spread in another way.
+def test_pieces_that_are_all_shown_and_come_again_are_told_and_are_no_loss():
+    sent = {ONE: 600, TWO: 400}
+    first = [receipt(f"{ONE}.7", f"{TWO}.3", received=450), receipt(f"{ONE}.9", received=350)]
+    first.append(receipt(f"{TWO}.5", received=200))
+    again = receipt(f"{TWO}.3", f"{TWO}.5", received=400)
+    found = reconcile(sent, [*first, again])
+    assert (found.verdict, found.discrepancy) == (Verdict.RECONCILED, 400)
+    assert found.findings == (
+        "1,400 records received, 1,000 lines sent: 400 more (inbound-receipt-message.md)",
+        f"{TWO} is in several receipts by pieces: processed more than once",
+    )
+    # Only some of its mails have come; the rest would show nothing more.
+    assert reconcile(sent, [*first, receipt(f"{TWO}.3", received=200)]).verdict is found.verdict
+    # A line that is lost is not made up for by what comes again.
+    short = [first[0], receipt(f"{ONE}.9", received=349), first[2], again]
+    assert reconcile(sent, short).verdict is not Verdict.RECONCILED
+    # Nor by what comes under other numbers, or by more records than there are lines.
+    other = receipt(f"{TWO}.4", received=400)
+    assert reconcile(sent, [*first, other]).verdict is Verdict.DISCREPANT
+    more = receipt(f"{TWO}.3", f"{TWO}.5", received=401)
+    assert reconcile(sent, [*first, more]).verdict is not Verdict.RECONCILED
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_loss_is_never_hidden_by_what_is_read_again(data):
+    numbers = st.integers(min_value=1, max_value=5)
+    pieces = {
+        (name, number): data.draw(numbers)
+        for name in (ONE, TWO, THREE)
+        for number in range(1, 1 + data.draw(st.integers(min_value=1, max_value=3)))
+    }
+    sent = {
+        name: sum(lines for (of, _), lines in pieces.items() if of == name)
+        for name in (ONE, TWO, THREE)
+    }
+    mails = [{} for _ in range(6)]
+    arrived = dict.fromkeys(pieces, 0)
+    for piece, lines in pieces.items():
+        # In which mails each reading of it stands, and how many of its lines arrived then.
+        where = data.draw(st.lists(st.integers(min_value=0, max_value=5), max_size=3, unique=True))
+        for place in where:
+            came = data.draw(st.sampled_from([lines, lines, lines, lines - 1]))
+            mails[place][piece] = came
+            arrived[piece] = max(arrived[piece], came)
+    receipts = [
+        receipt(
+            *(f"{name}.{number}" for name, number in mail),
+            received=sum(mail.values()),
+            job_start=datetime(2026, 11, 23, place, tzinfo=UTC),
+        )
+        for place, mail in enumerate(mails)
+        if mail
+    ]
+    if reconcile(sent, receipts).verdict is Verdict.RECONCILED:
+        assert arrived == pieces
 
 
 def test_pieces_on_a_receipt_that_other_deliveries_share_are_not_shown_to_be_all():
