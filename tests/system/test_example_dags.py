@@ -1,12 +1,15 @@
 """Every example DAG, run for real: a backfill of two days, held against the CRM's own rows."""
 
 import hashlib
+import json
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime
 
+import httpx
 import psycopg2
 import pytest
 
@@ -33,6 +36,7 @@ from tests.system.example_run import (
 pytestmark = pytest.mark.slow
 
 FIRST_DAY, SECOND_DAY = crm.DAYS
+PAGE = "/audience-manager/api"
 _NO_WINDOW = (
     "sql: asks for window_start and window_end, but the run has no data interval. "
     "Trigger the run with a logical date"
@@ -165,6 +169,36 @@ def test_each_acknowledged_delivery_is_an_event_of_its_asset_with_its_counts(
             continue  # An ID sync whose marker came before its receipt, which is enough for it.
         assert extra["verdict"] == "reconciled"
         assert extra["counts"]["records_received"] == sum(p["lines"] for p in manifest["parts"])
+
+
+def test_the_page_shows_each_delivery_with_the_run_that_made_it(examples: ExampleRun) -> None:
+    expected = {
+        examples.manifest(dag_id, task_id, day)["delivery_id"]: (
+            dag_id,
+            examples.run_id(dag_id, day),
+            task_id,
+            dag_id != MONTHLY_DAG,
+        )
+        for dag_id, task_id, day in expected_files(examples)
+    }
+    assert httpx.get(f"{examples.api.url}{PAGE}/deliveries").status_code == 401
+    deadline = time.monotonic() + 120
+    found = json.loads(examples.api.text(f"{PAGE}/deliveries?limit=500"))
+    # It is filled with the first look at it.
+    while found["indexed_at"] is None or found["outstanding"]:
+        assert time.monotonic() < deadline, found
+        time.sleep(2)
+        found = json.loads(examples.api.text(f"{PAGE}/deliveries?limit=500"))
+    assert found["problems"] == []
+    shown = {
+        row["delivery_id"]: (row["dag_id"], row["run_id"], row["task_id"], row["is_backfill"])
+        for row in found["deliveries"]
+    }
+    assert expected.items() <= shown.items()
+    for delivery_id in expected:
+        one = json.loads(examples.api.text(f"{PAGE}/deliveries/{delivery_id}"))
+        assert one["funnel"][2]["count"] == sum(file["lines"] for file in one["files"])
+        assert one["problems"] == []
 
 
 def test_no_password_and_no_personal_data_is_written_where_people_read(
