@@ -296,6 +296,16 @@ def get_provider_info() -> dict[str, Any]:
             },
         ],
         "notifications": ["airflow_am_provider.notifications.delivery.DeliveryNotifier"],
+        "asset-uris": [
+            {
+                "schemes": ["audience-manager"],
+                "handler": "airflow_am_provider.hooks.asset_uris.sanitize_uri",
+                "factory": "airflow_am_provider.hooks.asset_uris.create_asset",
+                "to_openlineage_converter": (
+                    "airflow_am_provider.hooks.asset_uris.convert_asset_to_openlineage"
+                ),
+            }
+        ],
         "extra-links": [
             "airflow_am_provider.links.StagingLink",
             "airflow_am_provider.links.DeliveryLink",

@@ -80,6 +80,8 @@ def last_line(execute: Callable[..., Any]) -> Callable[..., Any]:
             said = str(error) if type(error) is AirflowException else type(error).__name__
             _tell(f"Failed for now: {said}", _retry(operator, args), is_error=True)
             raise
+        # What lineage is told of, once the task has ended.
+        operator.returned = result
         _tell(operator.outcome(result), what_is_next(operator))
         return result
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from airflow_am_provider.formatting.lines.line_writer import LineWriter
@@ -292,6 +293,17 @@ class IdSyncExtractOperator(BaseOperator):
     def outcome(self, result: dict[str, Any]) -> str:
         """What was staged, for the last line of the log."""
         return staged_in_words(result)
+
+    def get_openlineage_facets_on_complete(
+        self, task_instance: Any
+    ) -> OperatorLineage[Any, Any] | None:
+        """What Airflow's provider ``openlineage`` is told.
+
+        :param task_instance: whatever it is; the task knows what it did.
+        """
+        from airflow_am_provider.hooks.lineage import of_format
+
+        return of_format(self)
 
     def on_kill(self) -> None:
         """End the query as well when the task is ended from outside."""

@@ -18,6 +18,7 @@ from airflow_am_provider.parameters import flag, is_given, optional_whole_number
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from airflow_am_provider.outbound.batches import Batch
@@ -181,6 +182,17 @@ class OutboundLoadOperator(BaseOperator):
         """What was loaded, for the last line of the log."""
         rows = sum(one["rows_loaded"] for one in result)
         return f"{counted(len(result), 'batch', 'batches')} loaded: {counted(rows, 'row')}"
+
+    def get_openlineage_facets_on_complete(
+        self, task_instance: Any
+    ) -> OperatorLineage[Any, Any] | None:
+        """What Airflow's provider ``openlineage`` is told.
+
+        :param task_instance: whatever it is; the task knows what it did.
+        """
+        from airflow_am_provider.hooks.lineage import of_load
+
+        return of_load(self)
 
     def _tell(self, report: LoadReport) -> None:
         counts = report.counts

@@ -26,6 +26,7 @@ from airflow_am_provider.parameters import optional_id_kind, optional_whole_numb
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from airflow_am_provider.deliveries.manifest import Manifest
@@ -169,6 +170,17 @@ class SuppressionRemovalOperator(BaseOperator):
     def outcome(self, result: dict[str, Any]) -> str:
         """What was staged, for the last line of the log."""
         return staged_in_words(result)
+
+    def get_openlineage_facets_on_complete(
+        self, task_instance: Any
+    ) -> OperatorLineage[Any, Any] | None:
+        """What Airflow's provider ``openlineage`` is told.
+
+        :param task_instance: whatever it is; the task knows what it did.
+        """
+        from airflow_am_provider.hooks.lineage import of_format
+
+        return of_format(self)
 
     def _writer(self) -> DataLineWriter:
         from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter

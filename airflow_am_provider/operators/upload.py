@@ -24,6 +24,7 @@ from airflow_am_provider.parameters import flag
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
@@ -137,6 +138,17 @@ class UploadOperator(BaseOperator):
     def outcome(self, result: dict[str, Any]) -> str:
         """What was sent, for the last line of the log."""
         return sent_in_words(result)
+
+    def get_openlineage_facets_on_complete(
+        self, task_instance: Any
+    ) -> OperatorLineage[Any, Any] | None:
+        """What Airflow's provider ``openlineage`` is told.
+
+        :param task_instance: whatever it is; the task knows what it did.
+        """
+        from airflow_am_provider.hooks.lineage import of_upload
+
+        return of_upload(self)
 
     def _send(self, deadline: datetime) -> dict[str, Any]:
         from airflow_am_provider.deliveries.uploads.journal import MustWait, Superseded

@@ -26,6 +26,7 @@ from airflow_am_provider.sensors._polling import PollingSensor
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus, ReceiptWatch
@@ -162,6 +163,17 @@ class DeliveryReceiptSensor(PollingSensor):
     def outcome(self, result: Any) -> str:
         """What Audience Manager has said, for the last line of the log."""
         return ". ".join(map(received_in_words, [result] if isinstance(result, dict) else result))
+
+    def get_openlineage_facets_on_complete(
+        self, task_instance: Any
+    ) -> OperatorLineage[Any, Any] | None:
+        """What Airflow's provider ``openlineage`` is told.
+
+        :param task_instance: whatever it is; the task knows what it did.
+        """
+        from airflow_am_provider.hooks.lineage import of_receipt
+
+        return of_receipt(self)
 
     def _last_look(self, context: Context, known: str) -> Any:
         """Look once more when time is up in the triggerer: what is known then is written down."""
