@@ -1,10 +1,17 @@
 """How-tos, runbook, comparison: commands are right use, connections good, figures true."""
 
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 from types import SimpleNamespace
 
+import asyncssh
 import pytest
 from airflow.cli.cli_parser import get_parser
 from airflow.sdk import Asset
@@ -15,6 +22,7 @@ from airflow_am_provider.get_provider_info import get_provider_info
 from airflow_am_provider.hooks.audience_manager_api import AudienceManagerApiHook
 from airflow_am_provider.hooks.settings import ConnectionSettings
 from tests.docs_pages import DOCS, PAGES, ROOT, blocks, codes, first_codes, page, rows, section
+from tests.pgp_keys import needs_gpg, pair
 from tests.test_public import TOLD
 
 HOW_TOS = sorted((DOCS / "how-to").glob("*.md"))
@@ -40,6 +48,51 @@ def test_commands_of_airflow_are_such_as_it_has(path):
     parser = get_parser()
     for words in shell_commands(path.read_text(), "airflow"):
         parser.parse_args(words)
+
+
+def run_here(commands: list[str], folder, **environment: str) -> str:
+    """Run commands of a page in a folder, as a user's shell would."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(map(textwrap.dedent, commands))],
+        cwd=folder,
+        env=os.environ
+        | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def bash_with(name: str, program: str) -> list[str]:
+    """The bash blocks of a how-to that begin with a program, those in lists too."""
+    found = re.findall(r"^( *)```bash\n(.*?)^\1```$", page(f"how-to/{name}.md"), re.M | re.S)
+    return [block for _, block in found if block.lstrip().startswith(program)]
+
+
+@needs_gpg
+def test_the_key_is_looked_at_and_a_file_encrypted_as_the_page_says(tmp_path):
+    (tmp_path / "adobe.asc").write_text(pair().public)
+    (tmp_path / "customers.csv").write_text("customer_id,traits\nann,24\n")
+    commands = bash_with("pgp", "gpg ") + bash_with("pgp", "airflow-am ")
+    assert len(commands) == 2
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    said = run_here(commands, tmp_path, GNUPGHOME=str(home), FINGERPRINT=pair().fingerprint)
+    assert pair().fingerprint.upper() in said.replace(" ", "")
+    (sent,) = (tmp_path / "out").glob("*.pgp")
+    assert pair().decrypted(sent.read_bytes()) == b"ann\td_sid=24\n"
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+def test_the_key_for_sftp_becomes_the_extra_of_the_connection(tmp_path):
+    (made,) = bash_with("sftp", "ssh-keygen ")
+    (connections,) = bash_with("sftp", "airflow ")
+    (extra,) = re.findall(r'"\$\((python -c .*?)\)"$', connections, re.M | re.S)
+    said = json.loads(run_here([made, extra], tmp_path).splitlines()[-1])
+    key = asyncssh.import_private_key(said["private_key"])
+    assert key.get_algorithm() == "ssh-ed25519"
 
 
 def test_connections_of_the_how_tos_are_good():
