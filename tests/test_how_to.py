@@ -56,8 +56,7 @@ def run_here(commands: list[str], folder, **environment: str) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(map(textwrap.dedent, commands))],
         cwd=folder,
-        env=os.environ
-        | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment},
+        env=os.environ | {"PATH": path} | environment,
         capture_output=True,
         text=True,
     )

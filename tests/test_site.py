@@ -6,12 +6,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests.browsers import chromium
 from tests.docs_pages import DOCS, ROOT
 
 pytest.importorskip("mkdocs", reason="the extra docs is not installed")
@@ -136,3 +140,28 @@ def test_markdown_means_the_same_here_as_on_github(pages: dict[Path, Html]) -> N
 
 def test_each_cell_of_a_table_knows_its_header(pages: dict[Path, Html]) -> None:
     assert not {path.name for path, page in pages.items() if page.cells_without_label}
+
+
+def test_a_phone_shows_pages_whole_and_asks_nobody_else(site: Path) -> None:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server,
+        chromium() as browser,
+    ):
+        Thread(target=server.serve_forever, daemon=True).start()
+        own = f"http://127.0.0.1:{server.server_port}/"
+        tab = browser.new_page(viewport={"width": 390, "height": 844})
+        asked: list[str] = []
+        tab.on("request", lambda request: asked.append(request.url))
+        for name in ("index", "connection", "receipts", "architecture", "how-to/adobe", "runbook"):
+            tab.goto(f"{own}{name}.html")
+            assert tab.evaluate("document.documentElement.scrollWidth") <= 390, name
+            # A row is a card: its cells stand one below the other.
+            assert tab.evaluate("getComputedStyle(document.querySelector('td')).display") == "block"
+        tab.fill("[data-md-component=search-query]", "fingerprint", force=True)
+        tab.wait_for_selector(".md-search-result__item", state="attached")
+        assert asked
+        assert [url for url in asked if not url.startswith((own, "data:", "blob:"))] == []
+        server.shutdown()
