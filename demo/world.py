@@ -110,6 +110,7 @@ def world(
                 environment={"AIRFLOW__AUDIENCE_MANAGER__RECEIPT_POKE_INTERVAL_S": "2"},
                 connections={
                     "crm": database.airflow_connection(crm.DATABASE),
+                    "warehouse": database.airflow_connection(crm.DATABASE),
                     "aws_default": bucket_server.airflow_connection(),
                     "receipts_mailbox": mailbox.airflow_connection(),
                     "adobe_ftp": ftp.airflow_connection(),
