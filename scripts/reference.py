@@ -13,6 +13,8 @@ import inspect
 import re
 import sys
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -304,7 +306,53 @@ def delivery_options() -> Iterator[str]:
         yield f"| {option_cell(option, action)} | {of} | {option_default(action)} | {meaning} |"
 
 
+# Their parameters have tables of their own, in operators.md.
+_IN_OPERATORS = ("operators", "sensors", "notifications", "task_groups", "links", "triggers")
+
+
+def public_names() -> Iterator[str]:
+    """Each public class and function with its public methods, by module, from the docstrings."""
+    text = (ROOT / "docs" / "reference.md").read_text()
+    for name in dict.fromkeys(re.findall(r"^\| `(airflow_am_provider\.[\w.]+)` \|", text, re.M)):
+        if name.split(".")[1] in _IN_OPERATORS or name.endswith("get_provider_info"):
+            continue
+        yield f"### {name.removeprefix(f'{PACKAGE}.')}"
+        yield ""
+        yield "| name | what it is or does |"
+        yield "| --- | --- |"
+        module = import_module(name)
+        for public in sorted(module.__all__):
+            yield from _rows_of(public, getattr(module, public))
+        yield ""
+
+
+def _rows_of(name: str, owner: object) -> Iterator[str]:
+    yield f"| `{name}{_call(owner) if not inspect.isclass(owner) else ''}` | {_first(owner)} |"
+    if inspect.isclass(owner):
+        for member, value in vars(owner).items():
+            method = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+            is_fact = isinstance(method, property | cached_property)
+            if member[0] != "_" and (is_fact or inspect.isfunction(method)):
+                call = "" if is_fact else _call(method)
+                yield f"| `{name}.{member}{call}` | {_first(method)} |"
+
+
+def _call(function: object) -> str:
+    names = inspect.signature(function).parameters if callable(function) else ()  # type: ignore[arg-type]
+    return f"({', '.join(name for name in names if name not in ('self', 'cls'))})"
+
+
+def _first(owner: object) -> str:
+    """The first paragraph of a docstring, without the full stop that a cell has none of."""
+    told = inspect.getdoc(owner)
+    if not told:
+        raise WrongWords(f"{owner}: no docstring")
+    text = re.sub(r":(?:class|meth|func|attr|exc|data):`~?(?:[\w]+\.)*(\w+)`", r"``\1``", told)
+    return markdown(" ".join(text.split("\n\n")[0].split())).removesuffix(".")
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "public names": public_names,
     "source, staging and limits": source_table,
     "suppression": operator_table(SuppressionRemovalOperator, prefix="suppression_"),
     "deliver": task_group_table,

@@ -15,7 +15,7 @@ REFERENCE = run_path(str(ROOT / "scripts" / "reference.py"))
 @pytest.fixture
 def docs(tmp_path):
     """A copy of the pages that may be spoilt."""
-    for name in ("operators.md", "cli.md", "sandbox.md"):
+    for name in ("operators.md", "cli.md", "sandbox.md", "reference.md"):
         shutil.copy(DOCS / name, tmp_path / name)
     return tmp_path
 
@@ -44,6 +44,22 @@ def test_a_page_without_a_table_is_found(docs, capsys):
     _changed(docs / "cli.md", "<!-- reference: airflow-am check -->", "")
     assert REFERENCE["main"](["--check", "--docs", str(docs)]) == 1
     assert "airflow-am check: no page has this table" in capsys.readouterr().out
+
+
+def test_a_public_method_that_stands_nowhere_is_found(docs, capsys):
+    _changed(
+        docs / "reference.md", "| `AudienceManagerHook.resend(", "| `AudienceManagerHook.other("
+    )
+    assert REFERENCE["main"](["--check", "--docs", str(docs)]) == 1
+    assert "reference.md: differs from the code" in capsys.readouterr().out
+
+
+def test_a_public_name_without_a_docstring_is_an_error():
+    class Silent:
+        def speak(self): ...
+
+    with pytest.raises(REFERENCE["WrongWords"], match="no docstring"):
+        list(REFERENCE["_rows_of"]("Silent", Silent))
 
 
 def test_every_operator_and_sensor_has_its_table_under_its_heading():
