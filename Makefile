@@ -18,7 +18,7 @@ setup:  ## make .venv, or bring it up to date (the others do this by themselves)
 demo: setup  ## the main job on real servers, from CRM rows to reconciled receipts
 	@.venv/bin/python -m demo
 
-serve: setup  ## the same, and it stays: Airflow's UI on localhost (PORT=8080)
+serve: setup  ## to play with: the same, more days, and it stays (PORT=8080)
 	@.venv/bin/python -m demo --serve $(if $(PORT),--port $(PORT))
 
 test: setup  ## all tests on this Python and the newest Airflow

@@ -1,6 +1,6 @@
 """``make demo``: the main job on real parts, from CRM rows to reconciled receipts.
 
-``make serve`` is the same and stays.
+``make serve`` is the same with more days, and stays.
 """
 
 from __future__ import annotations
@@ -16,26 +16,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from demo import crm
+from demo import crm, play, playing
 from demo.deliveries import deliveries, keep, table
 from demo.local.postgres import check_startable
-from demo.local.processes import ServerError, accepts_connections
+from demo.local.processes import ServerError, accepts_connections, dead
 from demo.world import ADOBE_BUCKET, STAGING_BUCKET, World, world
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
     from types import FrameType
 
 DIRECTORY: Final = Path(__file__).parent.parent / ".demo"
 SERVE_PORT: Final = 8080
-#: The example DAGs and how many deliveries each backfill makes.
-_MONTHLY_DAG: Final = "audience_manager_monthly_overwrite"
+#: The example DAGs that send a day with each run, and how many deliveries two days make.
 DELIVERIES_OF: Final = {
     "audience_manager_daily": 4,
     "audience_manager_deliver": 4,
     "audience_manager_hashed_emails": 2,
     "audience_manager_mobile": 4,
-    _MONTHLY_DAG: 1,
 }
+#: The one that sends all customers: a delivery for the last month.
+_MONTHLY_DAG: Final = "audience_manager_monthly_overwrite"
 _LONGEST_S: Final = 600.0
 _MARKS: Final = {
     "success": "●",
@@ -79,10 +81,10 @@ def main() -> int:
     shutil.rmtree(DIRECTORY, ignore_errors=True)
     DIRECTORY.mkdir(parents=True)
     try:
+        if arguments.serve:
+            return _serve(port)
         with world(DIRECTORY, port=port, say=_say) as running:
-            good = _main_job(running)
-            if arguments.serve:
-                _serve(running)
+            good = _main_job(running, crm.DAYS, [_MONTHLY_DAG])
     except KeyboardInterrupt:
         _say("stopped")
         return 0 if arguments.serve else 130
@@ -91,23 +93,46 @@ def main() -> int:
     return 0 if good else 1
 
 
-def _main_job(running: World) -> bool:
-    """Backfill the example DAGs over two days, and say what became of it."""
+def _serve(port: int | None) -> int:
+    """Send the first days, say what there is to try, and stay until Ctrl-C."""
+    days = playing.days()
+    policies = playing.policies(days, list(DELIVERIES_OF))
+    with world(
+        DIRECTORY, port=port, days=days.all, policies=policies, in_database=True, say=_say
+    ) as running:
+        play.prepare(DIRECTORY, running.crm_uri)
+        login = playing.login(running)
+        _say(f"Airflow's UI: {login}")
+        _say("it can be looked at now; the first days are sent meanwhile")
+        _main_job(running, days.sent, [_MONTHLY_DAG, playing.APPROVAL_DAG])
+        print(f"\n{playing.try_this(days)}\nAirflow's UI: {login}\nCtrl-C ends all.", flush=True)
+        playing.stay(running, DIRECTORY, _say)
+    return 0
+
+
+def _main_job(running: World, days: Sequence[date], whole_dags: Sequence[str]) -> bool:
+    """Backfill the example DAGs over the days, and say what became of it.
+
+    :param days: two days, one after the other.
+    :param whole_dags: those that send all customers, for the last month.
+    """
     api = running.airflow.api
-    running.airflow.wait_for_dags(*DELIVERIES_OF)
+    running.airflow.wait_for_dags(*DELIVERIES_OF, *whole_dags)
     _say(f"Airflow is up: {running.airflow.url}")
     first, last = (
-        datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (crm.DAYS[0], crm.DAYS[-1])
+        datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (days[0], days[-1])
     )
     for dag_id in DELIVERIES_OF:
         api.unpause(dag_id)
-        if dag_id != _MONTHLY_DAG:
-            api.create_backfill(dag_id, first, last, max_active_runs=1)
-    # Unpaused, it runs for the last month by itself. An older `.overwrite` at the same time would
-    # be refused if it came second.
-    api.wait_for_scheduled_run(_MONTHLY_DAG)
+        api.create_backfill(dag_id, first, last, max_active_runs=1)
+    for dag_id in whole_dags:
+        # Unpaused, it runs for the last month by itself. An older `.overwrite` at the same time
+        # would be refused if it came second.
+        api.unpause(dag_id)
+        api.wait_for_scheduled_run(dag_id)
     _say(f"backfills of {first:%Y-%m-%d} to {last:%Y-%m-%d} are queued; {_LEGEND}")
-    return _report(running, _watch(running))
+    succeeded = _watch(running)
+    return _report(running, succeeded, sum(DELIVERIES_OF.values()) + len(whole_dags))
 
 
 def _watch(running: World) -> bool:
@@ -118,6 +143,8 @@ def _watch(running: World) -> bool:
     shown: dict[tuple[str, str], str] = {}
     deadline = time.monotonic() + _LONGEST_S
     while time.monotonic() < deadline:
+        for process in dead():
+            raise process.error()
         runs = running.airflow.api.runs()
         tasks: dict[tuple[str, str], list[str]] = {}
         for task in running.airflow.api.task_instances():
@@ -142,32 +169,21 @@ def _run_line(run: dict[str, Any], states: list[str]) -> str:
     return f"{run['dag_id']:<36} {day} {run['run_type']:<9}  {marks:<6}  {run['state']}"
 
 
-def _report(running: World, succeeded: bool) -> bool:
+def _report(running: World, succeeded: bool, expected: int) -> bool:
     """Print the table, where things lie, and the verdict."""
     found = deliveries(running.s3)
     good_ones = sum(delivery.is_good for delivery in found)
-    expected = sum(DELIVERIES_OF.values())
     print(f"\n{table(found)}\n")
     buckets = DIRECTORY / "buckets"
     keep(running.s3, buckets)
     print(f"sent files           {buckets / ADOBE_BUCKET}, {running.ftp_root}")
     print(f"manifests, rejects   {buckets / STAGING_BUCKET}")
     print(f"profiles             {running.profiles}  (airflow-am sandbox profile)")
-    print(f"logs                 {running.airflow.home / 'logs'}, {running.sandbox_log}\n")
+    print(f"logs                 {running.airflow.home / 'logs'}, {running.sandbox.log}\n")
     good = succeeded and good_ones == len(found) >= expected
     verdict = "every delivery is acknowledged" if good else "NOT every delivery is acknowledged"
     _say(f"{good_ones} of {max(len(found), expected)} deliveries acknowledged: {verdict}")
     return good
-
-
-def _serve(running: World) -> None:
-    print(
-        f"\nAirflow's UI: {running.airflow.url}  user {running.airflow.user}, password "
-        f"{running.airflow.password}\nTrigger, backfill and read logs there. Ctrl-C ends all."
-    )
-    sys.stdout.flush()
-    while True:
-        time.sleep(3600)
 
 
 def _is_alone() -> bool:

@@ -1,4 +1,4 @@
-"""The demo's CRM: 50,000 customers, and two days of what happened to them.
+"""The demo's CRM: 50,000 customers, and days of what happened to them.
 
 Everything is made from numbers, so every run has the same rows. A few of them break a rule, as
 rows in a CRM do: an e-mail address where the customer's ID should be, a device that opted out.
@@ -6,18 +6,27 @@ rows in a CRM do: an e-mail address where the customer's ID should be, a device 
 
 from __future__ import annotations
 
-from datetime import date
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from demo.local.postgres import Postgres
 
 DATABASE: Final = "crm"
 CUSTOMERS: Final = 50_000
 #: The days that the demo sends. The second is the first of a month, so that the monthly DAG runs.
 DAYS: Final = (date(2026, 8, 31), date(2026, 9, 1))
+#: How many days there are to play with.
+DAYS_TO_PLAY: Final = 14
+# From one day to the next, in customers' numbers; and where it begins again, so that the 20,000
+# numbers of a day are those of customers.
+_STEP: Final = 12_000
+_AROUND: Final = 29_999
 
 _FUNCTIONS = """
 CREATE FUNCTION customer_id(n int) RETURNS text IMMUTABLE LANGUAGE sql AS
@@ -89,10 +98,30 @@ FROM generate_series(%(first)s, %(first)s + 3999) AS n;
 """
 
 
-def seed(server: Postgres) -> str:
+def days_to_play(today: date | None = None) -> tuple[date, ...]:
+    """Fourteen days that end before the last whole one.
+
+    :param today: the day in UTC.
+    """
+    # Airflow runs an unpaused DAG for the last whole day by itself. That one is left out, so that
+    # each day is sent when somebody asks for it.
+    today = today or datetime.now(UTC).date()
+    return tuple(today - timedelta(days=ago) for ago in range(DAYS_TO_PLAY + 1, 1, -1))
+
+
+_DAMAGE = """
+ALTER TABLE customers RENAME TO whole_customers;
+CREATE TABLE customers AS
+    SELECT * FROM whole_customers WHERE ('x' || md5(customer_id))::bit(4)::int % 2 = 0;
+"""
+_REPAIR = "DROP TABLE customers; ALTER TABLE whole_customers RENAME TO customers"
+
+
+def seed(server: Postgres, days: Sequence[date] = DAYS) -> str:
     """Make the CRM.
 
     :param server: the database server.
+    :param days: on which something happened, oldest first.
     :return: the database's name.
     """
     server.create_database(DATABASE)
@@ -102,9 +131,37 @@ def seed(server: Postgres) -> str:
         with connection, connection.cursor() as cursor:
             cursor.execute(_FUNCTIONS)
             cursor.execute(_TABLES, {"customers": CUSTOMERS})
-            for number, day in enumerate(DAYS):
-                # Some customers are seen on both days.
-                cursor.execute(_DAY, {"day": day, "first": 1 + number * 12_000})
+            for number, day in enumerate(days):
+                # Some customers are seen on several days; no two days have the same rows.
+                first = 1 + number * _STEP % _AROUND
+                cursor.execute(_DAY, {"day": day, "first": first})
     finally:
         connection.close()
     return DATABASE
+
+
+def damage(uri: str) -> bool:
+    """Lose half of the customers, as a failed load does.
+
+    :param uri: of the CRM's database.
+    :return: whether they were all there.
+    """
+    return _change(uri, _DAMAGE, when_damaged=False)
+
+
+def repair(uri: str) -> bool:
+    """Bring all customers back.
+
+    :param uri: of the CRM's database.
+    :return: whether some were lost.
+    """
+    return _change(uri, _REPAIR, when_damaged=True)
+
+
+def _change(uri: str, statements: str, *, when_damaged: bool) -> bool:
+    with closing(psycopg2.connect(uri)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('whole_customers') IS NOT NULL")
+        is_due: bool = cursor.fetchone() == (when_damaged,)
+        if is_due:
+            cursor.execute(statements)
+        return is_due

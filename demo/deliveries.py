@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,17 +89,37 @@ def table(found: list[Delivery]) -> str:
 
 
 def keep(server: S3, directory: Path) -> None:
-    """Copy all buckets to disk: the S3 server forgets everything when it ends.
+    """Make folders on disk what the buckets are now: what is new is copied, what is gone deleted.
 
-    :param directory: gets a folder for each bucket.
+    The S3 server holds all in memory, and forgets it when it ends.
+
+    :param directory: has a folder for each bucket.
     """
     client = server.client()
     for bucket in (ADOBE_BUCKET, STAGING_BUCKET):
+        here = set()
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
             for entry in page.get("Contents", ()):
                 target = directory / bucket / entry["Key"]
+                here.add(target)
+                written = entry["LastModified"].timestamp()
+                if _is_copied(target, entry["Size"], written):
+                    continue
                 target.parent.mkdir(parents=True, exist_ok=True)
-                client.download_file(bucket, entry["Key"], str(target))
+                with suppress(client.exceptions.ClientError):  # gone since it was listed
+                    client.download_file(bucket, entry["Key"], str(target))
+                    os.utime(target, (written, written))
+        for path in (directory / bucket).rglob("*"):
+            if path.is_file() and path not in here:
+                path.unlink()
+
+
+def _is_copied(target: Path, size: int, written: float) -> bool:
+    if not target.exists():
+        return False
+    found = target.stat()
+    # The server tells whole seconds: what is younger than one may have changed since.
+    return found.st_size == size and found.st_mtime == written and time.time() - written > 2.0
 
 
 def _cells(delivery: Delivery) -> list[str]:

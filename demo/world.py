@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,11 +14,16 @@ from demo.local.airflow import Airflow, airflow
 from demo.local.ftp import ftp_server
 from demo.local.imap import imap_server
 from demo.local.postgres import postgres
-from demo.local.processes import running
 from demo.local.s3 import S3, s3
+from demo.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import date
+
+    from demo.local.ftp import FtpServer
+    from demo.local.imap import ImapServer
+    from demo.local.postgres import Postgres
 
 ADOBE_BUCKET: Final = "adobe-inbound"
 STAGING_BUCKET: Final = "company-staging"
@@ -33,25 +38,40 @@ class World:
     :param airflow: the scheduler, the triggerer and the API server.
     :param s3: the server of Adobe's bucket and of the staging bucket.
     :param ftp_root: the folder that the FTP server serves.
-    :param profiles: the sandbox's database, for ``airflow-am sandbox profile``.
-    :param sandbox_log: what the sandbox did.
+    :param crm_uri: of the CRM's database.
+    :param sandbox: plays Audience Manager.
     """
 
     airflow: Airflow
     s3: S3
     ftp_root: Path
-    profiles: Path
-    sandbox_log: Path
+    crm_uri: str = field(repr=False)
+    sandbox: Sandbox
+
+    @property
+    def profiles(self) -> Path:
+        """The sandbox's database, for ``airflow-am sandbox profile``."""
+        return self.sandbox.profiles
 
 
 @contextmanager
 def world(
-    directory: Path, *, port: int | None = None, say: Callable[[str], None] = lambda _: None
+    directory: Path,
+    *,
+    port: int | None = None,
+    days: Sequence[date] = crm.DAYS,
+    policies: str = "",
+    in_database: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[World]:
     """Start everything; stop it when the block is left, however it is left.
 
     :param directory: where all data and logs go.
     :param port: of Airflow's UI, a free one by default.
+    :param days: on which something happened in the CRM.
+    :param policies: for Airflow, see :func:`demo.local.airflow.airflow`.
+    :param in_database: whether Airflow's connections are in its database, where the UI shows and
+        changes them, and not in its environment.
     :param say: told what is going on.
     """
     with ExitStack() as stack:
@@ -65,41 +85,12 @@ def world(
         )
         for bucket in (ADOBE_BUCKET, STAGING_BUCKET):
             bucket_server.create_bucket(bucket)
-        say(f"filling the CRM: {crm.CUSTOMERS:,} customers, {len(crm.DAYS)} days of changes")
-        crm.seed(database)
+        say(f"filling the CRM: {crm.CUSTOMERS:,} customers, {len(days)} days of changes")
+        crm.seed(database, days)
         say("starting the sandbox, which plays Audience Manager")
-        profiles, sandbox_log = directory / "sandbox.sqlite", directory / "sandbox.log"
-        stack.enter_context(
-            running(
-                "the sandbox",
-                [
-                    *(sys.executable, "-m", "airflow_am_provider.cli", "sandbox"),
-                    *("--inbox", f"s3://{ADOBE_BUCKET}", "--inbox", f"ftp-folder:{ftp.root}"),
-                    *("--mail", f"imap://{mailbox.user}@{mailbox.host}:{mailbox.port}/INBOX"),
-                    *("--database", profiles, "--poll-interval", "0.5"),
-                    *("--behaviour", "quiet_s=1"),
-                ],
-                log=sandbox_log,
-                env={
-                    "AIRFLOW_AM_SANDBOX_MAIL_PASSWORD": mailbox.password,
-                    "AWS_ENDPOINT_URL": bucket_server.endpoint_url,
-                    "AWS_ACCESS_KEY_ID": bucket_server.access_key,
-                    "AWS_SECRET_ACCESS_KEY": bucket_server.secret_key,
-                    "AWS_DEFAULT_REGION": bucket_server.region,
-                },
-            )
-        )
+        sandbox = stack.enter_context(_sandbox(directory, bucket_server, ftp, mailbox))
         say("starting Airflow: scheduler, DAG processor, triggerer, API server")
-        common = {
-            "environment": "custom",
-            "partner_name": PARTNER,
-            "aws_conn_id": "aws_default",
-            "staging_location": f"s3://{STAGING_BUCKET}/audience-manager",
-            "receipts_imap_conn_id": "receipts_mailbox",
-            # What the sandbox writes into its mails.
-            "receipts_authserv_id": "mx.partner.example",
-            "receipts_partner_id": "7",
-        }
+        connections = _connections(database, bucket_server, ftp, mailbox)
         running_airflow = stack.enter_context(
             airflow(
                 directory / "airflow",
@@ -108,28 +99,70 @@ def world(
                 port=port,
                 # The sandbox answers in seconds, not twice a day.
                 environment={"AIRFLOW__AUDIENCE_MANAGER__RECEIPT_POKE_INTERVAL_S": "2"},
-                connections={
-                    "crm": database.airflow_connection(crm.DATABASE),
-                    "warehouse": database.airflow_connection(crm.DATABASE),
-                    "aws_default": bucket_server.airflow_connection(),
-                    "receipts_mailbox": mailbox.airflow_connection(),
-                    "adobe_ftp": ftp.airflow_connection(),
-                    "audience_manager_default": _connection(
-                        {**common, "transport": "s3", "bucket": ADOBE_BUCKET}
-                    ),
-                    "audience_manager_ftp": _connection(
-                        {**common, "transport": "ftp", "ftp_conn_id": "adobe_ftp"}
-                    ),
-                },
+                connections={} if in_database else connections,
+                policies=policies,
             )
         )
+        for conn_id, connection in connections.items() if in_database else ():
+            running_airflow.api.add_connection(conn_id, connection)
         yield World(
             airflow=running_airflow,
             s3=bucket_server,
             ftp_root=ftp.root,
-            profiles=profiles,
-            sandbox_log=sandbox_log,
+            crm_uri=database.uri(crm.DATABASE),
+            sandbox=sandbox,
         )
+
+
+def _sandbox(directory: Path, buckets: S3, ftp: FtpServer, mailbox: ImapServer) -> Sandbox:
+    profiles = directory / "sandbox.sqlite"
+    return Sandbox(
+        command=[
+            *(sys.executable, "-m", "airflow_am_provider.cli", "sandbox"),
+            *("--inbox", f"s3://{ADOBE_BUCKET}", "--inbox", f"ftp-folder:{ftp.root}"),
+            *("--mail", f"imap://{mailbox.user}@{mailbox.host}:{mailbox.port}/INBOX"),
+            *("--database", profiles, "--poll-interval", "0.5"),
+            *("--behaviour", "quiet_s=1"),
+        ],
+        environment={
+            "AIRFLOW_AM_SANDBOX_MAIL_PASSWORD": mailbox.password,
+            "AWS_ENDPOINT_URL": buckets.endpoint_url,
+            "AWS_ACCESS_KEY_ID": buckets.access_key,
+            "AWS_SECRET_ACCESS_KEY": buckets.secret_key,
+            "AWS_DEFAULT_REGION": buckets.region,
+        },
+        log=directory / "sandbox.log",
+        profiles=profiles,
+    )
+
+
+def _connections(
+    database: Postgres, buckets: S3, ftp: FtpServer, mailbox: ImapServer
+) -> dict[str, dict[str, object]]:
+    """What the example DAGs need, in the form of their JSON."""
+    common = {
+        "environment": "custom",
+        "partner_name": PARTNER,
+        "aws_conn_id": "aws_default",
+        "staging_location": f"s3://{STAGING_BUCKET}/audience-manager",
+        "receipts_imap_conn_id": "receipts_mailbox",
+        # What the sandbox writes into its mails.
+        "receipts_authserv_id": "mx.partner.example",
+        "receipts_partner_id": "7",
+    }
+    return {
+        "crm": database.airflow_connection(crm.DATABASE),
+        "warehouse": database.airflow_connection(crm.DATABASE),
+        "aws_default": buckets.airflow_connection(),
+        "receipts_mailbox": mailbox.airflow_connection(),
+        "adobe_ftp": ftp.airflow_connection(),
+        "audience_manager_default": _connection(
+            {**common, "transport": "s3", "bucket": ADOBE_BUCKET}
+        ),
+        "audience_manager_ftp": _connection(
+            {**common, "transport": "ftp", "ftp_conn_id": "adobe_ftp"}
+        ),
+    }
 
 
 def _connection(extra: dict[str, str]) -> dict[str, object]:

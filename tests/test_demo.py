@@ -1,14 +1,33 @@
-"""``make demo`` and ``make serve``, as far as no server is started."""
+"""``make demo`` and ``make serve``, as far as no Airflow is started."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+import pytest
+from airflow.sdk import DAG
+
+from demo import crm, play, playing
+from demo.deliveries import keep
+from demo.local.processes import Process, dead, running
+from demo.sandbox import Sandbox
+from demo.world import ADOBE_BUCKET, STAGING_BUCKET
+
+if TYPE_CHECKING:
+    from demo.local.postgres import Postgres
+    from demo.local.s3 import S3
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,3 +66,172 @@ def test_a_second_demo_in_the_same_folder_does_not_delete_the_first_ones_data() 
         )
     finally:
         os.close(folder)
+
+
+class TestDays:
+    def test_end_before_the_day_that_airflow_would_run_by_itself(self) -> None:
+        days = crm.days_to_play(date(2026, 3, 3))
+        assert len(days) == 14
+        assert (days[0], days[-1]) == (date(2026, 2, 16), date(2026, 3, 1))
+
+    def test_each_has_rows_of_its_own_of_customers_that_there_are(self, postgres: Postgres) -> None:
+        days = crm.days_to_play(date(2026, 3, 3))
+        server = NamedDatabase(postgres, "fourteen_days")
+        crm.seed(server, days)  # type: ignore[arg-type]
+        with closing(psycopg2.connect(server.uri())) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT changed_at::date, min(change_id), md5(string_agg(customer_id, ',')) "
+                "FROM trait_changes GROUP BY 1 ORDER BY 1"
+            )
+            found = cursor.fetchall()
+            assert tuple(row[0] for row in found) == days
+            assert len({row[2] for row in found}) == len(days)
+            cursor.execute(
+                "SELECT count(*) FROM web_logins LEFT JOIN customers USING (customer_id) "
+                "WHERE customers.customer_id IS NULL"
+            )
+            assert cursor.fetchone() == (0,)
+
+
+class TestPlay:
+    @pytest.fixture
+    def folder(self, tmp_path: Path, postgres: Postgres) -> Path:
+        server = NamedDatabase(postgres, f"play_{tmp_path.name}")
+        crm.seed(server, [])  # type: ignore[arg-type]
+        play.prepare(tmp_path, server.uri())
+        return tmp_path
+
+    def test_damage_loses_half_of_the_customers_and_repair_brings_them_back(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        before = customers(folder)
+        assert len(before) == crm.CUSTOMERS
+        assert play.main(["damage"], directory=folder) == 0
+        left = customers(folder)
+        assert left < before
+        assert 0.4 < len(left) / len(before) < 0.6
+        assert play.main(["damage"], directory=folder) == 0
+        assert customers(folder) == left
+        assert play.main(["repair"], directory=folder) == 0
+        assert customers(folder) == before
+        assert play.main(["repair"], directory=folder) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "Half of the customers are gone from the CRM.",
+            "They are gone already. To bring them back: repair",
+            "All customers are back in the CRM.",
+            "Nobody is missing in the CRM.",
+        ]
+
+    def test_the_sandbox_is_stopped_and_started_as_asked_for(self, folder: Path) -> None:
+        said: list[str] = []
+        command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        with Sandbox(
+            command=command, environment={}, log=folder / "log", profiles=folder / "none"
+        ) as sandbox:
+            playing.follow(sandbox, folder, said.append)
+            assert (sandbox.is_running, said) == (True, [])
+            play.main(["stop-sandbox"], directory=folder)
+            for _ in range(2):
+                playing.follow(sandbox, folder, said.append)
+            assert not sandbox.is_running
+            play.main(["start-sandbox"], directory=folder)
+            for _ in range(2):
+                playing.follow(sandbox, folder, said.append)
+            assert sandbox.is_running
+        assert [sentence.partition(":")[0] for sentence in said] == [
+            "the sandbox is stopped",
+            "the sandbox is started",
+        ]
+
+    def test_without_make_serve_one_sentence_says_so(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert play.main(["damage"], directory=tmp_path) == 1
+        assert capsys.readouterr().err == "No make serve runs in this folder: start it first.\n"
+
+
+class TestWhatIsSaid:
+    days = playing.Days(all=crm.days_to_play(date(2026, 3, 3)))
+
+    def test_names_commands_and_dags_that_there_are(self) -> None:
+        text = playing.try_this(self.days)
+        commands = re.findall(r"-m demo\.play (\S+)", text)
+        assert set(commands) == set(play.COMMANDS)
+        named = set(re.findall(r"audience_manager_\w+", text))
+        assert named <= {path.stem for path in (ROOT / "dags").glob("*.py")}
+        assert "12 days are unsent: 2026-02-18 to 2026-03-01" in text
+
+    def test_the_days_stand_in_the_docs_of_dags_and_nothing_daily_is_scheduled(self) -> None:
+        settings: dict[str, Any] = {}
+        exec(playing.policies(self.days, ["audience_manager_daily"]), settings)
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        daily = DAG("audience_manager_daily", start_date=start, schedule="@daily", doc_md="Of old.")
+        other = DAG("audience_manager_feed", start_date=start, schedule="@daily")
+        approval = DAG("audience_manager_approval", start_date=start, schedule="@daily")
+        for dag in (daily, other, approval):
+            settings["dag_policy"](dag)
+        assert daily.doc_md is not None
+        assert "data on the days from 2026-02-16 to 2026-03-01" in daily.doc_md
+        assert "2026-02-16 and 2026-02-17 are sent" in " ".join(daily.doc_md.split())
+        assert daily.doc_md.endswith("Of old.")
+        assert daily.end_date == datetime(2026, 3, 1, tzinfo=UTC)
+        assert (other.doc_md or "", other.end_date) == ("", None)
+        assert "demo.play damage" in str(approval.doc_md)
+        assert approval.end_date is None
+
+    def test_a_part_that_died_is_told_of_once(self, tmp_path: Path) -> None:
+        said: list[str] = []
+        told: set[Process] = set()
+        command = [sys.executable, "-c", "print('out of memory'); raise SystemExit(3)"]
+        with running("Airflow's triggerer", command, log=tmp_path / "log") as process:
+            assert process.watchdog.wait(timeout=20) == 3
+            for _ in range(2):
+                playing.tell_of_the_dead(told, said.append)
+        (sentence,) = said
+        assert "Airflow's triggerer ended with exit status 3" in sentence
+        assert "out of memory" in sentence
+        assert process not in dead()
+
+
+def test_folders_are_as_the_buckets_are(s3: S3, tmp_path: Path) -> None:
+    client = s3.client()
+    for bucket in (ADOBE_BUCKET, STAGING_BUCKET):
+        s3.create_bucket(bucket)
+    try:
+        client.put_object(Bucket=ADOBE_BUCKET, Key="acme/a", Body=b"old")
+        client.put_object(Bucket=ADOBE_BUCKET, Key="acme/gone", Body=b"")
+        keep(s3, tmp_path)
+        assert (tmp_path / ADOBE_BUCKET / "acme" / "gone").exists()
+        client.put_object(Bucket=ADOBE_BUCKET, Key="acme/a", Body=b"new")
+        client.put_object(Bucket=STAGING_BUCKET, Key="b", Body=b"b")
+        client.delete_object(Bucket=ADOBE_BUCKET, Key="acme/gone")
+        keep(s3, tmp_path)
+        found = {path for path in tmp_path.rglob("*") if path.is_file()}
+        assert {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in found} == {
+            f"{ADOBE_BUCKET}/acme/a": b"new",
+            f"{STAGING_BUCKET}/b": b"b",
+        }
+    finally:
+        for bucket, key in ((ADOBE_BUCKET, "acme/a"), (STAGING_BUCKET, "b")):
+            client.delete_object(Bucket=bucket, Key=key)
+
+
+@dataclass(frozen=True)
+class NamedDatabase:
+    """A server whose databases get a name of the test's own in place of the CRM's."""
+
+    server: Postgres
+    name: str
+
+    def create_database(self, _: str) -> str:
+        return self.server.create_database(self.name)
+
+    def uri(self, _: str = "") -> str:
+        return self.server.uri(self.name)
+
+
+def customers(folder: Path) -> set[str]:
+    uri = json.loads((folder / "play.json").read_text())["crm"]
+    with closing(psycopg2.connect(uri)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT customer_id FROM customers")
+        return {row[0] for row in cursor}

@@ -1,5 +1,6 @@
 """The Airflow that demo and tests run: real components, driven through its REST API."""
 
+import json
 import os
 import signal
 import subprocess
@@ -94,6 +95,15 @@ def test_backfills_two_days_with_a_deferred_task(local_airflow: Airflow) -> None
     assert ends == ["2026-03-02T00:00:00+00:00", "2026-03-03T00:00:00+00:00"]
     again = api.create_backfill("daily", days[0], days[0], reprocess_behavior="completed")
     assert [run["dag_run_id"] for run in api.wait_for_backfill(again)] == [runs[0]["dag_run_id"]]
+
+
+def test_a_connection_that_was_added_is_in_the_database(local_airflow: Airflow) -> None:
+    local_airflow.api.add_connection(
+        "added", {"conn_type": "aws", "login": "key", "extra": {"region_name": "us-east-1"}}
+    )
+    (stored,) = json.loads(local_airflow.api.text("/api/v2/connections"))["connections"]
+    assert (stored["connection_id"], stored["conn_type"]) == ("added", "aws")
+    assert json.loads(stored["extra"]) == {"region_name": "us-east-1"}
 
 
 def test_says_what_the_api_refuses(local_airflow: Airflow) -> None:

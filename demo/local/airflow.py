@@ -94,16 +94,18 @@ def airflow(
     port: int | None = None,
     password: str = "admin",
     preload: Sequence[str] = PRELOAD,
+    policies: str = "",
 ) -> Iterator[Airflow]:
     """Run Airflow until the block is left.
 
     :param directory: becomes ``AIRFLOW_HOME``; holds a log per component and the tasks' logs
     :param database: gets a database ``airflow`` unless it has one
-    :param connections: Airflow connections by ID, in the form of their JSON
+    :param connections: Airflow connections by ID, in the form of their JSON, for its environment
     :param environment: more environment variables for all components
     :param port: of UI and API, a free one by default
     :param password: of the user ``admin``
     :param preload: modules that tasks find imported; changes to them need a new start
+    :param policies: functions for ``airflow_local_settings.py``, such as a ``dag_policy``
     :raises ServerError: if a component does not start
     """
     port = port or free_port()
@@ -116,6 +118,7 @@ def airflow(
             dags_folder=dags_folder,
             password=password,
             preload=preload,
+            policies=policies,
         ),
         **{
             f"AIRFLOW_CONN_{name.upper()}": json.dumps(c) for name, c in (connections or {}).items()

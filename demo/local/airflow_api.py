@@ -1,7 +1,8 @@
 """A small client of Airflow's REST API: what the UI does, as calls."""
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -61,6 +62,15 @@ class AirflowApi:
     def asset_events(self) -> list[Json]:
         """What assets were told of."""
         return self._list("/api/v2/assets/events", "asset_events")
+
+    def add_connection(self, conn_id: str, connection: Mapping[str, object]) -> None:
+        """Store a connection in Airflow's database, as the form under "Connections" does.
+
+        :param connection: in the form of its JSON; ``extra`` may be a mapping
+        """
+        extra = json.dumps(connection.get("extra") or {})
+        body = {"connection_id": conn_id, **connection, "extra": extra}
+        self._request("POST", "/api/v2/connections", json=body)
 
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler run a DAG."""

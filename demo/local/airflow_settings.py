@@ -28,6 +28,7 @@ def settings(
     dags_folder: Path,
     password: str,
     preload: Sequence[str],
+    policies: str = "",
 ) -> dict[str, str]:
     """All settings; writes the files that they speak of.
 
@@ -35,10 +36,11 @@ def settings(
     :param uri: gives the URI of a database, see :meth:`demo.local.postgres.Postgres.uri`
     :param url: where the API server shall listen
     :param preload: modules that tasks need and the scheduler imports for them
+    :param policies: more of ``airflow_local_settings.py``, such as a ``dag_policy``
     """
     (home / "config").mkdir(parents=True, exist_ok=True)
     local_settings = _LOCAL_SETTINGS.format(modules=list(preload))
-    (home / "config" / "airflow_local_settings.py").write_text(local_settings)
+    (home / "config" / "airflow_local_settings.py").write_text(local_settings + policies)
     passwords = home / "passwords.json"
     passwords.write_text(json.dumps({USER: password}))
     passwords.chmod(0o600)

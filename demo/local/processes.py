@@ -47,8 +47,8 @@ class Process:
         """
         deadline = time.monotonic() + timeout_s
         while not ready():
-            if (status := self.watchdog.poll()) is not None:
-                raise self._error(f"ended with exit status {status}")
+            if self.has_ended:
+                raise self.error()
             if time.monotonic() > deadline:
                 raise self._error(f"did not answer within {timeout_s:g} seconds")
             time.sleep(_POLL_S)
@@ -65,6 +65,15 @@ class Process:
         if status:
             raise self._error(f"ended with exit status {status}")
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        return self.watchdog.poll() is not None
+
+    def error(self) -> ServerError:
+        """That a process which has ended did so, with its exit status and the end of its log."""
+        return self._error(f"ended with exit status {self.watchdog.poll()}")
+
     def ask_to_stop(self) -> None:
         """Let the process end, without waiting for it."""
         assert self.watchdog.stdin is not None
@@ -73,6 +82,15 @@ class Process:
     def _error(self, what: str) -> ServerError:
         last_lines = self.log.read_text(errors="replace").splitlines()[-20:]
         return ServerError("\n".join([f"{self.name} {what}; end of {self.log}:", *last_lines]))
+
+
+# What :func:`running` started and nobody has left yet.
+_needed: list[Process] = []
+
+
+def dead() -> list[Process]:
+    """The processes that have ended although their blocks are not left yet."""
+    return [process for process in _needed if process.has_ended]
 
 
 @contextmanager
@@ -116,9 +134,11 @@ def running(
             start_new_session=True,
         )
     process = Process(name=name, log=log, watchdog=watchdog)
+    _needed.append(process)
     try:
         yield process
     finally:
+        _needed.remove(process)
         process.ask_to_stop()
         watchdog.wait()
 
