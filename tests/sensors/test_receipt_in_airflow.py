@@ -52,10 +52,28 @@ delivery()
 def local_airflow(tmp_path: Path, postgres: Postgres) -> Iterator[Airflow]:
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "delivery.py").write_text(_DAG)
-    with airflow(tmp_path / "home", database=postgres, dags_folder=tmp_path / "dags") as running:
+    events = {"type": "file", "log_file_path": str(tmp_path / "lineage.json"), "append": True}
+    with airflow(
+        tmp_path / "home",
+        database=postgres,
+        dags_folder=tmp_path / "dags",
+        environment={"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(events)},
+    ) as running:
         running.wait_for_dags("delivery")
         running.api.unpause("delivery")
         yield running
+
+
+def lineage_event(path: Path, job: str) -> dict[str, Any]:
+    """What OpenLineage was told when a task had ended: perhaps a moment after its state."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        for line in path.read_text().splitlines():
+            event: dict[str, Any] = json.loads(line)
+            if (event["eventType"], event["job"]["name"]) == ("COMPLETE", job):
+                return event
+        time.sleep(0.5)
+    raise AssertionError(f"nothing was told of {job}")
 
 
 def add_connection(running: Airflow, conn_id: str, document: dict[str, Any]) -> None:
@@ -116,3 +134,9 @@ def test_a_receipt_ends_the_wait_in_the_triggerer(
     for secret in (s3.secret_key, imap_server.password):
         assert secret not in log
         assert secret not in local_airflow.api.task_log("delivery", run_id, "upload")
+    for task in ("upload", "receipt"):
+        event = lineage_event(tmp_path / "lineage.json", f"delivery.{task}")
+        assert [one["name"].rpartition("/")[2] for one in event["inputs"]] == ["ftp_dpm_478.sync"]
+        assert [one["name"] for one in event["outputs"]] == ["478"]
+        (counts,) = event["run"]["facets"]["audience_manager"]["deliveries"]
+        assert counts["rows_written"] == 2000
