@@ -112,7 +112,7 @@ def days_to_play(today: date | None = None) -> tuple[date, ...]:
 _DAMAGE = """
 ALTER TABLE customers RENAME TO whole_customers;
 CREATE TABLE customers AS
-    SELECT * FROM whole_customers WHERE ('x' || md5(customer_id))::bit(4)::int % 2 = 0;
+    SELECT * FROM whole_customers WHERE ('x' || md5(customer_id))::bit(4)::int < 5;
 """
 _REPAIR = "DROP TABLE customers; ALTER TABLE whole_customers RENAME TO customers"
 
@@ -141,7 +141,7 @@ def seed(server: Postgres, days: Sequence[date] = DAYS) -> str:
 
 
 def damage(uri: str) -> bool:
-    """Lose half of the customers, as a failed load does.
+    """Lose two customers in three, as a failed load does.
 
     :param uri: of the CRM's database.
     :return: whether they were all there.

@@ -1,6 +1,6 @@
 """What a user of ``make serve`` can do to the company and to Adobe.
 
-    .venv/bin/python -m demo.play damage          half of the CRM's customers get lost
+    .venv/bin/python -m demo.play damage          two customers in three get lost
     .venv/bin/python -m demo.play repair          they are back
     .venv/bin/python -m demo.play stop-sandbox    Audience Manager takes nothing in
     .venv/bin/python -m demo.play start-sandbox   it does again
@@ -62,7 +62,7 @@ def wants_sandbox(directory: Path) -> bool:
 def _do(command: str, uri: str, directory: Path) -> str:
     if command == "damage":
         if crm.damage(uri):
-            return "Half of the customers are gone from the CRM."
+            return "Two customers in three are gone from the CRM."
         return "They are gone already. To bring them back: repair"
     if command == "repair":
         if crm.repair(uri):

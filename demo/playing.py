@@ -49,7 +49,7 @@ Try this, in the UI or in another terminal in this folder:
 3. Damage the CRM, and see the guard ask before anything is sent:
        {play} damage
    Then trigger audience_manager_approval ("Single Run"), and answer under "Required Actions" on
-   the Home page. Reject it, and bring the customers back:
+   the Home page. Reject it, with a reason, and bring the customers back:
        {play} repair
 4. Stop Adobe, and see what waiting looks like:
        {play} stop-sandbox
