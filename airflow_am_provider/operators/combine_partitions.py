@@ -90,12 +90,8 @@ class CombinePartitionsOperator(BaseOperator):
             partitions = [FormattedPartition.from_json(one) for one in _listed(self.formatted)]
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             targets = hook.targets()
-            manifest = combine(
-                partitions,
-                targets,
-                now=datetime.now(UTC),
-                origin=origin_of(context, self.task_id),
-            )
+            origin = origin_of(context, self.task_id)
+            manifest = combine(partitions, targets, now=datetime.now(UTC), origin=origin)
             self.log.info(
                 "%s combined: %s",
                 counted(len(partitions), "partition"),
@@ -103,7 +99,7 @@ class CombinePartitionsOperator(BaseOperator):
             )
             content = partitions[0].content
             target = targets.named(content.context.destination, target_of(content.file_kind))
-            metrics.staged(manifest, content.file_kind, context["dag_run"].dag_id)
+            metrics.staged(manifest, content.file_kind, origin.dag_id if origin else "")
             note_outcome(target, content.context.watermark, manifest, on_empty)
             return report_staged(self.log, manifest, on_empty, targets.staging)
 

@@ -277,5 +277,5 @@ def test_a_field_that_is_not_there() -> None:
     with pytest.raises(ConfigurationError) as caught:
         ConnectionSettings.parse({**S3, "stagging": "x"}, "am")
     assert str(caught.value).startswith(
-        "connection 'am': stagging: there is no such field; there are environment, partner_name, "
+        "connection 'am': stagging: there is no such field; there are environment, staging_location"
     )

@@ -167,8 +167,8 @@ def test_a_share_waits_for_the_turn_of_the_whole(
             conn_id=conn_id,
         )
         for second, window in (
-            ("1366545718", ("2026-11-03T00:00:00+00:00", "2026-11-04T00:00:00+00:00")),
-            ("1366545719", ("2026-11-04T00:00:00+00:00", "2026-11-05T00:00:00+00:00")),
+            ("1366545719", ("2026-11-03T00:00:00+00:00", "2026-11-04T00:00:00+00:00")),
+            ("1366545721", ("2026-11-04T00:00:00+00:00", "2026-11-05T00:00:00+00:00")),
         )
     )
     send_share(before, conn_id, 0)
@@ -182,7 +182,7 @@ def test_a_share_waits_for_the_turn_of_the_whole(
     )
     with pytest.raises(AirflowException, match="Nothing was sent: its turn did not come"):
         operator.execute({})
-    assert not any("1366545719" in name for name in arrived(s3, bucket))
+    assert not any("1366545721" in name for name in arrived(s3, bucket))
 
 
 def test_a_share_that_there_is_not_is_refused(conn_id: str, manifest: Manifest) -> None:

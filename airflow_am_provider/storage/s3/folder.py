@@ -193,7 +193,8 @@ class S3Folder:
                         _logger.warning("Left out of %s: %r", url, printable(path))
                         continue
                     modified = item["LastModified"].astimezone(UTC)
-                    yield ListedFile(path, item["Size"], modified, item["ETag"].strip('"'))
+                    etag = item.get("ETag", "").strip('"') or None
+                    yield ListedFile(path, item["Size"], modified, etag)
 
     def unfinished(self, before: datetime) -> Iterator[Unfinished]:
         """Multipart uploads that were begun before a time; none where they may not be listed."""
