@@ -277,11 +277,15 @@ def test_a_delivery_unlike_those_before_waits_for_a_person(examples: ExampleRun)
     assert re.search(r"- [\d,]+ rows, 2\d\.\d\d% of 50,000, the median of ", asked["body"])
     assert asked["options"] == ["Approve", "Reject"]
     api.answer(dag_id, run_id, "guard", "Reject", reason="the CRM was emptied")
-    assert api.wait_for_run(dag_id, run_id) == "success"
+    # A delivery that is not sent is no green run.
+    assert api.wait_for_run(dag_id, run_id) == "failed"
     states = examples.states(dag_id, run_id)
     assert {task: state for task, (state, _) in states.items()} == {
-        "format_city": "success", "guard": "skipped", "upload": "skipped", "receipt": "skipped",
-    }  # fmt: skip
+        "format_city": "success",
+        "guard": "failed",
+        "upload": "upstream_failed",
+        "receipt": "upstream_failed",
+    }
     manifest = api.xcom(dag_id, run_id, "format_city")
     staging = S3Folder(examples.world.s3.client(), STAGING_BUCKET, "audience-manager")
     records = DeliveryRecords(Targets(staging))

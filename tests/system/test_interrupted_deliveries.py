@@ -202,7 +202,9 @@ def test_over_ftp_a_cut_line_changes_nothing_and_no_half_file_is_seen(
     assert delivery.tries()["upload"] == ("success", 1)
     assert delivery.result("receipt")["verdict"] == "reconciled"
     log = delivery.log("upload")
-    assert re.search(r"FTP: could not upload .*\.part \(.*\), attempt 1 of 5", log), log
+    assert re.search(
+        r"FTP connection 'ftp': could not upload .*\.part \(.*\), attempt 1 of 5", log
+    ), log
     assert re.search(r"Going on with .*\.part at byte 30,000 of", log), log
     whole = sizes_by_name(delivery)
     begun = f"{next(iter(whole))}."
