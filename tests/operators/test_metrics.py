@@ -71,10 +71,13 @@ def _begin() -> None:
         from airflow.sdk.observability.metrics import stats_utils
         from airflow.sdk.observability.stats import initialize
     except ImportError:
-        metaclass = type(stats())
-        for name in ("factory", "instance"):
-            if name in vars(metaclass):
-                setattr(metaclass, name, None)
+        # It chooses when its module is loaded.
+        told: Any = stats()
+        metaclass: Any = type(told)
+        told.instance = None
+        if "factory" in vars(metaclass):
+            del metaclass.factory
+        metaclass.__init__(told)
         return
     initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=True)
 
