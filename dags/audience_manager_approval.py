@@ -13,35 +13,20 @@ task waits under *Required Actions* for a person who has looked at the figures.
 
 Trigger the run with the param *Send without asking* to let it pass.
 
-A run that is not done 36 hours after it began, because nobody answered or no receipt came, is told
-of by a deadline alert (Airflow 3.2 and newer). It goes on waiting: a late receipt still counts.
-
 Needs the connections `crm` (any database) and `audience_manager_default`.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from airflow_am_provider.notifications.delivery import DeliveryNotifier
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.guard import GuardOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
-
-alert = {}
-with suppress(ImportError):  # Airflow 3.1
-    from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
-
-    alert["deadline"] = DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=timedelta(hours=36),
-        callback=AsyncCallback(DeliveryNotifier),
-    )
 
 with DAG(
     dag_id="audience_manager_approval",
@@ -51,7 +36,6 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    **alert,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
         "dpid": Param(478, type="integer", minimum=1, title="CRM data source"),
