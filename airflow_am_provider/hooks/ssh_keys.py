@@ -44,7 +44,7 @@ def key_problem(private_key: str, passphrase: str | None, field: str = "private_
         return None
 
     without = failure(None)
-    if isinstance(without, TypeError):  # so it is encrypted
+    if _asks_for_password(without):
         if not passphrase:
             return f"private_key_passphrase: missing, and {field} has one"
         if failure(passphrase.encode()) is not None:
@@ -53,3 +53,8 @@ def key_problem(private_key: str, passphrase: str | None, field: str = "private_
     if without is not None:
         return f"{field}: cannot be read; it is a whole OpenSSH or PEM key with its line breaks"
     return None
+
+
+def _asks_for_password(error: Exception | None) -> bool:
+    """Whether a key was not read since it is encrypted; older versions raise another error."""
+    return isinstance(error, TypeError) or "password" in str(error or "").lower()

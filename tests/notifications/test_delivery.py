@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiosmtpd.controller import Controller
-from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk import BaseNotifier
 
 from airflow_am_provider.airflow_compat import AirflowFailException
@@ -342,12 +341,14 @@ def test_by_mail(
     staging: LocalFolder, conn_id: str, smtp: tuple[str, Mails], in_triggerer: bool
 ) -> None:
     """By the kwargs of a deadline alert, which are stored as JSON."""
+    # The provider that Airflow 3.1.0 was published with imports what only Airflow's own tests have.
+    pytest.importorskip("airflow.providers.smtp.notifications.smtp")
     smtp_conn_id, mails = smtp
     delivery(staging, 1)
     arguments = {
         "audience_manager_conn_id": conn_id,
         "delegate": {
-            "classpath": f"{SmtpNotifier.__module__}.SmtpNotifier",
+            "classpath": "airflow.providers.smtp.notifications.smtp.SmtpNotifier",
             "kwargs": {
                 "to": "oncall@example.com",
                 "subject": "{{ audience_manager.subject }}",

@@ -14,6 +14,7 @@ from airflow_am_provider.airflow_compat import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    TaskDeferred,
 )
 from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
 from airflow_am_provider.sensors.outbound_files import OutboundFilesSensor
@@ -64,7 +65,6 @@ def test_a_batch_of_another_day_or_destination_is_not_its_own(inbox: Path) -> No
 
 
 async def test_the_triggerer_goes_on_looking(inbox: Path) -> None:
-    from airflow.sdk.exceptions import TaskDeferred
 
     task = sensor(inbox, deferrable=True, timeout=60)
     with pytest.raises(TaskDeferred) as deferred:
