@@ -69,15 +69,21 @@ def _begin() -> None:
     """What the process of a task does before the task; Airflow 3.1 does it by itself."""
     try:
         from airflow.sdk.observability.metrics import stats_utils
-        from airflow.sdk.observability.stats import initialize
     except ImportError:
-        # It chooses when its module is loaded.
+        # Airflow 3.1 chooses when its module is loaded.
         told: Any = stats()
         metaclass: Any = type(told)
         told.instance = None
         if "factory" in vars(metaclass):
             del metaclass.factory
         metaclass.__init__(told)
+        return
+    try:
+        from airflow.sdk.observability.stats import initialize
+    except ImportError:  # Airflow 3.2
+        older: Any = stats()
+        choose: Any = stats_utils.get_stats_factory
+        older.initialize(factory=choose(older))
         return
     initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=True)
 
