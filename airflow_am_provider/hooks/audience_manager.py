@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.hooks.mailbox import Mailbox, ReceiptFolder
     from airflow_am_provider.hooks.receipt_events import AnnouncedFolder
     from airflow_am_provider.hooks.roads.road import Road
+    from airflow_am_provider.hooks.s3_clients import S3Clients
     from airflow_am_provider.storage import Drop, Folder, S3Folder
 
 __all__ = ["AudienceManagerHook"]
@@ -372,18 +373,16 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
             ) from None
 
     def s3_client(self, aws_conn_id: str, asked_by: str = "aws_conn_id") -> Any:
-        """A boto3 client for S3, by Airflow's AWS connection.
+        """A boto3 client for S3 by Airflow's AWS connection, made once and anew when that changes.
 
         :param aws_conn_id: that connection.
         :param asked_by: the field or parameter that names it, for messages.
         :raises ConfigurationError: when there is no such connection, or it makes no client.
         :raises TransientError: when the service that gives the keys of its role does not answer.
         """
-        from airflow_am_provider.hooks.s3_clients import s3_client
-
         is_field = asked_by in CONNECTION_FIELDS
         of = f" of {self.audience_manager_conn_id!r}" if is_field else ""
-        return s3_client(aws_conn_id, f"{asked_by}{of}")
+        return self._s3_clients.get(aws_conn_id, f"{asked_by}{of}")
 
     def test_connection(self) -> tuple[bool, str]:
         """Prove each part without sending data; one sentence per part."""
@@ -406,6 +405,12 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
             return None
         enter_queue(self, staged, on_older=order, after=after, in_order=waits)
         return staged
+
+    @cached_property
+    def _s3_clients(self) -> S3Clients:
+        from airflow_am_provider.hooks.s3_clients import S3Clients
+
+        return S3Clients()
 
     @cached_property
     def _decisions_home(self) -> Home | None:
