@@ -123,6 +123,25 @@ def test_quality_goes_by_weeks_from_monday(page: Page) -> None:
     assert any(hours)
 
 
+def test_one_record_in_ten_millions_is_seen(page_of: PageOf) -> None:
+    page = page_of(0)
+    manifest = stage(page.targets, {"ftp_dpm_478_1366545717.sync.gz": b"1"}, lines=10_000_000)
+    send(page.targets, manifest)
+    page.targets.of(manifest).decide(
+        Acknowledge(
+            delivery_id=manifest.delivery_id,
+            sending=1,
+            at="2026-11-05T09:00:00+00:00",
+            state=DeliveryState.ACKNOWLEDGED,
+            figures={"records_received": 10_000_000, "stored_records": 9_999_999},
+        )
+    )
+    (row,) = page.get("deliveries")["deliveries"]
+    (week,) = page.get(f"charts/quality?{RANGE}")["weeks"]
+    assert 0.9999998 < row["match_rate"] == week["match_rate"] < 1
+    assert week["set_aside_share"] == 5 / 10_000_005
+
+
 def test_audiences_are_what_was_sent_and_expire_120_days_after_it_was_said_first(
     page: Page,
 ) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
 from airflow_am_provider.airflow_compat import conf
+from airflow_am_provider.deliveries.figures import match_rate
 from airflow_am_provider.deliveries.target.state import DeliveryState
-from airflow_am_provider.plugins.page.rows import match_rate
 from airflow_am_provider.plugins.page.words import STATE_WORDS
 
 if TYPE_CHECKING:

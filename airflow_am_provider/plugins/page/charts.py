@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.receipts.text import COUNT_LABELS
+from airflow_am_provider.deliveries.figures import match_rate
 from airflow_am_provider.deliveries.target.state import PROCESSED_WELL, DeliveryState
 from airflow_am_provider.plugins.page.queries import Where, day_of
-from airflow_am_provider.plugins.page.rows import OUTSTANDING, match_rate
+from airflow_am_provider.plugins.page.rows import OUTSTANDING
 
 if TYPE_CHECKING:
     import sqlite3
@@ -150,7 +151,7 @@ def quality(
                 "match_rate": match_rate(row["received"], row["stored"]),
                 "hours_to_acknowledgement": _spread(hours.get(row["week"])),
                 "set_aside_share": (
-                    round(row["set_aside"] / row["rows_read"], 6) if row["rows_read"] else None
+                    row["set_aside"] / row["rows_read"] if row["rows_read"] else None
                 ),
             }
             for row in weeks

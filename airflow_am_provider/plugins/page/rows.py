@@ -74,15 +74,6 @@ def row_of(entry: DeliveryEntry, *, space: str, destination: str, target: str) -
     }
 
 
-def match_rate(received: int | None, stored: int | None) -> float | None:
-    """Records stored, as a share of those received; None where receipts do not say.
-
-    >>> match_rate(1000, 935), match_rate(None, 10), match_rate(0, 0)
-    (0.935, None, None)
-    """
-    return None if not received or stored is None else round(stored / received, 6)
-
-
 def _data_sources(name: str, target: str) -> tuple[str, str | None]:
     """Whose IDs are in the files, and whose traits are set; of an ID sync its kind of pair."""
     try:
