@@ -122,6 +122,10 @@ def test_one_worker_at_a_time_looks(page: Page) -> None:
     assert not Refresher(page.index, lambda: page.found, every_s=3600).refresh()
 
 
+def expiring(page: Page) -> set[str]:
+    return {one["data_source"] for one in page.get("charts/audiences")["expiry"]}
+
+
 def test_a_target_that_is_gone_is_shown_no_more(page: Page) -> None:
     assert page.get("deliveries")["total"] == 200
     documents = page.targets.home.documents  # type: ignore[attr-defined]
@@ -130,6 +134,11 @@ def test_a_target_that_is_gone_is_shown_no_more(page: Page) -> None:
     assert page.get("deliveries")["total"] == 150
     documents[beta] = kept
     assert page.get("deliveries")["total"] == 200
+    (mobile,) = (key for key in documents if key.endswith("/adobe_id_0_12345"))
+    assert "adobe_id_0_12345" in expiring(page)
+    del documents[mobile]
+    assert page.get("deliveries")["total"] == 150
+    assert expiring(page) == {"478", "567"}
 
 
 def test_a_target_that_is_damaged_does_not_hide_the_others(page_of: PageOf) -> None:

@@ -284,13 +284,11 @@ def _note_connection(connection: sqlite3.Connection, place: Place) -> None:
 
 
 def _forget_target(connection: sqlite3.Connection, space: str, key: str) -> None:
-    row = connection.execute(
-        "SELECT target, destination FROM targets WHERE key = ?", (f"{space}:{key}",)
-    ).fetchone()
-    if row is not None:
+    for table in ("deliveries", "expiry"):
         connection.execute(
-            "DELETE FROM deliveries WHERE space = ? AND target = ? AND destination = ?",
-            (space, row["target"], row["destination"]),
+            f"DELETE FROM {table} WHERE (space, target, destination) IN "  # noqa: S608  # its name
+            "(SELECT space, target, destination FROM targets WHERE key = ?)",
+            (f"{space}:{key}",),
         )
     connection.execute("DELETE FROM targets WHERE key = ?", (f"{space}:{key}",))
     # Pages of history are read again when the target comes back.
