@@ -71,7 +71,7 @@ def calendar(
     conditions.equal(environment=environment)
     # Of several versions of one window the newest counts.
     query = (
-        f"SELECT day, {_DATA_SOURCE} AS source, state, COUNT(*) AS count FROM (SELECT *, "  # noqa: S608
+        f"SELECT day, {_DATA_SOURCE} AS source, state, COUNT(*) AS count FROM (SELECT *, "
         "ROW_NUMBER() OVER (PARTITION BY destination, target, series, mode, window_start, "
         "window_end, CASE WHEN window_start IS NULL AND window_end IS NULL THEN delivery_id END "
         f"ORDER BY created_at DESC) AS number FROM deliveries WHERE {conditions} "
@@ -102,7 +102,7 @@ def records(
     """Records stored and failed, by Adobe's reason, on each day that deliveries were made."""
     conditions = _conditions(rights, "created_at", days, data_source)
     stored = connection.execute(
-        f"SELECT {_CREATED_ON} AS created_on, SUM(stored) AS stored FROM deliveries "  # noqa: S608
+        f"SELECT {_CREATED_ON} AS created_on, SUM(stored) AS stored FROM deliveries "
         f"WHERE {conditions} AND stored IS NOT NULL GROUP BY created_on ORDER BY created_on",
         conditions.values,
     )
@@ -111,7 +111,7 @@ def records(
         for row in stored
     }
     failed = connection.execute(
-        f"SELECT {_CREATED_ON} AS created_on, key, SUM(value) AS count "  # noqa: S608
+        f"SELECT {_CREATED_ON} AS created_on, key, SUM(value) AS count "
         "FROM deliveries CROSS JOIN json_each(failed) "
         f"WHERE {conditions} GROUP BY created_on, key ORDER BY created_on",
         conditions.values,
@@ -131,14 +131,14 @@ def quality(
     conditions = _conditions(rights, "created_at", days, data_source)
     hours: dict[str, list[float]] = defaultdict(list)
     for row in connection.execute(
-        f"SELECT {_WEEK} AS week, hours_to_acknowledgement AS hours FROM deliveries "  # noqa: S608
+        f"SELECT {_WEEK} AS week, hours_to_acknowledgement AS hours FROM deliveries "
         f"WHERE {conditions} AND hours IS NOT NULL",
         conditions.values,
     ):
         hours[row["week"]].append(row["hours"])
     known = "received IS NOT NULL AND stored IS NOT NULL"
     weeks = connection.execute(
-        f"SELECT {_WEEK} AS week, SUM(CASE WHEN {known} THEN received END) AS received, "  # noqa: S608
+        f"SELECT {_WEEK} AS week, SUM(CASE WHEN {known} THEN received END) AS received, "
         f"SUM(CASE WHEN {known} THEN stored END) AS stored, SUM(rows_read) AS rows_read, "
         f"SUM(rows_set_aside) AS set_aside FROM deliveries WHERE {conditions} "
         f"GROUP BY week ORDER BY week",
@@ -166,7 +166,7 @@ def audiences(
     """Lines sent on each day, and when what was said first begins to expire."""
     conditions = _conditions(rights, "created_at", days, data_source)
     sent = connection.execute(
-        f"SELECT {_CREATED_ON} AS date, {_DATA_SOURCE} AS data_source, SUM(lines) AS lines "  # noqa: S608
+        f"SELECT {_CREATED_ON} AS date, {_DATA_SOURCE} AS data_source, SUM(lines) AS lines "
         f"FROM deliveries WHERE {conditions} AND times_sent > 0 AND lines IS NOT NULL "
         f"GROUP BY date, {_DATA_SOURCE} ORDER BY date",
         conditions.values,
@@ -175,7 +175,7 @@ def audiences(
     of_user.equal(target=data_source)
     today = datetime.now(UTC).date()
     expiry = connection.execute(
-        f"SELECT target AS data_source, MIN(day) AS date FROM expiry WHERE {of_user} "  # noqa: S608
+        f"SELECT target AS data_source, MIN(day) AS date FROM expiry WHERE {of_user} "
         f"GROUP BY target ORDER BY date",
         of_user.values,
     )
@@ -216,7 +216,7 @@ def _spread(hours: list[float] | None) -> dict[str, float] | None:
 def _lowest_match_rate(connection: sqlite3.Connection, conditions: Where) -> float | None:
     """What the limits of the newest deliveries allow, where all of them say the same."""
     rows = connection.execute(
-        f"SELECT limits FROM deliveries WHERE {conditions} AND limits IS NOT NULL "  # noqa: S608
+        f"SELECT limits FROM deliveries WHERE {conditions} AND limits IS NOT NULL "
         f"ORDER BY created_at DESC LIMIT 50",
         conditions.values,
     )

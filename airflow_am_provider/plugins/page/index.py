@@ -63,7 +63,7 @@ COLUMNS: Final = (
 _NAMES: Final = ", ".join(COLUMNS)
 # What is newer takes the place of what is older, however often and in which order pages are read.
 _UPSERT: Final = (
-    f"INSERT INTO deliveries ({_NAMES}, rank) "  # noqa: S608  # names of columns only
+    f"INSERT INTO deliveries ({_NAMES}, rank) "
     f"VALUES ({', '.join(':' + name for name in COLUMNS)}, :rank) "
     "ON CONFLICT (delivery_id, space) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in (*COLUMNS, "rank"))

@@ -286,7 +286,7 @@ def _note_connection(connection: sqlite3.Connection, place: Place) -> None:
 def _forget_target(connection: sqlite3.Connection, space: str, key: str) -> None:
     for table in ("deliveries", "expiry"):
         connection.execute(
-            f"DELETE FROM {table} WHERE (space, target, destination) IN "  # noqa: S608  # its name
+            f"DELETE FROM {table} WHERE (space, target, destination) IN "
             "(SELECT space, target, destination FROM targets WHERE key = ?)",
             (f"{space}:{key}",),
         )
@@ -300,5 +300,5 @@ def _forget_spaces_but(connection: sqlite3.Connection, seen: set[str]) -> None:
     known = {row[0] for row in connection.execute("SELECT DISTINCT space FROM targets")}
     for space in known - seen:
         for table in ("deliveries", "targets", "connections", "expiry"):
-            connection.execute(f"DELETE FROM {table} WHERE space = ?", (space,))  # noqa: S608
+            connection.execute(f"DELETE FROM {table} WHERE space = ?", (space,))
         connection.execute("DELETE FROM pages WHERE name LIKE ?", (f"{space}:%",))
