@@ -31,13 +31,6 @@ class Rights:
     everything: bool
     dag_ids: frozenset[str] = frozenset()
 
-    def may_see(self, dag_id: str | None) -> bool:
-        """Whether a delivery may be seen.
-
-        :param dag_id: its DAG; None for one that no DAG made, as far as is known.
-        """
-        return self.everything or dag_id in self.dag_ids
-
 
 async def _user_of_airflow_3_1(
     request: Request,
