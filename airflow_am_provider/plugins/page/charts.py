@@ -191,8 +191,7 @@ def audiences(
 def _conditions(rights: Rights, field: str, days: Days, data_source: str | None = None) -> Where:
     conditions = Where(rights)
     conditions.days(field, days.since.isoformat(), days.until.isoformat())
-    if data_source:
-        conditions.add("? IN (data_source, target_data_source)", data_source)
+    conditions.of_data_source(data_source)
     return conditions
 
 

@@ -87,6 +87,11 @@ class Where:
             if value not in (None, ""):
                 self.add(f"{name} = ?", value)
 
+    def of_data_source(self, data_source: str | None) -> None:
+        """Whose IDs or whose traits are of a data source; None for any."""
+        if data_source:
+            self.add("? IN (data_source, target_data_source)", data_source)
+
     def days(self, field: str, since: str | None, until: str | None) -> None:
         """From one day to another, both included."""
         if since:
@@ -107,8 +112,7 @@ def where(rights: Rights, filters: Filters) -> Where:
         if OUTSTANDING in filters.states:
             condition = f"({condition} OR is_outstanding = 1)"
         found.add(condition, states)
-    if filters.data_source:
-        found.add("? IN (data_source, target_data_source)", filters.data_source)
+    found.of_data_source(filters.data_source)
     found.equal(
         environment=filters.environment,
         day=filters.day,
