@@ -12,35 +12,13 @@ from urllib.parse import quote, urlsplit
 from airflow_am_provider.airflow_compat import conf
 from airflow_am_provider.deliveries.figures import match_rate
 from airflow_am_provider.deliveries.target.state import DeliveryState
+from airflow_am_provider.plugins.page.index import COLUMNS
 from airflow_am_provider.plugins.page.words import STATE_WORDS
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
 
-_AS_THEY_ARE: Final = (
-    "environment",
-    "destination",
-    "data_source",
-    "target_data_source",
-    "mode",
-    "state",
-    "since",
-    "reason",
-    "rows_read",
-    "rows_written",
-    "rows_set_aside",
-    "lines",
-    "parts",
-    "bytes",
-    "received",
-    "stored",
-    "times_sent",
-    "dag_id",
-    "run_id",
-    "task_id",
-    "map_index",
-)
 CSV_COLUMNS: Final = (
     "delivery_id",
     "created_at",
@@ -75,6 +53,10 @@ CSV_COLUMNS: Final = (
     "map_index",
     "is_backfill",
 )
+# What the index has of these under the same name; a window is one value in JSON.
+_STORED: Final = tuple(
+    name for name in CSV_COLUMNS if name in COLUMNS and not name.startswith("window_")
+)
 # What a spreadsheet would take for a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -85,12 +67,9 @@ def answer(row: sqlite3.Row) -> dict[str, Any]:
     if row["window_start"] or row["window_end"]:
         window = {"start": row["window_start"], "end": row["window_end"]}
     return {
-        "delivery_id": row["delivery_id"],
-        "created_at": row["created_at"],
-        "kind": row["kind"],
+        **{name: row[name] for name in _STORED},
         "window": window,
         "connection": row["conn_id"],
-        **{name: row[name] for name in _AS_THEY_ARE},
         "state_words": STATE_WORDS[DeliveryState(row["state"])],
         "is_outstanding": bool(row["is_outstanding"]),
         "set_aside": json.loads(row["set_aside"] or "{}"),
