@@ -67,13 +67,21 @@ class DeliveryLink(BaseOperatorLink):
 
 def page_path() -> str:
     """The page's path, below the one that Airflow itself is served under."""
-    return urlsplit(page_url()).path
+    return f"{airflow_path()}{PAGE_PREFIX}/"
+
+
+def airflow_path() -> str:
+    """The path that Airflow itself is served under; empty where it is the root."""
+    return urlsplit(_base_url()).path
 
 
 def page_url() -> str:
     """The page's whole address, for messages; its path where ``[api] base_url`` is not set."""
-    base_url = str(conf.get("api", "base_url", fallback="") or "")
-    return base_url.rstrip("/") + f"{PAGE_PREFIX}/"
+    return f"{_base_url()}{PAGE_PREFIX}/"
+
+
+def _base_url() -> str:
+    return str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
 
 
 def delivery_ids(given: object) -> list[str]:

@@ -7,11 +7,11 @@ import io
 import json
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from airflow_am_provider.airflow_compat import conf
 from airflow_am_provider.deliveries.figures import match_rate
 from airflow_am_provider.deliveries.target.state import DeliveryState
+from airflow_am_provider.links import airflow_path
 from airflow_am_provider.plugins.page.index import COLUMNS
 from airflow_am_provider.plugins.page.words import STATE_WORDS
 
@@ -57,6 +57,8 @@ CSV_COLUMNS: Final = (
 _STORED: Final = tuple(
     name for name in CSV_COLUMNS if name in COLUMNS and not name.startswith("window_")
 )
+# The same for all rows.
+_airflow_path: Final = cache(airflow_path)
 # What a spreadsheet would take for a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -103,7 +105,7 @@ def run_url(dag_id: str | None, run_id: str | None) -> str | None:
     if not dag_id:
         return None
     run = f"/runs/{_quoted(run_id)}" if run_id else ""
-    return f"{airflow_path()}/dags/{_quoted(dag_id)}{run}"
+    return f"{_airflow_path()}/dags/{_quoted(dag_id)}{run}"
 
 
 def task_url(
@@ -114,12 +116,6 @@ def task_url(
         return None
     mapped = f"/mapped/{map_index}" if run_id and map_index is not None and map_index >= 0 else ""
     return f"{run_url(dag_id, run_id)}/tasks/{_quoted(task_id)}{mapped}"
-
-
-@cache
-def airflow_path() -> str:
-    """The path that Airflow is served under; empty where it is the root."""
-    return urlsplit(str(conf.get("api", "base_url", fallback="") or "")).path.rstrip("/")
 
 
 def _quoted(name: str) -> str:
