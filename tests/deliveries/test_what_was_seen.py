@@ -6,6 +6,7 @@ the queue and lost receipts in ``test_upload_queue``, snapshots in ``test_stagin
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.deliveries.uploads.destination import Destination
 from airflow_am_provider.deliveries.uploads.drop_destination import DropDestination
 from airflow_am_provider.deliveries.uploads.s3_destination import OBJECT_ARGS, S3Destination
-from airflow_am_provider.deliveries.uploads.sending import send_parts
+from airflow_am_provider.deliveries.uploads.sending import send_parts, utc_now
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.storage import LocalFolder, S3Folder
 from airflow_am_provider.storage.drops import Drop, Published
@@ -48,11 +49,18 @@ def staged(where: LocalFolder | Targets, what: str, *, mode: str = "sync") -> Ma
     )
 
 
-def sent(where: LocalFolder | Targets, destination: Destination, manifest: Manifest) -> Manifest:
+def sent(
+    where: LocalFolder | Targets,
+    destination: Destination,
+    manifest: Manifest,
+    now: datetime | None = None,
+) -> Manifest:
     """Send a delivery that waits for nothing; gives it with the names that it has then."""
     targets = where if isinstance(where, Targets) else Targets(where)
     targets.of(manifest).decide(Enqueue(delivery_id=manifest.delivery_id, at=""))
-    journal = send_parts(targets, destination, manifest, in_order=False)
+    journal = send_parts(
+        targets, destination, manifest, in_order=False, clock=lambda: now or utc_now()
+    )
     if not journal.is_whole:
         journal.complete()
     return journal.manifest
@@ -222,6 +230,19 @@ class TestTwoStagingPlaces:
             names.append(sent(staging, destination, staged(staging, team, mode=mode)).file_name)
         assert sorted(arrived()) == sorted(content_of(team, 5_000) for team in ("one", "two"))
         assert STAMP <= names[0].timestamp < names[1].timestamp
+
+    @pytest.mark.parametrize("hours", [-1, 1], ids=["before midnight", "after midnight"])
+    def test_nor_do_they_share_a_name_on_two_sides_of_midnight(
+        self, tmp_path: Path, to_s3: S3Destination, s3: S3, bucket: str, hours: int
+    ) -> None:
+        midnight = datetime(2016, 5, 9, tzinfo=UTC)
+        times = {"one": midnight - timedelta(hours=hours), "two": midnight + timedelta(hours=hours)}
+        names = []
+        for team, time in times.items():
+            staging = LocalFolder(tmp_path / team)
+            names.append(sent(staging, to_s3, staged(staging, team), time).file_name)
+        assert names[0] != names[1]
+        assert sorted(in_bucket(s3, bucket)) == sorted(content_of(team, 5_000) for team in times)
 
     def test_nor_when_they_send_at_once_where_names_are_given_by_a_condition(
         self, tmp_path: Path, to_s3: S3Destination, s3: S3, bucket: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +35,7 @@ from airflow_am_provider.storage.verified_read import VerifiedReader
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import date
 
     from airflow_am_provider.deliveries.manifest import Part
     from airflow_am_provider.deliveries.uploads.journal import UploadJournal
@@ -50,6 +52,7 @@ _BLOCK_BYTES: Final = 1 << 20
 _MOST_UPLOADS: Final = 3
 # From the end of an upload to its note.
 _NOTED_WITHIN_S: Final = 1.0
+_ONE_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +95,19 @@ class S3Destination:
                 self._target(part, self._key(part, journal), journal).withdraw()
 
     def _is_taken(self, journal: UploadJournal) -> bool:
-        """Whether anything has one of the delivery's names, in whichever mode.
+        """Whether anything has one of the delivery's names, in whichever mode, on whichever day.
 
-        A ``.processed`` marker does not say which mode the file had. Who may not list learns it
-        from the first write.
+        A ``.processed`` marker does not say which mode the file had, and the day of sending is part
+        of a key but not of the name. Who may not list learns it from the first write, for the same
+        day alone.
         """
         name = journal.manifest.file_name
         prefix = f"{name.kind.stem}_{name.timestamp}."
         try:
-            folder = object_key(self.partner_name, journal.record.sent_on, prefix)
-            return next(iter(self.folder.list(folder)), None) is not None
+            return any(
+                next(iter(self.folder.list(object_key(self.partner_name, day, prefix))), None)
+                for day in _days_around(journal.record.sent_on)
+            )
         except ConfigurationError:
             return False
 
@@ -283,6 +289,14 @@ class S3Destination:
             args={**self.folder.extra_args, **checksum_args(part.sha256, mark)},
             only_new=mark is None,
         )
+
+
+def _days_around(day: date) -> tuple[date, ...]:
+    """A day and those beside it.
+
+    Who sends from another staging location may see the other side of midnight already.
+    """
+    return day, day - _ONE_DAY, day + _ONE_DAY
 
 
 def _mark(journal: UploadJournal) -> str:
