@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.readings import Outcome
-from benchmarks.sides.commands import run_commands
+from benchmarks.sides.commands import just_written, run_commands
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +33,8 @@ def copy_files(
     :param keys: access key and secret key.
     :param files: their paths.
     :param without_start: take off what a file of one byte takes, which is imports for the most
-        part: those of other sides are not counted either.
+        part: those of other sides are not counted either. The files are written anew before, as
+        the other side's are.
     """
     environment = {
         "AWS_ACCESS_KEY_ID": keys[0],
@@ -46,7 +48,11 @@ def copy_files(
     ]
     if without_start:
         stopwatch.add(seconds=-_start(copy, environment))
-    run_commands(stopwatch, commands, environment)
+    with ExitStack() as written:
+        if without_start:
+            for file in files:
+                written.enter_context(just_written(file))
+        run_commands(stopwatch, commands, environment)
     return Outcome(rows=len(files), bytes=sum(Path(file).stat().st_size for file in files))
 
 

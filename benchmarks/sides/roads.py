@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_am_provider.audience_manager.names import Encoding
 from airflow_am_provider.operators.upload import UploadOperator
 from benchmarks.readings import Outcome
-from benchmarks.sides.commands import run_commands
+from benchmarks.sides.commands import just_written, run_commands
 from benchmarks.sides.product import (
     formatting,
     load_what_execute_imports,
@@ -82,7 +82,8 @@ def send(
 
 def run_tool(stopwatch: Stopwatch, *, command: Sequence[str], script: str, file: str) -> Outcome:
     """Send the file by a program that reads its commands from its standard input."""
-    run_commands(stopwatch, [command], given=script)
+    with just_written(file):
+        run_commands(stopwatch, [command], given=script)
     return Outcome(rows=1, bytes=Path(file).stat().st_size)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.storage.drops.session import Source
 
-_BLOCK_BYTES: Final = 1 << 16
+_BLOCK_BYTES: Final = 1 << 20
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DISK_FULL: Final = ("452", "552")
 
