@@ -221,8 +221,6 @@ def check_control_file(path: str, *, as_json: bool = False) -> int:
 
 
 def _look(args: argparse.Namespace) -> Look:
-    from datetime import timedelta
-
     from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
     from airflow_am_provider.outbound.batches import NameForm
 
@@ -231,12 +229,8 @@ def _look(args: argparse.Namespace) -> Look:
         timestamp_digits=args.timestamp_digits,
         destination=args.destination,
     )
-    # Who looks once sees no quiet period: what is there is what there is.
-    quiet = timedelta(microseconds=1) if args.without_control_files else None
-    watch = ArrivalWatch(_folder(args.location), WantedBatches(form=form, quiet=quiet))
-    if quiet is not None:
-        watch.look()
-    return watch.look()
+    wanted = WantedBatches(form=form, needs_control=not args.without_control_files)
+    return ArrivalWatch(_folder(args.location), wanted).look()
 
 
 def _folder(location: str) -> Folder:

@@ -101,6 +101,7 @@ def arrival_watch(
     quiet_period: object = None,
     name_template: object = None,
     timestamp_digits: object = None,
+    waits: bool = True,
 ) -> ArrivalWatch:
     """What looks for batches, from parameters as a task has them.
 
@@ -112,9 +113,11 @@ def arrival_watch(
     :param quiet_period: seconds that a batch has to be quiet, for accounts without control files.
     :param name_template: how names are made, in Adobe's macros.
     :param timestamp_digits: 10 or 13.
+    :param waits: whether it looks again and again. Who looks once sees no quiet period, and takes
+        what is there: it is for who has the batches of somebody that has waited.
     :raises ConfigurationError: when one of them is none.
     """
-    seconds = optional_number("quiet_period", quiet_period)
+    quiet = _quiet(quiet_period)
     form = NameForm(
         template=str(name_template) if is_given(name_template) else None,
         timestamp_digits=optional_whole_number("timestamp_digits", timestamp_digits),
@@ -124,7 +127,8 @@ def arrival_watch(
         form=form,
         day=_day(batch_date),
         mode=_mode(sync_mode),
-        quiet=None if seconds is None else timedelta(seconds=seconds),
+        needs_control=quiet is None,
+        quiet=quiet if waits else None,
     )
     inbox = open_inbox(location, source_conn_id)
     return ArrivalWatch(inbox, wanted)
@@ -150,6 +154,16 @@ def seen_batches(watch: ArrivalWatch) -> Seen:
         result={"batches": batches},
         waited_for=f"a complete batch of outbound files: {known}",
     )
+
+
+def _quiet(value: object) -> timedelta | None:
+    seconds = optional_number("quiet_period", value)
+    if seconds is not None and seconds <= 0:
+        raise ConfigurationError(
+            f"quiet_period: {value!r} is not more than nothing; without control files, it says how "
+            f"many seconds nothing of a batch may have changed"
+        )
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _day(value: object) -> date | None:

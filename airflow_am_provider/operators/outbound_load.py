@@ -50,8 +50,8 @@ class OutboundLoadOperator(BaseOperator):
     :param destination: As for the sensor. (templated)
     :param batch_date: As for the sensor. (templated)
     :param sync_mode: As for the sensor. (templated)
-    :param quiet_period: Seconds, as for the sensor; only for accounts without control files.
-        (templated)
+    :param quiet_period: Seconds, as for the sensor; only for accounts without control files. Needs
+        ``batches``: the sensor has waited, and what it saw has to be there unchanged. (templated)
     :param name_template: As for the sensor. (templated)
     :param timestamp_digits: As for the sensor. (templated)
     :param header_lines: How many lines at the begin of each file are none of data. (templated)
@@ -223,6 +223,14 @@ class OutboundLoadOperator(BaseOperator):
         from airflow_am_provider.hooks.outbound_inbox import arrival_watch
         from airflow_am_provider.outbound.arrival import find_batch
 
+        if is_given(self.quiet_period) and not is_given(self.batches):
+            # A single look cannot tell a batch that is quiet from one that is on its way.
+            raise ConfigurationError(
+                "batches: missing; whether a batch without a control file was quiet for "
+                "quiet_period, only a task that waits can see. Put an OutboundFilesSensor with the "
+                "same quiet_period before this task, and give batches what it returns, such as "
+                "arrived.output"
+            )
         watch = arrival_watch(
             location=self.location,
             source_conn_id=self.source_conn_id,
@@ -232,6 +240,7 @@ class OutboundLoadOperator(BaseOperator):
             quiet_period=self.quiet_period,
             name_template=self.name_template,
             timestamp_digits=self.timestamp_digits,
+            waits=False,
         )
         look = watch.look()
         self.log.info("%s: %s", self.location, look)

@@ -33,13 +33,16 @@ class WantedBatches:
     :param form: how the account's files are named, and of which destination they are.
     :param day: batches made on this day in UTC, by their names; None for any.
     :param mode: ``full`` or ``iter``; None for both.
-    :param quiet: for accounts without control files: how long nothing of a batch may have changed.
-        None where control files come.
+    :param needs_control: whether files wait for the control file that lists them. Accounts without
+        control files need none.
+    :param quiet: how long nothing of a batch without a control file may have changed, as who looks
+        sees it. None takes what is there: for who follows somebody that has waited.
     """
 
     form: NameForm
     day: date | None = None
     mode: str | None = None
+    needs_control: bool = True
     quiet: timedelta | None = None
 
     def has(self, batch: Batch) -> bool:
@@ -115,8 +118,9 @@ class ArrivalWatch:
     def _arrivals(self) -> Arrivals:
         listing = list(self._inbox.list())
         controls = self._controls.read(listing)
-        needs_control = self._quiet is None
-        return arrivals(listing, controls, self._wanted.form, needs_control=needs_control)
+        return arrivals(
+            listing, controls, self._wanted.form, needs_control=self._wanted.needs_control
+        )
 
     def _lacks(self, batch: Batch, now: datetime) -> str:
         if lacks := batch.lacks:

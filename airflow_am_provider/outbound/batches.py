@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.audience_manager.outbound.names import (
     AmbiguousName,
@@ -322,11 +322,6 @@ class QuietWatch:
     """
 
     def __init__(self, quiet: timedelta) -> None:
-        if quiet <= timedelta(0):
-            raise ConfigurationError(
-                f"quiet_period={quiet!r}: without control files, how long a batch has to be quiet "
-                f"is more than nothing"
-            )
         self.quiet = quiet
         self._seen: dict[str, tuple[str, datetime]] = {}
 

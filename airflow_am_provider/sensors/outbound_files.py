@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSensorTimeout, conf
+from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.words import counted
+from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S
+from airflow_am_provider.parameters import is_given
 from airflow_am_provider.sensors._polling import PollingSensor
 
 if TYPE_CHECKING:
@@ -42,8 +45,9 @@ class OutboundFilesSensor(PollingSensor):
     :param batch_date: The day in UTC that the timestamp in the names is of, such as ``{{ ds }}``.
         None for all that is there. (templated)
     :param sync_mode: ``full`` or ``iter``; None for both. (templated)
-    :param quiet_period: Seconds, for accounts without control files. None where they come.
-        (templated)
+    :param quiet_period: Seconds, for accounts without control files. None where they come. Not with
+        ``mode="reschedule"``, where each look is a process that knows nothing of those before; take
+        ``deferrable=True`` to wait without a worker. (templated)
     :param name_template: How the account's names are made, in Adobe's macros:
         ``<SYNC_TYPE>_<ORDER_ID>_<SYNC_MODE>_<TIMESTAMP>SPLITNUM.csv``. None takes every form that
         Adobe's pages show. (templated)
@@ -108,6 +112,8 @@ class OutboundFilesSensor(PollingSensor):
     def execute(self, context: Context) -> Any:
         """Look at once; then wait, in the triggerer or here."""
         if not self.deferrable:
+            with airflow_errors():
+                self._check_mode()
             return super().execute(context)["batches"]
         deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
         self._waiting.ends_at(deadline)
@@ -144,6 +150,14 @@ class OutboundFilesSensor(PollingSensor):
 
         self._watch = self._watch or arrival_watch(**self._inbox())
         return seen_batches(self._watch)
+
+    def _check_mode(self) -> None:
+        if self.reschedule and is_given(self.quiet_period):
+            raise ConfigurationError(
+                "quiet_period: it cannot be seen with mode='reschedule', where each look is a "
+                "process that knows nothing of those before; take mode='poke', or deferrable=True "
+                "to wait without a worker"
+            )
 
     def _defer(self, deadline: datetime) -> None:
         from airflow_am_provider.triggers.outbound import OutboundFilesTrigger

@@ -85,7 +85,8 @@ async def test_the_triggerer_goes_on_looking(inbox: Path) -> None:
         ({"batch_date": "yesterday"}, "batch_date: 'yesterday' is no day"),
         ({"timestamp_digits": 11}, "timestamp_digits=11"),
         ({"name_template": "<NO>"}, "is no macro of a name"),
-        ({"quiet_period": 0}, "is more than nothing"),
+        ({"quiet_period": 0}, "quiet_period: 0 is not more than nothing"),
+        ({"quiet_period": 60, "mode": "reschedule"}, "cannot be seen with mode='reschedule'"),
     ],
 )
 def test_wrong_parameters_fail_at_once(
@@ -125,6 +126,21 @@ def test_what_the_sensor_saw_is_what_is_loaded(inbox: Path, tmp_path: Path) -> N
     assert not (tmp_path / "loaded").exists()
 
 
+def test_a_batch_without_a_control_file_is_loaded_once_it_was_quiet(
+    inbox: Path, tmp_path: Path
+) -> None:
+    (inbox / f"{ROOT}.info").unlink()
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    form = {"quiet_period": 0.1, "timestamp_digits": 13}
+    seen = sensor(inbox, timeout=20, **form).execute({})
+    task = loader(inbox, batches=seen, into=str(tmp_path / "loaded"), **form)
+    (report,) = task.execute({})
+    assert (report["batch"], report["rows_loaded"]) == (ROOT, 2)
+    (inbox / f"{ROOT}001.sync").write_bytes(b"C 3\n")
+    with pytest.raises(AirflowException, match="others than those that were waited for"):
+        task.execute({})
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -133,6 +149,7 @@ def test_what_the_sensor_saw_is_what_is_loaded(inbox: Path, tmp_path: Path) -> N
         ({"table": "segments"}, "conn_id: missing"),
         ({"table": "a; DROP TABLE b", "conn_id": "x"}, "is no name of a table"),
         ({"into": "here"}, "s3://bucket/prefix"),
+        ({"into": "/a", "quiet_period": 60}, "batches: missing; whether a batch without"),
     ],
 )
 def test_wrong_parameters_of_a_load_fail_at_once(
