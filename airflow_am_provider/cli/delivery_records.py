@@ -258,26 +258,10 @@ def _told(record: DeliveryRecord, args: argparse.Namespace, *more: str) -> str:
 def _targets(args: argparse.Namespace) -> Targets:
     if args.conn_id:
         return _hook(args).targets()
+    from airflow_am_provider.cli.sources import folder_at
     from airflow_am_provider.deliveries.targets import Targets
 
-    return Targets(_staging(args))
-
-
-def _staging(args: argparse.Namespace) -> Folder:
-    from airflow_am_provider.cli.sources import S3, s3_client
-    from airflow_am_provider.storage import LocalFolder, S3Folder
-
-    if not args.staging.startswith(S3):
-        from pathlib import Path
-
-        folder = Path(args.staging).absolute()
-        if not folder.is_dir():
-            raise ConfigurationError(f"--staging: {args.staging!r}: there is no such folder")
-        return LocalFolder(folder)
-    bucket, _, prefix = args.staging.removeprefix(S3).partition("/")
-    if not bucket:
-        raise ConfigurationError(f"--staging: {args.staging!r}: s3://bucket/prefix is expected")
-    return S3Folder(s3_client(bucket), bucket, prefix)
+    return Targets(folder_at(args.staging, asked_by="--staging"))
 
 
 def _check_used(staging: Folder) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.cli.arguments import add_json
-from airflow_am_provider.cli.sources import S3
+from airflow_am_provider.cli.sources import S3, folder_at
 from airflow_am_provider.cli.text import Colour, coloured, counted, number, print_json, table
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.storage import Folder
 
+_LOCATION: Final = "LOCATION"
 _LIST, _SHOW, _CHECK = "list", "show", "check"
 _DESCRIPTIONS: Final = {
     _LIST: "which batches came, which wait for what, which days are missing, which are loaded",
@@ -41,7 +42,7 @@ def _add_options(parser: argparse.ArgumentParser, mode: str) -> None:
     add = parser.add_argument
     add(
         "location",
-        metavar="LOCATION",
+        metavar=_LOCATION,
         help="Where Adobe puts its files: s3://bucket/prefix or a folder.",
     )
     if mode != _LIST:
@@ -95,7 +96,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace, look: Look) -> int:
     waiting = dict(look.waiting)
-    target = None if args.into is None else _folder(args.into)
+    target = None
+    if args.into is not None:
+        target = folder_at(args.into, asked_by="--into", may_be_new=True)
     rows = []
     for batch in sorted([*look.complete, *waiting], key=lambda one: one.batch_id):
         row = _facts(batch)
@@ -110,11 +113,9 @@ def _list(args: argparse.Namespace, look: Look) -> int:
     headers = ["batch", "made", "mode", "files", "bytes", "state"]
     headers += ["loaded"] if target is not None else []
     lines = table(headers, [_cells(row, headers) for row in rows], right="files bytes")
-    print(*lines, sep="\n")
-    for row in rows:
-        if row["lacks"]:
-            print(f"{row['batch']}: {row['lacks']}")
-    print(*look.notes, *look.passed_over, sep="\n")
+    lacks = [f"{row['batch']}: {row['lacks']}" for row in rows if row["lacks"]]
+    nothing = [f"{printable(args.location)}: no batch is there"]
+    print(*(lines if rows else nothing), *lacks, *look.notes, *look.passed_over, sep="\n")
     return int(bool(waiting))
 
 
@@ -153,7 +154,7 @@ def _show(args: argparse.Namespace, look: Look) -> int:
 
 def _check(args: argparse.Namespace, look: Look) -> int:
     batches = look.complete if args.batch is None else (_batch(args.batch, look),)
-    inbox = _folder(args.location)
+    inbox = folder_at(args.location, asked_by=_LOCATION)
     found = [_verdict(inbox, batch, args) for batch in batches]
     if args.json:
         print_json({"batches": found})
@@ -230,20 +231,15 @@ def _look(args: argparse.Namespace) -> Look:
         destination=args.destination,
     )
     wanted = WantedBatches(form=form, needs_control=not args.without_control_files)
-    return ArrivalWatch(_folder(args.location), wanted).look()
-
-
-def _folder(location: str) -> Folder:
-    from airflow_am_provider.storage import LocalFolder, S3Folder
-
-    if not location.startswith(S3):
-        return LocalFolder(location)
-    from airflow_am_provider.cli.sources import s3_client
-
-    bucket, _, prefix = location.removeprefix(S3).partition("/")
-    if not bucket:
-        raise ConfigurationError(f"{printable(location)!r}: s3://bucket/prefix is expected")
-    return S3Folder(s3_client(bucket), bucket, prefix.strip("/"))
+    folder = folder_at(args.location, asked_by=_LOCATION)
+    look = ArrivalWatch(folder, wanted).look()
+    if args.location.startswith(S3) and next(iter(folder.list()), None) is None:
+        # A directory can be empty; of a prefix that has no object, nothing says that it is one.
+        raise ConfigurationError(
+            f"{_LOCATION}: {printable(args.location)!r}: no object lies below it; check bucket and "
+            f"prefix, if Audience Manager has sent something"
+        )
+    return look
 
 
 def _batch(name: str, look: Look) -> Batch:

@@ -20,6 +20,8 @@ from airflow_am_provider.sources.file_kinds import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_am_provider.storage import Folder
+
 S3: Final = "s3://"
 
 
@@ -191,6 +193,32 @@ class Bucket:
             size=size,
             open=partial(self._folder.open_read, key),
         )
+
+
+def folder_at(location: str, *, asked_by: str, may_be_new: bool = False) -> Folder:
+    """A folder, or a prefix of a bucket.
+
+    :param location: a path, or ``s3://bucket/prefix``.
+    :param asked_by: the argument that names it, for messages.
+    :param may_be_new: whether a folder that is not there yet will do.
+    :raises ConfigurationError: when it is none, or not there.
+    """
+    from airflow_am_provider.storage import LocalFolder, S3Folder
+
+    if not location.startswith(S3):
+        # Workers have no working directory of ours; whoever types a path has.
+        folder = Path(location).absolute()
+        if not location or not (may_be_new or folder.is_dir()):
+            raise ConfigurationError(
+                f"{asked_by}: {printable(location)!r}: there is no such folder"
+            )
+        return LocalFolder(folder)
+    bucket, _, prefix = location.removeprefix(S3).partition("/")
+    if not bucket:
+        raise ConfigurationError(
+            f"{asked_by}: {printable(location)!r}: s3://bucket/prefix is expected"
+        )
+    return S3Folder(s3_client(bucket), bucket, prefix.strip("/"))
 
 
 def s3_client(bucket: str) -> Any:

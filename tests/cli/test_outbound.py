@@ -14,6 +14,8 @@ from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from demo.local.s3 import S3
+
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 FIRST = "S3_1234_20914_full_1768953600000"  # 21 January 2026
@@ -61,6 +63,31 @@ def test_list_names_what_is_waited_for(folder: Path, capsys: pytest.CaptureFixtu
     first, second = json.loads(capsys.readouterr().out)["batches"]
     assert (first["state"], second["state"]) == ("complete", "waiting")
     assert second["lacks"] == f"{SECOND}.sync has not come"
+
+
+def test_a_mistyped_location_is_not_an_empty_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["outbound", "list", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}: no batch is there\n"
+    assert main(["outbound", "list", str(tmp_path / "form-adobe")]) == 2
+    assert "form-adobe': there is no such folder" in capsys.readouterr().err
+
+
+def test_a_prefix_without_objects_is_told(
+    s3: S3, bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (
+        ("AWS_ENDPOINT_URL", s3.endpoint_url),
+        ("AWS_ACCESS_KEY_ID", s3.access_key),
+        ("AWS_SECRET_ACCESS_KEY", s3.secret_key),
+        ("AWS_DEFAULT_REGION", s3.region),
+    ):
+        monkeypatch.setenv(name, value)
+    s3.client().put_object(Bucket=bucket, Key="from-adobe/x.txt", Body=b"")
+    assert main(["outbound", "list", f"s3://{bucket}/from-adobe"]) == 0
+    assert main(["outbound", "list", f"s3://{bucket}/form-adobe"]) == 2
+    assert "no object lies below it" in capsys.readouterr().err
 
 
 def test_show_lists_a_batchs_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
