@@ -165,18 +165,15 @@ def _check(args: argparse.Namespace, look: Look) -> int:
 
 
 def _verdict(inbox: Folder, batch: Batch, args: argparse.Namespace) -> dict[str, Any]:
-    from airflow_am_provider.outbound.reading import ReadCounts, read_batch
+    from airflow_am_provider.outbound.counts import ReadCounts
+    from airflow_am_provider.outbound.layout import Layout
+    from airflow_am_provider.outbound.reading import read_batch
 
+    layout = Layout(header_lines=args.header_lines, separator_spaces=args.separator_spaces)
     counts, problem = ReadCounts(), "; ".join(batch.lacks) or None
     if problem is None:
         try:
-            for _ in read_batch(
-                inbox,
-                batch,
-                counts,
-                header_lines=args.header_lines,
-                separator_spaces=args.separator_spaces,
-            ):
+            for _ in read_batch(inbox, batch, counts, layout):
                 pass
         except AudienceManagerError as error:
             problem = str(error)
@@ -186,6 +183,7 @@ def _verdict(inbox: Folder, batch: Batch, args: argparse.Namespace) -> dict[str,
         "lines_good": counts.lines_loaded,
         "set_aside": dict(counts.set_aside),
         "examples": counts.examples,
+        "reasons": [str(reason) for reason in counts.reasons()],
         "without_checksum": counts.unchecked,
         "problem": problem,
     }
@@ -201,8 +199,8 @@ def _verdict_lines(verdict: dict[str, Any]) -> Iterator[str]:
     )
     if verdict["problem"]:
         yield f"  {verdict['problem']}"
-    for reason, count in verdict["set_aside"].items():
-        yield f"  {count:,}: {reason} (first: {verdict['examples'][reason]})"
+    for reason in verdict["reasons"]:
+        yield f"  {reason}"
     if verdict["without_checksum"]:
         files = counted(verdict["without_checksum"], "file")
         yield f"  {files} without a checksum that can be one; sizes are right"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.manifest import Manifest
     from airflow_am_provider.deliveries.receipt_report import ReceiptReport
     from airflow_am_provider.deliveries.target.state import DeliveryEntry
-    from airflow_am_provider.outbound.parquet import LoadReport
+    from airflow_am_provider.outbound.load_report import LoadReport
 
 _logger = logging.getLogger(__name__)
 _NO_PART_OF_A_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")

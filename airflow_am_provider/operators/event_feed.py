@@ -142,16 +142,11 @@ class EventFeedExtractOperator(BaseOperator):
                     report.hour,
                     f"{counts.lines_read:,}",
                     f"{counts.lines_loaded:,}",
-                    f"{counts.set_aside.total():,}",
+                    f"{counts.lines_set_aside:,}",
                     f"{report.pairs:,}",
                 )
-                for reason, count in counts.set_aside.most_common():
-                    self.log.warning(
-                        "%s set aside: %s (first: %s)",
-                        f"{count:,}",
-                        reason,
-                        counts.examples[reason],
-                    )
+                for reason in counts.reasons():
+                    self.log.warning("%s", reason)
             pairs, url = 0, None
             if dpid is not None:
                 names = [batch.batch_id for _, batch in found.complete]

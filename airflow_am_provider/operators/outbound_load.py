@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.inbox import Inbox
-    from airflow_am_provider.outbound.parquet import LoadReport
+    from airflow_am_provider.outbound.layout import Layout
+    from airflow_am_provider.outbound.load_report import LoadReport
 
 __all__ = ["OutboundLoadOperator"]
 
@@ -201,17 +202,11 @@ class OutboundLoadOperator(BaseOperator):
             report.batch_id,
             f"{counts.lines_read:,}",
             f"{counts.lines_loaded:,}",
-            f"{counts.set_aside.total():,}",
+            f"{counts.lines_set_aside:,}",
             report.url,
         )
-        for reason, count in counts.set_aside.most_common():
-            self.log.warning(
-                "Batch %s: %s set aside: %s (first: %s)",
-                report.batch_id,
-                f"{count:,}",
-                reason,
-                counts.examples[reason],
-            )
+        for reason in counts.reasons():
+            self.log.warning("Batch %s: %s", report.batch_id, reason)
         if counts.unchecked:
             self.log.info(
                 "Batch %s: %s of its files have no checksum that can be one; their sizes are right",
@@ -260,10 +255,7 @@ class OutboundLoadOperator(BaseOperator):
     def _target(self) -> _Parquet | _Table:
         if is_given(self.into) == is_given(self.table):
             raise ConfigurationError("into or table: one of them says where rows go, and not both")
-        layout = {
-            "header_lines": whole_number("header_lines", self.header_lines),
-            "separator_spaces": optional_whole_number("separator_spaces", self.separator_spaces),
-        }
+        layout = self._layout()
         if is_given(self.into):
             is_s3 = self.location.startswith("s3://")
             aws_conn_id = self.into_aws_conn_id or (self.source_conn_id if is_s3 else None)
@@ -273,11 +265,19 @@ class OutboundLoadOperator(BaseOperator):
         current = str(self.current_table) if is_given(self.current_table) else None
         return _Table(str(self.table), current, str(self.conn_id), layout)
 
+    def _layout(self) -> Layout:
+        from airflow_am_provider.outbound.layout import Layout
+
+        return Layout(
+            header_lines=whole_number("header_lines", self.header_lines),
+            separator_spaces=optional_whole_number("separator_spaces", self.separator_spaces),
+        )
+
 
 class _Parquet:
     """A folder of Parquet files."""
 
-    def __init__(self, into: str, aws_conn_id: str | None, layout: dict[str, Any]) -> None:
+    def __init__(self, into: str, aws_conn_id: str | None, layout: Layout) -> None:
         from airflow_am_provider.hooks.outbound_inbox import open_folder
 
         self._folder = open_folder(into, aws_conn_id, asked_by="into_aws_conn_id")
@@ -291,15 +291,13 @@ class _Parquet:
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         from airflow_am_provider.outbound.parquet import load_into_parquet
 
-        return load_into_parquet(inbox, batch, self._folder, **self._layout)
+        return load_into_parquet(inbox, batch, self._folder, self._layout)
 
 
 class _Table:
     """A table of a database."""
 
-    def __init__(
-        self, table: str, current: str | None, conn_id: str, layout: dict[str, Any]
-    ) -> None:
+    def __init__(self, table: str, current: str | None, conn_id: str, layout: Layout) -> None:
         from airflow_am_provider.outbound.table import Tables
         from airflow_am_provider.sources.database_hook import database_hook
 
@@ -315,4 +313,4 @@ class _Table:
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         from airflow_am_provider.outbound.table import load_into_table
 
-        return load_into_table(inbox, batch, self._hook, self._tables, **self._layout)
+        return load_into_table(inbox, batch, self._hook, self._tables, self._layout)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from airflow_am_provider.audience_manager.outbound.control_files import ControlFile
     from airflow_am_provider.storage.folder import ListedFile
 
-_FIRST: Final = 0
 _SHOWN: Final = 5
 
 
@@ -109,7 +108,12 @@ class Batch:
     @property
     def name(self) -> SegmentFileName:
         """What the name of its first file says."""
-        return self.files[_FIRST].name
+        return self.files[0].name
+
+    @property
+    def destination(self) -> int:
+        """The destination that it is of; 0 where its name does not say."""
+        return self.name.destination or 0
 
     @property
     def mode(self) -> str | None:
@@ -255,7 +259,7 @@ def _controlled(
             f"control file {printable(path)!r}: it lists files of {len(roots)} batches, such as "
             f"{printable(min(roots))} and {printable(max(roots))}; one is expected"
         )
-    if not _is_wanted(found[_FIRST].name, form):
+    if not _is_wanted(found[0].name, form):
         return None
     root = roots.pop()
     remarks = list(control.remarks)

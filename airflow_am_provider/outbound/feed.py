@@ -23,9 +23,10 @@ from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.audience_manager.outbound.feeds import PAGE, feed_folder, is_feed_file
 from airflow_am_provider.audience_manager.outbound.names import SegmentFileName
 from airflow_am_provider.outbound.batches import Batch, BatchFile
+from airflow_am_provider.outbound.counts import ReadCounts
 from airflow_am_provider.outbound.feed_lines import PAIRS, SCHEMA, id_pairs, read_events
 from airflow_am_provider.outbound.inbox import ControlFiles
-from airflow_am_provider.outbound.reading import ReadCounts, file_blocks
+from airflow_am_provider.outbound.reading import file_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -65,7 +66,7 @@ class HourReport:
             "version": self.version,
             "events_read": counts.lines_read,
             "events_written": counts.lines_loaded,
-            "events_set_aside": counts.set_aside.total(),
+            "events_set_aside": counts.lines_set_aside,
             "set_aside": dict(counts.set_aside),
             "id_pairs": self.pairs,
             "files": self.files,
@@ -185,7 +186,7 @@ def extract(inbox: Inbox, batch: Batch, target: Folder) -> HourReport:
             number = 1
             for block, _ in file_blocks(inbox, file, report.counts, 0):
                 events = read_events(block)
-                _count(report.counts, events.bad, events.lines, f"{printable(file.path)}", number)
+                report.counts.add(events.lines, events.bad, file.path, number)
                 number += events.lines
                 _write(events.rows, batch, target, writers, stack, report)
                 pairs.append(id_pairs(events.rows))
@@ -233,15 +234,6 @@ def pairs_of_hours(target: Folder, hours: Iterable[str]) -> pa.Table:
 
 def _marker(batch: Batch) -> str:
     return f"{HOURS}/{batch.batch_id}.json"
-
-
-def _count(counts: ReadCounts, bad: Iterable[Any], read: int, place: str, first_line: int) -> None:
-    counts.lines_read += read
-    counts.lines_loaded += read
-    for line in bad:
-        counts.lines_loaded -= 1
-        counts.set_aside[line.reason] += 1
-        counts.examples.setdefault(line.reason, f"{place}, line {first_line + line.number:,}")
 
 
 def _write(

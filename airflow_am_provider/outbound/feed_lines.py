@@ -17,6 +17,7 @@ from airflow_am_provider.audience_manager.outbound.feeds import (
     VALUE,
     declared_ids,
 )
+from airflow_am_provider.outbound.counts import BadLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,18 +57,11 @@ NO_NUMBER: Final = "an element of an array of traits or segments is no number"
 NOT_UTF8: Final = "it is not UTF-8"
 
 
-class BadEvent(NamedTuple):
-    """An event that is set aside: its place in the block, from 0, and why."""
-
-    number: int
-    reason: str
-
-
 class Events(NamedTuple):
     """A block's events, what is set aside, and how many lines there were."""
 
     rows: pa.RecordBatch
-    bad: list[BadEvent]
+    bad: list[BadLine]
     lines: int
 
 
@@ -141,18 +135,18 @@ def _declaring(maps: pa.MapArray) -> Iterator[tuple[int, dict[str, list[str]]]]:
         yield last, named
 
 
-def _texts(lines: list[bytes]) -> tuple[list[tuple[int, str]], list[BadEvent]]:
+def _texts(lines: list[bytes]) -> tuple[list[tuple[int, str]], list[BadLine]]:
     texts, bad = [], []
     for number, line in enumerate(lines):
         try:
             texts.append((number, line.removesuffix(b"\r").decode()))
         except UnicodeDecodeError:
-            bad.append(BadEvent(number, NOT_UTF8))
+            bad.append(BadLine(number, NOT_UTF8))
     return texts, bad
 
 
-def _bad(numbers: pa.Array, good: pa.BooleanArray, reason: str) -> list[BadEvent]:
-    return [BadEvent(number, reason) for number in numbers.filter(pc.invert(good)).to_pylist()]
+def _bad(numbers: pa.Array, good: pa.BooleanArray, reason: str) -> list[BadLine]:
+    return [BadLine(number, reason) for number in numbers.filter(pc.invert(good)).to_pylist()]
 
 
 def _without_nulls(column: pa.StringArray) -> pa.StringArray:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_am_provider.outbound.reading import ReadCounts, read_batch
+from airflow_am_provider.outbound.counts import ReadCounts
+from airflow_am_provider.outbound.layout import BASIC, Layout
+from airflow_am_provider.outbound.load_report import LoadReport
+from airflow_am_provider.outbound.reading import read_batch
+from airflow_am_provider.outbound.rows import SCHEMA, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,18 +25,6 @@ if TYPE_CHECKING:
     from airflow_am_provider.outbound.reading import BatchLines
     from airflow_am_provider.storage.folder import Folder
 
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("user_id", pa.string(), nullable=False),
-        pa.field("id_dpid", pa.int64()),
-        pa.field("segments", pa.list_(pa.int64()), nullable=False),
-        pa.field("removed_segments", pa.list_(pa.int64()), nullable=False),
-        pa.field("destination", pa.int64()),
-        pa.field("mode", pa.string()),
-        pa.field("batch_time", pa.timestamp("ms", tz="UTC")),
-        pa.field("batch", pa.string(), nullable=False),
-    ]
-)
 _ROW_GROUP_ROWS: Final = 256 * 1024
 _REJECTS_HEADER: Final = ("file", "line_number", "reason")
 #: Of each batch so many rejected lines are listed; all are counted.
@@ -42,49 +33,10 @@ MOST_REJECTS: Final = 1_000_000
 METADATA_KEY: Final = b"airflow_am_provider"
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoadReport:
-    """What became of a batch.
-
-    :param batch_id: the batch.
-    :param destination: whose it is; 0 where its name does not say.
-    :param version: of its files; the same batch sent again has another.
-    :param url: where its rows lie now.
-    :param counts: lines read = lines loaded + lines set aside.
-    """
-
-    batch_id: str
-    destination: int
-    version: str
-    url: str
-    counts: ReadCounts
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
-        counts = self.counts
-        return {
-            "batch": self.batch_id,
-            "destination": self.destination,
-            "version": self.version,
-            "url": self.url,
-            "lines_read": counts.lines_read,
-            "rows_loaded": counts.lines_loaded,
-            "lines_set_aside": counts.set_aside.total(),
-            "set_aside": dict(counts.set_aside),
-            "header_lines": counts.header_lines,
-            "files_without_checksum": counts.unchecked,
-        }
-
-
-def name_destination(batch: Batch) -> int:
-    """The destination that a batch is of; 0 where its name does not say."""
-    return batch.name.destination or 0
-
-
 def batch_path(batch: Batch) -> str:
     """Where a batch's Parquet file lies: its name says all, so that it is there once."""
     day = "unknown" if batch.timestamp is None else f"{batch.timestamp.astimezone(UTC):%Y-%m-%d}"
-    return f"{name_destination(batch)}/{day}/{batch.batch_id}.parquet"
+    return f"{batch.destination}/{day}/{batch.batch_id}.parquet"
 
 
 def loaded_version(target: Folder, batch: Batch) -> str | None:
@@ -104,14 +56,13 @@ def load_into_parquet(
     inbox: Inbox,
     batch: Batch,
     target: Folder,
-    *,
-    header_lines: int = 0,
-    separator_spaces: int | None = None,
+    layout: Layout = BASIC,
 ) -> LoadReport:
     """Write a complete batch into a Parquet file.
 
     :param inbox: where the batch lies.
     :param target: the folder that gets the file.
+    :param layout: how its lines are made.
     :raises TransientError: when a file is not, or not yet, what its control file says; the file
         does not appear then.
     :raises DataError: when a file cannot be read.
@@ -125,35 +76,13 @@ def load_into_parquet(
             SCHEMA,
             compression="zstd",
             compression_level=1,
-            use_dictionary=[
-                "segments",
-                "removed_segments",
-                "destination",
-                "mode",
-                "batch",
-                "batch_time",
-                "id_dpid",
-            ],
+            # An ID comes once; everything else again and again.
+            use_dictionary=[name for name in SCHEMA.names if name != "user_id"],
         ) as writer:
-            for table in _tables(
-                read_batch(
-                    inbox,
-                    batch,
-                    counts,
-                    header_lines=header_lines,
-                    separator_spaces=separator_spaces,
-                ),
-                batch,
-                rejects,
-            ):
+            blocks = read_batch(inbox, batch, counts, layout)
+            for table in _tables(blocks, batch, rejects):
                 writer.write_table(table, row_group_size=_ROW_GROUP_ROWS)
-            report = LoadReport(
-                batch_id=batch.batch_id,
-                destination=name_destination(batch),
-                version=batch.version,
-                url=f"{target.url}/{path}",
-                counts=counts,
-            )
+            report = LoadReport.of(batch, f"{target.url}/{path}", counts)
             writer.add_key_value_metadata({METADATA_KEY: json.dumps(report.to_json()).encode()})
         # Before the file appears, so that no loaded batch is without its rejects.
         rejects.write(target, f"{path.removesuffix('.parquet')}.rejects.csv")
@@ -166,35 +95,13 @@ def _tables(blocks: Iterator[BatchLines], batch: Batch, rejects: _Rejects) -> It
     rows = 0
     for block in blocks:
         rejects.add(block)
-        held.append(_record_batch(block, batch))
+        held.append(rows_of(block, batch))
         rows += held[-1].num_rows
         if rows >= _ROW_GROUP_ROWS:
             yield pa.Table.from_batches(held, SCHEMA)
             held, rows = [], 0
     if rows:
         yield pa.Table.from_batches(held, SCHEMA)
-
-
-def _record_batch(block: BatchLines, batch: Batch) -> pa.RecordBatch:
-    lines, name = block.lines, batch.name
-    count = len(lines.ids)
-
-    def same(value: object, field: str) -> pa.Array:
-        return pa.repeat(pa.scalar(value, SCHEMA.field(field).type), count)
-
-    return pa.record_batch(
-        [
-            lines.ids,
-            same(name.master_dpid, "id_dpid"),
-            lines.segments,
-            lines.removed,
-            same(name.destination, "destination"),
-            same(batch.mode, "mode"),
-            same(batch.timestamp, "batch_time"),
-            same(batch.batch_id, "batch"),
-        ],
-        schema=SCHEMA,
-    )
 
 
 class _Rejects:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections import Counter, deque
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from isal import igzip, igzip_lib
 
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.outbound.checksums import CheckedStream
+from airflow_am_provider.outbound.layout import BASIC, Layout
 from airflow_am_provider.outbound.segment_lines import read_lines, spaces_in
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from airflow_am_provider.outbound.batches import Batch, BatchFile
+    from airflow_am_provider.outbound.counts import ReadCounts
     from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.outbound.segment_lines import SegmentLines
 
-_BLOCK_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 20
 _THREADS: Final = 2
 _AHEAD: Final = 6
@@ -39,24 +39,11 @@ _AHEAD: Final = 6
 MOST_LINE_BYTES: Final = 16 << 20
 # What a Hadoop SequenceFile begins with, which Adobe can send and nothing here reads.
 _SEQUENCE_FILE: Final = b"SEQ\x06"
-
-
 _BROKEN: Final[tuple[type[Exception], ...]] = (
     EOFError,
     gzip.BadGzipFile,
     igzip_lib.IsalError,  # type: ignore[assignment]  # its stub says that it is an instance
 )
-
-
-class LineReader(Protocol):
-    """What reads a block of whole lines."""
-
-    def __call__(self, block: bytes, spaces: int | None, /) -> SegmentLines:
-        """Read it.
-
-        :param spaces: how many stand between fields; None where nothing has shown it yet.
-        """
-        ...
 
 
 class BatchLines(NamedTuple):
@@ -72,34 +59,11 @@ class BatchLines(NamedTuple):
     lines: SegmentLines
 
 
-@dataclass
-class ReadCounts:
-    """What was read of a batch: lines read = lines loaded + lines set aside.
-
-    :param lines_read: lines, header lines left out.
-    :param lines_loaded: of them, what became rows.
-    :param set_aside: of them, what did not, by reason.
-    :param examples: where the first line of each reason stands.
-    :param header_lines: lines that were passed over at the begin of files.
-    :param unchecked: files that are known by their sizes alone.
-    """
-
-    lines_read: int = 0
-    lines_loaded: int = 0
-    set_aside: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-    header_lines: int = 0
-    unchecked: int = 0
-
-
 def read_batch(
     inbox: Inbox,
     batch: Batch,
     counts: ReadCounts,
-    *,
-    header_lines: int = 0,
-    separator_spaces: int | None = None,
-    read: LineReader = read_lines,
+    layout: Layout = BASIC,
 ) -> Iterator[BatchLines]:
     """Read all files of a complete batch, one after the other.
 
@@ -109,21 +73,19 @@ def read_batch(
     :param inbox: where its files lie.
     :param batch: a complete batch.
     :param counts: are counted up.
-    :param header_lines: how many lines at the begin of each file are none of data.
-    :param separator_spaces: how many spaces stand between fields; None to see it from the lines.
-    :param read: what reads a block of lines.
+    :param layout: how its lines are made.
     :raises TransientError: when a file is not, or not yet, what its control file says.
     :raises DataError: when a file cannot be read.
     """
     with ThreadPoolExecutor(_THREADS, "outbound") as pool:
         waiting: deque[tuple[BatchFile, int, Future[SegmentLines]]] = deque()
-        spaces = separator_spaces
+        spaces = layout.separator_spaces
         try:
             for file in batch.files:
                 number = 1
-                for block, lines in file_blocks(inbox, file, counts, header_lines):
+                for block, lines in file_blocks(inbox, file, counts, layout.header_lines):
                     spaces = spaces or spaces_in(block)
-                    waiting.append((file, number, pool.submit(read, block, spaces)))
+                    waiting.append((file, number, pool.submit(read_lines, block, spaces)))
                     number += lines
                     while len(waiting) > _AHEAD:
                         yield _next(waiting, counts)
@@ -139,12 +101,7 @@ def _next(
 ) -> BatchLines:
     file, number, future = waiting.popleft()
     lines = future.result()
-    counts.lines_read += lines.count
-    counts.lines_loaded += len(lines.ids)
-    for bad in lines.bad:
-        counts.set_aside[bad.reason] += 1
-        if bad.reason not in counts.examples:
-            counts.examples[bad.reason] = f"{printable(file.path)}, line {number + bad.number:,}"
+    counts.add(lines.count, lines.bad, file.path, number)
     return BatchLines(file, number, lines)
 
 

@@ -26,15 +26,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
+from airflow_am_provider.outbound.counts import BadLine
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-PAGE: Final = "outbound-file-name-contents.md"
 
 _SPACE, _COMMA, _END, _RETURN = 0x20, 0x2C, 0x0A, 0x0D
 _ZERO, _NINE = 0x30, 0x39
@@ -60,17 +60,6 @@ _EVIDENCE: Final = re.compile(
     rb"^[^ ,\n]+(?P<spaces> +)\d[\d,]*(?: +\d[\d,]*)\r?$|^[^ ,\n]+(?P<one> )\d[\d,]*\r?$",
     re.MULTILINE,
 )
-
-
-class BadLine(NamedTuple):
-    """A line that is set aside.
-
-    :param number: its place in the block, from 0.
-    :param reason: in a few words, without anything of the line.
-    """
-
-    number: int
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,42 +13,32 @@ says something of every user of its destination: who is not in it is in no segme
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pcsv
-
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.outbound.parquet import LoadReport, name_destination
-from airflow_am_provider.outbound.reading import ReadCounts, read_batch
+from airflow_am_provider.outbound.counts import ReadCounts
+from airflow_am_provider.outbound.csv_stream import CsvStream, csv_of
+from airflow_am_provider.outbound.layout import BASIC, Layout
+from airflow_am_provider.outbound.load_report import LoadReport
+from airflow_am_provider.outbound.reading import read_batch
+from airflow_am_provider.outbound.rows import SCHEMA, as_text, rows_of, time_as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
+
+    import pyarrow as pa
 
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.inbox import Inbox
-    from airflow_am_provider.outbound.reading import BatchLines
     from airflow_am_provider.sources.database_hook import DbApiHook
 
 _TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*){0,2}")
 _SAID: Final = "airflow_am_said"
-_COLUMNS: Final = (
-    "user_id",
-    "id_dpid",
-    "segments",
-    "removed_segments",
-    "destination",
-    "mode",
-    "batch_time",
-    "batch",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,15 +104,14 @@ def load_into_table(
     batch: Batch,
     hook: DbApiHook,
     tables: Tables,
-    *,
-    header_lines: int = 0,
-    separator_spaces: int | None = None,
+    layout: Layout = BASIC,
 ) -> LoadReport:
     """Load a complete batch in one transaction.
 
     :param inbox: where the batch lies.
     :param hook: the database's.
     :param tables: where rows go.
+    :param layout: how its lines are made.
     :raises ConfigurationError: when the database is none of those that are known here.
     :raises TransientError: when a file is not, or not yet, what its control file says.
     :raises DataError: when a file cannot be read.
@@ -133,25 +122,9 @@ def load_into_table(
         statements.lock()
         is_next = statements.is_next(batch)
         statements.forget(batch)
-        statements.add(
-            _blocks_of(
-                read_batch(
-                    inbox,
-                    batch,
-                    counts,
-                    header_lines=header_lines,
-                    separator_spaces=separator_spaces,
-                ),
-                batch,
-            )
-        )
-        report = LoadReport(
-            batch_id=batch.batch_id,
-            destination=name_destination(batch),
-            version=batch.version,
-            url=tables.rows,
-            counts=counts,
-        )
+        blocks = read_batch(inbox, batch, counts, layout)
+        statements.add(rows_of(block, batch) for block in blocks if len(block.lines.ids))
+        report = LoadReport.of(batch, tables.rows, counts)
         statements.note(batch, report)
         if is_next:
             statements.merge(batch.batch_id)
@@ -233,31 +206,32 @@ class _Statements:
         self._run(
             f"SELECT batch, batch_time FROM {self._tables.batches} WHERE destination = ? "
             f"ORDER BY batch_time DESC, batch DESC LIMIT 1",
-            name_destination(batch),
+            batch.destination,
         )
         row = self._cursor.fetchone()
-        return row is None or (_as_text(row[1]), row[0]) < (_as_text(_time(batch)), batch.batch_id)
+        ours = (time_as_text(_time(batch)), batch.batch_id)
+        return row is None or (_as_text(row[1]), row[0]) < ours
 
     def forget(self, batch: Batch) -> None:
         """Delete what is there of a batch: it came before."""
         for table in (self._tables.rows, self._tables.batches):
             self._run(f"DELETE FROM {table} WHERE batch = ?", batch.batch_id)
 
-    def add(self, blocks: Iterator[pa.Table]) -> None:
+    def add(self, blocks: Iterator[pa.RecordBatch]) -> None:
         """Add rows: by COPY where the driver has it."""
-        columns = ", ".join(_COLUMNS)
+        columns = ", ".join(SCHEMA.names)
         copy = f"COPY {self._tables.rows} ({columns}) FROM STDIN WITH (FORMAT csv)"
         if hasattr(self._cursor, "copy_expert"):
-            self._cursor.copy_expert(copy, _CsvStream(blocks))
+            self._cursor.copy_expert(copy, CsvStream(blocks))
         elif self._dialect is POSTGRES and hasattr(self._cursor, "copy"):
             with self._cursor.copy(copy) as stream:
                 for block in blocks:
-                    stream.write(_as_csv(block))
+                    stream.write(csv_of(block))
         else:
-            values = ", ".join(self._dialect.placeholder for _ in _COLUMNS)
+            values = ", ".join(self._dialect.placeholder for _ in SCHEMA.names)
             insert = f"INSERT INTO {self._tables.rows} ({columns}) VALUES ({values})"
             for block in blocks:
-                listed = [column.to_pylist() for column in block.columns]
+                listed = [column.to_pylist() for column in as_text(block).columns]
                 self._cursor.executemany(insert, list(zip(*listed, strict=True)))
 
     def note(self, batch: Batch, report: LoadReport) -> None:
@@ -266,9 +240,9 @@ class _Statements:
             f"INSERT INTO {self._tables.batches} (batch, destination, mode, batch_time, version, "
             f"report) VALUES (?, ?, ?, ?, ?, ?)",
             batch.batch_id,
-            name_destination(batch),
+            batch.destination,
             batch.mode,
-            _as_text(_time(batch)),
+            time_as_text(_time(batch)),
             batch.version,
             json.dumps(report.to_json()),
         )
@@ -339,13 +313,11 @@ class _Statements:
         """Put the current table together from the rows of all batches of a destination."""
         if not self._tables.current:
             return
-        self._run(
-            f"DELETE FROM {self._tables.current} WHERE destination = ?", name_destination(batch)
-        )
+        self._run(f"DELETE FROM {self._tables.current} WHERE destination = ?", batch.destination)
         self._run(
             f"SELECT batch FROM {self._tables.batches} WHERE destination = ? "
             f"ORDER BY batch_time, batch",
-            name_destination(batch),
+            batch.destination,
         )
         for (batch_id,) in self._cursor.fetchall():
             self.merge(batch_id)
@@ -371,60 +343,4 @@ def _as_text(moment: datetime | str) -> str:
     """A time as text that sorts as it does."""
     if isinstance(moment, str):
         return moment
-    return moment.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds")
-
-
-def _blocks_of(blocks: Iterator[BatchLines], batch: Batch) -> Iterator[pa.Table]:
-    name = batch.name
-    for block in blocks:
-        lines = block.lines
-        count = len(lines.ids)
-        if not count:
-            continue
-        yield pa.table(
-            [
-                lines.ids,
-                pa.repeat(pa.scalar(name.master_dpid, pa.int64()), count),
-                _joined(lines.segments),
-                _joined(lines.removed),
-                pa.repeat(pa.scalar(name.destination, pa.int64()), count),
-                pa.repeat(pa.scalar(batch.mode, pa.string()), count),
-                pa.repeat(pa.scalar(_as_text(_time(batch))), count),
-                pa.repeat(pa.scalar(batch.batch_id), count),
-            ],
-            names=list(_COLUMNS),
-        )
-
-
-def _joined(lists: pa.ListArray) -> pa.StringArray:
-    return pc.binary_join(lists.cast(pa.list_(pa.string())), ",")
-
-
-_CSV: Final = pcsv.WriteOptions(include_header=False, quoting_style="needed")
-
-
-def _as_csv(block: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pcsv.write_csv(block, sink, _CSV)
-    return sink.getvalue()
-
-
-class _CsvStream(io.RawIOBase):
-    """Tables as one stream of CSV, for a driver that reads."""
-
-    def __init__(self, blocks: Iterator[pa.Table]) -> None:
-        super().__init__()
-        self._blocks = blocks
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Read up to ``size`` bytes; what a block has is given before the next is made."""
-        if not self._rest:
-            block = next(self._blocks, None)
-            self._rest = b"" if block is None else _as_csv(block)
-        taken = self._rest if size < 0 else self._rest[:size]
-        self._rest = self._rest[len(taken) :]
-        return taken
+    return time_as_text(moment)

@@ -20,6 +20,7 @@ from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
 from airflow_am_provider.outbound.batches import Batch, NameForm
+from airflow_am_provider.outbound.layout import Layout
 from airflow_am_provider.outbound.parquet import load_into_parquet, loaded_version
 from airflow_am_provider.outbound.table import Tables, load_into_table
 from airflow_am_provider.storage import LocalFolder
@@ -116,7 +117,9 @@ def test_lines_read_are_rows_loaded_and_lines_set_aside(
 
 def test_header_lines_are_no_rows(sender: Sender, target: LocalFolder) -> None:
     root = sender.send(0, "full", "UUID segments\n\nA 1\n")
-    counts = load_into_parquet(sender.inbox, sender.batch(root), target, header_lines=2).counts
+    counts = load_into_parquet(
+        sender.inbox, sender.batch(root), target, Layout(header_lines=2)
+    ).counts
     assert (counts.lines_read, counts.lines_loaded, counts.header_lines) == (1, 1, 2)
 
 

@@ -38,7 +38,6 @@ FIELDS: Final = (
     "all_traits",
 )
 ARRAYS: Final = ("realized_traits", "realized_segments", "all_segments", "all_traits")
-TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
 
 # The page's two examples differ from its own syntax, and from each other.
 _FILE: Final = re.compile(r"AAM[_-]CDF_(?P<partner>\d+)_[0-9_]+\.gz")

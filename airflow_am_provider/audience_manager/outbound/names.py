@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 PAGE: Final = "outbound-file-name-contents.md"
 MACROS_PAGE: Final = "outbound-template-macros.md"
-CONTROL_PAGE: Final = "transfer-control-files.md"
 
 #: What a control file ends in (transfer-control-files.md).
 CONTROL_SUFFIX: Final = ".info"

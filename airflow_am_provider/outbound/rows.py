@@ -1,0 +1,85 @@
+"""Rows as they are loaded: the same columns in Parquet files and in tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from airflow_am_provider.outbound.batches import Batch
+    from airflow_am_provider.outbound.reading import BatchLines
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("id_dpid", pa.int64()),
+        pa.field("segments", pa.list_(pa.int64()), nullable=False),
+        pa.field("removed_segments", pa.list_(pa.int64()), nullable=False),
+        pa.field("destination", pa.int64()),
+        pa.field("mode", pa.string()),
+        pa.field("batch_time", pa.timestamp("ms", tz="UTC")),
+        pa.field("batch", pa.string(), nullable=False),
+    ]
+)
+
+
+def rows_of(block: BatchLines, batch: Batch) -> pa.RecordBatch:
+    """A block's good lines as rows.
+
+    :param block: lines of the batch.
+    :param batch: says what is the same in all of its rows.
+    """
+    lines, name = block.lines, batch.name
+    count = len(lines.ids)
+
+    def same(value: object, field: str) -> pa.Array:
+        return pa.repeat(pa.scalar(value, SCHEMA.field(field).type), count)
+
+    return pa.record_batch(
+        [
+            lines.ids,
+            same(name.master_dpid, "id_dpid"),
+            lines.segments,
+            lines.removed,
+            same(name.destination, "destination"),
+            same(batch.mode, "mode"),
+            same(batch.timestamp, "batch_time"),
+            same(batch.batch_id, "batch"),
+        ],
+        schema=SCHEMA,
+    )
+
+
+def as_text(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows for a table of plain columns: lists are joined by commas, times are text that sorts.
+
+    :param rows: of one batch.
+    """
+    columns = []
+    for column in rows.columns:
+        if pa.types.is_list(column.type):
+            columns.append(pc.binary_join(column.cast(pa.list_(pa.string())), ","))
+        elif pa.types.is_timestamp(column.type):
+            columns.append(_time_as_text(column))
+        else:
+            columns.append(column)
+    return pa.record_batch(columns, names=rows.schema.names)
+
+
+def time_as_text(moment: datetime) -> str:
+    """A time in UTC as text that sorts as it does.
+
+    >>> time_as_text(datetime(2026, 1, 31, 14, tzinfo=UTC))
+    '2026-01-31 14:00:00.000+00:00'
+    """
+    return moment.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds")
+
+
+def _time_as_text(column: pa.TimestampArray) -> pa.StringArray:
+    # A batch has one time, which is written once.
+    moment = column[0].as_py() if len(column) else None
+    text = None if moment is None else time_as_text(moment)
+    return pa.repeat(pa.scalar(text, pa.string()), len(column))
