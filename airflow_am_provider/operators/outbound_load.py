@@ -12,6 +12,7 @@ from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.asset_events import LOADED
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.inbox_parameters import INBOX_PARAMETERS, inbox_of
 from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.parameters import flag, is_given, optional_whole_number, whole_number
 
@@ -89,15 +90,8 @@ class OutboundLoadOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        "location",
-        "source_conn_id",
+        *INBOX_PARAMETERS,
         "batches",
-        "destination",
-        "batch_date",
-        "sync_mode",
-        "quiet_period",
-        "name_template",
-        "timestamp_digits",
         "header_lines",
         "separator_spaces",
         "into",
@@ -162,9 +156,10 @@ class OutboundLoadOperator(BaseOperator):
             target = self._target()
             inbox = open_inbox(self.location, self.source_conn_id)
             wanted = self._wanted()
+            known = {} if flag("reload", self.reload) else target.versions(wanted)
             loaded = []
             for batch in wanted:
-                if not flag("reload", self.reload) and target.version(batch) == batch.version:
+                if known.get(batch.batch_id) == batch.version:
                     self.log.info("Batch %s is loaded already, as it is now", batch.batch_id)
                     continue
                 report = target.load(inbox, batch)
@@ -226,18 +221,7 @@ class OutboundLoadOperator(BaseOperator):
                 "same quiet_period before this task, and give batches what it returns, such as "
                 "arrived.output"
             )
-        watch = arrival_watch(
-            location=self.location,
-            source_conn_id=self.source_conn_id,
-            destination=self.destination,
-            batch_date=self.batch_date,
-            sync_mode=self.sync_mode,
-            quiet_period=self.quiet_period,
-            name_template=self.name_template,
-            timestamp_digits=self.timestamp_digits,
-            waits=False,
-        )
-        look = watch.look()
+        look = arrival_watch(**inbox_of(self), waits=False).look()
         self.log.info("%s: %s", self.location, look)
         for note in look.notes:
             self.log.warning("%s", note)
@@ -283,10 +267,10 @@ class _Parquet:
         self._folder = open_folder(into, aws_conn_id, asked_by="into_aws_conn_id")
         self._layout = layout
 
-    def version(self, batch: Batch) -> str | None:
+    def versions(self, batches: Sequence[Batch]) -> dict[str, str | None]:
         from airflow_am_provider.outbound.parquet import loaded_version
 
-        return loaded_version(self._folder, batch)
+        return {batch.batch_id: loaded_version(self._folder, batch) for batch in batches}
 
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         from airflow_am_provider.outbound.parquet import load_into_parquet
@@ -305,10 +289,10 @@ class _Table:
         self._hook = database_hook(conn_id, asked_by="conn_id")
         self._layout = layout
 
-    def version(self, batch: Batch) -> str | None:
-        from airflow_am_provider.outbound.table import loaded_version
+    def versions(self, batches: Sequence[Batch]) -> dict[str, str]:
+        from airflow_am_provider.outbound.table import loaded_versions
 
-        return loaded_version(self._hook, self._tables, batch.batch_id)
+        return loaded_versions(self._hook, self._tables, [one.batch_id for one in batches])
 
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         from airflow_am_provider.outbound.table import load_into_table

@@ -28,7 +28,7 @@ from airflow_am_provider.outbound.reading import read_batch
 from airflow_am_provider.outbound.rows import SCHEMA, as_text, rows_of, time_as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     import pyarrow as pa
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from airflow_am_provider.sources.database_hook import DbApiHook
 
 _TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*){0,2}")
+# SQLite takes 999 values in a statement unless it is built otherwise.
+_MOST_VALUES: Final = 500
 _SAID: Final = "airflow_am_said"
 
 
@@ -133,11 +135,11 @@ def load_into_table(
     return report
 
 
-def loaded_version(hook: DbApiHook, tables: Tables, batch_id: str) -> str | None:
-    """The version in which a batch is loaded; None when it is not."""
+def loaded_versions(hook: DbApiHook, tables: Tables, batch_ids: Sequence[str]) -> dict[str, str]:
+    """The version in which each batch is loaded; those that are not are left out."""
     with _statements(hook, tables) as statements:
         statements.make_tables()
-        return statements.version(batch_id)
+        return statements.versions(batch_ids)
 
 
 @contextmanager
@@ -195,11 +197,18 @@ class _Statements:
         """Keep other loads into the same tables out until this one is over."""
         self._run(self._dialect.lock.format(table=self._tables.batches))
 
-    def version(self, batch_id: str) -> str | None:
-        """The version in which a batch is loaded."""
-        self._run(f"SELECT version FROM {self._tables.batches} WHERE batch = ?", batch_id)
-        row = self._cursor.fetchone()
-        return None if row is None else str(row[0])
+    def versions(self, batch_ids: Sequence[str]) -> dict[str, str]:
+        """The version in which each batch is loaded."""
+        found: dict[str, str] = {}
+        for start in range(0, len(batch_ids), _MOST_VALUES):
+            some = batch_ids[start : start + _MOST_VALUES]
+            values = ", ".join("?" for _ in some)
+            self._run(
+                f"SELECT batch, version FROM {self._tables.batches} WHERE batch IN ({values})",
+                *some,
+            )
+            found |= {str(batch): str(version) for batch, version in self._cursor.fetchall()}
+        return found
 
     def is_next(self, batch: Batch) -> bool:
         """Whether a batch is newer than all that are loaded of its destination."""

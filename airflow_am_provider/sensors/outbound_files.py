@@ -9,6 +9,7 @@ from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSens
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.hooks.errors import airflow_errors
+from airflow_am_provider.hooks.inbox_parameters import INBOX_PARAMETERS, inbox_of
 from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S
 from airflow_am_provider.parameters import is_given
@@ -68,16 +69,7 @@ class OutboundFilesSensor(PollingSensor):
         )
     """
 
-    template_fields: Sequence[str] = (
-        "location",
-        "source_conn_id",
-        "destination",
-        "batch_date",
-        "sync_mode",
-        "quiet_period",
-        "name_template",
-        "timestamp_digits",
-    )
+    template_fields: Sequence[str] = INBOX_PARAMETERS
     ui_color = "#e1effd"
 
     def __init__(
@@ -148,7 +140,7 @@ class OutboundFilesSensor(PollingSensor):
         """Look once."""
         from airflow_am_provider.hooks.outbound_inbox import arrival_watch, seen_batches
 
-        self._watch = self._watch or arrival_watch(**self._inbox())
+        self._watch = self._watch or arrival_watch(**inbox_of(self))
         return seen_batches(self._watch)
 
     def _check_mode(self) -> None:
@@ -164,7 +156,7 @@ class OutboundFilesSensor(PollingSensor):
 
         self.defer(
             trigger=OutboundFilesTrigger(
-                inbox=self._inbox(),
+                inbox=inbox_of(self),
                 poll_interval_s=self.poke_interval,
                 deadline=deadline.isoformat(),
                 failures=self._waiting.failures,
@@ -172,15 +164,3 @@ class OutboundFilesSensor(PollingSensor):
             method_name="execute_complete",
             timeout=max(deadline - datetime.now(UTC), timedelta(0)) + GRACE,
         )
-
-    def _inbox(self) -> dict[str, Any]:
-        return {
-            "location": self.location,
-            "source_conn_id": self.source_conn_id,
-            "destination": self.destination,
-            "batch_date": self.batch_date,
-            "sync_mode": self.sync_mode,
-            "quiet_period": self.quiet_period,
-            "name_template": self.name_template,
-            "timestamp_digits": self.timestamp_digits,
-        }
