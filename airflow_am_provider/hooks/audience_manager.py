@@ -20,6 +20,7 @@ from airflow_am_provider.hooks.connections import (
     get_connection,
     without_transient,
 )
+from airflow_am_provider.hooks.folders import folder_of
 from airflow_am_provider.hooks.roads import road_of
 from airflow_am_provider.hooks.settings import (
     ARMOUR,
@@ -139,13 +140,12 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
         :param extra_args: what objects on S3 are written with.
         :raises ConfigurationError: when the URL is none of them.
         """
-        from airflow_am_provider.storage import LocalFolder, S3Folder
 
-        bucket, path = split_location(url)
-        if bucket is None:
-            return LocalFolder(path)
-        access = (aws_conn_id, asked_by) if aws_conn_id else self._staging_aws()
-        return S3Folder(self.s3_client(*access), bucket, path, extra_args=extra_args)
+        def client() -> Any:
+            access = (aws_conn_id, asked_by) if aws_conn_id else self._staging_aws()
+            return self.s3_client(*access)
+
+        return folder_of(url, client, extra_args)
 
     def destination(self) -> Destination:
         """Where deliveries are sent.

@@ -9,6 +9,7 @@ from airflow.providers.ftp.hooks.ftp import FTPHook
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.hooks.connections import get_connection, is_on
+from airflow_am_provider.storage.drops.ftp import FtpSession
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 _TIMEOUT_S: Final = 60.0
 # Not logged in; account needed (RFC 959).
 _LOGIN_REFUSED: Final = ("530", "532")
+
+
+def open_ftp(conn_id: str, directory: str) -> FtpSession:
+    """Connect, log in and enter a directory.
+
+    :param conn_id: an Airflow connection of the type ``ftp``.
+    :param directory: as the host names it.
+    :raises ConfigurationError: when the connection lacks something, or the host refuses the login.
+    :raises Broken: when the host does not answer.
+    """
+    return FtpSession.open(TimedFTPHook(conn_id).new_connection, directory)
 
 
 class TimedFTPHook(FTPHook):

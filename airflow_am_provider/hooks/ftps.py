@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.hooks.ftp import TimedFTPHook
+from airflow_am_provider.storage.drops.ftp import FtpSession
 
 if TYPE_CHECKING:
     import socket
@@ -31,6 +32,18 @@ _CURES: Final = {
 _UNKNOWN_AUTHORITY: Final = (
     "Ask whoever runs it, or put the certificate of your own authority into ca_certificate"
 )
+
+
+def open_ftps(conn_id: str, directory: str) -> FtpSession:
+    """Connect, check the certificate, log in and enter a directory.
+
+    :param conn_id: an Airflow connection of the type ``ftp``.
+    :param directory: as the host names it.
+    :raises ConfigurationError: when the connection lacks something, the certificate does not hold,
+        or the host refuses the login.
+    :raises Broken: when the host does not answer.
+    """
+    return FtpSession.open(TimedFTPSHook(conn_id).new_connection, directory)
 
 
 class FtpsClient(ftplib.FTP_TLS):

@@ -9,9 +9,9 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.audience_manager.outbound.names import MODES, PAGE
 from airflow_am_provider.hooks.connections import get_connection
+from airflow_am_provider.hooks.folders import folder_of
 from airflow_am_provider.hooks.polling import Seen
 from airflow_am_provider.hooks.s3_clients import s3_client
-from airflow_am_provider.hooks.settings import split_location
 from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
 from airflow_am_provider.outbound.batches import NameForm
 from airflow_am_provider.parameters import is_given, optional_number, optional_whole_number
@@ -32,12 +32,7 @@ def open_folder(location: str, conn_id: str | None, *, asked_by: str) -> Folder:
     :param asked_by: the parameter that names the connection, for messages.
     :raises ConfigurationError: when the location or the connection is none.
     """
-    from airflow_am_provider.storage import LocalFolder, S3Folder
-
-    bucket, path = split_location(location)
-    if bucket is None:
-        return LocalFolder(path)
-    return S3Folder(s3_client(conn_id or AWS_DEFAULT, asked_by), bucket, path)
+    return folder_of(location, lambda: s3_client(conn_id or AWS_DEFAULT, asked_by))
 
 
 def open_inbox(location: str, conn_id: str | None, *, asked_by: str = "source_conn_id") -> Inbox:
@@ -75,17 +70,15 @@ def _sftp_session(conn_id: str, directory: str) -> ReadingSession:
 
 
 def _ftp_session(conn_id: str, directory: str) -> ReadingSession:
-    from airflow_am_provider.hooks.ftp import TimedFTPHook
-    from airflow_am_provider.storage.drops.ftp import FtpSession
+    from airflow_am_provider.hooks.ftp import open_ftp
 
-    return FtpSession.open(TimedFTPHook(conn_id).new_connection, directory)
+    return open_ftp(conn_id, directory)
 
 
 def _ftps_session(conn_id: str, directory: str) -> ReadingSession:
-    from airflow_am_provider.hooks.ftps import TimedFTPSHook
-    from airflow_am_provider.storage.drops.ftp import FtpSession
+    from airflow_am_provider.hooks.ftps import open_ftps
 
-    return FtpSession.open(TimedFTPSHook(conn_id).new_connection, directory)
+    return open_ftps(conn_id, directory)
 
 
 _PROTOCOLS: Final = {"sftp": _sftp_session, "ftps": _ftps_session, "ftp": _ftp_session}

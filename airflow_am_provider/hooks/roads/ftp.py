@@ -43,7 +43,6 @@ class FtpRoad(DropRoad):
 
     def open_session(self, directory: str) -> Session:
         """Connect, log in and enter the directory."""
-        from airflow_am_provider.hooks.ftp import TimedFTPHook
-        from airflow_am_provider.storage.drops.ftp import FtpSession
+        from airflow_am_provider.hooks.ftp import open_ftp
 
-        return FtpSession.open(TimedFTPHook(self.conn_id).new_connection, directory)
+        return open_ftp(self.conn_id, directory)

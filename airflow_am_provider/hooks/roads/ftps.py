@@ -22,7 +22,6 @@ class FtpsRoad(DropRoad):
 
     def open_session(self, directory: str) -> Session:
         """Connect, check the certificate, log in and enter the directory."""
-        from airflow_am_provider.hooks.ftps import TimedFTPSHook
-        from airflow_am_provider.storage.drops.ftp import FtpSession
+        from airflow_am_provider.hooks.ftps import open_ftps
 
-        return FtpSession.open(TimedFTPSHook(self.conn_id).new_connection, directory)
+        return open_ftps(self.conn_id, directory)

@@ -181,7 +181,8 @@ class SftpSession:
     def read(self, name: str) -> BinaryIO:
         """Open a file for reading, from its begin to its end."""
         with failures():
-            return io.BufferedReader(_SftpReader(self._sftp.open(self._path(name), "rb")))
+            file = self._sftp.open(self._path(name), "rb")
+            return io.BufferedReader(_SftpReader(file, file.stat().st_size or 0))
 
     def size(self, name: str) -> int | None:
         """Size of a file in bytes; None when there is none, or the host does not tell."""
@@ -246,11 +247,15 @@ def _is_file(entry: SFTPAttributes) -> bool:
 
 
 class _SftpReader(io.RawIOBase):
-    """A file on the host: many requests are on their way at once, and no more than a window."""
+    """A file on the host: many requests are on their way at once, and no more than a window.
 
-    def __init__(self, file: SFTPFile) -> None:
+    What is written to it after it was opened is not read.
+    """
+
+    def __init__(self, file: SFTPFile, size: int) -> None:
         super().__init__()
         self._file = file
+        self._size = size
         self._offset = 0
         self._held = memoryview(b"")
 
@@ -268,8 +273,7 @@ class _SftpReader(io.RawIOBase):
 
     def _window(self) -> bytes:
         with failures():
-            left = (self._file.stat().st_size or 0) - self._offset
-            wanted = min(left, _WINDOW_BYTES)
+            wanted = min(self._size - self._offset, _WINDOW_BYTES)
             starts = range(self._offset, self._offset + wanted, _PIECE_BYTES)
             end = self._offset + wanted
             pieces = [(start, min(_PIECE_BYTES, end - start)) for start in starts]
