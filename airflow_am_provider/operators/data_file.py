@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from airflow.sdk import BaseOperator
+from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.audience_manager.names import Mode
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
-from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.hooks.last_line import last_line
-from airflow_am_provider.links import DeliveryLink, StagingLink
-from airflow_am_provider.operators._row_source import RowSource
-from airflow_am_provider.operators._staging import (
-    AskedWindow,
-    format_options,
-    stage_rows,
-    staged_in_words,
-)
-from airflow_am_provider.operators._suppression import SuppressionLists
+from airflow_am_provider.operators._staging_task import RowsTask
 from airflow_am_provider.parameters import (
     choice,
     flag,
@@ -30,21 +18,17 @@ from airflow_am_provider.parameters import (
     optional_whole_number,
     whole_number,
 )
-from airflow_am_provider.sources.running_queries import cancel_queries, cancelled_in_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
-
-    from airflow.providers.openlineage.extractors import OperatorLineage
-    from airflow.sdk import Context
 
     from airflow_am_provider.formatting.lines.data_lines import DataLineWriter
 
 __all__ = ["FormatDataFileOperator"]
 
 
-class FormatDataFileOperator(BaseOperator):
+class FormatDataFileOperator(RowsTask):
     """Format rows as a data file of Audience Manager and stage it.
 
     Each row becomes ``USERID<TAB>ITEM,ITEM,…`` (inbound-file-contents.md). Rows that break a
@@ -218,10 +202,6 @@ class FormatDataFileOperator(BaseOperator):
         "suppression_hashed",
         "suppression_allow_empty",
     )
-    template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
-    operator_extra_links = (StagingLink(), DeliveryLink())
-    ui_color = "#f7e0d4"
 
     def __init__(
         self,
@@ -309,45 +289,6 @@ class FormatDataFileOperator(BaseOperator):
         self.suppression_column = suppression_column
         self.suppression_hashed = suppression_hashed
         self.suppression_allow_empty = suppression_allow_empty
-
-    @last_line
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Stage the delivery and return its manifest as plain JSON, or that of one partition."""
-        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-
-        with airflow_errors(), cancelled_in_time():
-            hook = AudienceManagerHook(self.audience_manager_conn_id)
-            return stage_rows(
-                context,
-                hook,
-                RowSource.of(self),
-                self._line_writer(),
-                window=AskedWindow.of(self),
-                suppression=SuppressionLists.of(self),
-                options=format_options(hook, self),
-                on_empty=self.on_empty,
-                task_id=self.task_id,
-                log=self.log,
-            )
-
-    def outcome(self, result: dict[str, Any]) -> str:
-        """What was staged, for the last line of the log."""
-        return staged_in_words(result)
-
-    def get_openlineage_facets_on_complete(
-        self, task_instance: Any
-    ) -> OperatorLineage[Any, Any] | None:
-        """What Airflow's provider ``openlineage`` is told.
-
-        :param task_instance: whatever it is; the task knows what it did.
-        """
-        from airflow_am_provider.hooks.lineage import of_format
-
-        return of_format(self)
-
-    def on_kill(self) -> None:
-        """End the query as well when the task is ended from outside."""
-        cancel_queries()
 
     def _line_writer(self) -> DataLineWriter:
         from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from airflow.sdk import BaseOperator
+from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.formatting.choices import OnEmpty
@@ -13,7 +11,6 @@ from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
-from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.operators._api import api_of
 from airflow_am_provider.operators._origin import origin_of
 from airflow_am_provider.operators._row_source import RowSource
@@ -21,8 +18,8 @@ from airflow_am_provider.operators._staging import (
     AskedWindow,
     format_options,
     report_staged,
-    staged_in_words,
 )
+from airflow_am_provider.operators._staging_task import QueryTask
 from airflow_am_provider.operators._suppression import SuppressionLists
 from airflow_am_provider.parameters import (
     choice,
@@ -34,13 +31,12 @@ from airflow_am_provider.parameters import (
     some_text,
     whole_number,
 )
-from airflow_am_provider.sources.running_queries import cancel_queries, cancelled_in_time
+from airflow_am_provider.sources.running_queries import cancelled_in_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
-    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from airflow_am_provider.formatting.lines.data_lines import DataFileSpec
@@ -50,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["SnapshotDiffOperator"]
 
 
-class SnapshotDiffOperator(BaseOperator):
+class SnapshotDiffOperator(QueryTask):
     """Compare a full extract with the last acknowledged one, and stage what has changed.
 
     Each user that has changed becomes ``USERID<TAB>d_sid=…,d_unsid=…`` in a ``.sync`` file
@@ -217,10 +213,6 @@ class SnapshotDiffOperator(BaseOperator):
         "suppression_hashed",
         "suppression_allow_empty",
     )
-    template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
-    operator_extra_links = (StagingLink(), DeliveryLink())
-    ui_color = "#f7e0d4"
 
     def __init__(
         self,
@@ -353,25 +345,6 @@ class SnapshotDiffOperator(BaseOperator):
             tell_lists(suppression)
             metrics.staged(staged.manifest, spec.file_kind, context["dag_run"].dag_id)
             return report_staged(self.log, staged.manifest, on_empty, hook.staging())
-
-    def outcome(self, result: dict[str, Any]) -> str:
-        """What was staged, for the last line of the log."""
-        return staged_in_words(result)
-
-    def get_openlineage_facets_on_complete(
-        self, task_instance: Any
-    ) -> OperatorLineage[Any, Any] | None:
-        """What Airflow's provider ``openlineage`` is told.
-
-        :param task_instance: whatever it is; the task knows what it did.
-        """
-        from airflow_am_provider.hooks.lineage import of_format
-
-        return of_format(self)
-
-    def on_kill(self) -> None:
-        """End the query as well when the task is ended from outside."""
-        cancel_queries()
 
     def _times_to_live(self, hook: AudienceManagerHook, spec: DataFileSpec) -> TimesToLive:
         """When traits expire: as it is set, or as the API says."""

@@ -5,28 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
-from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.operators._origin import origin_of
 from airflow_am_provider.operators._packing import packing_of
 from airflow_am_provider.operators._staging import (
     report_staged,
-    staged_in_words,
 )
+from airflow_am_provider.operators._staging_task import StagingTask
 from airflow_am_provider.operators._suppression import SuppressionLists
 from airflow_am_provider.parameters import optional_id_kind, optional_whole_number, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from airflow_am_provider.deliveries.manifest import Manifest
@@ -40,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["SuppressionRemovalOperator"]
 
 
-class SuppressionRemovalOperator(BaseOperator):
+class SuppressionRemovalOperator(StagingTask):
     """Find which users on the suppression list were sent, and stage the removal of their traits.
 
     Deliveries of the target that lie in staging say which traits were given and taken away. A user
@@ -100,8 +96,6 @@ class SuppressionRemovalOperator(BaseOperator):
         "suppression_hashed",
         "suppression_allow_empty",
     )
-    operator_extra_links = (StagingLink(), DeliveryLink())
-    ui_color = "#f7e0d4"
 
     def __init__(
         self,
@@ -166,21 +160,6 @@ class SuppressionRemovalOperator(BaseOperator):
             tell_lists(suppression)
             metrics.staged(manifest, writer.file_kind, dag_id)
             return report_staged(self.log, manifest, OnEmpty.SKIP, hook.staging())
-
-    def outcome(self, result: dict[str, Any]) -> str:
-        """What was staged, for the last line of the log."""
-        return staged_in_words(result)
-
-    def get_openlineage_facets_on_complete(
-        self, task_instance: Any
-    ) -> OperatorLineage[Any, Any] | None:
-        """What Airflow's provider ``openlineage`` is told.
-
-        :param task_instance: whatever it is; the task knows what it did.
-        """
-        from airflow_am_provider.hooks.lineage import of_format
-
-        return of_format(self)
 
     def _writer(self) -> DataLineWriter:
         from airflow_am_provider.formatting.lines.data_lines import DataFileSpec, DataLineWriter
