@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.outbound.arrival import Look
     from airflow_am_provider.outbound.batches import Batch
+    from airflow_am_provider.outbound.layout import Layout
     from airflow_am_provider.storage import Folder
 
 _LOCATION: Final = "LOCATION"
@@ -82,6 +83,11 @@ def _add_options(parser: argparse.ArgumentParser, mode: str) -> None:
             "--separator-spaces",
             type=int,
             help="Spaces between fields; by default what the lines show.",
+        )
+        add(
+            "--line-template",
+            metavar="TEMPLATE",
+            help="How lines are made, in Adobe's macros; by default the basic layout.",
         )
     add_json(parser)
 
@@ -155,7 +161,8 @@ def _show(args: argparse.Namespace, look: Look) -> int:
 def _check(args: argparse.Namespace, look: Look) -> int:
     batches = look.complete if args.batch is None else (_batch(args.batch, look),)
     inbox = folder_at(args.location, asked_by=_LOCATION)
-    found = [_verdict(inbox, batch, args) for batch in batches]
+    layout = _layout(args)
+    found = [_verdict(inbox, batch, layout) for batch in batches]
     if args.json:
         print_json({"batches": found})
     for verdict in () if args.json else found:
@@ -164,12 +171,22 @@ def _check(args: argparse.Namespace, look: Look) -> int:
     return int(any(verdict["problem"] or verdict["set_aside"] for verdict in found))
 
 
-def _verdict(inbox: Folder, batch: Batch, args: argparse.Namespace) -> dict[str, Any]:
-    from airflow_am_provider.outbound.counts import ReadCounts
+def _layout(args: argparse.Namespace) -> Layout:
+    from airflow_am_provider.audience_manager.outbound.line_templates import LineTemplate
     from airflow_am_provider.outbound.layout import Layout
+
+    template = args.line_template
+    return Layout(
+        header_lines=args.header_lines,
+        separator_spaces=args.separator_spaces,
+        template=None if template is None else LineTemplate.parse(template),
+    )
+
+
+def _verdict(inbox: Folder, batch: Batch, layout: Layout) -> dict[str, Any]:
+    from airflow_am_provider.outbound.counts import ReadCounts
     from airflow_am_provider.outbound.reading import read_batch
 
-    layout = Layout(header_lines=args.header_lines, separator_spaces=args.separator_spaces)
     counts, problem = ReadCounts(), "; ".join(batch.lacks) or None
     if problem is None:
         try:

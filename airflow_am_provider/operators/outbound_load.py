@@ -59,6 +59,9 @@ class OutboundLoadOperator(BaseOperator):
     :param header_lines: How many lines at the begin of each file are none of data. (templated)
     :param separator_spaces: How many spaces stand between fields. None to see it from the lines; it
         matters for users who were only removed, see docs/outbound.md. (templated)
+    :param line_template: How lines are made, in Adobe's macros, where it is not the basic layout:
+        ``<UUID><TAB><SEGMENT_LIST;separator="|">``. What cannot be read back for certain is
+        refused; see docs/outbound.md. (templated)
     :param into: Parquet: the folder that gets the files, ``s3://bucket/prefix`` or an absolute
         path. Either this or ``table``. (templated)
     :param into_aws_conn_id: AWS connection for it. If None, ``source_conn_id`` where files come
@@ -94,6 +97,7 @@ class OutboundLoadOperator(BaseOperator):
         "batches",
         "header_lines",
         "separator_spaces",
+        "line_template",
         "into",
         "into_aws_conn_id",
         "table",
@@ -118,6 +122,7 @@ class OutboundLoadOperator(BaseOperator):
         timestamp_digits: int | str | None = None,
         header_lines: int | str = 0,
         separator_spaces: int | str | None = None,
+        line_template: str | None = None,
         into: str | None = None,
         into_aws_conn_id: str | None = None,
         table: str | None = None,
@@ -139,6 +144,7 @@ class OutboundLoadOperator(BaseOperator):
         self.timestamp_digits = timestamp_digits
         self.header_lines = header_lines
         self.separator_spaces = separator_spaces
+        self.line_template = line_template
         self.into = into
         self.into_aws_conn_id = into_aws_conn_id
         self.table = table
@@ -250,11 +256,15 @@ class OutboundLoadOperator(BaseOperator):
         return _Table(str(self.table), current, str(self.conn_id), layout)
 
     def _layout(self) -> Layout:
+        from airflow_am_provider.audience_manager.outbound.line_templates import LineTemplate
         from airflow_am_provider.outbound.layout import Layout
 
         return Layout(
             header_lines=whole_number("header_lines", self.header_lines),
             separator_spaces=optional_whole_number("separator_spaces", self.separator_spaces),
+            template=LineTemplate.parse(str(self.line_template))
+            if is_given(self.line_template)
+            else None,
         )
 
 

@@ -3,18 +3,65 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.outbound.rows import SCHEMA
+from airflow_am_provider.outbound.segment_lines import read_lines, spaces_in
+from airflow_am_provider.outbound.template_lines import more_fields, read_template_lines
+
+if TYPE_CHECKING:
+    from airflow_am_provider.audience_manager.outbound.line_templates import LineTemplate
+    from airflow_am_provider.outbound.segment_lines import SegmentLines
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How lines are made: Adobe's basic layout (outbound-file-name-contents.md).
+    """How lines are made: Adobe's basic layout, or a template of the account's own.
 
     :param header_lines: how many lines at the begin of each file are none of data.
-    :param separator_spaces: how many spaces stand between fields; None to see it from the lines.
+    :param separator_spaces: of the basic layout (outbound-file-name-contents.md): how many spaces
+        stand between fields; None to see it from the lines.
+    :param template: in Adobe's macros (outbound-template-macros.md); None for the basic layout.
+    :raises ConfigurationError: when the two contradict each other.
     """
 
     header_lines: int = 0
     separator_spaces: int | None = None
+    template: LineTemplate | None = None
+
+    def __post_init__(self) -> None:
+        if self.template is not None and self.separator_spaces is not None:
+            raise ConfigurationError(
+                "separator_spaces: it is of the basic layout, and line_template is another one"
+            )
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of rows."""
+        if self.template is None:
+            return SCHEMA
+        return pa.schema([*SCHEMA, *more_fields(self.template)])
+
+    def read(self, block: bytes, spaces: int | None) -> SegmentLines:
+        """Read a block of whole lines.
+
+        :param spaces: how many stand between fields; None where nothing has shown it yet.
+        """
+        if self.template is None:
+            return read_lines(block, spaces)
+        return read_template_lines(block, self.template)
+
+    def spaces_in(self, block: bytes, known: int | None) -> int | None:
+        """How many spaces stand between fields, as far as it is known with this block.
+
+        :param known: what blocks before have shown.
+        """
+        if self.template is not None:
+            return None
+        return self.separator_spaces or known or spaces_in(block)
 
 
 BASIC = Layout()

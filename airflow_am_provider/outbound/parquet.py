@@ -69,18 +69,19 @@ def load_into_parquet(
     """
     counts = ReadCounts()
     rejects = _Rejects()
+    schema = layout.schema
     path = batch_path(batch)
     with target.open_write(path) as file:
         with pq.ParquetWriter(
             file,
-            SCHEMA,
+            schema,
             compression="zstd",
             compression_level=1,
-            # An ID comes once; everything else again and again.
+            # What comes again and again; an ID comes once.
             use_dictionary=[name for name in SCHEMA.names if name != "user_id"],
         ) as writer:
             blocks = read_batch(inbox, batch, counts, layout)
-            for table in _tables(blocks, batch, rejects):
+            for table in _tables(blocks, batch, schema, rejects):
                 writer.write_table(table, row_group_size=_ROW_GROUP_ROWS)
             report = LoadReport.of(batch, f"{target.url}/{path}", counts)
             writer.add_key_value_metadata({METADATA_KEY: json.dumps(report.to_json()).encode()})
@@ -89,19 +90,21 @@ def load_into_parquet(
     return report
 
 
-def _tables(blocks: Iterator[BatchLines], batch: Batch, rejects: _Rejects) -> Iterator[pa.Table]:
+def _tables(
+    blocks: Iterator[BatchLines], batch: Batch, schema: pa.Schema, rejects: _Rejects
+) -> Iterator[pa.Table]:
     """Tables of about a row group, so that each is written at once."""
     held: list[pa.RecordBatch] = []
     rows = 0
     for block in blocks:
         rejects.add(block)
-        held.append(rows_of(block, batch))
+        held.append(rows_of(block, batch, schema))
         rows += held[-1].num_rows
         if rows >= _ROW_GROUP_ROWS:
-            yield pa.Table.from_batches(held, SCHEMA)
+            yield pa.Table.from_batches(held, schema)
             held, rows = [], 0
     if rows:
-        yield pa.Table.from_batches(held, SCHEMA)
+        yield pa.Table.from_batches(held, schema)
 
 
 class _Rejects:

@@ -19,7 +19,6 @@ from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.outbound.checksums import CheckedStream
 from airflow_am_provider.outbound.layout import BASIC, Layout
-from airflow_am_provider.outbound.segment_lines import read_lines, spaces_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,13 +78,13 @@ def read_batch(
     """
     with ThreadPoolExecutor(_THREADS, "outbound") as pool:
         waiting: deque[tuple[BatchFile, int, Future[SegmentLines]]] = deque()
-        spaces = layout.separator_spaces
+        spaces: int | None = None
         try:
             for file in batch.files:
                 number = 1
                 for block, lines in file_blocks(inbox, file, counts, layout.header_lines):
-                    spaces = spaces or spaces_in(block)
-                    waiting.append((file, number, pool.submit(read_lines, block, spaces)))
+                    spaces = layout.spaces_in(block, spaces)
+                    waiting.append((file, number, pool.submit(layout.read, block, spaces)))
                     number += lines
                     while len(waiting) > _AHEAD:
                         yield _next(waiting, counts)

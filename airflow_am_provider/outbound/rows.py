@@ -26,10 +26,11 @@ SCHEMA: Final = pa.schema(
 )
 
 
-def rows_of(block: BatchLines, batch: Batch) -> pa.RecordBatch:
+def rows_of(block: BatchLines, batch: Batch, schema: pa.Schema = SCHEMA) -> pa.RecordBatch:
     """A block's good lines as rows.
 
     :param block: lines of the batch.
+    :param schema: the columns, those first that every row has.
     :param batch: says what is the same in all of its rows.
     """
     lines, name = block.lines, batch.name
@@ -48,8 +49,9 @@ def rows_of(block: BatchLines, batch: Batch) -> pa.RecordBatch:
             same(batch.mode, "mode"),
             same(batch.timestamp, "batch_time"),
             same(batch.batch_id, "batch"),
+            *lines.more,
         ],
-        schema=SCHEMA,
+        schema=schema,
     )
 
 

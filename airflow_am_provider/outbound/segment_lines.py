@@ -71,6 +71,7 @@ class SegmentLines:
     :param removed: the segments that each was removed from.
     :param bad: what is set aside.
     :param count: lines in all.
+    :param more: columns beyond these that a template of lines has.
     """
 
     ids: pa.StringArray
@@ -78,6 +79,7 @@ class SegmentLines:
     removed: pa.ListArray
     bad: tuple[BadLine, ...]
     count: int
+    more: tuple[pa.Array, ...] = ()
 
 
 def spaces_in(block: bytes) -> int | None:

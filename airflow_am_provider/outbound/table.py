@@ -119,13 +119,16 @@ def load_into_table(
     :raises DataError: when a file cannot be read.
     """
     counts = ReadCounts()
+    schema = layout.schema
     with _statements(hook, tables) as statements:
-        statements.make_tables()
+        statements.make_tables(schema)
         statements.lock()
         is_next = statements.is_next(batch)
         statements.forget(batch)
         blocks = read_batch(inbox, batch, counts, layout)
-        statements.add(rows_of(block, batch) for block in blocks if len(block.lines.ids))
+        statements.add(
+            (rows_of(block, batch, schema) for block in blocks if len(block.lines.ids)), schema
+        )
         report = LoadReport.of(batch, tables.rows, counts)
         statements.note(batch, report)
         if is_next:
@@ -171,14 +174,18 @@ class _Statements:
         self._dialect = dialect
         self._tables = tables
 
-    def make_tables(self) -> None:
-        """Make what is not there."""
+    def make_tables(self, schema: pa.Schema = SCHEMA) -> None:
+        """Make what is not there.
+
+        :param schema: the columns of rows; what is not of every row is text.
+        """
+        more = "".join(f", {name} TEXT" for name in schema.names[len(SCHEMA) :])
         tables, moment = self._tables, self._dialect.moment
         index = f"{tables.rows.replace('.', '_')}_by_batch"
         self._run(
             f"CREATE TABLE IF NOT EXISTS {tables.rows} (user_id TEXT NOT NULL, id_dpid BIGINT, "
             f"segments TEXT NOT NULL, removed_segments TEXT NOT NULL, destination BIGINT, "
-            f"mode TEXT, batch_time {moment}, batch TEXT NOT NULL)"
+            f"mode TEXT, batch_time {moment}, batch TEXT NOT NULL{more})"
         )
         self._run(f"CREATE INDEX IF NOT EXISTS {index} ON {tables.rows} (batch)")
         self._run(
@@ -226,9 +233,12 @@ class _Statements:
         for table in (self._tables.rows, self._tables.batches):
             self._run(f"DELETE FROM {table} WHERE batch = ?", batch.batch_id)
 
-    def add(self, blocks: Iterator[pa.RecordBatch]) -> None:
-        """Add rows: by COPY where the driver has it."""
-        columns = ", ".join(SCHEMA.names)
+    def add(self, blocks: Iterator[pa.RecordBatch], schema: pa.Schema) -> None:
+        """Add rows: by COPY where the driver has it.
+
+        :param schema: their columns.
+        """
+        columns = ", ".join(schema.names)
         copy = f"COPY {self._tables.rows} ({columns}) FROM STDIN WITH (FORMAT csv)"
         if hasattr(self._cursor, "copy_expert"):
             self._cursor.copy_expert(copy, CsvStream(blocks))
@@ -237,7 +247,7 @@ class _Statements:
                 for block in blocks:
                     stream.write(csv_of(block))
         else:
-            values = ", ".join(self._dialect.placeholder for _ in SCHEMA.names)
+            values = ", ".join(self._dialect.placeholder for _ in schema.names)
             insert = f"INSERT INTO {self._tables.rows} ({columns}) VALUES ({values})"
             for block in blocks:
                 listed = [column.to_pylist() for column in as_text(block).columns]

@@ -99,6 +99,10 @@ def test_a_template_in_adobes_macros_says_what_stands_where() -> None:
     name = SegmentFileName.parse("acme-20260131140000.sync.gz", template=dated)
     assert (name.alias, name.packing) == ("acme", "gz")
     assert name.timestamp == datetime(2026, 1, 31, 14, tzinfo=UTC)
+    java = '<ORDER_ID>_<PID_ALIAS>_<TIMESTAMP; format="yyyy-MM-dd_HH.mm">SPLITNUM.csv'
+    name = SegmentFileName.parse("7_acme_eu_2026-01-31_14.30012.csv", template=java)
+    assert (name.destination, name.alias, name.split) == (7, "acme_eu", 12)
+    assert name.timestamp == datetime(2026, 1, 31, 14, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +112,9 @@ def test_a_template_in_adobes_macros_says_what_stands_where() -> None:
         ("<TIMESTAMP>_<TIMESTAMP>.sync", "stands twice"),
         ("<NOTHING>_<TIMESTAMP>.sync", "is no macro of a name"),
         ('<TIMESTAMP; format="QQ">.sync', "the format 'QQ'"),
+        ('<TIMESTAMP; format="yyyyMMyyyydd">.sync', "once each"),
+        ("<TIMESTAMP>_<ORDER_ID>SPLITNUM.sync", "_1.sync' can be read in two ways"),
+        ("<PID_ALIAS>_<PIDALIAS>_<TIMESTAMP>.sync", "can be read in two ways"),
     ],
 )
 def test_a_wrong_template_is_said(template: str, message: str) -> None:

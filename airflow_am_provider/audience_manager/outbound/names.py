@@ -20,10 +20,23 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.file_kinds import printable
+from airflow_am_provider.audience_manager.outbound.readings import (
+    DIGITS,
+    LETTERS,
+    PRINTING,
+    Capture,
+    Digits,
+    Maybe,
+    Node,
+    Text,
+    Value,
+    text_with_two_readings,
+    up_to,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -221,6 +234,17 @@ def _moment(text: str, digits: str) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
+def _moment_by(text: str, stamp: str, form: str | None) -> datetime:
+    if form is None:
+        return _moment(text, stamp)
+    try:
+        return datetime.strptime(stamp, form).replace(tzinfo=UTC)
+    except ValueError:
+        raise DataError(
+            f"file name {printable(text)!r}: {stamp!r} is no time ({MACROS_PAGE})"
+        ) from None
+
+
 def _date(digits: str) -> datetime | None:
     if not "1990" <= digits[:4] <= "2100":
         return None
@@ -242,32 +266,56 @@ def _id(text: str, element: str, value: str) -> int | None:
     return int(value)
 
 
-# Each macro of a name, and what it can be (outbound-template-macros.md).
+# Each macro of a name, and what it can be (outbound-template-macros.md): a pattern of one group,
+# and the same for the question whether a name has two readings.
 _MACROS: Final = {
-    "SYNC_TYPE": r"(?P<sync_type>ftp|s3|S3|http|FTP|HTTP)",
-    "ORDER_ID": r"(?P<destination>\d*)",
-    "DID": r"(?P<destination>\d*)",
-    "DPID": r"(?P<dpid>\d*)",
-    "MASTER_DPID": r"(?P<master_dpid>\d*)",
-    "PID_ALIAS": r"(?P<alias>.*?)",
-    "PIDALIAS": r"(?P<alias>.*?)",
-    "SYNC_MODE": r"(?P<mode>full|iter)",
+    "SYNC_TYPE": (r"(?P<sync_type>ftp|s3|S3|http|FTP|HTTP)", Value(LETTERS | DIGITS)),
+    "ORDER_ID": (r"(?P<destination>\d*)", Value(DIGITS, may_be_empty=True)),
+    "DPID": (r"(?P<dpid>\d*)", Value(DIGITS, may_be_empty=True)),
+    "MASTER_DPID": (r"(?P<master_dpid>\d*)", Value(DIGITS, may_be_empty=True)),
+    "PID_ALIAS": (r"(?P<alias>.*?)", Value(PRINTING, may_be_empty=True)),
+    "PIDALIAS": (r"(?P<alias>.*?)", Value(PRINTING, may_be_empty=True)),
+    "SYNC_MODE": (r"(?P<mode>full|iter)", Value(LETTERS)),
 }
+_SPLIT_NODE: Final = Maybe(Capture(None, [Maybe(Text("-")), up_to(6)]))
+_SPLITNUM: Final = rf"(?P<split>(?:{_SPLIT.pattern})|-\d{{1,6}})?"
 _MACRO: Final = re.compile(
-    r'<(?P<name>[A-Z_]+)(?:;\s*format="(?P<format>[A-Za-z]+)")?>|(?P<bare>SPLITNUM)'
+    r'<(?P<name>[A-Z_]+)(?:;\s*format="(?P<format>[^"]+)")?>|(?P<bare>SPLITNUM)'
 )
-_FORMATS: Final = {"YYYYMMDDhhmmss": FORMATTED, "yyyyMMddHHmmss": FORMATTED}
+# "Following Java date/timestamp formatting rules", says the page, and writes YYYY, DD and hh where
+# Java would have yyyy, dd and HH; both are read as what the page means. Each with Python's word for
+# it, and how many digits it has.
+_JAVA: Final = {
+    "yyyy": ("%Y", 4),
+    "YYYY": ("%Y", 4),
+    "MM": ("%m", 2),
+    "dd": ("%d", 2),
+    "DD": ("%d", 2),
+    "HH": ("%H", 2),
+    "hh": ("%H", 2),
+    "mm": ("%M", 2),
+    "ss": ("%S", 2),
+}
+_JAVA_PART: Final = re.compile(r"(?P<letters>([A-Za-z])\2*)|(?P<text>[-_.]+)")
+
+
+class _Template(NamedTuple):
+    """A template as a pattern; and of a formatted timestamp, what Python calls its format."""
+
+    pattern: re.Pattern[str]
+    time_format: str | None
 
 
 @lru_cache(maxsize=64)
-def _compiled(template: str, timestamp_digits: int | None) -> re.Pattern[str]:
+def _compiled(template: str, timestamp_digits: int | None) -> _Template:
     """A template as a pattern; the part number is optional, as the first file has none."""
     stem = template
     for suffix in (".gz", ".zip"):
         stem = stem.removesuffix(suffix)
-    pattern, at, seen = "", 0, set[str]()
+    pattern, nodes, at, seen, time_format = "", list[Node](), 0, set[str](), None
     for match in _MACRO.finditer(stem):
         pattern += re.escape(stem[at : match.start()])
+        nodes.append(Text(stem[at : match.start()]))
         at = match.end()
         name = match["name"] or match["bare"]
         if name in seen:
@@ -275,27 +323,67 @@ def _compiled(template: str, timestamp_digits: int | None) -> re.Pattern[str]:
                 f"name_template {template!r}: <{name}> stands twice ({MACROS_PAGE})"
             )
         seen.add(name)
-        pattern += _macro_pattern(template, name, match["format"], timestamp_digits)
+        if name == "SPLITNUM":
+            part, node = _SPLITNUM, _SPLIT_NODE
+        elif name == "TIMESTAMP":
+            part, node, time_format = _timestamp(template, match["format"], timestamp_digits)
+        else:
+            part, node = _macro(template, name, match["format"])
+        pattern += part
+        nodes.append(node)
     pattern += re.escape(stem[at:])
+    nodes += [Text(stem[at:]), Maybe(Text(".gz")), Maybe(Text(".zip"))]
     if "TIMESTAMP" not in seen:
         raise ConfigurationError(
             f"name_template {template!r}: <TIMESTAMP> is missing, by which batches are told apart "
             f"({MACROS_PAGE})"
         )
-    return re.compile(rf"{pattern}(?:\.(?P<packing>gz|zip))?")
+    sample = text_with_two_readings(nodes)
+    if sample is not None:
+        raise ConfigurationError(
+            f"name_template {template!r}: the name {printable(sample)!r} can be read in two ways; "
+            f"what follows a macro has to be nothing that it can be itself ({MACROS_PAGE})"
+        )
+    return _Template(re.compile(rf"{pattern}(?:\.(?P<packing>gz|zip))?"), time_format)
 
 
-def _macro_pattern(template: str, name: str, form: str | None, timestamp_digits: int | None) -> str:
-    if name == "SPLITNUM":
-        return rf"(?P<split>(?:{_SPLIT.pattern})|-\d{{1,6}})?"
-    if name == "TIMESTAMP":
-        if form is not None and form not in _FORMATS:
-            raise ConfigurationError(
-                f"name_template {template!r}: the format {form!r} of <TIMESTAMP> is not known "
-                f"here; one of {', '.join(_FORMATS)} is ({MACROS_PAGE})"
-            )
-        width = _FORMATS[form] if form else timestamp_digits or SECONDS
-        return rf"(?P<timestamp>\d{{{width}}})"
+def _timestamp(
+    template: str, form: str | None, timestamp_digits: int | None
+) -> tuple[str, Node, str | None]:
+    """A timestamp as a pattern and a node, and its format where it is no number."""
+    if form is None:
+        width = timestamp_digits or SECONDS
+        return rf"(?P<timestamp>\d{{{width}}})", Digits(width), None
+    return _formatted(template, form)
+
+
+def _formatted(template: str, form: str) -> tuple[str, Node, str]:
+    pattern, nodes, words = "", list[Node](), []
+    at = 0
+    for match in _JAVA_PART.finditer(form):
+        known = _JAVA.get(match["letters"] or "")
+        if match.start() != at or (match["letters"] and known is None):
+            break
+        at = match.end()
+        word, digits = known or (match["text"], 0)
+        pattern += rf"\d{{{digits}}}" if known else re.escape(word)
+        nodes.append(Digits(digits) if known else Text(word))
+        words.append(word)
+    parts = [word for word in words if word[0] == "%"]
+    if at != len(form) or not {"%Y", "%m", "%d"} <= set(parts) or len(set(parts)) < len(parts):
+        raise ConfigurationError(
+            f"name_template {template!r}: the format {form!r} of <TIMESTAMP> is not known here; "
+            f"yyyy, MM and dd are expected, and of HH, mm and ss what there is, once each, with "
+            f"nothing or '-', '_' and '.' between them ({MACROS_PAGE})"
+        )
+    return f"(?P<timestamp>{pattern})", Capture(None, nodes), "".join(words)
+
+
+def _macro(template: str, name: str, form: str | None) -> tuple[str, Node]:
+    if form is not None:
+        raise ConfigurationError(
+            f"name_template {template!r}: <{name}> has no format ({MACROS_PAGE})"
+        )
     if name not in _MACROS:
         known = ", ".join((*_MACROS, "TIMESTAMP", "SPLITNUM"))
         raise ConfigurationError(
@@ -306,7 +394,8 @@ def _macro_pattern(template: str, name: str, form: str | None, timestamp_digits:
 
 
 def _by_template(text: str, template: str, timestamp_digits: int | None) -> SegmentFileName:
-    match = _compiled(template, timestamp_digits).fullmatch(text)
+    compiled = _compiled(template, timestamp_digits)
+    match = compiled.pattern.fullmatch(text)
     if match is None:
         raise DataError(
             f"file name {printable(text)!r}: it does not fit name_template {template!r} "
@@ -324,7 +413,7 @@ def _by_template(text: str, template: str, timestamp_digits: int | None) -> Segm
         master_dpid=_id(text, "MASTER_DPID", found.get("master_dpid") or found.get("dpid") or ""),
         alias=found.get("alias") or None,
         mode=found.get("mode"),
-        timestamp=_moment(text, found["timestamp"]),
+        timestamp=_moment_by(text, found["timestamp"], compiled.time_format),
         split=int(split.lstrip("-")) if split else None,
         packing=packing,
     )
