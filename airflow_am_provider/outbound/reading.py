@@ -6,25 +6,20 @@ come out in the order in which they stand in the files.
 
 from __future__ import annotations
 
-import gzip
-import io
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Final, NamedTuple
-
-from isal import igzip, igzip_lib
 
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.outbound.checksums import CheckedStream
 from airflow_am_provider.outbound.layout import BASIC, Layout
+from airflow_am_provider.outbound.unpacking import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
-
-    from typing_extensions import Buffer
 
     from airflow_am_provider.outbound.batches import Batch, BatchFile
     from airflow_am_provider.outbound.counts import ReadCounts
@@ -38,11 +33,6 @@ _AHEAD: Final = 6
 MOST_LINE_BYTES: Final = 16 << 20
 # What a Hadoop SequenceFile begins with, which Adobe can send and nothing here reads.
 _SEQUENCE_FILE: Final = b"SEQ\x06"
-_BROKEN: Final[tuple[type[Exception], ...]] = (
-    EOFError,
-    gzip.BadGzipFile,
-    igzip_lib.IsalError,  # type: ignore[assignment]  # its stub says that it is an instance
-)
 
 
 class BatchLines(NamedTuple):
@@ -116,12 +106,14 @@ def file_blocks(
     :raises TransientError: when it is not, or not yet, what its control file says.
     :raises DataError: when it cannot be read.
     """
-    with closing(inbox.open_read(file.path)) as raw:
+    with ExitStack() as stack:
+        raw = stack.enter_context(closing(inbox.open_read(file.path)))
         stream = CheckedStream(raw, size=file.size, checksum=file.checksum, name=file.path)
         counts.unchecked += not stream.is_checked
         total = 0
         skip = header_lines
-        for block in _whole_lines(_unpacked(stream, file), file):
+        read = stack.enter_context(unpacked(stream, file))
+        for block in _whole_lines(read, file):
             lines = block.count(b"\n") + (not block.endswith(b"\n"))
             total += lines
             if skip:
@@ -140,47 +132,6 @@ def file_blocks(
                 f"{file.lines:,} (transfer-control-files.md). Nothing of the batch is loaded; ask "
                 f"Adobe to send it again"
             )
-
-
-def _unpacked(stream: CheckedStream, file: BatchFile) -> Callable[[int], bytes]:
-    packing = file.name.packing
-    if packing == "zip":
-        raise DataError(
-            f"{printable(file.path)}: zip files are not read; ask Adobe for gzip (.gz) or plain"
-        )
-    if packing != "gz":
-        return stream.read
-    opened = igzip.IGzipFile(fileobj=_Readable(stream))
-
-    def read(size: int) -> bytes:
-        try:
-            return opened.read(size)
-        except _BROKEN as error:
-            # An end that is not there is said by its size first.
-            stream.check()
-            raise DataError(
-                f"{printable(file.path)}: it is no whole gzip file ({type(error).__name__}). "
-                f"Nothing of the batch is loaded; ask Adobe to send it again"
-            ) from None
-
-    return read
-
-
-class _Readable(io.RawIOBase):
-    """A checked stream as a file that gzip reads from."""
-
-    def __init__(self, stream: CheckedStream) -> None:
-        super().__init__()
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Buffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self._stream.read(len(view))
-        view[: len(data)] = data
-        return len(data)
 
 
 def _whole_lines(read: Callable[[int], bytes], file: BatchFile) -> Iterator[bytes]:

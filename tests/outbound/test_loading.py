@@ -2,8 +2,10 @@
 
 import gzip
 import hashlib
+import io
 import json
 import random
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
+from airflow_am_provider.audience_manager.outbound.line_templates import LineTemplate
 from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
 from airflow_am_provider.outbound.batches import Batch, NameForm
 from airflow_am_provider.outbound.layout import Layout
@@ -158,6 +161,70 @@ def test_what_is_no_text_is_said(
     assert list(target.list()) == []
 
 
+def zipped(**files: bytes) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return held.getvalue()
+
+
+def zip_batch(sender: Sender, content: bytes) -> Batch:
+    root = f"S3_1_2_full_{FIRST_DAY}"
+    (sender.folder / f"{root}.sync.zip").write_bytes(content)
+    said = {"FileName": f"{root}.sync.zip", "FileByteSize": len(content)}
+    (sender.folder / f"{root}.info").write_text(json.dumps({"Files": [said]}))
+    return sender.batch(root)
+
+
+def test_zip_files_are_read(sender: Sender, target: LocalFolder, tmp_path: Path) -> None:
+    batch = zip_batch(sender, zipped(a=b"A 1\n" * 100_000 + b"B 2"))
+    report = load_into_parquet(sender.inbox, batch, target)
+    assert (report.counts.lines_read, report.counts.lines_loaded) == (100_001, 100_001)
+    assert pq.read_table(tmp_path / "loaded").num_rows == 100_001
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (zipped(a=b"A 1\n", b=b"B 2\n"), "has 2 files inside"),
+        (zipped(), "has 0 files inside"),
+        (zipped(a=b"A 1\n" * 9_000)[:-30], "no whole zip file"),
+        (zipped(a=b"A 1\n").replace(b"PK\x03\x04", b"PK\x03\x05"), "no whole zip file"),
+    ],
+    ids=["two", "none", "cut", "broken"],
+)
+def test_what_is_no_right_zip_file_is_said(
+    sender: Sender, target: LocalFolder, content: bytes, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        load_into_parquet(sender.inbox, zip_batch(sender, content), target)
+    assert list(target.list()) == []
+
+
+def test_lines_by_a_template_have_its_columns(
+    sender: Sender, target: LocalFolder, tmp_path: Path
+) -> None:
+    root = sender.send(0, "full", "123\tA\t7|8\t9\nbad\n", "124\tB\t\t\n")
+    text = '<UUID><TAB><DP_UUID><TAB><SEGMENT_LIST;separator="|"><TAB><TRAIT_LIST;separator="|">'
+    layout = Layout(template=LineTemplate.parse(text))
+    counts = load_into_parquet(sender.inbox, sender.batch(root), target, layout).counts
+    assert (counts.lines_read, counts.lines_loaded) == (3, 2)
+    rows = pq.read_table(tmp_path / "loaded").select(
+        ["user_id", "segments", "removed_segments", "aam_uuid", "traits"]
+    )
+    assert rows.to_pylist() == [
+        {
+            "user_id": "A",
+            "segments": [7, 8],
+            "removed_segments": [],
+            "aam_uuid": "123",
+            "traits": [9],
+        },
+        {"user_id": "B", "segments": [], "removed_segments": [], "aam_uuid": "124", "traits": []},
+    ]
+
+
 def test_a_batch_sent_again_replaces_its_own_rows(
     sender: Sender, target: LocalFolder, tmp_path: Path
 ) -> None:
@@ -221,6 +288,16 @@ def test_rows_of_a_table_are_the_batchs(sender: Sender, hook: DbApiHook) -> None
         ('"quoted"', "5", "", root),
     ]
     assert current_of(hook) == {("A", 1), ("A", 2), ("B", 3), ('"quoted"', 5)}
+
+
+def test_a_table_has_the_columns_of_a_template(sender: Sender, hook: DbApiHook) -> None:
+    root = sender.send(0, "full", "A;7;x,y\nB;;z\n")
+    text = '<UUID>;<SEGMENT_LIST;separator="|">;<DP_UUID_LIST;separator=",">'
+    layout = Layout(template=LineTemplate.parse(text))
+    load_into_table(sender.inbox, sender.batch(root), hook, TABLES, layout)
+    said = "SELECT user_id, segments, other_ids FROM segments ORDER BY user_id"
+    assert rows_of(hook, said) == [("A", "7", "x,y"), ("B", "", "z")]
+    assert current_of(hook) == {("A", 7)}
 
 
 def test_a_load_that_breaks_leaves_nothing(sender: Sender, hook: DbApiHook) -> None:
