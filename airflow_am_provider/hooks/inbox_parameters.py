@@ -14,6 +14,7 @@ INBOX_PARAMETERS: Final = (
     "quiet_period",
     "name_template",
     "timestamp_digits",
+    "api_conn_id",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
@@ -18,6 +19,7 @@ from airflow_am_provider.parameters import is_given, optional_number, optional_w
 
 if TYPE_CHECKING:
     from airflow_am_provider.outbound.inbox import Inbox
+    from airflow_am_provider.outbound.sent_history import SentHistory
     from airflow_am_provider.storage import Folder
     from airflow_am_provider.storage.drops.reading import ReadingSession
 
@@ -94,6 +96,7 @@ def arrival_watch(
     quiet_period: object = None,
     name_template: object = None,
     timestamp_digits: object = None,
+    api_conn_id: object = None,
     waits: bool = True,
 ) -> ArrivalWatch:
     """What looks for batches, from parameters as a task has them.
@@ -106,6 +109,7 @@ def arrival_watch(
     :param quiet_period: seconds that a batch has to be quiet, for accounts without control files.
     :param name_template: how names are made, in Adobe's macros.
     :param timestamp_digits: 10 or 13.
+    :param api_conn_id: the connection of Adobe's REST API, whose outbound history is asked.
     :param waits: whether it looks again and again. Who looks once sees no quiet period, and takes
         what is there: it is for who has the batches of somebody that has waited.
     :raises ConfigurationError: when one of them is none.
@@ -124,7 +128,22 @@ def arrival_watch(
         quiet=quiet if waits else None,
     )
     inbox = open_inbox(location, source_conn_id)
-    return ArrivalWatch(inbox, wanted)
+    return ArrivalWatch(inbox, wanted, _history(api_conn_id, wanted))
+
+
+def _history(api_conn_id: object, wanted: WantedBatches) -> SentHistory | None:
+    if not is_given(api_conn_id):
+        return None
+    destination = wanted.form.destination
+    if destination is None:
+        raise ConfigurationError(
+            "destination: missing; with api_conn_id, Adobe is asked what it sent to it"
+        )
+    from airflow_am_provider.hooks.audience_manager_api import AudienceManagerApiHook
+    from airflow_am_provider.outbound.sent_history import SentHistory
+
+    api = AudienceManagerApiHook(str(api_conn_id))
+    return SentHistory(partial(api.outbound_history, destination), wanted.form, wanted.day)
 
 
 def seen_batches(watch: ArrivalWatch) -> Seen:

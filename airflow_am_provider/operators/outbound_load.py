@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
+    from airflow_am_provider.audience_manager.api.answers import Mapping
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.outbound.layout import Layout
     from airflow_am_provider.outbound.load_report import LoadReport
+    from airflow_am_provider.outbound.segment_names import SegmentNames
 
 __all__ = ["OutboundLoadOperator"]
 
@@ -56,12 +58,16 @@ class OutboundLoadOperator(BaseOperator):
         ``batches``: the sensor has waited, and what it saw has to be there unchanged. (templated)
     :param name_template: As for the sensor. (templated)
     :param timestamp_digits: As for the sensor. (templated)
+    :param api_conn_id: As for the sensor; ``segment_names`` needs it too. (templated)
     :param header_lines: How many lines at the begin of each file are none of data. (templated)
     :param separator_spaces: How many spaces stand between fields. None to see it from the lines; it
         matters for users who were only removed, see docs/outbound.md. (templated)
     :param line_template: How lines are made, in Adobe's macros, where it is not the basic layout:
         ``<UUID><TAB><SEGMENT_LIST;separator="|">``. What cannot be read back for certain is
         refused; see docs/outbound.md. (templated)
+    :param segment_names: Ask Adobe's REST API, by ``api_conn_id``, what segments are called.
+        Parquet files get the columns ``segment_names`` and ``removed_segment_names`` then, and a
+        table has ``TABLE_names`` beside it. (templated)
     :param into: Parquet: the folder that gets the files, ``s3://bucket/prefix`` or an absolute
         path. Either this or ``table``. (templated)
     :param into_aws_conn_id: AWS connection for it. If None, ``source_conn_id`` where files come
@@ -98,6 +104,7 @@ class OutboundLoadOperator(BaseOperator):
         "header_lines",
         "separator_spaces",
         "line_template",
+        "segment_names",
         "into",
         "into_aws_conn_id",
         "table",
@@ -120,9 +127,11 @@ class OutboundLoadOperator(BaseOperator):
         quiet_period: float | str | None = None,
         name_template: str | None = None,
         timestamp_digits: int | str | None = None,
+        api_conn_id: str | None = None,
         header_lines: int | str = 0,
         separator_spaces: int | str | None = None,
         line_template: str | None = None,
+        segment_names: bool | str = False,
         into: str | None = None,
         into_aws_conn_id: str | None = None,
         table: str | None = None,
@@ -142,9 +151,11 @@ class OutboundLoadOperator(BaseOperator):
         self.quiet_period = quiet_period
         self.name_template = name_template
         self.timestamp_digits = timestamp_digits
+        self.api_conn_id = api_conn_id
         self.header_lines = header_lines
         self.separator_spaces = separator_spaces
         self.line_template = line_template
+        self.segment_names = segment_names
         self.into = into
         self.into_aws_conn_id = into_aws_conn_id
         self.table = table
@@ -246,14 +257,15 @@ class OutboundLoadOperator(BaseOperator):
         if is_given(self.into) == is_given(self.table):
             raise ConfigurationError("into or table: one of them says where rows go, and not both")
         layout = self._layout()
+        names = self._names()
         if is_given(self.into):
             is_s3 = self.location.startswith("s3://")
             aws_conn_id = self.into_aws_conn_id or (self.source_conn_id if is_s3 else None)
-            return _Parquet(str(self.into), aws_conn_id, layout)
+            return _Parquet(str(self.into), aws_conn_id, layout, names)
         if not is_given(self.conn_id):
             raise ConfigurationError(f"conn_id: missing; the table {self.table!r} is in a database")
         current = str(self.current_table) if is_given(self.current_table) else None
-        return _Table(str(self.table), current, str(self.conn_id), layout)
+        return _Table(str(self.table), current, str(self.conn_id), layout, names)
 
     def _layout(self) -> Layout:
         from airflow_am_provider.audience_manager.outbound.line_templates import LineTemplate
@@ -267,15 +279,34 @@ class OutboundLoadOperator(BaseOperator):
             else None,
         )
 
+    def _names(self) -> SegmentNames | None:
+        if not flag("segment_names", self.segment_names):
+            return None
+        if not is_given(self.api_conn_id):
+            raise ConfigurationError(
+                "api_conn_id: missing; segment_names=True asks Adobe's REST API"
+            )
+        from airflow_am_provider.hooks.audience_manager_api import AudienceManagerApiHook
+        from airflow_am_provider.outbound.segment_names import SegmentNames
+
+        return SegmentNames(AudienceManagerApiHook(str(self.api_conn_id)).mappings)
+
+
+def _mappings(names: SegmentNames | None, batch: Batch) -> tuple[Mapping, ...] | None:
+    return None if names is None else names.of(batch.destination)
+
 
 class _Parquet:
     """A folder of Parquet files."""
 
-    def __init__(self, into: str, aws_conn_id: str | None, layout: Layout) -> None:
+    def __init__(
+        self, into: str, aws_conn_id: str | None, layout: Layout, names: SegmentNames | None
+    ) -> None:
         from airflow_am_provider.hooks.outbound_inbox import open_folder
 
         self._folder = open_folder(into, aws_conn_id, asked_by="into_aws_conn_id")
         self._layout = layout
+        self._names = names
 
     def versions(self, batches: Sequence[Batch]) -> dict[str, str | None]:
         from airflow_am_provider.outbound.parquet import loaded_version
@@ -285,19 +316,28 @@ class _Parquet:
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         from airflow_am_provider.outbound.parquet import load_into_parquet
 
-        return load_into_parquet(inbox, batch, self._folder, self._layout)
+        mappings = _mappings(self._names, batch)
+        return load_into_parquet(inbox, batch, self._folder, self._layout, mappings)
 
 
 class _Table:
     """A table of a database."""
 
-    def __init__(self, table: str, current: str | None, conn_id: str, layout: Layout) -> None:
+    def __init__(
+        self,
+        table: str,
+        current: str | None,
+        conn_id: str,
+        layout: Layout,
+        names: SegmentNames | None,
+    ) -> None:
         from airflow_am_provider.outbound.table import Tables
         from airflow_am_provider.sources.database_hook import database_hook
 
         self._tables = Tables(rows=table, current=current)
         self._hook = database_hook(conn_id, asked_by="conn_id")
         self._layout = layout
+        self._names = names
 
     def versions(self, batches: Sequence[Batch]) -> dict[str, str]:
         from airflow_am_provider.outbound.table import loaded_versions
@@ -307,4 +347,5 @@ class _Table:
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         from airflow_am_provider.outbound.table import load_into_table
 
-        return load_into_table(inbox, batch, self._hook, self._tables, self._layout)
+        mappings = _mappings(self._names, batch)
+        return load_into_table(inbox, batch, self._hook, self._tables, self._layout, mappings)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_am_provider.outbound.inbox import Inbox
+    from airflow_am_provider.outbound.sent_history import SentHistory
+    from airflow_am_provider.storage.folder import ListedFile
 
 _SHOWN: Final = 3
 
@@ -85,10 +87,14 @@ class ArrivalWatch:
 
     :param inbox: where files arrive.
     :param wanted: which batches count.
+    :param history: what Adobe says that it sent; None where nobody is asked.
     """
 
-    def __init__(self, inbox: Inbox, wanted: WantedBatches) -> None:
+    def __init__(
+        self, inbox: Inbox, wanted: WantedBatches, history: SentHistory | None = None
+    ) -> None:
         self._inbox = inbox
+        self._history = history
         self._wanted = wanted
         self._controls = ControlFiles(inbox)
         self._quiet = None if wanted.quiet is None else QuietWatch(wanted.quiet)
@@ -98,7 +104,8 @@ class ArrivalWatch:
 
         :raises TransientError: when the inbox fails.
         """
-        found = self._arrivals()
+        listing = list(self._inbox.list())
+        found = self._arrivals(listing)
         complete: list[Batch] = []
         waiting: list[tuple[Batch, str]] = []
         now = datetime.now(UTC)
@@ -112,11 +119,16 @@ class ArrivalWatch:
             complete=tuple(complete),
             waiting=tuple(waiting),
             passed_over=tuple(found.passed_over[path] for path in sorted(found.passed_over)),
-            notes=tuple(_notes(found.batches)),
+            notes=(*_notes(found.batches), *self._not_here(found, listing)),
         )
 
-    def _arrivals(self) -> Arrivals:
-        listing = list(self._inbox.list())
+    def _not_here(self, found: Arrivals, listing: list[ListedFile]) -> list[str]:
+        if self._history is None:
+            return []
+        names = {file.path.rpartition("/")[2] for file in listing}
+        return self._history.notes(found.batches, names)
+
+    def _arrivals(self, listing: list[ListedFile]) -> Arrivals:
         controls = self._controls.read(listing)
         return arrivals(
             listing, controls, self._wanted.form, needs_control=self._wanted.needs_control

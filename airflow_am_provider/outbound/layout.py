@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.outbound.rows import SCHEMA
 from airflow_am_provider.outbound.segment_lines import read_lines, spaces_in
 from airflow_am_provider.outbound.template_lines import more_fields, read_template_lines
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from airflow_am_provider.audience_manager.outbound.line_templates import LineTemplate
     from airflow_am_provider.outbound.segment_lines import SegmentLines
 
@@ -39,11 +38,9 @@ class Layout:
             )
 
     @property
-    def schema(self) -> pa.Schema:
-        """The columns of rows."""
-        if self.template is None:
-            return SCHEMA
-        return pa.schema([*SCHEMA, *more_fields(self.template)])
+    def more(self) -> list[pa.Field]:
+        """The columns that lines have beyond those of all rows."""
+        return [] if self.template is None else more_fields(self.template)
 
     def read(self, block: bytes, spaces: int | None) -> SegmentLines:
         """Read a block of whole lines.

@@ -15,11 +15,12 @@ from airflow_am_provider.outbound.counts import ReadCounts
 from airflow_am_provider.outbound.layout import BASIC, Layout
 from airflow_am_provider.outbound.load_report import LoadReport
 from airflow_am_provider.outbound.reading import read_batch
-from airflow_am_provider.outbound.rows import SCHEMA, rows_of
+from airflow_am_provider.outbound.rows import NAMES, SCHEMA, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from airflow_am_provider.audience_manager.api.answers import Mapping
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.outbound.reading import BatchLines
@@ -57,31 +58,36 @@ def load_into_parquet(
     batch: Batch,
     target: Folder,
     layout: Layout = BASIC,
+    mappings: Sequence[Mapping] | None = None,
 ) -> LoadReport:
     """Write a complete batch into a Parquet file.
 
     :param inbox: where the batch lies.
     :param target: the folder that gets the file.
     :param layout: how its lines are made.
+    :param mappings: the destination's, for the names of segments; None for no names.
     :raises TransientError: when a file is not, or not yet, what its control file says; the file
         does not appear then.
     :raises DataError: when a file cannot be read.
     """
     counts = ReadCounts()
     rejects = _Rejects()
-    schema = layout.schema
+    rows = Rows(batch, layout.more, mappings)
     path = batch_path(batch)
     with target.open_write(path) as file:
         with pq.ParquetWriter(
             file,
-            schema,
+            rows.schema,
             compression="zstd",
             compression_level=1,
             # What comes again and again; an ID comes once.
-            use_dictionary=[name for name in SCHEMA.names if name != "user_id"],
+            use_dictionary=[
+                *(name for name in SCHEMA.names if name != "user_id"),
+                *(field.name for field in NAMES if field.name in rows.schema.names),
+            ],
         ) as writer:
             blocks = read_batch(inbox, batch, counts, layout)
-            for table in _tables(blocks, batch, schema, rejects):
+            for table in _tables(blocks, rows, rejects):
                 writer.write_table(table, row_group_size=_ROW_GROUP_ROWS)
             report = LoadReport.of(batch, f"{target.url}/{path}", counts)
             writer.add_key_value_metadata({METADATA_KEY: json.dumps(report.to_json()).encode()})
@@ -90,21 +96,19 @@ def load_into_parquet(
     return report
 
 
-def _tables(
-    blocks: Iterator[BatchLines], batch: Batch, schema: pa.Schema, rejects: _Rejects
-) -> Iterator[pa.Table]:
+def _tables(blocks: Iterator[BatchLines], rows: Rows, rejects: _Rejects) -> Iterator[pa.Table]:
     """Tables of about a row group, so that each is written at once."""
     held: list[pa.RecordBatch] = []
-    rows = 0
+    count = 0
     for block in blocks:
         rejects.add(block)
-        held.append(rows_of(block, batch, schema))
-        rows += held[-1].num_rows
-        if rows >= _ROW_GROUP_ROWS:
-            yield pa.Table.from_batches(held, schema)
-            held, rows = [], 0
-    if rows:
-        yield pa.Table.from_batches(held, schema)
+        held.append(rows.of(block))
+        count += held[-1].num_rows
+        if count >= _ROW_GROUP_ROWS:
+            yield pa.Table.from_batches(held, rows.schema)
+            held, count = [], 0
+    if count:
+        yield pa.Table.from_batches(held, rows.schema)
 
 
 class _Rejects:

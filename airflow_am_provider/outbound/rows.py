@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_am_provider.outbound.segment_names import named
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_am_provider.audience_manager.api.answers import Mapping
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.reading import BatchLines
 
@@ -26,33 +31,60 @@ SCHEMA: Final = pa.schema(
 )
 
 
-def rows_of(block: BatchLines, batch: Batch, schema: pa.Schema = SCHEMA) -> pa.RecordBatch:
-    """A block's good lines as rows.
+#: What rows have as well where names of segments are asked for.
+NAMES: Final = (
+    pa.field("segment_names", pa.list_(pa.string())),
+    pa.field("removed_segment_names", pa.list_(pa.string())),
+)
 
-    :param block: lines of the batch.
-    :param schema: the columns, those first that every row has.
+
+class Rows:
+    """Makes rows of a batch's lines.
+
     :param batch: says what is the same in all of its rows.
+    :param more: columns beyond :data:`SCHEMA` that its lines have.
+    :param mappings: the destination's, for the names of segments; None for rows without names.
     """
-    lines, name = block.lines, batch.name
-    count = len(lines.ids)
 
-    def same(value: object, field: str) -> pa.Array:
-        return pa.repeat(pa.scalar(value, SCHEMA.field(field).type), count)
+    def __init__(
+        self,
+        batch: Batch,
+        more: Sequence[pa.Field] = (),
+        mappings: Sequence[Mapping] | None = None,
+    ) -> None:
+        self._batch = batch
+        self._mappings = mappings
+        self.schema = pa.schema([*SCHEMA, *more, *(() if mappings is None else NAMES)])
 
-    return pa.record_batch(
-        [
-            lines.ids,
-            same(name.master_dpid, "id_dpid"),
-            lines.segments,
-            lines.removed,
-            same(name.destination, "destination"),
-            same(batch.mode, "mode"),
-            same(batch.timestamp, "batch_time"),
-            same(batch.batch_id, "batch"),
-            *lines.more,
-        ],
-        schema=schema,
-    )
+    def of(self, block: BatchLines) -> pa.RecordBatch:
+        """A block's good lines as rows.
+
+        :param block: lines of the batch.
+        """
+        lines, batch = block.lines, self._batch
+        count = len(lines.ids)
+
+        def same(value: object, field: str) -> pa.Array:
+            return pa.repeat(pa.scalar(value, SCHEMA.field(field).type), count)
+
+        names = []
+        if self._mappings is not None:
+            names = [named(listed, self._mappings) for listed in (lines.segments, lines.removed)]
+        return pa.record_batch(
+            [
+                lines.ids,
+                same(batch.name.master_dpid, "id_dpid"),
+                lines.segments,
+                lines.removed,
+                same(batch.name.destination, "destination"),
+                same(batch.mode, "mode"),
+                same(batch.timestamp, "batch_time"),
+                same(batch.batch_id, "batch"),
+                *lines.more,
+                *names,
+            ],
+            schema=self.schema,
+        )
 
 
 def as_text(rows: pa.RecordBatch) -> pa.RecordBatch:

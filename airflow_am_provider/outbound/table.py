@@ -25,7 +25,7 @@ from airflow_am_provider.outbound.csv_stream import CsvStream, csv_of
 from airflow_am_provider.outbound.layout import BASIC, Layout
 from airflow_am_provider.outbound.load_report import LoadReport
 from airflow_am_provider.outbound.reading import read_batch
-from airflow_am_provider.outbound.rows import SCHEMA, as_text, rows_of, time_as_text
+from airflow_am_provider.outbound.rows import SCHEMA, Rows, as_text, time_as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from airflow_am_provider.audience_manager.api.answers import Mapping
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.sources.database_hook import DbApiHook
@@ -100,6 +101,11 @@ class Tables:
         """The table of which batches are loaded, beside the rows."""
         return f"{self.rows}_batches"
 
+    @property
+    def names(self) -> str:
+        """The table of what segments are called, beside the rows."""
+        return f"{self.rows}_names"
+
 
 def load_into_table(
     inbox: Inbox,
@@ -107,6 +113,7 @@ def load_into_table(
     hook: DbApiHook,
     tables: Tables,
     layout: Layout = BASIC,
+    mappings: Sequence[Mapping] | None = None,
 ) -> LoadReport:
     """Load a complete batch in one transaction.
 
@@ -114,23 +121,24 @@ def load_into_table(
     :param hook: the database's.
     :param tables: where rows go.
     :param layout: how its lines are made.
+    :param mappings: the destination's, for the table of segments' names; None for none.
     :raises ConfigurationError: when the database is none of those that are known here.
     :raises TransientError: when a file is not, or not yet, what its control file says.
     :raises DataError: when a file cannot be read.
     """
     counts = ReadCounts()
-    schema = layout.schema
+    rows = Rows(batch, layout.more)
     with _statements(hook, tables) as statements:
-        statements.make_tables(schema)
+        statements.make_tables(rows.schema)
         statements.lock()
         is_next = statements.is_next(batch)
         statements.forget(batch)
         blocks = read_batch(inbox, batch, counts, layout)
-        statements.add(
-            (rows_of(block, batch, schema) for block in blocks if len(block.lines.ids)), schema
-        )
+        statements.add((rows.of(block) for block in blocks if len(block.lines.ids)), rows.schema)
         report = LoadReport.of(batch, tables.rows, counts)
         statements.note(batch, report)
+        if mappings:
+            statements.name_segments(batch.destination, mappings)
         if is_next:
             statements.merge(batch.batch_id)
         else:
@@ -265,6 +273,26 @@ class _Statements:
             batch.version,
             json.dumps(report.to_json()),
         )
+
+    def name_segments(self, destination: int, mappings: Sequence[Mapping]) -> None:
+        """Write down what the segments of a destination are called now."""
+        names = self._tables.names
+        self._run(
+            f"CREATE TABLE IF NOT EXISTS {names} (destination BIGINT NOT NULL, segment BIGINT NOT "
+            f"NULL, name TEXT NOT NULL, description TEXT, status TEXT, "
+            f"PRIMARY KEY (destination, segment))"
+        )
+        self._run(f"DELETE FROM {names} WHERE destination = ?", destination)
+        for one in mappings:
+            self._run(
+                f"INSERT INTO {names} (destination, segment, name, description, status) "
+                f"VALUES (?, ?, ?, ?, ?)",
+                destination,
+                one.sid,
+                one.name,
+                one.description,
+                one.status,
+            )
 
     def merge(self, batch_id: str) -> None:
         """Take a batch's rows over into the current table; all older ones are in it."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.sandbox.account import Account
 
-__all__ = ["ApiSource", "ApiTrait", "RestApi", "RestConfig"]
+__all__ = ["ApiDestination", "ApiSource", "ApiTrait", "RestApi", "RestConfig"]
 
 #: Where the command finds the client's secret.
 SECRET_VARIABLE: Final = "AIRFLOW_AM_SANDBOX_API_SECRET"  # noqa: S105  # a name, no password
@@ -82,6 +82,21 @@ class ApiSource:
     inbound: bool = True
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiDestination:
+    """A destination as the API tells of it.
+
+    :param destination_id: its number.
+    :param segments: the segments that are mapped to it, with their names.
+    :param sent: the names of files that were sent to it, with the moment, seconds since 1970, and
+        whether that went well.
+    """
+
+    destination_id: int
+    segments: tuple[tuple[int, str], ...] = ()
+    sent: tuple[tuple[str, float, bool], ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class RestConfig:
     """What the API knows, and how it behaves.
@@ -90,6 +105,7 @@ class RestConfig:
     :param client_secret: its secret.
     :param sources: the data sources it shows.
     :param traits: the traits it shows.
+    :param destinations: the destinations it shows, which it does not draw from the sandbox.
     :param database: the sandbox's, for the history; None: no history.
     :param token_s: how long a token lasts, seconds.
     :param seed: draws all that Adobe leaves open. None: pages where asked for, one spelling, and
@@ -100,6 +116,7 @@ class RestConfig:
     client_secret: str = field(default="secret", repr=False)
     sources: tuple[ApiSource, ...] = ()
     traits: tuple[ApiTrait, ...] = ()
+    destinations: tuple[ApiDestination, ...] = ()
     database: Path | None = None
     token_s: int = 86_400
     seed: int | None = None
@@ -245,10 +262,39 @@ class RestApi:
                     if wanted is None or str(one.dpid) in wanted
                 ]
                 return self._list(traits, asked)
+            case ["destinations", number, *what]:
+                to = [one for one in self.config.destinations if str(one.destination_id) == number]
+                return self._of_destination(to[0], what, asked) if to else None
             case ["traits", sid]:
                 of = [one for one in self.config.traits if str(one.sid) == sid]
                 return self._trait(of[0], asked) if of else None
         return None
+
+    def _of_destination(
+        self, destination: ApiDestination, what: list[str], asked: dict[str, list[str]]
+    ) -> object | None:
+        if what == ["mappings"]:
+            return self._list(
+                (
+                    {"sid": sid, "elementName": name, "elementStatus": "active"}
+                    for sid, name in destination.segments
+                ),
+                asked,
+            )
+        if what != ["history", "outbound"] or not {"startDate", "endDate"} <= set(asked):
+            return None
+        start, end = (int(asked[name][0]) / 1000 for name in ("startDate", "endDate"))
+        return [
+            {
+                "orderID": destination.destination_id,
+                "dataFileName": name,
+                "startTime": int(moment * 1000),
+                "endTime": int(moment * 1000),
+                "success": went_well,
+            }
+            for name, moment, went_well in destination.sent
+            if start <= moment <= end
+        ]
 
     def _list(self, entries: Iterable[object], asked: dict[str, list[str]]) -> object:
         every = list(entries)

@@ -54,6 +54,9 @@ class OutboundFilesSensor(PollingSensor):
         Adobe's pages show. (templated)
     :param timestamp_digits: 10 or 13, where names do not say which: ``1566906141001`` is both. With
         control files it is not needed. (templated)
+    :param api_conn_id: Connection of the type ``audience_manager_api``. The outbound history of
+        Adobe's REST API is asked then, once an hour, and what it has and the location has not is
+        told. Needs ``destination``. None to ask nobody. (templated)
     :param deferrable: Whether to wait in the triggerer, without a worker.
     :param poke_interval: Seconds between two looks.
     :param timeout: Seconds until the task gives up. Adobe sends once a day, up to a day late.
@@ -83,6 +86,7 @@ class OutboundFilesSensor(PollingSensor):
         quiet_period: float | str | None = None,
         name_template: str | None = None,
         timestamp_digits: int | str | None = None,
+        api_conn_id: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: timedelta | float = POKE_INTERVAL_S,
         timeout: timedelta | float = 2 * 24 * 3600,
@@ -97,6 +101,7 @@ class OutboundFilesSensor(PollingSensor):
         self.quiet_period = quiet_period
         self.name_template = name_template
         self.timestamp_digits = timestamp_digits
+        self.api_conn_id = api_conn_id
         self.deferrable = deferrable
         self._watch: ArrivalWatch | None = None
 

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_am_provider.airflow_compat import (
@@ -17,10 +18,12 @@ from airflow_am_provider.airflow_compat import (
     TaskDeferred,
 )
 from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
+from airflow_am_provider.sandbox.rest import ApiDestination, RestApi, RestConfig
 from airflow_am_provider.sensors.outbound_files import OutboundFilesSensor
 from airflow_am_provider.triggers.outbound import OutboundFilesTrigger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from demo.local.s3 import S3
@@ -115,6 +118,69 @@ def test_a_batch_is_loaded_once(inbox: Path, warehouse: str, tmp_path: Path) -> 
     with closing(sqlite3.connect(tmp_path / "warehouse.sqlite")) as database:
         rows = database.execute("SELECT user_id, segment, until FROM current_segments").fetchall()
     assert rows == [("A", 1, None)]
+
+
+SENT_AT = 1_768_957_200.0
+
+
+@pytest.fixture
+def api_conn_id(connect: Connect) -> Iterator[str]:
+    destination = ApiDestination(
+        destination_id=1234,
+        segments=((1, "Travellers"), (2, "Readers")),
+        sent=(
+            (f"acme/{ROOT}.sync", SENT_AT, True),
+            ("S3_1234_20914_iter_1768957200000.sync.gz", SENT_AT, True),
+            ("S3_1234_20914_iter_1768957300000.sync.gz", SENT_AT, False),
+            ("S3_1234_20914_iter_1769126400000.sync.gz", SENT_AT, True),  # of another day
+        ),
+    )
+    with RestApi(RestConfig(destinations=(destination,))) as api:
+        yield connect(
+            {
+                "conn_type": "audience_manager_api",
+                "host": api.url,
+                "login": "client",
+                "password": "secret",
+                "extra": {"scope": "openid", "token_url": api.token_url},
+            }
+        )
+
+
+def test_what_the_apis_history_has_and_the_inbox_has_not_is_told(
+    inbox: Path, api_conn_id: str
+) -> None:
+    asked = {"destination": 1234, "batch_date": "2026-01-21", "api_conn_id": api_conn_id}
+    with pytest.raises(AirflowSensorTimeout) as told:
+        sensor(inbox, **asked).execute({})
+    said = str(told.value)
+    assert (
+        "iter_1768957200000.sync.gz: Audience Manager's outbound history says that it was" in said
+    )
+    assert (
+        "iter_1768957300000.sync.gz: Audience Manager's outbound history says that sending" in said
+    )
+    assert f"{ROOT}.sync has not come" in said
+    assert said.count("outbound history") == 2
+    with pytest.raises(AirflowFailException, match="destination: missing"):
+        sensor(inbox, api_conn_id=api_conn_id).execute({})
+
+
+def test_segments_have_names_on_request(
+    inbox: Path, warehouse: str, tmp_path: Path, api_conn_id: str
+) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 2,9\n12\n")
+    (inbox / f"{ROOT}.info").write_bytes(control(**{f"{ROOT}.sync": 9}))
+    asked = {"destination": 1234, "api_conn_id": api_conn_id, "segment_names": True}
+    loader(inbox, into=str(tmp_path / "loaded"), **asked).execute({})
+    (row,) = pq.read_table(tmp_path / "loaded").to_pylist()
+    assert (row["segments"], row["segment_names"]) == ([2, 9], ["Readers", None])
+    loader(inbox, table="segments", conn_id=warehouse, **asked).execute({})
+    with closing(sqlite3.connect(tmp_path / "warehouse.sqlite")) as database:
+        names = database.execute("SELECT segment, name FROM segments_names").fetchall()
+    assert names == [(1, "Travellers"), (2, "Readers")]
+    with pytest.raises(AirflowFailException, match="api_conn_id: missing"):
+        loader(inbox, into=str(tmp_path / "loaded"), segment_names=True).execute({})
 
 
 def test_what_the_sensor_saw_is_what_is_loaded(inbox: Path, tmp_path: Path) -> None:
