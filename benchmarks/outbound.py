@@ -193,7 +193,8 @@ def _emptied(uri: str) -> None:
 
 
 def _table(folder: Path, _: str, prepared: Any) -> None:
-    from airflow_am_provider.outbound.table import Tables, load_into_table
+    from airflow_am_provider.outbound.statements import Tables
+    from airflow_am_provider.outbound.table import load_into_table
     from airflow_am_provider.storage import LocalFolder
 
     batch, hook = prepared

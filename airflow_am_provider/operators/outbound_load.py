@@ -14,6 +14,13 @@ from airflow_am_provider.hooks.asset_events import LOADED
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.inbox_parameters import INBOX_PARAMETERS, inbox_of
 from airflow_am_provider.hooks.last_line import last_line
+from airflow_am_provider.operators._load_targets import (
+    CopyTarget,
+    LoadTarget,
+    ParquetTarget,
+    Reading,
+    TableTarget,
+)
 from airflow_am_provider.parameters import flag, is_given, optional_whole_number, whole_number
 
 if TYPE_CHECKING:
@@ -22,12 +29,13 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
-    from airflow_am_provider.audience_manager.api.answers import Mapping
     from airflow_am_provider.outbound.batches import Batch
-    from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.outbound.layout import Layout
     from airflow_am_provider.outbound.load_report import LoadReport
     from airflow_am_provider.outbound.segment_names import SegmentNames
+    from airflow_am_provider.outbound.statements import Tables
+    from airflow_am_provider.sources.database_hook import DbApiHook
+    from airflow_am_provider.storage import Folder
 
 __all__ = ["OutboundLoadOperator"]
 
@@ -78,6 +86,10 @@ class OutboundLoadOperator(BaseOperator):
     :param current_table: A table that holds what is current: ``destination``, ``user_id``,
         ``segment``, ``since``, ``until``. A full batch replaces what its destination has, an
         incremental one is merged. None for none. (templated)
+    :param copy_sql: The warehouse's own statement that takes a Parquet file into the table, with
+        ``{table}``, and ``{url}`` or ``{path}`` (relative to ``into``) for the file. Needs both
+        ``into`` and ``table``. Example: ``COPY {table} FROM '{url}' IAM_ROLE default FORMAT
+        PARQUET``. (templated)
     :param reload: Load also what is loaded already. (templated)
     :return: for each batch: ``batch``, ``version``, ``url``, ``lines_read``, ``rows_loaded``,
         ``lines_set_aside``, ``set_aside`` by reason, ``header_lines``,
@@ -110,6 +122,7 @@ class OutboundLoadOperator(BaseOperator):
         "table",
         "conn_id",
         "current_table",
+        "copy_sql",
         "reload",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"batches": "json"}
@@ -137,6 +150,7 @@ class OutboundLoadOperator(BaseOperator):
         table: str | None = None,
         conn_id: str | None = None,
         current_table: str | None = None,
+        copy_sql: str | None = None,
         reload: bool | str = False,
         **kwargs: Any,
     ) -> None:
@@ -161,6 +175,7 @@ class OutboundLoadOperator(BaseOperator):
         self.table = table
         self.conn_id = conn_id
         self.current_table = current_table
+        self.copy_sql = copy_sql
         self.reload = reload
 
     @last_line
@@ -253,31 +268,72 @@ class OutboundLoadOperator(BaseOperator):
             for found in self.batches
         ]
 
-    def _target(self) -> _Parquet | _Table:
-        if is_given(self.into) == is_given(self.table):
-            raise ConfigurationError("into or table: one of them says where rows go, and not both")
-        layout = self._layout()
-        names = self._names()
-        if is_given(self.into):
-            is_s3 = self.location.startswith("s3://")
-            aws_conn_id = self.into_aws_conn_id or (self.source_conn_id if is_s3 else None)
-            return _Parquet(str(self.into), aws_conn_id, layout, names)
+    def _target(self) -> LoadTarget:
+        copies = is_given(self.copy_sql)
+        if copies:
+            self._check_copy()
+        elif is_given(self.into) == is_given(self.table):
+            raise ConfigurationError(
+                "into or table: one of them says where rows go; both go with copy_sql only"
+            )
+        reading = Reading(layout=self._layout(), names=self._names())
+        if not is_given(self.table):
+            return ParquetTarget(folder=self._folder(), reading=reading)
+        hook, tables = self._database()
+        if not copies:
+            return TableTarget(hook=hook, tables=tables, reading=reading)
+        return CopyTarget(
+            hook=hook,
+            tables=tables,
+            reading=reading,
+            stage=self._folder(),
+            copy_sql=str(self.copy_sql),
+        )
+
+    def _folder(self) -> Folder:
+        from airflow_am_provider.hooks.outbound_inbox import open_folder
+
+        is_s3 = self.location.startswith("s3://")
+        aws_conn_id = self.into_aws_conn_id or (self.source_conn_id if is_s3 else None)
+        return open_folder(str(self.into), aws_conn_id, asked_by="into_aws_conn_id")
+
+    def _database(self) -> tuple[DbApiHook, Tables]:
+        from airflow_am_provider.outbound.statements import Tables
+        from airflow_am_provider.sources.database_hook import database_hook
+
         if not is_given(self.conn_id):
             raise ConfigurationError(f"conn_id: missing; the table {self.table!r} is in a database")
         current = str(self.current_table) if is_given(self.current_table) else None
-        return _Table(str(self.table), current, str(self.conn_id), layout, names)
+        tables = Tables(rows=str(self.table), current=current)
+        return database_hook(str(self.conn_id), asked_by="conn_id"), tables
 
     def _layout(self) -> Layout:
         from airflow_am_provider.audience_manager.outbound.line_templates import LineTemplate
         from airflow_am_provider.outbound.layout import Layout
 
+        text = self.line_template
         return Layout(
             header_lines=whole_number("header_lines", self.header_lines),
             separator_spaces=optional_whole_number("separator_spaces", self.separator_spaces),
-            template=LineTemplate.parse(str(self.line_template))
-            if is_given(self.line_template)
-            else None,
+            template=LineTemplate.parse(str(text)) if is_given(text) else None,
         )
+
+    def _check_copy(self) -> None:
+        statement = str(self.copy_sql)
+        if not (is_given(self.into) and is_given(self.table)):
+            raise ConfigurationError(
+                "copy_sql: into and table: both are needed, the folder of the Parquet files and "
+                "the table that gets their rows"
+            )
+        if "{table}" not in statement or not ("{url}" in statement or "{path}" in statement):
+            raise ConfigurationError(
+                "copy_sql: {table}, and {url} or {path}, have to stand in it, for the table and "
+                "for the file"
+            )
+        if is_given(self.current_table):
+            raise ConfigurationError(
+                "current_table: it does not go with copy_sql; make it a view of the table"
+            )
 
     def _names(self) -> SegmentNames | None:
         if not flag("segment_names", self.segment_names):
@@ -290,62 +346,3 @@ class OutboundLoadOperator(BaseOperator):
         from airflow_am_provider.outbound.segment_names import SegmentNames
 
         return SegmentNames(AudienceManagerApiHook(str(self.api_conn_id)).mappings)
-
-
-def _mappings(names: SegmentNames | None, batch: Batch) -> tuple[Mapping, ...] | None:
-    return None if names is None else names.of(batch.destination)
-
-
-class _Parquet:
-    """A folder of Parquet files."""
-
-    def __init__(
-        self, into: str, aws_conn_id: str | None, layout: Layout, names: SegmentNames | None
-    ) -> None:
-        from airflow_am_provider.hooks.outbound_inbox import open_folder
-
-        self._folder = open_folder(into, aws_conn_id, asked_by="into_aws_conn_id")
-        self._layout = layout
-        self._names = names
-
-    def versions(self, batches: Sequence[Batch]) -> dict[str, str | None]:
-        from airflow_am_provider.outbound.parquet import loaded_version
-
-        return {batch.batch_id: loaded_version(self._folder, batch) for batch in batches}
-
-    def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
-        from airflow_am_provider.outbound.parquet import load_into_parquet
-
-        mappings = _mappings(self._names, batch)
-        return load_into_parquet(inbox, batch, self._folder, self._layout, mappings)
-
-
-class _Table:
-    """A table of a database."""
-
-    def __init__(
-        self,
-        table: str,
-        current: str | None,
-        conn_id: str,
-        layout: Layout,
-        names: SegmentNames | None,
-    ) -> None:
-        from airflow_am_provider.outbound.table import Tables
-        from airflow_am_provider.sources.database_hook import database_hook
-
-        self._tables = Tables(rows=table, current=current)
-        self._hook = database_hook(conn_id, asked_by="conn_id")
-        self._layout = layout
-        self._names = names
-
-    def versions(self, batches: Sequence[Batch]) -> dict[str, str]:
-        from airflow_am_provider.outbound.table import loaded_versions
-
-        return loaded_versions(self._hook, self._tables, [one.batch_id for one in batches])
-
-    def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
-        from airflow_am_provider.outbound.table import load_into_table
-
-        mappings = _mappings(self._names, batch)
-        return load_into_table(inbox, batch, self._hook, self._tables, self._layout, mappings)

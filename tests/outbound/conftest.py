@@ -1,5 +1,17 @@
 """Fixtures of this folder's tests."""
 
+from pathlib import Path
+
+import pytest
+
 from tests.connections import bucket, connect
+from tests.outbound.senders import Sender
 
 __all__ = ["bucket", "connect"]
+
+
+@pytest.fixture
+def sender(tmp_path: Path) -> Sender:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    return Sender(folder)

@@ -1,7 +1,6 @@
 """Batches into Parquet and tables: all of a batch or nothing, each once, in any order the same."""
 
 import gzip
-import hashlib
 import io
 import json
 import random
@@ -21,15 +20,13 @@ from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.audience_manager.outbound.line_templates import LineTemplate
-from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
-from airflow_am_provider.outbound.batches import Batch, NameForm
+from airflow_am_provider.outbound.batches import Batch
 from airflow_am_provider.outbound.layout import Layout
 from airflow_am_provider.outbound.parquet import load_into_parquet, loaded_version
-from airflow_am_provider.outbound.table import Tables, load_into_table
+from airflow_am_provider.outbound.statements import Tables
+from airflow_am_provider.outbound.table import load_into_table
 from airflow_am_provider.storage import LocalFolder
-
-DAY_MS = 86_400_000
-FIRST_DAY = 1_768_953_600_000  # 21 January 2026
+from tests.outbound.senders import FIRST_DAY, Sender
 
 Lines = dict[str, tuple[set[int], set[int]]]
 
@@ -40,52 +37,6 @@ def text_of(lines: Lines) -> str:
         row = f"{user} {','.join(map(str, sorted(added)))}"
         rows.append(f"{row}  {','.join(map(str, sorted(removed)))}" if removed else row)
     return "".join(f"{row}\n" for row in rows)
-
-
-class Sender:
-    """Sends batches into a folder as Adobe does."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def send(self, day: int, mode: str, *parts: str, control: bool = True, md5: str = "") -> str:
-        root = f"S3_1234_20914_{mode}_{FIRST_DAY + day * DAY_MS}"
-        files = []
-        for number, text in enumerate(parts):
-            name = f"{root}{f'{number:03d}' if number else ''}.sync.gz"
-            content = gzip.compress(text.encode())
-            (self.folder / name).write_bytes(content)
-            files.append(
-                {
-                    "FileName": name,
-                    "FileByteSize": len(content),
-                    "FileLineCount": text.count("\n"),
-                    "FileSequenceNumber": number + 1,
-                    "md5": md5 or hashlib.md5(content, usedforsecurity=False).hexdigest(),
-                }
-            )
-        if control:
-            (self.folder / f"{root}.info").write_text(json.dumps({"Files": files}))
-        return root
-
-    def batches(self) -> list[Batch]:
-        watch = ArrivalWatch(LocalFolder(str(self.folder)), WantedBatches(form=NameForm()))
-        return list(watch.look().complete)
-
-    def batch(self, root: str) -> Batch:
-        (found,) = [batch for batch in self.batches() if batch.batch_id == root]
-        return found
-
-    @property
-    def inbox(self) -> LocalFolder:
-        return LocalFolder(str(self.folder))
-
-
-@pytest.fixture
-def sender(tmp_path: Path) -> Sender:
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return Sender(folder)
 
 
 @pytest.fixture

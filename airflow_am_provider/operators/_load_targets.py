@@ -1,0 +1,113 @@
+"""Where batches of segment files are loaded, and how their lines are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_am_provider.audience_manager.api.answers import Mapping as SegmentMapping
+    from airflow_am_provider.outbound.batches import Batch
+    from airflow_am_provider.outbound.inbox import Inbox
+    from airflow_am_provider.outbound.layout import Layout
+    from airflow_am_provider.outbound.load_report import LoadReport
+    from airflow_am_provider.outbound.segment_names import SegmentNames
+    from airflow_am_provider.outbound.statements import Tables
+    from airflow_am_provider.sources.database_hook import DbApiHook
+    from airflow_am_provider.storage import Folder
+
+
+class LoadTarget(Protocol):
+    """Where batches are loaded."""
+
+    def versions(self, batches: Sequence[Batch]) -> Mapping[str, str | None]:
+        """The version in which each batch is loaded, by its ID; None, or none, where it is not."""
+        ...
+
+    def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
+        """Load a batch: all of it or nothing."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How lines become rows.
+
+    :param layout: how lines are made.
+    :param names: what segments are called; None for rows without names.
+    """
+
+    layout: Layout
+    names: SegmentNames | None
+
+    def mappings(self, batch: Batch) -> tuple[SegmentMapping, ...] | None:
+        """What the segments of a batch's destination are called; None for no names."""
+        return None if self.names is None else self.names.of(batch.destination)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParquetTarget:
+    """A folder of Parquet files."""
+
+    folder: Folder
+    reading: Reading
+
+    def versions(self, batches: Sequence[Batch]) -> dict[str, str | None]:
+        """By each file's own metadata."""
+        from airflow_am_provider.outbound.parquet import loaded_version
+
+        return {batch.batch_id: loaded_version(self.folder, batch) for batch in batches}
+
+    def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
+        """Write a file, which appears whole."""
+        from airflow_am_provider.outbound.parquet import load_into_parquet
+
+        mappings = self.reading.mappings(batch)
+        return load_into_parquet(inbox, batch, self.folder, self.reading.layout, mappings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableTarget:
+    """A table of a database."""
+
+    hook: DbApiHook
+    tables: Tables
+    reading: Reading
+
+    def versions(self, batches: Sequence[Batch]) -> dict[str, str]:
+        """By the table of batches beside it."""
+        from airflow_am_provider.outbound.table import loaded_versions
+
+        return loaded_versions(self.hook, self.tables, [one.batch_id for one in batches])
+
+    def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
+        """Write rows in one transaction."""
+        from airflow_am_provider.outbound.table import load_into_table
+
+        layout, mappings = self.reading.layout, self.reading.mappings(batch)
+        return load_into_table(inbox, batch, self.hook, self.tables, layout, mappings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyTarget(TableTarget):
+    """A table that takes its rows from Parquet files."""
+
+    stage: Folder
+    copy_sql: str
+
+    def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
+        """Write a file, and have the database read it."""
+        from airflow_am_provider.outbound.table import load_by_copy
+
+        return load_by_copy(
+            inbox,
+            batch,
+            self.stage,
+            self.hook,
+            self.tables,
+            self.copy_sql,
+            self.reading.layout,
+            self.reading.mappings(batch),
+        )
