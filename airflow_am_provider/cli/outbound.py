@@ -14,9 +14,10 @@ from airflow_am_provider.cli.text import Colour, coloured, counted, number, prin
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_am_provider.outbound.arrival import Look
+    from airflow_am_provider.outbound.arrival import Look, WantedBatches
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.layout import Layout
+    from airflow_am_provider.outbound.sent_history import SentHistory
     from airflow_am_provider.storage import Folder
 
 _LOCATION: Final = "LOCATION"
@@ -71,6 +72,12 @@ def _add_options(parser: argparse.ArgumentParser, mode: str) -> None:
             "--into",
             metavar="PLACE",
             help="Where OutboundLoadOperator puts Parquet files, to say which batches are loaded.",
+        )
+        add(
+            "--api-conn-id",
+            metavar="CONN_ID",
+            help="Airflow connection of Adobe's REST API, whose outbound history is asked for what "
+            "was sent and is not there; with --destination.",
         )
     if mode == _CHECK:
         add(
@@ -247,7 +254,7 @@ def _look(args: argparse.Namespace) -> Look:
     )
     wanted = WantedBatches(form=form, needs_control=not args.without_control_files)
     folder = folder_at(args.location, asked_by=_LOCATION)
-    look = ArrivalWatch(folder, wanted).look()
+    look = ArrivalWatch(folder, wanted, _history(args, wanted)).look()
     if args.location.startswith(S3) and next(iter(folder.list()), None) is None:
         # A directory can be empty; of a prefix that has no object, nothing says that it is one.
         raise ConfigurationError(
@@ -255,6 +262,16 @@ def _look(args: argparse.Namespace) -> Look:
             f"prefix, if Audience Manager has sent something"
         )
     return look
+
+
+def _history(args: argparse.Namespace, wanted: WantedBatches) -> SentHistory | None:
+    conn_id = getattr(args, "api_conn_id", None)
+    if conn_id is None:
+        return None
+    # Airflow takes its time to import, and is needed for connections only.
+    from airflow_am_provider.hooks.outbound_inbox import sent_history
+
+    return sent_history(conn_id, wanted)
 
 
 def _batch(name: str, look: Look) -> Batch:

@@ -128,10 +128,16 @@ def arrival_watch(
         quiet=quiet if waits else None,
     )
     inbox = open_inbox(location, source_conn_id)
-    return ArrivalWatch(inbox, wanted, _history(api_conn_id, wanted))
+    return ArrivalWatch(inbox, wanted, sent_history(api_conn_id, wanted))
 
 
-def _history(api_conn_id: object, wanted: WantedBatches) -> SentHistory | None:
+def sent_history(api_conn_id: object, wanted: WantedBatches) -> SentHistory | None:
+    """What Adobe says that it sent; None where nobody is asked.
+
+    :param api_conn_id: the connection of the REST API.
+    :param wanted: says of which destination.
+    :raises ConfigurationError: when that is missing.
+    """
     if not is_given(api_conn_id):
         return None
     destination = wanted.form.destination

@@ -50,7 +50,8 @@ class OutboundLoadOperator(BaseOperator):
 
     Parquet: one file a batch, ``DESTINATION/DAY/BATCH.parquet``, and beside it
     ``BATCH.rejects.csv`` with the file, number and reason of each line that was set aside.
-    Table: PostgreSQL (by COPY) or SQLite, in one transaction. Columns of both: ``user_id``,
+    Table: PostgreSQL (by COPY), SQLite, or any other database that can roll back, in one
+    transaction; or a warehouse's, by its own statement from Parquet. Columns of all: ``user_id``,
     ``id_dpid`` (which kind of ID; empty for AAM UUIDs), ``segments``, ``removed_segments``,
     ``destination``, ``mode``, ``batch_time``, ``batch``.
 
@@ -77,7 +78,7 @@ class OutboundLoadOperator(BaseOperator):
         Parquet files get the columns ``segment_names`` and ``removed_segment_names`` then, and a
         table has ``TABLE_names`` beside it. (templated)
     :param into: Parquet: the folder that gets the files, ``s3://bucket/prefix`` or an absolute
-        path. Either this or ``table``. (templated)
+        path. Either this or ``table``; with ``copy_sql`` both. (templated)
     :param into_aws_conn_id: AWS connection for it. If None, ``source_conn_id`` where files come
         from S3, else ``aws_default``. (templated)
     :param table: The table that gets the rows, with its schema before a dot. It is made when it is
@@ -85,7 +86,7 @@ class OutboundLoadOperator(BaseOperator):
     :param conn_id: Airflow connection of the database. (templated)
     :param current_table: A table that holds what is current: ``destination``, ``user_id``,
         ``segment``, ``since``, ``until``. A full batch replaces what its destination has, an
-        incremental one is merged. None for none. (templated)
+        incremental one is merged. In PostgreSQL and SQLite. None for none. (templated)
     :param copy_sql: The warehouse's own statement that takes a Parquet file into the table, with
         ``{table}``, and ``{url}`` or ``{path}`` (relative to ``into``) for the file. Needs both
         ``into`` and ``table``. Example: ``COPY {table} FROM '{url}' IAM_ROLE default FORMAT
