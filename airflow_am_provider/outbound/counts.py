@@ -27,16 +27,16 @@ class Reason(NamedTuple):
     """Why lines were set aside.
 
     :param text: in a few words.
-    :param count: how many lines.
+    :param lines: how many.
     :param example: where the first of them stands.
     """
 
     text: str
-    count: int
+    lines: int
     example: str
 
     def __str__(self) -> str:
-        return f"{self.count:,} set aside: {self.text} (first: {self.example})"
+        return f"{self.lines:,} set aside: {self.text} (first: {self.example})"
 
 
 @dataclass

@@ -77,12 +77,12 @@ def read_template_lines(block: bytes, template: LineTemplate) -> SegmentLines:
 
 def _lines(block: bytes) -> tuple[pa.StringArray, frozenset[int]]:
     """The lines as text, and which are none in UTF-8; these are empty, which fits no template."""
-    broken: frozenset[int] = frozenset()
+    block, broken = block.removesuffix(b"\n"), frozenset[int]()
     try:
         text = block.decode()
     except UnicodeDecodeError:
         text, broken = _mended(block)
-    lines = pc.split_pattern(pa.array([text.removesuffix("\n")], pa.string()), "\n").flatten()
+    lines = pc.split_pattern(pa.array([text], pa.string()), "\n").flatten()
     if "\r" in text:
         lines = pc.replace_substring_regex(lines, pattern="\r$", replacement="")
     return lines, broken
@@ -90,7 +90,7 @@ def _lines(block: bytes) -> tuple[pa.StringArray, frozenset[int]]:
 
 def _mended(block: bytes) -> tuple[str, frozenset[int]]:
     """Some line is not UTF-8, which is rare: each is looked at."""
-    lines, broken = block.removesuffix(b"\n").split(b"\n"), set()
+    lines, broken = block.split(b"\n"), set()
     for number, line in enumerate(lines):
         try:
             line.decode()

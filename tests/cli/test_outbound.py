@@ -75,7 +75,7 @@ def test_a_mistyped_location_is_not_an_empty_one(
 
 
 def test_a_prefix_without_objects_is_told(
-    s3: S3, bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    s3: S3, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in (
         ("AWS_ENDPOINT_URL", s3.endpoint_url),
@@ -84,6 +84,8 @@ def test_a_prefix_without_objects_is_told(
         ("AWS_DEFAULT_REGION", s3.region),
     ):
         monkeypatch.setenv(name, value)
+    bucket = "test-cli-outbound"
+    s3.create_bucket(bucket)
     s3.client().put_object(Bucket=bucket, Key="from-adobe/x.txt", Body=b"")
     assert main(["outbound", "list", f"s3://{bucket}/from-adobe"]) == 0
     assert main(["outbound", "list", f"s3://{bucket}/form-adobe"]) == 2

@@ -150,7 +150,12 @@ def api_conn_id(connect: Connect) -> Iterator[str]:
 def test_what_the_apis_history_has_and_the_inbox_has_not_is_told(
     inbox: Path, api_conn_id: str
 ) -> None:
-    asked = {"destination": 1234, "batch_date": "2026-01-21", "api_conn_id": api_conn_id}
+    asked = {
+        "destination": 1234,
+        "batch_date": "2026-01-21",
+        "timestamp_digits": 13,
+        "api_conn_id": api_conn_id,
+    }
     with pytest.raises(AirflowSensorTimeout) as told:
         sensor(inbox, **asked).execute({})
     said = str(told.value)
@@ -172,8 +177,8 @@ def test_segments_have_names_on_request(
     (inbox / f"{ROOT}.sync").write_bytes(b"A 2,9\n12\n")
     (inbox / f"{ROOT}.info").write_bytes(control(**{f"{ROOT}.sync": 9}))
     asked = {"destination": 1234, "api_conn_id": api_conn_id, "segment_names": True}
-    loader(inbox, into=str(tmp_path / "loaded"), **asked).execute({})
-    (row,) = pq.read_table(tmp_path / "loaded").to_pylist()
+    (report,) = loader(inbox, into=str(tmp_path / "loaded"), **asked).execute({})
+    (row,) = pq.read_table(report["url"]).to_pylist()
     assert (row["segments"], row["segment_names"]) == ([2, 9], ["Readers", None])
     loader(inbox, table="segments", conn_id=warehouse, **asked).execute({})
     with closing(sqlite3.connect(tmp_path / "warehouse.sqlite")) as database:

@@ -153,15 +153,13 @@ def test_what_is_no_right_zip_file_is_said(
     assert list(target.list()) == []
 
 
-def test_lines_by_a_template_have_its_columns(
-    sender: Sender, target: LocalFolder, tmp_path: Path
-) -> None:
+def test_lines_by_a_template_have_its_columns(sender: Sender, target: LocalFolder) -> None:
     root = sender.send(0, "full", "123\tA\t7|8\t9\nbad\n", "124\tB\t\t\n")
     text = '<UUID><TAB><DP_UUID><TAB><SEGMENT_LIST;separator="|"><TAB><TRAIT_LIST;separator="|">'
     layout = Layout(template=LineTemplate.parse(text))
-    counts = load_into_parquet(sender.inbox, sender.batch(root), target, layout).counts
-    assert (counts.lines_read, counts.lines_loaded) == (3, 2)
-    rows = pq.read_table(tmp_path / "loaded").select(
+    report = load_into_parquet(sender.inbox, sender.batch(root), target, layout)
+    assert (report.counts.lines_read, report.counts.lines_loaded) == (3, 2)
+    rows = pq.read_table(report.url).select(
         ["user_id", "segments", "removed_segments", "aam_uuid", "traits"]
     )
     assert rows.to_pylist() == [

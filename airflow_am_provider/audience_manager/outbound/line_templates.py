@@ -119,12 +119,11 @@ class LineTemplate:
         :raises ConfigurationError: when it is none, names no user, or a line can be read in two
             ways; the message has such a line.
 
-        >>> LineTemplate.parse('<UUID> <SEGMENT_LIST;separator=" "> <TRAIT_LIST;separator=" ">')
+        >>> text = '<UUID> <SEGMENT_LIST;separator=" "> <TRAIT_LIST;separator=" ">'
+        >>> LineTemplate.parse(text)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        airflow_am_provider.audience_manager.errors.ConfigurationError: line_template: the line \
-'A 1 ' can be read in two ways: a list ends where its separator stands as well, or a value goes on \
-where what follows it begins (outbound-template-macros.md)
+        airflow_am_provider...ConfigurationError: line_template: the line 'A 1 1 1' can be read ...
         """
         return _parsed(text)
 

@@ -313,6 +313,7 @@ def _compiled(template: str, timestamp_digits: int | None) -> _Template:
     for suffix in (".gz", ".zip"):
         stem = stem.removesuffix(suffix)
     pattern, nodes, at, seen, time_format = "", list[Node](), 0, set[str](), None
+    node: Node
     for match in _MACRO.finditer(stem):
         pattern += re.escape(stem[at : match.start()])
         nodes.append(Text(stem[at : match.start()]))
