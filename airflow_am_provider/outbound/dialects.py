@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -20,33 +20,77 @@ class Dialect:
         None where nothing is known that does.
     :param numbers: a FROM item that gives each number of a column of text, as ``part.value``. None
         where no current table can be kept.
-    :param makes_indexes: whether an index can be made unless it is there.
+    :param integer: what a number is cast to.
+    :param as_moment: what a time is cast to.
+    :param upsert: what becomes of a row of the current table that is there; ``{own}`` is that one.
+    :param index: how an index is made: ``statement``, ``inline`` with the table, or None.
+    :param bulk: the way of many rows: ``copy``, ``load_data``, or None for INSERT.
     :param is_known: whether it is known that a transaction is all or nothing.
     """
 
     placeholder: str
     moment: str
     key: str = "TEXT"
+    integer: str = "BIGINT"
+    as_moment: str = "TEXT"
+    upsert: str = ""
     lock: str | None = None
     numbers: str | None = None
-    makes_indexes: bool = True
+    index: str | None = "statement"
+    bulk: str | None = None
     is_known: bool = True
 
+
+_ON_CONFLICT: Final = (
+    "ON CONFLICT (destination, user_id, segment) DO UPDATE SET since = CASE WHEN {own}.until IS "
+    "NULL OR {own}.until = excluded.since THEN {own}.since ELSE excluded.since END, until = NULL"
+)
 
 POSTGRES: Final = Dialect(
     placeholder="%s",
     moment="TIMESTAMPTZ",
+    as_moment="TIMESTAMPTZ",
+    upsert=_ON_CONFLICT,
+    bulk="copy",
     lock="LOCK TABLE {table} IN EXCLUSIVE MODE",
     numbers="unnest(string_to_array(nullif({column}, ''), ',')::bigint[]) AS part(value)",
 )
 SQLITE: Final = Dialect(
     placeholder="?",
     moment="TEXT",
+    upsert=_ON_CONFLICT,
     # Any write takes the lock of the whole database.
     lock="DELETE FROM {table} WHERE 1 = 0",
     numbers="json_each('[' || {column} || ']') AS part",
 )
-_DIALECTS: Final = {"postgresql": POSTGRES, "postgres": POSTGRES, "sqlite": SQLITE}
+# MariaDB too. Its statements that make tables end a transaction, so they come first.
+MYSQL: Final = Dialect(
+    placeholder="%s",
+    # Text that sorts as times do: whether a time may have a zone depends on the version.
+    moment="VARCHAR(40)",
+    # Other orders take ann and Ann for one.
+    key="VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    integer="SIGNED",
+    as_moment="CHAR(40)",
+    upsert=(
+        "ON DUPLICATE KEY UPDATE since = CASE WHEN {own}.until IS NULL OR {own}.until = "
+        "VALUES(since) THEN {own}.since ELSE VALUES(since) END, until = NULL"
+    ),
+    # Of the session; it ends with the connection. A lock of a table would end the transaction.
+    lock="SELECT GET_LOCK(CONCAT('airflow_am_', MD5('{table}')), 86400)",
+    numbers=(
+        "JSON_TABLE(CONCAT('[', {column}, ']'), '$[*]' COLUMNS (value BIGINT PATH '$')) AS part"
+    ),
+    index="inline",
+)
+_ON: Final = ("1", "true", "yes", "on")
+_DIALECTS: Final = {
+    "postgresql": POSTGRES,
+    "postgres": POSTGRES,
+    "sqlite": SQLITE,
+    "mysql": MYSQL,
+    "mariadb": MYSQL,
+}
 
 
 def dialect_of(hook: DbApiHook) -> Dialect:
@@ -55,11 +99,13 @@ def dialect_of(hook: DbApiHook) -> Dialect:
     :param hook: the database's.
     """
     known = _DIALECTS.get(str(getattr(hook, "dialect_name", "") or ""))
+    if known is MYSQL and str(hook.connection_extra.get("local_infile")).lower() in _ON:
+        return replace(MYSQL, bulk="load_data")
     return known or Dialect(
         placeholder=hook.placeholder,
         # Text that sorts as times do: types of times differ.
         moment="VARCHAR(40)",
         key="VARCHAR(255)",
-        makes_indexes=False,
+        index=None,
         is_known=False,
     )

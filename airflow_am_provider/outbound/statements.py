@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.outbound.csv_stream import CsvStream, csv_of
 from airflow_am_provider.outbound.dialects import POSTGRES
+from airflow_am_provider.outbound.load_data import load_data
 from airflow_am_provider.outbound.rows import SCHEMA, as_text, time_as_text
 
 if TYPE_CHECKING:
@@ -84,19 +85,20 @@ class Statements:
         """
         more = "".join(f", {name} TEXT" for name in schema.names[len(SCHEMA) :])
         self.make_batches_table()
-        tables, moment = self._tables, self._dialect.moment
+        tables, moment, key = self._tables, self._dialect.moment, self._dialect.key
         index = f"{tables.rows.replace('.', '_')}_by_batch"
+        inline = f", INDEX {index} (batch)" if self._dialect.index == "inline" else ""
         self._run(
-            f"CREATE TABLE IF NOT EXISTS {tables.rows} (user_id TEXT NOT NULL, id_dpid BIGINT, "
+            f"CREATE TABLE IF NOT EXISTS {tables.rows} (user_id {key} NOT NULL, id_dpid BIGINT, "
             f"segments TEXT NOT NULL, removed_segments TEXT NOT NULL, destination BIGINT, "
-            f"mode TEXT, batch_time {moment}, batch TEXT NOT NULL{more})"
+            f"mode TEXT, batch_time {moment}, batch {key} NOT NULL{more}{inline})"
         )
-        if self._dialect.makes_indexes:
+        if self._dialect.index == "statement":
             self._run(f"CREATE INDEX IF NOT EXISTS {index} ON {tables.rows} (batch)")
         if tables.current:
             self._run(
                 f"CREATE TABLE IF NOT EXISTS {tables.current} (destination BIGINT NOT NULL, "
-                f"user_id TEXT NOT NULL, segment BIGINT NOT NULL, since {moment} NOT NULL, "
+                f"user_id {key} NOT NULL, segment BIGINT NOT NULL, since {moment} NOT NULL, "
                 f"until {moment}, PRIMARY KEY (destination, user_id, segment))"
             )
 
@@ -113,6 +115,8 @@ class Statements:
         """Keep other loads into the same tables out until this one is over, where that is known."""
         if self._dialect.lock is not None:
             self._run(self._dialect.lock.format(table=self._tables.batches))
+            if self._cursor.description is not None:
+                self._cursor.fetchall()
 
     def versions(self, batch_ids: Sequence[str]) -> dict[str, str]:
         """The version in which each batch is loaded."""
@@ -148,11 +152,13 @@ class Statements:
 
         :param schema: their columns.
         """
-        columns = ", ".join(schema.names)
+        columns, bulk = ", ".join(schema.names), self._dialect.bulk
         copy = f"COPY {self._tables.rows} ({columns}) FROM STDIN WITH (FORMAT csv)"
-        if hasattr(self._cursor, "copy_expert"):
+        if bulk == "load_data":
+            load_data(self._cursor, self._tables.rows, schema, blocks)
+        elif bulk == "copy" and hasattr(self._cursor, "copy_expert"):
             self._cursor.copy_expert(copy, CsvStream(blocks))
-        elif self._dialect is POSTGRES and hasattr(self._cursor, "copy"):
+        elif bulk == "copy" and hasattr(self._cursor, "copy"):
             with self._cursor.copy(copy) as stream:
                 for block in blocks:
                     stream.write(csv_of(block))
@@ -207,14 +213,17 @@ class Statements:
             *values,
         )
 
+    def make_names_table(self) -> None:
+        """Make the table of what segments are called, unless it is there."""
+        self._run(
+            f"CREATE TABLE IF NOT EXISTS {self._tables.names} (destination BIGINT NOT NULL, "
+            f"segment BIGINT NOT NULL, name TEXT NOT NULL, description TEXT, status TEXT, "
+            f"PRIMARY KEY (destination, segment))"
+        )
+
     def name_segments(self, destination: int, mappings: Sequence[Mapping]) -> None:
         """Write down what the segments of a destination are called now."""
         names = self._tables.names
-        self._run(
-            f"CREATE TABLE IF NOT EXISTS {names} (destination BIGINT NOT NULL, segment BIGINT NOT "
-            f"NULL, name TEXT NOT NULL, description TEXT, status TEXT, "
-            f"PRIMARY KEY (destination, segment))"
-        )
         self._run(f"DELETE FROM {names} WHERE destination = ?", destination)
         for one in mappings:
             self._run(
@@ -237,7 +246,7 @@ class Statements:
             batch_id,
         )
         destination, mode, time = self._cursor.fetchone()
-        moment = self._dialect.moment
+        integer, moment = self._dialect.integer, self._dialect.as_moment
         # A user who is added to a segment and removed from it by one batch is in it: what is
         # removed goes first.
         if mode == "full":
@@ -249,11 +258,9 @@ class Statements:
             self._say("segments", batch_id)
         self._run(
             f"INSERT INTO {current} (destination, user_id, segment, since, until) "
-            f"SELECT CAST(? AS BIGINT), said.user_id, said.segment, CAST(? AS {moment}), "
+            f"SELECT CAST(? AS {integer}), said.user_id, said.segment, CAST(? AS {moment}), "
             f"CAST(NULL AS {moment}) FROM {_SAID} AS said WHERE true "
-            f"ON CONFLICT (destination, user_id, segment) DO UPDATE SET "
-            f"since = CASE WHEN {_last(current)}.until IS NULL OR {_last(current)}.until = "
-            f"excluded.since THEN {_last(current)}.since ELSE excluded.since END, until = NULL",
+            + self._dialect.upsert.format(own=_last(current)),
             destination,
             time,
         )
@@ -267,11 +274,12 @@ class Statements:
         numbers = str(self._dialect.numbers).format(column=f"line.{column}")
         self._run(
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {_SAID} "
-            f"(user_id TEXT, segment BIGINT, PRIMARY KEY (user_id, segment))"
+            f"(user_id {self._dialect.key}, segment BIGINT, PRIMARY KEY (user_id, segment))"
         )
         self._run(f"DELETE FROM {_SAID}")
         self._run(
-            f"INSERT INTO {_SAID} SELECT DISTINCT line.user_id, CAST(part.value AS BIGINT) FROM "
+            f"INSERT INTO {_SAID} SELECT DISTINCT line.user_id, "
+            f"CAST(part.value AS {self._dialect.integer}) FROM "
             f"{self._tables.rows} AS line, {numbers} WHERE line.batch = ?",
             batch_id,
         )

@@ -62,6 +62,8 @@ def load_into_table(
         _prove_transactions(hook, tables)
     with _statements(hook, tables) as statements:
         statements.make_tables(rows.schema)
+        if mappings:
+            statements.make_names_table()
         statements.lock()
         is_next = statements.is_next(batch)
         statements.forget(batch)
