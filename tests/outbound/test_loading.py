@@ -26,6 +26,8 @@ from airflow_am_provider.outbound.parquet import load_into_parquet, loaded_versi
 from airflow_am_provider.outbound.statements import Tables
 from airflow_am_provider.outbound.table import load_into_table
 from airflow_am_provider.storage import LocalFolder
+from benchmarks.mysql_server import mysql_server
+from tests.outbound.mysql_hook import DRIVERS, MysqlHook
 from tests.outbound.senders import FIRST_DAY, Sender
 
 Lines = dict[str, tuple[set[int], set[int]]]
@@ -190,11 +192,20 @@ def test_a_batch_sent_again_replaces_its_own_rows(
     assert rows == [[2]]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(scope="session")
+def mysql_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with mysql_server(tmp_path_factory.mktemp("mysql")) as port:
+        yield port
+
+
+@pytest.fixture(params=["sqlite", "postgres", *(["mysql", "load data"] if DRIVERS else [])])
 def hook(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> DbApiHook:
     conn_id = f"warehouse_{uuid4().hex[:8]}"
+    if request.param in ("mysql", "load data"):
+        port = request.getfixturevalue("mysql_port")
+        return MysqlHook(port, conn_id, local_infile=request.param == "load data")
     if request.param == "sqlite":
         document: dict[str, Any] = {"conn_type": "sqlite", "host": str(tmp_path / "w.sqlite")}
     else:
