@@ -50,10 +50,11 @@ class OutboundLoadOperator(BaseOperator):
 
     Parquet: one file a batch, ``DESTINATION/DAY/BATCH.parquet``, and beside it
     ``BATCH.rejects.csv`` with the file, number and reason of each line that was set aside.
-    Table: PostgreSQL (by COPY), SQLite, or any other database that can roll back, in one
-    transaction; or a warehouse's, by its own statement from Parquet. Columns of all: ``user_id``,
-    ``id_dpid`` (which kind of ID; empty for AAM UUIDs), ``segments``, ``removed_segments``,
-    ``destination``, ``mode``, ``batch_time``, ``batch``.
+    Table: PostgreSQL (by COPY), MySQL (by LOAD DATA where the connection has ``local_infile``),
+    SQLite, or any other database that can roll back, in one transaction; or a warehouse's, by its
+    own statement from Parquet. Columns of all: ``user_id``, ``id_dpid`` (which kind of ID; empty
+    for AAM UUIDs), ``segments``, ``removed_segments``, ``destination``, ``mode``, ``batch_time``,
+    ``batch``.
 
     :param location: Where Adobe puts its files, as for
         :class:`~airflow_am_provider.sensors.outbound_files.OutboundFilesSensor`. (templated)
@@ -86,7 +87,7 @@ class OutboundLoadOperator(BaseOperator):
     :param conn_id: Airflow connection of the database. (templated)
     :param current_table: A table that holds what is current: ``destination``, ``user_id``,
         ``segment``, ``since``, ``until``. A full batch replaces what its destination has, an
-        incremental one is merged. In PostgreSQL and SQLite. None for none. (templated)
+        incremental one is merged. In PostgreSQL, MySQL and SQLite. None for none. (templated)
     :param copy_sql: The warehouse's own statement that takes a Parquet file into the table, with
         ``{table}``, and ``{url}`` or ``{path}`` (relative to ``into``) for the file. Needs both
         ``into`` and ``table``. Example: ``COPY {table} FROM '{url}' IAM_ROLE default FORMAT

@@ -145,8 +145,8 @@ def _statements(hook: DbApiHook, tables: Tables) -> Iterator[Statements]:
     dialect = dialect_of(hook)
     if tables.current and dialect.numbers is None:
         raise ConfigurationError(
-            f"current_table: it is kept in PostgreSQL and SQLite; in others, make it a view of "
-            f"{tables.rows}"
+            f"current_table: it is kept in PostgreSQL, MySQL and SQLite; in others, make it a view "
+            f"of {tables.rows}"
         )
     with closing(hook.get_conn()) as connection:
         _begin(connection, hook)

@@ -28,11 +28,15 @@ class MysqlHook(DbApiHook):
 
     def __init__(self, port: int, database: str, *, local_infile: bool) -> None:
         super().__init__()
-        self.connection_extra = {"local_infile": local_infile}
+        self._local_infile = local_infile
         self._port = port
         self._database = database
         with self._connect(None) as connection:
             connection.cursor().execute(f"CREATE DATABASE IF NOT EXISTS {database}")
+
+    @property
+    def connection_extra(self) -> dict[str, Any]:
+        return {"local_infile": self._local_infile}
 
     def get_conn(self) -> Any:
         return self._connect(self._database)
