@@ -389,6 +389,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "airflow-am sandbox": option_table("sandbox"),
     "airflow-am sandbox profile": option_table("sandbox profile"),
     "airflow-am sandbox segments": option_table("sandbox segments"),
+    "airflow-am sandbox feed": option_table("sandbox feed"),
 }
 
 

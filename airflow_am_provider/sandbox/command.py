@@ -14,20 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.environments import ENVIRONMENTS
-from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.sandbox.account import Account, SignalRule
 from airflow_am_provider.sandbox.behaviour import Behaviours
 from airflow_am_provider.sandbox.events import Event, Kind
 from airflow_am_provider.sandbox.mailboxes import PASSWORD_VARIABLE
 from airflow_am_provider.sandbox.profiles import Profiles
 from airflow_am_provider.sandbox.rest import SECRET_VARIABLE, RestApi, RestConfig
-from airflow_am_provider.sandbox.segment_files import (
-    FULL,
-    ITER,
-    Destination,
-    Habits,
-    export_segments,
-    open_outbox,
+from airflow_am_provider.sandbox.sending_command import (
+    add_feed,
+    add_segments,
+    run_feed,
+    run_segments,
+    traits_of,
 )
 from airflow_am_provider.sandbox.service import Sandbox, SandboxConfig
 
@@ -165,7 +164,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Take and answer what is there, then end. Exit 0 if every file was taken, else 1.",
     )
     add("--json", action="store_true", help="Print one JSON object a line.")
-    modes = parser.add_subparsers(dest="sandbox_mode", metavar="profile|segments")
+    modes = parser.add_subparsers(dest="sandbox_mode", metavar="profile|segments|feed")
     profile = modes.add_parser("profile", help="print what is known of one user")
     # Suppressed, or the defaults here would replace what stands before the word "profile".
     late = argparse.SUPPRESS
@@ -186,75 +185,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     profile.add_argument(
         "--json", action="store_true", default=late, help="Print JSON, and nothing else."
     )
-    _add_segments(modes, late)
-
-
-def _add_segments(modes: argparse._SubParsersAction[argparse.ArgumentParser], late: str) -> None:
-    segments = modes.add_parser("segments", help="send segment files, as Adobe exports them")
-    add = segments.add_argument
-    add(
-        "--database",
-        type=Path,
-        default=late,
-        metavar="FILE",
-        help="The sandbox's SQLite file, whose profiles are exported.",
-    )
-    add("--into", required=True, metavar="PLACE", help="s3://BUCKET/PREFIX or a folder.")
-    add("--destination", type=int, required=True, help="ID of the destination.")
-    add("--dpid", type=int, required=True, help="Data source whose IDs are in the files.")
-    add(
-        "--segment",
-        action="append",
-        required=True,
-        metavar="SEGMENT:TRAIT,…",
-        help="A segment, and the traits of which one is enough. May be repeated.",
-    )
-    add(
-        "--sync-mode",
-        choices=[FULL, ITER],
-        default=FULL,
-        help="full: everybody; iter: what has changed since the last export.",
-    )
-    add(
-        "--seed",
-        type=int,
-        help="Draws what Adobe's pages leave open: parts, their numbers and order, spaces, control "
-        "files. By default one gzip file, then its control file.",
-    )
-
-
-def _segments(args: argparse.Namespace) -> int:
-    if args.database is None or not args.database.is_file():
-        raise ConfigurationError(f"--database {args.database}: there is no such file")
-    destination = Destination(
-        number=args.destination,
-        dpid=args.dpid,
-        segments=dict(_traits(text, "--segment", "SEGMENT") for text in args.segment),
-    )
-    habits = Habits() if args.seed is None else Habits.drawn(args.seed)
-    put = open_outbox(args.into)
-    _print(
-        export_segments(args.database, destination, args.sync_mode, datetime.now(UTC), put, habits)
-    )
-    return 0
+    add_segments(modes.add_parser("segments", help="send segment files, as Adobe does"), late)
+    add_feed(modes.add_parser("feed", help="send a Customer Data Feed, as Adobe does"), late)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run ``airflow-am sandbox``.
 
     :param args: what a parser with :func:`add_arguments` gave.
-    :return: the exit status: 0, 1 when ``--once`` met a file that was not taken, or 2 for wrong
-        use.
+    :return: the exit status: 0, 1 when ``--once`` met a file that was not taken or a place cannot
+        be reached, or 2 for wrong use.
     """
     try:
         if args.sandbox_mode == "profile":
             return _profile(args)
         if args.sandbox_mode == "segments":
-            return _segments(args)
+            return run_segments(args)
+        if args.sandbox_mode == "feed":
+            return run_feed(args)
         return _serve(args)
-    except ConfigurationError as error:
+    except (ConfigurationError, TransientError) as error:
         sys.stderr.write(f"airflow-am sandbox: {error}\n")
-        return 2
+        return 2 if isinstance(error, ConfigurationError) else 1
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -273,7 +225,7 @@ def _serve(args: argparse.Namespace) -> int:
             partner_id=args.partner_id,
             cross_device=frozenset(args.cross_device),
             data_sources=frozenset(args.data_source) or None,
-            traits=dict(map(_traits, args.traits)),
+            traits=dict(map(traits_of, args.traits)),
             trait_ttl_days=ttls.pop("", 120),
             trait_ttls=ttls,
             rules=tuple(map(_rule, args.rule)),
@@ -340,14 +292,6 @@ def _profile(args: argparse.Namespace) -> int:
 def _sorted(traits: Iterable[str]) -> list[str]:
     """Trait IDs as numbers go, whatever their length."""
     return sorted(traits, key=lambda trait: (len(trait), trait))
-
-
-def _traits(text: str, option: str = "--traits", of: str = "DPID") -> tuple[int, frozenset[str]]:
-    dpid, _, traits = text.partition(":")
-    numbers = [trait.strip() for trait in traits.split(",")]
-    if not all(number.isascii() and number.isdigit() for number in (dpid, *numbers)):
-        raise ConfigurationError(f"{option} {text!r}: {of}:TRAIT,TRAIT,… is needed")
-    return int(dpid), frozenset(numbers)
 
 
 def _ttl(text: str) -> tuple[str, int]:

@@ -13,19 +13,20 @@ import gzip
 import hashlib
 import json
 import random
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.sandbox.database import connect, transaction
+from airflow_am_provider.sandbox.outboxes import Arrival, Write, send
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
 
-    Put = Callable[[str, bytes], object]
+    from airflow_am_provider.sandbox.outboxes import Outbox
 
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS exported (
@@ -63,8 +64,7 @@ class Habits:
     :param says_other_mode: whether its name has another mode than its files.
     :param says_all: whether an incremental line has all segments of a user who has changed, or
         those that came.
-    :param begins_half: whether files appear under their names before they are whole.
-    :param order: a seed for the order in which files appear.
+    :param arrival: in which order and steps files appear.
     """
 
     parts: int = 1
@@ -75,27 +75,26 @@ class Habits:
     is_json: bool = True
     says_other_mode: bool = False
     says_all: bool = True
-    begins_half: bool = False
-    order: int = 0
+    arrival: Arrival = field(default_factory=Arrival)
 
     @classmethod
-    def drawn(cls, seed: int, *, control: bool = True) -> Habits:
-        """Habits by chance.
-
-        :param control: whether the account gets control files.
-        """
+    def drawn(cls, seed: int) -> Habits:
+        """Habits by chance."""
         chance = random.Random(seed)  # noqa: S311  # habits, not secrets
         return cls(
             parts=chance.randrange(1, 5),
             form=chance.choice(_FORMS),
             spaces=chance.choice((1, 2)),
             is_packed=chance.random() < 0.7,  # shares of what pages show
-            control=chance.choice((1, 1, 2)) if control else 0,
+            control=chance.choice((1, 1, 2)),
             is_json=chance.random() < 0.5,
             says_other_mode=chance.random() < 0.3,
             says_all=chance.random() < 0.5,
-            begins_half=chance.random() < 0.3,
-            order=chance.randrange(1 << 30),
+            arrival=Arrival(
+                begins_half=chance.random() < 0.3,
+                order=chance.randrange(1 << 30),
+                is_renamed=chance.random() < 0.2,
+            ),
         )
 
 
@@ -104,7 +103,7 @@ def export_segments(
     destination: Destination,
     mode: str,
     moment: datetime,
-    put: Put,
+    outbox: Outbox,
     habits: Habits = Habits(),  # frozen
 ) -> str:
     """Send a destination's segments.
@@ -113,7 +112,7 @@ def export_segments(
     :param destination: what, and to whom.
     :param mode: ``full`` or ``iter``.
     :param moment: the time in the names.
-    :param put: writes a file by its name; the same name again replaces it.
+    :param outbox: where they are sent.
     :param habits: what is left open.
     :return: the name that all files of the batch share.
     :raises ConfigurationError: when the mode is none.
@@ -135,7 +134,9 @@ def export_segments(
     files = _files(root, lines, habits)
     other = root.replace(f"_{mode}_", f"_{ITER if mode == FULL else FULL}_")
     info = f"{other if habits.says_other_mode else root}.info"
-    _send(files, (info, _control(root, files, habits)), put, habits)
+    writes = [Write(path=name, content=content) for name, (content, _) in files.items()]
+    writes += [Write(path=info, content=_control(root, files, habits))] * habits.control
+    send(outbox, writes, habits.arrival)
     return root
 
 
@@ -239,38 +240,3 @@ def _control(root: str, files: Mapping[str, tuple[bytes, int]], habits: Habits) 
         for key in ("Files", "Totals", *listed[0], *totals):
             text = text.replace(f'"{key}":', f"{key}:")
     return text.encode()
-
-
-def _send(
-    files: Mapping[str, tuple[bytes, int]],
-    control: tuple[str, bytes],
-    put: Put,
-    habits: Habits,
-) -> None:
-    writes = [(name, content) for name, (content, _) in files.items()]
-    writes += [control] * habits.control
-    chance = random.Random(habits.order)  # noqa: S311  # an order, not a secret
-    chance.shuffle(writes)
-    for name, content in writes:
-        if habits.begins_half:
-            put(name, content[: len(content) // 2])
-        put(name, content)
-
-
-def open_outbox(place: str) -> Put:
-    """What writes files into a place.
-
-    :param place: ``s3://BUCKET/PREFIX`` or a folder, which is made.
-    """
-    if place.startswith("s3://"):
-        import boto3
-
-        bucket, _, prefix = place.removeprefix("s3://").partition("/")
-        client = boto3.client("s3")
-        path = f"{prefix.rstrip('/')}/" if prefix else ""
-        return lambda name, content: client.put_object(
-            Bucket=bucket, Key=f"{path}{name}", Body=content
-        )
-    folder = Path(place)
-    folder.mkdir(parents=True, exist_ok=True)
-    return lambda name, content: (folder / name).write_bytes(content)

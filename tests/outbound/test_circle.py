@@ -12,12 +12,8 @@ import pytest
 from airflow_am_provider.cli import main
 from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
 from airflow_am_provider.sandbox.account import Account
-from airflow_am_provider.sandbox.segment_files import (
-    Destination,
-    Habits,
-    export_segments,
-    open_outbox,
-)
+from airflow_am_provider.sandbox.outboxes import open_outbox
+from airflow_am_provider.sandbox.segment_files import Destination, Habits, export_segments
 from airflow_am_provider.sensors.outbound_files import OutboundFilesSensor
 from tests.connections import Connect
 from tests.sandbox.conftest import Bench, bench, uuid
@@ -105,7 +101,6 @@ def test_the_table_has_the_segments_that_the_rules_give(
     )
     crm, destination = Crm(seed), Destination(number=1234, dpid=478, segments=SEGMENTS)
     warehouse = connect({"conn_type": "sqlite", "host": str(tmp_path / "warehouse.sqlite")})
-    put = open_outbox(str(tmp_path / "from-adobe"))
     for day in range(DAYS):
         rows = crm.changes(day)
         bench.put(
@@ -117,14 +112,15 @@ def test_the_table_has_the_segments_that_the_rules_give(
         bench.run(after_s=22 * 3600)
         crm.expire(day + 1)
         bench.run(after_s=2 * 3600)
-        export_segments(
-            bench.config.database,
-            destination,
-            "full" if day == 5 else "iter",
-            START + timedelta(days=day),
-            put,
-            Habits.drawn(seed * 100 + day),
-        )
+        with open_outbox(str(tmp_path / "from-adobe")) as outbox:
+            export_segments(
+                bench.config.database,
+                destination,
+                "full" if day == 5 else "iter",
+                START + timedelta(days=day),
+                outbox,
+                Habits.drawn(seed * 100 + day),
+            )
         arrived = OutboundFilesSensor(
             task_id="arrived",
             location=str(tmp_path / "from-adobe"),
