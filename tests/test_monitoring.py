@@ -48,7 +48,7 @@ def test_the_dashboard_asks_by_labels_that_are_there() -> None:
     variables = {one["name"] for one in DASHBOARD["templating"]["list"]} - {"datasource"}
     assert variables == set(TAGS)
     for query in QUERIES:
-        of_what_came_back = "outbound" in query
+        of_what_came_back = "_outbound_" in query or "_feed_" in query
         for label in re.findall(r"(\w+)=~", query):
             assert label == "dag_id" or (label in TAGS and not of_what_came_back), query
         for variable in re.findall(r"\$(\w+)", query):

@@ -67,10 +67,13 @@ class CountsRunFacet(RunFacet):
         as far as they are known lines sent and the counts of receipts.
     :param batches: for each batch that was loaded: its name, lines read, rows loaded, lines set
         aside by reason.
+    :param hours: for each hour of a feed that was extracted: events read, written, set aside by
+        reason, and ID pairs.
     """
 
     deliveries: list[dict[str, Any]] = attr.field(factory=list)
     batches: list[dict[str, Any]] = attr.field(factory=list)
+    hours: list[dict[str, Any]] = attr.field(factory=list)
 
 
 def of_format(task: Any) -> Lineage | None:
@@ -147,6 +150,29 @@ def of_load(task: Any) -> Lineage | None:
         inputs=[InputDataset(**_place(task.location))],
         outputs=outputs,
         run_facets={FACET: CountsRunFacet(batches=[dict(report) for report in result])},
+    )
+
+
+def of_feed(task: Any) -> Lineage | None:
+    """From a Customer Data Feed to Parquet, and to the pairs that an ID sync reads.
+
+    :param task: an ``EventFeedExtractOperator`` that was executed.
+    """
+    result = getattr(task, "returned", None)
+    if not result:
+        return None
+    events = f"{str(task.into).rstrip('/')}/events"
+    outputs = [
+        OutputDataset(**_place(events), outputFacets=_statistics(lines=result["events_written"]))
+    ]
+    if result["id_pairs_url"]:
+        pairs = _statistics(lines=result["id_pairs"], files=1)
+        outputs.append(OutputDataset(**_place(result["id_pairs_url"]), outputFacets=pairs))
+    hours = [{name: hour[name] for name in hour if name != "files"} for hour in result["hours"]]
+    return Lineage(
+        inputs=[InputDataset(**_place(str(task.location)))],
+        outputs=outputs,
+        run_facets={FACET: CountsRunFacet(hours=hours)},
     )
 
 

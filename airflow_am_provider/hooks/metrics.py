@@ -1,8 +1,8 @@
 """Metrics, by Airflow's own ``Stats``: StatsD, Datadog or OpenTelemetry, as ``[metrics]`` says.
 
-Each is sent once: by the task that staged, sent, acknowledged or loaded something, not by one that
-finds it done. One that dies before it has told is not made up for. Where Stats takes tags, a metric
-has them; elsewhere they are parts of its name, as in
+Each is sent once: by the task that staged, sent, acknowledged, loaded or extracted something, not
+by one that finds it done. One that dies before it has told is not made up for. Where Stats takes
+tags, a metric has them; elsewhere they are parts of its name, as in
 ``audience_manager.rows_read.production.478.crm_daily``.
 """
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.manifest import Manifest
     from airflow_am_provider.deliveries.receipt_report import ReceiptReport
     from airflow_am_provider.deliveries.target.state import DeliveryEntry
+    from airflow_am_provider.outbound.feed import HourReport
     from airflow_am_provider.outbound.load_report import LoadReport
 
 _logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ _NO_PART_OF_A_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 TAGS: Final = ("environment", "data_source", "dag_id")
 #: Tags of metrics about what came back.
 OUTBOUND_TAGS: Final = ("destination", "dag_id")
+#: Tags of metrics about Customer Data Feeds.
+FEED_TAGS: Final = ("dag_id",)
 
 
 class Kind(StrEnum):
@@ -72,6 +75,8 @@ MATCH_RATE: Final = _of("match_rate", Kind.GAUGE)
 SECONDS: Final = _of("seconds_to_acknowledgement", Kind.TIMER)
 ROWS_LOADED: Final = _of("outbound.rows_loaded", tags=OUTBOUND_TAGS)
 LINES_SET_ASIDE: Final = _of("outbound.lines_set_aside", tags=OUTBOUND_TAGS)
+EVENTS_WRITTEN: Final = _of("feed.events_written", tags=FEED_TAGS)
+EVENTS_SET_ASIDE: Final = _of("feed.events_set_aside", tags=FEED_TAGS)
 
 #: All of them, in the order of docs/monitoring.md.
 METRICS: Final = (
@@ -85,6 +90,8 @@ METRICS: Final = (
     SECONDS,
     ROWS_LOADED,
     LINES_SET_ASIDE,
+    EVENTS_WRITTEN,
+    EVENTS_SET_ASIDE,
 )
 
 
@@ -149,6 +156,17 @@ def loaded(report: LoadReport, dag_id: str) -> None:
     tags = {"destination": str(document["destination"]), "dag_id": dag_id}
     _send(ROWS_LOADED, document["rows_loaded"], tags)
     _send(LINES_SET_ASIDE, document["lines_set_aside"], tags)
+
+
+def extracted(report: HourReport, dag_id: str) -> None:
+    """Count the events of an hour of a feed that was extracted now.
+
+    :param report: what became of it.
+    :param dag_id: the task's DAG.
+    """
+    counts, tags = report.counts, {"dag_id": dag_id}
+    _send(EVENTS_WRITTEN, counts.lines_loaded, tags)
+    _send(EVENTS_SET_ASIDE, counts.lines_set_aside, tags)
 
 
 def _tags(destination: str, target: str, dag_id: str) -> dict[str, str]:

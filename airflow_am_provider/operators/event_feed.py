@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_am_provider.airflow_compat import AirflowSkipException
-from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.words import counted
+from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.parameters import is_given, optional_whole_number, whole_number
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
+    from airflow_am_provider.outbound.feed import HourReport
     from airflow_am_provider.storage import Folder
 
 __all__ = ["EventFeedExtractOperator"]
@@ -30,9 +33,10 @@ _SHOWN = 3
 class EventFeedExtractOperator(BaseOperator):
     """Extract complete hours of a Customer Data Feed into Parquet, each event once.
 
-    An hour is complete when its control file and every file that this lists are there. Empty hours
-    are normal, and late ones come in a later run: each run looks back, and reads what it has not
-    read yet, or what Adobe made again since (features/cdf-files.md).
+    An hour is complete when its control file and every file that this lists are there, with their
+    sizes and checksums. Others wait, and hold no hour up. Empty hours are normal, and late ones
+    come in a later run: each run looks back, and reads what it has not read yet, or what Adobe made
+    again since (features/cdf-files.md).
 
     Into ``into`` go ``events/DAY/HOUR.parquet`` by the day of the events, and ``id_pairs/``: for
     each declared ID of ``dpid`` the device's UUID, which is what
@@ -55,9 +59,9 @@ class EventFeedExtractOperator(BaseOperator):
     :return: ``hours`` (what became of each that was read), ``waiting``, ``events_read``,
         ``events_written``, ``events_set_aside``, ``id_pairs`` and ``id_pairs_url``: the Parquet
         file with the columns ``aam_uuid`` and ``declared_id``, the latest pair first, each once.
-    :raises AirflowSkipException: when no hour of the window is there.
-    :raises AirflowFailException: when a parameter is wrong or a file cannot be read.
-    :raises AirflowException: when a file is not, or not yet, what its control file says.
+    :raises AirflowSkipException: when no hour of the window is there, or none that can be read and
+        is what its control file says.
+    :raises AirflowFailException: when a parameter is wrong.
 
     Example::
 
@@ -112,6 +116,7 @@ class EventFeedExtractOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Extract the hours that are complete and were not extracted as they are now."""
         from airflow_am_provider.hooks.outbound_inbox import open_folder
+        from airflow_am_provider.outbound.checksums import NotAsListed
         from airflow_am_provider.outbound.feed import extract, extracted, hours_of
 
         with airflow_errors():
@@ -123,37 +128,34 @@ class EventFeedExtractOperator(BaseOperator):
             access = self.into_aws_conn_id or self.source_conn_id
             target = open_folder(self.into, access, asked_by="into_aws_conn_id")
             found = hours_of(inbox, since, until)
-            for hour, why in found.waiting:
-                self.log.warning("Hour %s waits: %s", f"{hour:%Y-%m-%dT%H}", why)
-            if not found.complete:
+            waiting = {f"{hour:%Y-%m-%dT%H}": why for hour, why in found.waiting}
+            hours, names = [], []
+            for _, batch in found.complete:
+                if extracted(target, batch) is None:
+                    try:
+                        report = extract(inbox, batch, target)
+                    except (NotAsListed, DataError) as error:
+                        # It holds no other hour up, and is looked at again.
+                        waiting[batch.batch_id] = str(error)
+                        continue
+                    hours.append(report.to_json())
+                    self._tell(report)
+                    metrics.extracted(report, self.dag_id)
+                names.append(batch.batch_id)
+            for name in sorted(waiting):
+                self.log.warning("Hour %s waits: %s", name, waiting[name])
+            if not names:
                 raise AirflowSkipException(
                     f"No complete hour from {since:%Y-%m-%dT%H} to {until:%Y-%m-%dT%H} in "
-                    f"{self.location}; {len(found.waiting)} wait"
+                    f"{self.location}; {len(waiting)} wait"
+                    + (f", such as {min(waiting)}: {waiting[min(waiting)]}" if waiting else "")
                 )
-            hours = []
-            for _, batch in found.complete:
-                if extracted(target, batch) is not None:
-                    continue
-                report = extract(inbox, batch, target)
-                hours.append(report.to_json())
-                counts = report.counts
-                self.log.info(
-                    "Hour %s: %s events read = %s written + %s set aside; %s ID pairs",
-                    report.hour,
-                    f"{counts.lines_read:,}",
-                    f"{counts.lines_loaded:,}",
-                    f"{counts.lines_set_aside:,}",
-                    f"{report.pairs:,}",
-                )
-                for reason in counts.reasons():
-                    self.log.warning("%s", reason)
             pairs, url = 0, None
             if dpid is not None:
-                names = [batch.batch_id for _, batch in found.complete]
                 pairs, url = self._write_pairs(target, names, dpid, state, until)
         return {
             "hours": hours,
-            "waiting": [f"{hour:%Y-%m-%dT%H}: {why}" for hour, why in found.waiting][:_SHOWN],
+            "waiting": [f"{name}: {waiting[name]}" for name in sorted(waiting)][:_SHOWN],
             **{
                 key: sum(hour[key] for hour in hours)
                 for key in ("events_read", "events_written", "events_set_aside")
@@ -170,6 +172,30 @@ class EventFeedExtractOperator(BaseOperator):
             f"written + {result['events_set_aside']:,} set aside; "
             f"{counted(result['id_pairs'], 'ID pair')}"
         )
+
+    def get_openlineage_facets_on_complete(
+        self, task_instance: Any
+    ) -> OperatorLineage[Any, Any] | None:
+        """What Airflow's provider ``openlineage`` is told.
+
+        :param task_instance: whatever it is; the task knows what it did.
+        """
+        from airflow_am_provider.hooks.lineage import of_feed
+
+        return of_feed(self)
+
+    def _tell(self, report: HourReport) -> None:
+        counts = report.counts
+        self.log.info(
+            "Hour %s: %s events read = %s written + %s set aside; %s ID pairs",
+            report.hour,
+            f"{counts.lines_read:,}",
+            f"{counts.lines_loaded:,}",
+            f"{counts.lines_set_aside:,}",
+            f"{report.pairs:,}",
+        )
+        for reason in counts.reasons():
+            self.log.warning("%s", reason)
 
     def _write_pairs(
         self,

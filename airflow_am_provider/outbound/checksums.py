@@ -2,7 +2,8 @@
 
 An MD5 is of the whole file. The ETag of an object that was uploaded in parts is the MD5 of the
 parts' MD5s, with how many they were (features/cdf-files.md); how large a part was, no page says, so
-that each usual size that gives so many parts is tried.
+that each usual size that gives so many parts is tried. Where none gives the ETag, the content is
+not known to be right, and neither to be wrong.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ def part_sizes(size: int, parts: int) -> tuple[int, ...]:
     if parts == 1:
         return PART_SIZES[:1] if size <= PART_SIZES[0] else (size,)
     return tuple(part for part in PART_SIZES if -(-size // part) == parts)
+
+
+class NotAsListed(TransientError):
+    """A file is not, or not yet, what its control file says."""
 
 
 class _PartedMd5:
@@ -90,11 +95,10 @@ class CheckedStream:
         parts = part_sizes(size, int(match["parts"])) if match else ()
         self._parted = [_PartedMd5(part) for part in parts]
         self._is_parted = match is not None
-
-    @property
-    def is_checked(self) -> bool:
-        """Whether its content is known, and not its size alone."""
-        return bool(self._parted) if self._is_parted else self._checksum is not None
+        # The MD5 of one part's MD5 is the same however large a part may be.
+        self._is_certain = match is None or int(match["parts"]) == 1
+        self.is_checked = False
+        """Whether its content is known, and not its size alone: after :meth:`check`."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Read up to ``size`` bytes."""
@@ -110,23 +114,24 @@ class CheckedStream:
     def check(self) -> None:
         """Hold what was read against what should be there.
 
-        :raises TransientError: when it is something else: it may be on its way still, or replaced.
+        :raises NotAsListed: when it is something else: it may be on its way still, or replaced.
         """
         while self.read(_MIB):
             pass  # what a packed file has after its end
         if self._read != self._size:
-            raise TransientError(
+            raise NotAsListed(
                 f"{printable(self._name)}: {self._read:,} bytes were read, {self._size:,} are "
                 f"expected; it may be that it is replaced at this moment. Nothing of the batch is "
                 f"loaded; it is tried again"
             )
-        if self._checksum is None or (self._is_parted and not self._parted):
+        if self._checksum is None:
             return
         found = {self._md5.hexdigest()}
         if self._is_parted:
             found = {parted.etag() for parted in self._parted}
-        if self._checksum not in found:
-            raise TransientError(
+        self.is_checked = self._checksum in found
+        if not self.is_checked and self._is_certain:
+            raise NotAsListed(
                 f"{printable(self._name)}: it has {self._size:,} bytes, but not the checksum "
                 f"{self._checksum} that its control file says (transfer-control-files.md). Nothing "
                 f"of the batch is loaded; it is tried again. If it stays so, ask Adobe to send the "

@@ -31,7 +31,10 @@ from airflow_am_provider.outbound.reading import file_blocks
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from airflow_am_provider.audience_manager.outbound.control_files import ControlFile
+    from airflow_am_provider.audience_manager.outbound.control_files import (
+        ControlFile,
+        ControlledFile,
+    )
     from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.storage.folder import Folder, ListedFile
 
@@ -121,43 +124,54 @@ def _hour(
     controls: Mapping[str, ControlFile | DataError],
 ) -> tuple[Batch | None, str]:
     """An hour's files as a batch, or why it is not complete."""
-    here = [(file.path, controls[file.path]) for file in files if file.path in controls]
+    here = sorted((file for file in files if file.path in controls), key=_age)
     if not here:
         return None, "its control file has not come"
     by_name = {file.path.rpartition("/")[2]: file for file in files}
-    found: dict[str, BatchFile] = {}
-    for path, control in here:
+    # Of a file that two of them list, the newer says how it is: the hour was made again.
+    entries: dict[str, ControlledFile] = {}
+    for file in here:
+        control = controls[file.path]
         if isinstance(control, DataError):
             return None, str(control)
-        for entry in control.files:
-            listed = by_name.get(entry.name)
-            if not is_feed_file(entry.name):
-                return None, (
-                    f"{printable(path)} lists {printable(entry.name)}, which is no name of a "
-                    f"feed's file ({PAGE})"
-                )
-            if listed is None or listed.size != entry.size:
-                return None, f"{printable(entry.name)} has not come, or not whole"
-            checksum = entry.checksum if entry.is_checkable else None
-            if checksum and listed.etag and _are_comparable(checksum, listed.etag):
-                # S3 has done the sum already: that it differs means another object.
-                if checksum.lower() != listed.etag.lower():
-                    return None, f"{printable(entry.name)} is another object than was listed"
-                checksum = None
-            found[listed.path] = BatchFile(
+        entries |= {entry.name: entry for entry in control.files}
+    found = []
+    for name in sorted(entries):
+        entry, listed = entries[name], by_name.get(name)
+        if not is_feed_file(name):
+            return None, (
+                f"its control file lists {printable(name)}, which is no name of a feed's file "
+                f"({PAGE})"
+            )
+        if listed is None or listed.size != entry.size:
+            return None, f"{printable(name)} has not come, or not whole"
+        found.append(
+            BatchFile(
                 path=listed.path,
-                name=SegmentFileName(text=entry.name, root=entry.name, packing="gz"),
+                name=SegmentFileName(text=name, root=name, packing="gz"),
                 size=entry.size,
-                checksum=checksum,
+                checksum=_checksum(entry, listed),
                 found=listed,
             )
-    ordered = tuple(found[path] for path in sorted(found))
-    return Batch(batch_id=f"{hour:%Y-%m-%dT%H}", files=ordered, control_path=here[0][0]), ""
+        )
+    name = f"{hour:%Y-%m-%dT%H}"
+    return Batch(batch_id=name, files=tuple(found), control_path=here[-1].path), ""
 
 
-def _are_comparable(checksum: str, etag: str) -> bool:
-    """Whether both are of an object in as many parts: a copy in others has another ETag."""
-    return checksum.partition("-")[2] == etag.partition("-")[2]
+def _age(file: ListedFile) -> tuple[datetime, str]:
+    return file.modified, file.path
+
+
+def _checksum(entry: ControlledFile, listed: ListedFile) -> str | None:
+    """What the file is held against while it is read; None where S3 has done the sum already.
+
+    An ETag that differs proves nothing: a copy in another bucket has another one, when it was
+    uploaded in other parts or is encrypted with KMS.
+    """
+    if not entry.is_checkable:
+        return None
+    is_same = listed.etag is not None and listed.etag.lower() == str(entry.checksum).lower()
+    return None if is_same else entry.checksum
 
 
 def extracted(target: Folder, batch: Batch) -> dict[str, Any] | None:
@@ -174,7 +188,7 @@ def extract(inbox: Inbox, batch: Batch, target: Folder) -> HourReport:
     :param batch: a complete hour.
     :param target: gets ``events/DAY/HOUR.parquet``, ``id_pairs/hours/HOUR.parquet`` and, at the
         end, ``hours/HOUR.json``.
-    :raises TransientError: when a file is not, or not yet, what its control file says.
+    :raises NotAsListed: when a file is not, or not yet, what its control file says.
     :raises DataError: when a file cannot be read.
     """
     report = HourReport(batch.batch_id, batch.version)
@@ -190,6 +204,10 @@ def extract(inbox: Inbox, batch: Batch, target: Folder) -> HourReport:
                 number += events.lines
                 _write(events.rows, batch, target, writers, stack, report)
                 pairs.append(id_pairs(events.rows))
+        # Before the first file appears: whoever is killed among them leaves none that nobody knows.
+        if not set(report.files) <= set(before):
+            begun = {"files": sorted({*before, *report.files})}
+            target.write_bytes(_marker(batch), json.dumps(begun).encode())
     once = latest_pairs(pairs)
     report.pairs = once.num_rows
     path = f"{HOUR_PAIRS}/{batch.batch_id}.parquet"

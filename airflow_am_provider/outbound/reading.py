@@ -109,7 +109,6 @@ def file_blocks(
     with ExitStack() as stack:
         raw = stack.enter_context(closing(inbox.open_read(file.path)))
         stream = CheckedStream(raw, size=file.size, checksum=file.checksum, name=file.path)
-        counts.unchecked += not stream.is_checked
         total = 0
         skip = header_lines
         read = stack.enter_context(unpacked(stream, file))
@@ -126,6 +125,7 @@ def file_blocks(
             if block:
                 yield block, lines
         stream.check()
+        counts.unchecked += not stream.is_checked
         if file.lines is not None and total != file.lines:
             raise DataError(
                 f"{printable(file.path)}: it has {total:,} lines, and its control file says "

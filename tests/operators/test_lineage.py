@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -21,12 +22,15 @@ from airflow_am_provider.audience_manager.receipts.receipt import Receipt
 from airflow_am_provider.hooks.asset_uris import create_asset, sanitize_uri
 from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
+from airflow_am_provider.operators.event_feed import EventFeedExtractOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.operators.suppression_removal import SuppressionRemovalOperator
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.operators.upload_parts import UploadPartsOperator
+from airflow_am_provider.sandbox.event_feeds import Feed, export_feed
+from airflow_am_provider.sandbox.outboxes import open_outbox
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.storage import LocalFolder
 
@@ -256,6 +260,39 @@ def test_what_comes_back(world: SimpleNamespace, tmp_path: Path, into_table: boo
     assert (batch["batch"], batch["rows_loaded"], batch["lines_set_aside"]) == (root, 1, 1)
 
 
+def test_from_a_feed_to_its_pairs(world: SimpleNamespace, tmp_path: Path) -> None:
+    with open_outbox(str(tmp_path / "feed")) as outbox:
+        since = datetime(2026, 1, 31, 5, tzinfo=UTC)
+        export_feed(":memory:", Feed(dpid=478, since=since, logins=["ann"]), outbox)
+    task = EventFeedExtractOperator(
+        task_id="feed",
+        location=str(tmp_path / "feed"),
+        into=str(tmp_path / "into"),
+        window_end="2026-01-31T06:00",
+        dpid=478,
+    )
+    result = task.execute(CONTEXT)
+    found = told(task)
+    assert names(found["inputs"]) == [("file", str(tmp_path / "feed"))]
+    pairs = IdSyncExtractOperator(
+        task_id="ids",
+        source=result["id_pairs_url"],
+        columns=["aam_uuid", "declared_id"],
+        master_dpid=0,
+        dpids=[478],
+        audience_manager_conn_id=world.conn_id,
+    )
+    pairs.execute(CONTEXT)
+    assert names(found["outputs"]) == [
+        ("file", str(tmp_path / "into" / "events")),
+        *names(told(pairs)["inputs"]),
+    ]
+    assert [statistics(one)["rowCount"] for one in found["outputs"]] == [1, 1]
+    (hour,) = found["run"]["audience_manager"]["hours"]
+    assert (hour["hour"], hour["events_written"]) == ("2026-01-31T05", 1)
+    assert "ann" not in json.dumps(found)
+
+
 def test_a_task_that_did_nothing_tells_nothing(world: SimpleNamespace) -> None:
     task = format_task(world, sql="SELECT id, traits FROM loyalty JOIN lineage_crm.customers "
                        "USING (id) WHERE false", parameters=None)  # fmt: skip
@@ -275,6 +312,7 @@ def test_a_task_that_did_nothing_tells_nothing(world: SimpleNamespace) -> None:
         UploadOperator,
         DeliveryReceiptSensor,
         OutboundLoadOperator,
+        EventFeedExtractOperator,
     ],
 )
 def test_each_task_on_the_way_can_be_asked(operator: type) -> None:

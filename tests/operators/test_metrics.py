@@ -24,8 +24,11 @@ from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
+from airflow_am_provider.operators.event_feed import EventFeedExtractOperator
 from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
 from airflow_am_provider.operators.upload import UploadOperator
+from airflow_am_provider.sandbox.event_feeds import Feed, export_feed
+from airflow_am_provider.sandbox.outboxes import open_outbox
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.storage import LocalFolder
 
@@ -312,6 +315,26 @@ def test_a_batch_is_told_when_it_is_loaded(
     }
     with pytest.raises(AirflowSkipException):
         load.execute(context())
+    assert server.said() == {}
+
+
+def test_an_hour_of_a_feed_is_told_when_it_is_extracted(server: Server, tmp_path: Path) -> None:
+    with open_outbox(str(tmp_path / "feed")) as outbox:
+        since = datetime(2026, 1, 31, 5, tzinfo=UTC)
+        export_feed(":memory:", Feed(dpid=478, since=since, logins=["ann", "bob"]), outbox)
+    task = EventFeedExtractOperator(
+        task_id="feed",
+        location=str(tmp_path / "feed"),
+        into=str(tmp_path / "into"),
+        window_end="2026-01-31T06:00",
+    )
+    task.execute(context())
+    dag = task.dag_id
+    assert server.said() == {
+        f"feed.events_written.{dag}": "2|c",
+        f"feed.events_set_aside.{dag}": "0|c",
+    }
+    task.execute(context())
     assert server.said() == {}
 
 

@@ -1,8 +1,11 @@
 """Customer Data Feeds: late and repeated hours, hostile lines, each event and each pair once."""
 
+import dataclasses
 import gzip
 import hashlib
 import json
+import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_am_provider.airflow_compat import (
-    AirflowException,
     AirflowFailException,
     AirflowSkipException,
 )
 from airflow_am_provider.audience_manager.outbound.feeds import declared_ids, is_feed_file
 from airflow_am_provider.operators.event_feed import EventFeedExtractOperator
 from airflow_am_provider.outbound.feed_lines import read_events
+from airflow_am_provider.sandbox.outboxes import Bucket, Write
 from demo.local.s3 import S3
 from tests.connections import Connect
 
@@ -127,11 +130,86 @@ def test_bad_events_are_set_aside_and_new_fields_are_kept(feed: Feed, tmp_path: 
     assert pq.read_table(tmp_path / "into" / "events").column("more").to_pylist() == [["new"]]
 
 
-def test_another_checksum_writes_nothing_and_is_tried_again(feed: Feed, tmp_path: Path) -> None:
-    feed.put("2026-01-31", 1, event("2026-01-31 01:00:00"), md5="0" * 32 + "-1")
-    with pytest.raises(AirflowException, match="not the checksum"):
+def test_an_hour_that_is_not_what_its_control_file_says_waits_and_holds_no_other_up(
+    feed: Feed, tmp_path: Path
+) -> None:
+    wrong = feed.put("2026-01-31", 1, event("2026-01-31 01:00:00"), md5="0" * 32 + "-1")
+    with pytest.raises(AirflowSkipException, match=r"such as 2026-01-31T01: .*not the checksum"):
         run(feed, tmp_path / "into")
     assert not list((tmp_path / "into").rglob("*.parquet"))
+    feed.put("2026-01-31", 2, event("2026-01-31 02:00:00"))
+    feed.put("2026-01-31", 3, event("2026-01-31 03:00:00"), md5="none")
+    broken = feed.folder / "day=2026-01-31" / "hour=03" / "AAM_CDF_1109_000000_0.gz"
+    broken.write_bytes(broken.read_bytes()[:-4] + b"\0" * 4)
+    found = run(feed, tmp_path / "into")
+    assert [hour["hour"] for hour in found["hours"]] == ["2026-01-31T02"]
+    assert [why[:13] for why in found["waiting"]] == ["2026-01-31T01", "2026-01-31T03"]
+    assert pq.read_table(tmp_path / "into" / "events").num_rows == 1
+    (wrong / "hour.info").unlink()
+    feed.put("2026-01-31", 1, event("2026-01-31 01:00:00"))
+    assert [hour["hour"] for hour in run(feed, tmp_path / "into")["hours"]] == ["2026-01-31T01"]
+
+
+def test_of_two_control_files_of_an_hour_the_newer_says_how_a_file_is(
+    feed: Feed, tmp_path: Path
+) -> None:
+    place = feed.put("2026-01-31", 1, event("2026-01-31 01:00:00"))
+    (place / "hour.info").rename(place / "first.info")
+    os.utime(place / "first.info", (1, 1))
+    feed.put("2026-01-31", 1, *[event("2026-01-31 01:00:01", str(n)) for n in range(3)])
+    assert run(feed, tmp_path / "into")["events_written"] == 3
+
+
+def test_an_hour_whose_reader_is_killed_leaves_no_event_that_nobody_knows(
+    feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed.put("2026-01-31", 1, event("2026-01-31 01:00:00"))
+    run(feed, tmp_path / "into")
+    feed.put("2026-01-31", 1, event("2026-01-31 01:00:00"), event("2026-01-29 01:00:00"))
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        # After the events' files have appeared.
+        patched.setattr("airflow_am_provider.outbound.feed.latest_pairs", killed)
+        with pytest.raises(Killed):
+            run(feed, tmp_path / "into")
+    feed.put("2026-01-31", 1, event("2026-01-31 01:00:02"))
+    run(feed, tmp_path / "into")
+    assert pq.read_table(tmp_path / "into" / "events").num_rows == 1
+
+
+def test_a_copy_in_other_parts_is_read(
+    connect: Connect, s3: S3, bucket: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    conn_id = connect(s3.airflow_connection())
+    noise = random.Random(1).randbytes(11 << 19).hex()
+    content = gzip.compress(f"{event('2026-01-31 01:00:00', more=noise)}\n".encode(), 1)
+    assert 5 << 20 < len(content) < 8 << 20
+    folder = "day=2026-01-31/hour=01"
+    sent = Write(path=f"{folder}/AAM_CDF_1109_0_0.gz", content=content, part_bytes=5 << 20)
+    said = {
+        "FileName": "AAM_CDF_1109_0_0.gz", "FileByteSize": len(content),
+        "FileChecksumMD5": sent.etag,
+    }  # fmt: skip
+    copied = dataclasses.replace(sent, part_bytes=(5 << 20) + 1)
+    assert copied.etag != sent.etag
+    assert copied.etag[-2:] == sent.etag[-2:] == "-2"
+    outbox = Bucket(s3.client(), bucket)
+    outbox.put(copied.path, copied.content, copied.part_bytes)
+    outbox.put(f"{folder}/hour.info", json.dumps({"Files": [said]}).encode())
+    found = EventFeedExtractOperator(
+        task_id="feed",
+        location=f"s3://{bucket}",
+        into=f"s3://{bucket}/into",
+        window_end="2026-02-01",
+        source_conn_id=conn_id,
+    ).execute({})
+    assert (found["events_written"], found["waiting"]) == (1, [])
 
 
 def test_no_hour_is_a_skip(feed: Feed, tmp_path: Path) -> None:
