@@ -256,7 +256,7 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "sensors": _modules("sensors", "outbound_files", "receipt", "replay"),
         "hooks": _modules("hooks", "audience_manager", "audience_manager_api"),
-        "triggers": _modules("triggers", "outbound", "queue", "receipt"),
+        "triggers": _modules("triggers", "outbound", "outbound_arrival", "queue", "receipt"),
         "connection-types": [
             {
                 "hook-class-name": (

@@ -57,8 +57,8 @@ Try this, in the UI or in another terminal in this folder:
        {play} start-sandbox
 5. Change a connection under Admin → Connections: they are in Airflow's database.
 
-audience_manager_feed and audience_manager_outbound need files that Adobe writes, and
-audience_manager_snapshot reads who has which trait today: they stay paused.
+audience_manager_feed, audience_manager_outbound and audience_manager_circle need files that Adobe
+writes, and audience_manager_snapshot reads who has which trait today: they stay paused.
 """
 
 _POLICY: Final = '''

@@ -129,3 +129,22 @@ def announce_loaded(outlet_events: Any, reports: Iterable[Mapping[str, Any]]) ->
     for report in reports:
         uri = f"audience-manager://outbound/{report['destination']}"
         outlet_events[LOADED].add(Asset(name=uri, uri=uri), extra=dict(report))
+
+
+def arrived_batches(
+    triggering_asset_events: Mapping[Any, Iterable[Any]] | None, location: str
+) -> list[dict[str, Any]]:
+    """The batches whose arrival has started a run, each once.
+
+    :param triggering_asset_events: of the task's context.
+    :param location: the inbox; what an
+        :class:`~airflow_am_provider.triggers.outbound_arrival.OutboundArrivalTrigger` has seen
+        elsewhere does not count.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for events in (triggering_asset_events or {}).values():
+        for event in events:
+            payload = (getattr(event, "extra", None) or {}).get("payload")
+            if isinstance(payload, dict) and payload.get("location") == location:
+                found[str(payload.get("batch"))] = {**payload}
+    return list(found.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.file_kinds import printable
@@ -18,6 +18,7 @@ from airflow_am_provider.outbound.batches import NameForm
 from airflow_am_provider.parameters import is_given, optional_number, optional_whole_number
 
 if TYPE_CHECKING:
+    from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.outbound.sent_history import SentHistory
     from airflow_am_provider.storage import Folder
@@ -155,16 +156,7 @@ def sent_history(api_conn_id: object, wanted: WantedBatches) -> SentHistory | No
 def seen_batches(watch: ArrivalWatch) -> Seen:
     """One look, for a sensor or a trigger: over when a batch is complete and none is on its way."""
     look = watch.look()
-    batches = [
-        {
-            "batch": batch.batch_id,
-            "version": batch.version,
-            "mode": batch.mode,
-            "files": len(batch.files),
-            "bytes": batch.size,
-        }
-        for batch in look.complete
-    ]
+    batches = [described(batch) for batch in look.complete]
     known = "; ".join([str(look), *look.notes])
     return Seen(
         known,
@@ -182,6 +174,17 @@ def _quiet(value: object) -> timedelta | None:
             f"many seconds nothing of a batch may have changed"
         )
     return None if seconds is None else timedelta(seconds=seconds)
+
+
+def described(batch: Batch) -> dict[str, Any]:
+    """A complete batch, as sensors return it and events have it."""
+    return {
+        "batch": batch.batch_id,
+        "version": batch.version,
+        "mode": batch.mode,
+        "files": len(batch.files),
+        "bytes": batch.size,
+    }
 
 
 def _day(value: object) -> date | None:

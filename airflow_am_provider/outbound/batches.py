@@ -131,6 +131,7 @@ class Batch:
         missing = [found for file in self.files if (found := file.lacks)]
         if self.control_path is None:
             missing += _gaps([file.name.split for file in self.files])
+            missing += _doubles(self.files)
         return tuple(missing)
 
     @property
@@ -140,9 +141,13 @@ class Batch:
 
     @property
     def version(self) -> str:
-        """Changes when any of its files does: a batch sent again under its name is another one."""
+        """Changes when any of its files does: a batch sent again under its name is another one.
+
+        By the checksums of its control file too: a host may tell the time of a file by the minute.
+        """
         said = "\n".join(
-            f"{file.path}:{file.found.version}:{file.found.etag}" if file.found else file.path
+            f"{file.path}:{file.checksum}:"
+            + (f"{file.found.version}:{file.found.etag}" if file.found else "")
             for file in self.files
         )
         return hashlib.sha256(said.encode()).hexdigest()[:16]
@@ -214,6 +219,18 @@ def _gaps(splits: Sequence[int | None]) -> list[str]:
     missing = sorted(set(range(1, max(numbers, default=0))) - numbers)
     shown = ", ".join(f"{number:03d}" for number in missing[:_SHOWN])
     return [f"part {shown}{' and others' * (len(missing) > _SHOWN)} has not come"] * bool(missing)
+
+
+def _doubles(files: Sequence[BatchFile]) -> list[str]:
+    """Files that are the same part of a batch that has no control file, such as packed and not."""
+    by_part: dict[int | None, list[str]] = {}
+    for file in files:
+        by_part.setdefault(file.name.split, []).append(printable(file.path))
+    return [
+        f"{' and '.join(paths[:_SHOWN])} are one part; one of them has to go"
+        for paths in by_part.values()
+        if len(paths) > 1
+    ]
 
 
 def _order(batch: Batch) -> tuple[datetime, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSensorTimeout, conf
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.words import counted
+from airflow_am_provider.hooks.asset_events import arrived_batches
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.inbox_parameters import INBOX_PARAMETERS, inbox_of
 from airflow_am_provider.hooks.last_line import last_line
@@ -33,6 +34,10 @@ class OutboundFilesSensor(PollingSensor):
     size. The control file may come before them, after them, or twice. What the files have inside is
     held against their checksums when they are loaded. For accounts that get no control files,
     ``quiet_period`` says how long nothing of a batch may have changed.
+
+    In a run that an
+    :class:`~airflow_am_provider.triggers.outbound_arrival.OutboundArrivalTrigger` on the same
+    location has started, it does not wait: it returns the batches that have arrived.
 
     Names that end in ``.tmp`` are passed over. Days without a batch and days with two are told in
     the log. Pages: outbound-file-name-contents.md, transfer-control-files.md.
@@ -61,7 +66,7 @@ class OutboundFilesSensor(PollingSensor):
     :param poke_interval: Seconds between two looks.
     :param timeout: Seconds until the task gives up. Adobe sends once a day, up to a day late.
     :return: for each complete batch, oldest first: ``batch``, ``version``, ``mode``, ``files`` and
-        ``bytes``.
+        ``bytes``; without ``version`` in a run that an arrival has started.
     :raises AirflowFailException: when a parameter or the connection is wrong.
     :raises AirflowSensorTimeout: when time is up; says what is missing.
 
@@ -107,7 +112,10 @@ class OutboundFilesSensor(PollingSensor):
 
     @last_line
     def execute(self, context: Context) -> Any:
-        """Look at once; then wait, in the triggerer or here."""
+        """Take what has started the run; else look at once, then wait, in the triggerer or here."""
+        arrived = arrived_batches(context.get("triggering_asset_events"), self.location)
+        if arrived:
+            return [self._as_it_arrived(batch) for batch in arrived]
         if not self.deferrable:
             with airflow_errors():
                 self._check_mode()
@@ -155,6 +163,16 @@ class OutboundFilesSensor(PollingSensor):
                 "process that knows nothing of those before; take mode='poke', or deferrable=True "
                 "to wait without a worker"
             )
+
+    def _as_it_arrived(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A batch of an event; what was sent again since is taken as it is then.
+
+        But for a quiet period: there it is the version that was seen quiet.
+        """
+        names = ["batch", "mode", "files", "bytes"]
+        if is_given(self.quiet_period):
+            names.append("version")
+        return {name: batch.get(name) for name in names}
 
     def _defer(self, deadline: datetime) -> None:
         from airflow_am_provider.triggers.outbound import OutboundFilesTrigger

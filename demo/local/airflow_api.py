@@ -76,6 +76,11 @@ class AirflowApi:
         """Let the scheduler run a DAG."""
         self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
 
+    def read_again(self, dag_id: str) -> None:
+        """Have the DAG processor read a DAG's file now."""
+        token = self._request("GET", f"/api/v2/dags/{dag_id}")["file_token"]
+        self._request("PUT", f"/api/v2/parseDagFile/{token}")
+
     def trigger(
         self, dag_id: str, *, logical_date: datetime | None = None, conf: Json | None = None
     ) -> str:
@@ -249,6 +254,36 @@ class AirflowApi:
         (run,) = self._wait(lambda: [self.run(dag_id, run_id)], timeout_s)
         return str(run["state"])
 
+    def wait_for_run_of_asset(self, dag_id: str, *, timeout_s: float = 120.0) -> Json:
+        """Wait until a run that an asset has started has ended, and return it.
+
+        :raises TimeoutError: if there is none in time
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for run in self.runs(dag_id):
+                if run["run_type"] == "asset_triggered" and run["state"] in _ENDED:
+                    return run
+            time.sleep(0.2)
+        raise TimeoutError(f"{dag_id}: no run of an asset has ended")
+
+    def wait_for_task(
+        self, dag_id: str, run_id: str, task_id: str, *, timeout_s: float = 120.0
+    ) -> None:
+        """Wait until a task has succeeded.
+
+        :raises TimeoutError: if it has not in time, or it has failed
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            states = {one["task_id"]: one["state"] for one in self.task_instances(dag_id, run_id)}
+            if states.get(task_id) == "success":
+                return
+            if states.get(task_id) in ("failed", "upstream_failed", "skipped"):
+                break
+            time.sleep(0.2)
+        raise TimeoutError(f"{dag_id}, {task_id}: {states}")
+
     def wait_for_backfill(self, backfill_id: int, *, timeout_s: float = 300.0) -> list[Json]:
         """Wait until all runs of a backfill have ended and return them.
 
@@ -291,7 +326,7 @@ class AirflowApi:
         response = self._client.request(method, path, **options)
         if response.is_error:
             raise ApiError(f"{method} {path}: {response.status_code} {response.text}")
-        answer: Json = response.json()
+        answer: Json = response.json() if response.content else {}
         return answer
 
 

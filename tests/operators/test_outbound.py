@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
+import os
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -266,3 +269,24 @@ def test_from_another_host(
     task = loader(location, source_conn_id=conn_id, batches=seen, into=str(tmp_path / "loaded"))
     (report,) = task.execute({})
     assert (report["rows_loaded"], report["lines_set_aside"]) == (400_000, 0)
+
+
+def test_without_control_files_a_part_that_is_there_twice_is_not_loaded_twice(inbox: Path) -> None:
+    (inbox / f"{ROOT}.info").unlink()
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\n")
+    (inbox / f"{ROOT}.sync.gz").write_bytes(gzip.compress(b"A 1\n"))
+    with pytest.raises(AirflowSensorTimeout, match="are one part; one of them has to go"):
+        sensor(inbox, quiet_period=0.01, timestamp_digits=13).execute({})
+
+
+def test_content_of_the_same_size_and_time_is_told_by_the_control_file(
+    inbox: Path, tmp_path: Path
+) -> None:
+    for content in (b"A 1\nB 2\n", b"A 1\nB 3\n"):
+        (inbox / f"{ROOT}.sync").write_bytes(content)
+        os.utime(inbox / f"{ROOT}.sync", (1, 1))  # as of a host that tells minutes
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        said = {"FileName": f"{ROOT}.sync", "FileByteSize": 8, "md5": md5}
+        (inbox / f"{ROOT}.info").write_text(json.dumps({"Files": [said]}))
+        (report,) = loader(inbox, into=str(tmp_path / "loaded")).execute({})
+        assert report["rows_loaded"] == 2

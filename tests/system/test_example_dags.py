@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import httpx
 import psycopg2
@@ -31,6 +31,17 @@ from tests.system.example_run import (
     crm_uri,
     plant_addresses,
     secrets_of,
+)
+from tests.system.what_comes_back import (
+    CIRCLE_DAG,
+    DPID,
+    FEED_DAG,
+    FEEDS,
+    NEXT_DAY,
+    OTHER_DPID,
+    OUTBOUND_DAG,
+    WhatComesBack,
+    own_devices,
 )
 
 pytestmark = pytest.mark.slow
@@ -355,3 +366,54 @@ def test_a_person_sees_a_delivery_on_the_page_in_airflows_ui(examples: ExampleRu
         assert manifest["parts"][0]["file_name"] in address
         reached = page.locator(".ladder", has_text="Receipts").locator("li.reached")
         assert reached.count() == 3
+
+
+def test_the_way_back_and_the_circle(examples: ExampleRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    api, back = examples.api, WhatComesBack(examples=examples)
+    back.prepare(monkeypatch)
+    others = [f"other-{number}" for number in range(20)]
+    back.send_feed("acme", DPID, back.customers, seed=1)
+    back.send_feed("other", OTHER_DPID, others, seed=2)
+    morning = NEXT_DAY.replace(hour=5, minute=30)
+    circle = api.trigger(CIRCLE_DAG, logical_date=morning)
+    conf = {"location": f"s3://{FEEDS}/other", "dpid": OTHER_DPID}
+    feed = api.trigger(FEED_DAG, logical_date=morning, conf=conf)
+    for dag_id in (CIRCLE_DAG, FEED_DAG, OUTBOUND_DAG):
+        api.unpause(dag_id)
+    # An asset is watched from when its DAG is read again.
+    api.read_again(OUTBOUND_DAG)
+    backfill = api.create_backfill(OUTBOUND_DAG, NEXT_DAY, NEXT_DAY + timedelta(hours=23))
+
+    api.wait_for_task(CIRCLE_DAG, circle, "receipt_traits")
+    assert back.devices(DPID, back.customers) == own_devices(DPID, back.customers)
+    # In parts, with one space between fields; of one, first as .tmp and its control file twice.
+    sent = {
+        number: back.send_segments(number, seed=seed) for number, seed in ((5678, 13), (1234, 30))
+    }
+    assert api.wait_for_run(CIRCLE_DAG, circle) == "success"
+    assert back.current("current_circle_segments") == back.members()
+
+    assert api.wait_for_run(FEED_DAG, feed) == "success"
+    assert back.devices(OTHER_DPID, others) == own_devices(OTHER_DPID, others)
+    (name,) = (name for name in sent_names(examples) if name.startswith("adobe_id_0_479"))
+    assert len(examples.sent_text(name).splitlines()) == len(others)
+
+    # The day's run and the run that the arrival has started: one of them loads the batch.
+    (of_day,) = api.wait_for_backfill(backfill)
+    of_arrival = api.wait_for_run_of_asset(OUTBOUND_DAG)
+    loads = [
+        examples.states(OUTBOUND_DAG, run["dag_run_id"])["load"] for run in (of_day, of_arrival)
+    ]
+    assert sorted(loads) == [("skipped", 1), ("success", 1)]
+    assert back.current("current_segments") == back.members()
+    rows = back.query("SELECT batch, count(*) FROM segments GROUP BY batch")
+    members = len({user for user, _ in back.members()})
+    assert rows == [(sent[1234], members)]
+    told = [
+        event["extra"]
+        for event in api.asset_events()
+        if event["uri"].startswith("audience-manager://outbound/1234")
+    ]
+    assert [(one["batch"], one["rows_loaded"], one["lines_set_aside"]) for one in told] == [
+        (sent[1234], members, 0)
+    ]
