@@ -14,6 +14,7 @@ from airflow_am_provider.audience_manager.outbound.feeds import (
     FIELD,
     FIELDS,
     NULLS,
+    TIME_FORMAT,
     VALUE,
     declared_ids,
 )
@@ -155,7 +156,7 @@ def _without_nulls(column: pa.StringArray) -> pa.StringArray:
 
 
 def _times(column: pa.StringArray) -> tuple[pa.TimestampArray, pa.BooleanArray]:
-    found = pc.strptime(column, format="%Y-%m-%d %H:%M:%S", unit="s", error_is_null=True)
+    found = pc.strptime(column, format=TIME_FORMAT, unit="s", error_is_null=True)
     return found.cast(_TIME), found.is_valid()
 
 

@@ -37,6 +37,7 @@ FIELDS: Final = (
     "all_segments",
     "all_traits",
 )
+TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
 ARRAYS: Final = ("realized_traits", "realized_segments", "all_segments", "all_traits")
 
 # The page's two examples differ from its own syntax, and from each other.
