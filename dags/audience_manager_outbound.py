@@ -12,8 +12,9 @@ Besides, each day at 14:00 a run waits for the batch of that day. It mostly find
 A backfill loads days gone by, as far as their files are there; in whatever order, the current table
 ends the same.
 
-Needs the connections `warehouse` (PostgreSQL or SQLite) and `aws_default`. Your bucket and the
-destination stand below: what is watched cannot be a param of a run.
+Needs the connections `warehouse` (PostgreSQL or SQLite) and `aws_default`. Where there is
+`audience_manager_default` too, the page *Audience Manager* shows which batches are missing, arrived
+and loaded. Your bucket and the destination stand below: what is watched cannot be a param of a run.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ with DAG(
         destination=DESTINATION,
         # A run that an arrival has started has no day: it takes the batches that have arrived.
         batch_date="{{ ds | default('') }}",
+        audience_manager_conn_id="audience_manager_default",
         deferrable=True,
     )
     OutboundLoadOperator(
@@ -70,6 +72,7 @@ with DAG(
         table="segments",
         current_table="current_segments",
         conn_id="warehouse",
+        audience_manager_conn_id="audience_manager_default",
         # The run of the day and the run of the arrival find the same batch: the second skips it.
         max_active_tis_per_dag=1,
     )

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_am_provider.deliveries.figures import COUNTS, TITLES
 from demo.world import ADOBE_BUCKET, STAGING_BUCKET
 
 if TYPE_CHECKING:
@@ -19,12 +20,7 @@ if TYPE_CHECKING:
 _COLUMNS: Final = (
     ("first file", 42),
     ("parts", 5),
-    ("rows read", 9),
-    ("rows written", 12),
-    ("rows set aside", 14),
-    ("lines sent", 10),
-    ("records received", 16),
-    ("records stored", 14),
+    *((TITLES[name], max(9, len(TITLES[name]))) for name in COUNTS),
     ("verdict", 12),
 )
 _TEXTS: Final = ("first file", "verdict")

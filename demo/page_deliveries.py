@@ -209,6 +209,7 @@ def _figures(
         "lines": written - written // 50,
         "files": 1 + written // 500_000,
         "bytes": written * 58,
+        "max_set_aside": 0.01,
     }
     if state in (*PROCESSED_WELL, DeliveryState.FAILED) and state is not DeliveryState.ASSUMED:
         lost = chance.uniform(0.2, 0.3) if state is DeliveryState.FAILED else chance.uniform(0, 0.1)
@@ -219,6 +220,7 @@ def _figures(
             "stored_records": received - sum(failed.values()),
             "failed_records": failed,
             "limits": {"no_matching_aam_id": 0.12},
+            "timeout_s": 48 * 3600.0,
             "verdict": str(state) if state is DeliveryState.RECONCILED else "shared",
             "acknowledged_by": "counted",
         }

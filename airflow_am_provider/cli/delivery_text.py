@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_am_provider.audience_manager.errors import AudienceManagerError
 from airflow_am_provider.cli.text import Colour, coloured, counted, number, table
 from airflow_am_provider.deliveries.figures import (
+    COUNTS,
     TITLES,
     lines_in_words,
     rows_in_words,
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _FACTS: Final = ("delivery", "target", "window", "state", "since")
-_COUNTS: Final = (
-    "rows_read",
-    "rows_written",
-    "rows_set_aside",
-    "lines",
-    "records_received",
-    "stored_records",
-)
 _COLOURS: Final = {
     DeliveryState.RECONCILED: Colour.GOOD,
     DeliveryState.ACKNOWLEDGED: Colour.GOOD,
@@ -49,7 +42,7 @@ def _row(record: DeliveryRecord) -> list[str]:
         f"{_short(facts['window_start'])} to {_short(facts['window_end'])}",
         coloured(str(record.state), _COLOURS.get(record.state, Colour.DOUBTFUL)),
         _short(record.since),
-        *(number(facts[name]) for name in _COUNTS),
+        *(number(facts[name]) for name in COUNTS),
         share_in_words(facts["match_rate"]),
         number(facts["times_sent"]),
     ]

@@ -191,6 +191,7 @@ def combine(
         items=_sum(result.items for result in results),
         lines_without_items=_sum(result.lines_without_items for result in results),
         remarks=together(result.remarks for result in results),
+        max_set_aside=first.max_set_aside,
     )
     content = replace(first.content, folder=folder, result=whole)
     return stage_content(content, targets, now=now, is_shared=True, origin=origin)

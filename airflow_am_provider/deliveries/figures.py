@@ -22,12 +22,21 @@ TITLES: Final = {
     "rows_read": "rows read",
     "rows_written": "rows written",
     "rows_set_aside": "rows set aside",
-    "lines": "lines sent",
+    "lines": "lines",
     "records_received": "records received",
     "stored_records": "records stored",
     "match_rate": "match rate",
     "times_sent": "times sent",
 }
+#: Those of them that are counted and kept; the others follow.
+COUNTS: Final = (
+    "rows_read",
+    "rows_written",
+    "rows_set_aside",
+    "lines",
+    "records_received",
+    "stored_records",
+)
 
 
 def rows_in_words(document: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from airflow_am_provider.audience_manager.receipts.thresholds import (
     unjudged,
 )
 from airflow_am_provider.deliveries.connection import MAKE_ANEW
-from airflow_am_provider.deliveries.figures import TITLES, match_rate, share_in_words
+from airflow_am_provider.deliveries.figures import COUNTS, TITLES, match_rate, share_in_words
 from airflow_am_provider.deliveries.past_rates import doubts
 from airflow_am_provider.deliveries.records import DeliveryRecords
 from airflow_am_provider.deliveries.signs import disagreements
@@ -37,8 +37,7 @@ ASSUMED: Final = (
 _TITLES = (
     "delivery",
     "files",
-    *(TITLES[name] for name in ("rows_read", "rows_written", "rows_set_aside", "lines")),
-    *(TITLES[name] for name in ("records_received", "stored_records")),
+    *(TITLES[name] for name in COUNTS),
     "no match",
     TITLES["match_rate"],
     "verdict",
@@ -56,6 +55,7 @@ class ReceiptReport:
     :param doubts: what is unlike the past of the target, in sentences.
     :param concluded_at: when it was judged, ISO 8601 in UTC.
     :param limits: those that it was judged by.
+    :param timeout_s: how long it was waited for at most; None where nothing says.
     :param newly_acknowledged: the delivery, where writing this down was what acknowledged it.
     """
 
@@ -66,6 +66,7 @@ class ReceiptReport:
     doubts: tuple[str, ...] = ()
     concluded_at: str
     limits: Mapping[str, int | float] = field(default_factory=dict)
+    timeout_s: float | None = None
     newly_acknowledged: DeliveryEntry | None = None
 
     @classmethod
@@ -74,12 +75,14 @@ class ReceiptReport:
         status: AcknowledgementStatus,
         limits: Mapping[str, int | float],
         targets: Targets | None = None,
+        timeout_s: float | None = None,
     ) -> ReceiptReport:
         """Judge a delivery's status.
 
         :param limits: see
             :func:`~airflow_am_provider.audience_manager.receipts.thresholds.check_limits`.
         :param targets: know the past; None where it does not count.
+        :param timeout_s: how long it was waited for at most.
         """
         found = status.reconciliation
         problems = [str(breach) for breach in breaches(found, limits)]
@@ -94,6 +97,7 @@ class ReceiptReport:
             doubts=tuple(doubts(status, targets)) if targets is not None else (),
             concluded_at=timestamp(datetime.now(UTC)),
             limits=dict(limits),
+            timeout_s=timeout_s,
         )
 
     @property
@@ -125,22 +129,28 @@ class ReceiptReport:
             "problems": list(self.problems),
             "open_questions": list(self.open_questions),
             "limits": dict(self.limits),
+            "timeout_s": self.timeout_s,
             **self.status.reconciliation.to_json(),
             "warnings": self.warnings,
         }
 
 
 def judge_and_record(
-    hook: Connection, statuses: Iterable[AcknowledgementStatus], limits: object
+    hook: Connection,
+    statuses: Iterable[AcknowledgementStatus],
+    limits: object,
+    *,
+    timeout_s: float | None = None,
 ) -> list[ReceiptReport]:
     """Judge deliveries by limits, log the judgements, and write them beside the manifests.
 
     :param hook: leads to the staging location.
     :param limits: as the user gave them; see :func:`read_limits`.
+    :param timeout_s: how long was waited at most.
     """
     checked = read_limits(limits)
     targets = hook.targets()
-    reports = [ReceiptReport.of(status, checked, targets) for status in statuses]
+    reports = [ReceiptReport.of(status, checked, targets, timeout_s) for status in statuses]
     log_reports(reports)
     return save_reports(hook, reports)
 

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.receipts.findings import FAILED_RECORDS
-from airflow_am_provider.deliveries.figures import match_rate
+from airflow_am_provider.deliveries.figures import COUNTS, match_rate
 from airflow_am_provider.deliveries.layout import (
     GUARD_FILE,
     MANIFEST_FILE,
@@ -171,18 +171,7 @@ class DeliveryRecord:
             "match_rate": match_rate(
                 figures.get("records_received"), figures.get("stored_records")
             ),
-            **{
-                name: figures.get(name)
-                for name in (
-                    "rows_read",
-                    "rows_written",
-                    "rows_set_aside",
-                    "lines",
-                    "records_received",
-                    "stored_records",
-                    "verdict",
-                )
-            },
+            **{name: figures.get(name) for name in (*COUNTS, "verdict")},
             "location": entry.location,
         }
 
@@ -384,6 +373,7 @@ class DeliveryRecords:
                         name: counts[name] for name in FAILED_RECORDS if counts.get(name)
                     },
                     "limits": found.get("limits") or {},
+                    "timeout_s": found.get("timeout_s"),
                 },
                 closed=target.closed(delivery_id, known),
             )

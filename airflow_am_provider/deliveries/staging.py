@@ -313,6 +313,7 @@ def _stage_command(
             "lines": sum(part.lines for part in result.parts),
             "files": len(result.parts),
             "bytes": sum(part.compressed_bytes for part in result.parts),
+            "max_set_aside": result.max_set_aside,
             **({} if origin is None else {"origin": origin.to_json()}),
         },
         latest=versions.latest,

@@ -106,6 +106,7 @@ class FormattedParts:
     :param contents: path of the file that names the traits, or None when nobody asked for it.
     :param remarks: counts of what is worth a look and keeps no row out, by
         :class:`~airflow_am_provider.formatting.remarks.Remark`.
+    :param max_set_aside: how many rows might be set aside: a count, or a share.
     """
 
     rows_read: int
@@ -119,6 +120,7 @@ class FormattedParts:
     lines_without_items: int | None = None
     contents: str | None = None
     remarks: dict[str, int] = field(default_factory=dict)
+    max_set_aside: int | float | None = None
 
 
 def format_rows(
@@ -224,6 +226,7 @@ class _Run(SourcePass):
             lines_without_items=(
                 None if parts.counts is None else parts.counts.lines_without_items
             ),
+            max_set_aside=self._options.max_set_aside,
         )
 
     def _clean_up(self, end_rejects: Callable[[], object]) -> None:

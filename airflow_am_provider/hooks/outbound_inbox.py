@@ -18,6 +18,7 @@ from airflow_am_provider.outbound.batches import NameForm
 from airflow_am_provider.parameters import is_given, optional_number, optional_whole_number
 
 if TYPE_CHECKING:
+    from airflow_am_provider.hooks.outbound_notes import BatchNotes
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.outbound.sent_history import SentHistory
@@ -153,9 +154,13 @@ def sent_history(api_conn_id: object, wanted: WantedBatches) -> SentHistory | No
     return SentHistory(partial(api.outbound_history, destination), wanted.form, wanted.day)
 
 
-def seen_batches(watch: ArrivalWatch) -> Seen:
-    """One look, for a sensor or a trigger: over when a batch is complete and none is on its way."""
+def seen_batches(watch: ArrivalWatch, notes: BatchNotes) -> Seen:
+    """One look, for a sensor or a trigger: over when a batch is complete and none is on its way.
+
+    :param notes: what the page is told.
+    """
     look = watch.look()
+    notes.seen(look)
     batches = [described(batch) for batch in look.complete]
     known = "; ".join([str(look), *look.notes])
     return Seen(

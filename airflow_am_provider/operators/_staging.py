@@ -18,7 +18,7 @@ from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.formatting.remarks import warnings_of
 from airflow_am_provider.hooks import metrics
-from airflow_am_provider.operators._origin import map_index_of, origin_of
+from airflow_am_provider.hooks.origin import map_index_of, origin_of
 from airflow_am_provider.operators._packing import packing_of
 from airflow_am_provider.operators._watermark import NothingNew, note_outcome, watermark_window
 from airflow_am_provider.operators._window import window_of

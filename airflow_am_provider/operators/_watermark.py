@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.deliveries.window import Window
 from airflow_am_provider.formatting.choices import OnEmpty
-from airflow_am_provider.operators._window import BACKFILL, RunWindow, moment_of, run_type
+from airflow_am_provider.hooks.origin import run_type
+from airflow_am_provider.operators._window import BACKFILL, RunWindow, moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

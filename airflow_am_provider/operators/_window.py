@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.deliveries.window import Window
+from airflow_am_provider.hooks.origin import run_type
 from airflow_am_provider.operators._partition_window import partition_key, partition_window
 from airflow_am_provider.parameters import is_given
 from airflow_am_provider.sources.query_window import IN_UTC, Zone
@@ -118,15 +119,6 @@ def _window_of(
             f"CronDataIntervalTimetable, or set both, such as window_start='{{{{ ds }}}}'"
         )
     return RunWindow(start=None, end=None, source=source)
-
-
-def run_type(context: Mapping[str, Any]) -> str:
-    """``scheduled``, ``manual``, ``backfill`` …
-
-    A run's ID does not tell: one that a backfill does again keeps its own.
-    """
-    found = getattr(context.get("dag_run"), "run_type", None)
-    return str(getattr(found, "value", found))
 
 
 def moment_of(parameter: str, value: object, zone: Zone = IN_UTC) -> datetime:

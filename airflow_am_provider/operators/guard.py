@@ -13,8 +13,8 @@ from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
+from airflow_am_provider.hooks.origin import origin_of
 from airflow_am_provider.links import DeliveryLink, StagingLink
-from airflow_am_provider.operators._origin import origin_of
 from airflow_am_provider.parameters import flag, optional_number, whole_number
 
 if TYPE_CHECKING:

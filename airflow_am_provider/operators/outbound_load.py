@@ -14,6 +14,8 @@ from airflow_am_provider.hooks.asset_events import LOADED
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.inbox_parameters import INBOX_PARAMETERS, inbox_of
 from airflow_am_provider.hooks.last_line import last_line
+from airflow_am_provider.hooks.origin import origin_of
+from airflow_am_provider.hooks.outbound_notes import BatchNotes
 from airflow_am_provider.operators._load_targets import (
     CopyTarget,
     LoadTarget,
@@ -93,6 +95,8 @@ class OutboundLoadOperator(BaseOperator):
         ``into`` and ``table``. Example: ``COPY {table} FROM '{url}' IAM_ROLE default FORMAT
         PARQUET``. (templated)
     :param reload: Load also what is loaded already. (templated)
+    :param audience_manager_conn_id: As for the sensor: where it is noted what is loaded, for the
+        page. (templated)
     :return: for each batch: ``batch``, ``version``, ``url``, ``lines_read``, ``rows_loaded``,
         ``lines_set_aside``, ``set_aside`` by reason, ``header_lines``,
         ``files_without_checksum``.
@@ -126,6 +130,7 @@ class OutboundLoadOperator(BaseOperator):
         "current_table",
         "copy_sql",
         "reload",
+        "audience_manager_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"batches": "json"}
     ui_color = "#e4f0ef"
@@ -154,6 +159,7 @@ class OutboundLoadOperator(BaseOperator):
         current_table: str | None = None,
         copy_sql: str | None = None,
         reload: bool | str = False,
+        audience_manager_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         outlets = [*(kwargs.pop("outlets", None) or ()), LOADED]
@@ -179,6 +185,7 @@ class OutboundLoadOperator(BaseOperator):
         self.current_table = current_table
         self.copy_sql = copy_sql
         self.reload = reload
+        self.audience_manager_conn_id = audience_manager_conn_id
 
     @last_line
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -186,18 +193,22 @@ class OutboundLoadOperator(BaseOperator):
         from airflow_am_provider.hooks.asset_events import announce_loaded
         from airflow_am_provider.hooks.outbound_inbox import open_inbox
 
+        notes = BatchNotes.of(self.audience_manager_conn_id, origin_of(context, self.task_id))
         with airflow_errors():
             target = self._target()
             inbox = open_inbox(self.location, self.source_conn_id)
             wanted = self._wanted()
+            notes.found(wanted)
             known = {} if flag("reload", self.reload) else target.versions(wanted)
             loaded = []
             for batch in wanted:
                 if known.get(batch.batch_id) == batch.version:
                     self.log.info("Batch %s is loaded already, as it is now", batch.batch_id)
+                    notes.loaded(batch, None)
                     continue
                 report = target.load(inbox, batch)
                 loaded.append(report.to_json())
+                notes.loaded(batch, loaded[-1])
                 self._tell(report)
                 metrics.loaded(report, self.dag_id)
         if not loaded:

@@ -11,7 +11,7 @@ from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
-from airflow_am_provider.operators._origin import origin_of
+from airflow_am_provider.hooks.origin import origin_of
 from airflow_am_provider.operators._packing import packing_of
 from airflow_am_provider.operators._staging import (
     report_staged,

@@ -19,7 +19,7 @@ from airflow_am_provider.outbound.batches import (
 from airflow_am_provider.outbound.inbox import ControlFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.outbound.sent_history import SentHistory
@@ -57,6 +57,21 @@ class WantedBatches:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MissingDay:
+    """A day of which there is no batch at all.
+
+    :param day: ``2026-01-31``.
+    :param series: whose batches; see :func:`~airflow_am_provider.outbound.batches.series_of`.
+        Where the day was asked for, the destination that was asked for, or nothing.
+    :param is_asked_for: whether the day was asked for; else it is a gap between days that came.
+    """
+
+    day: str
+    series: str
+    is_asked_for: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Look:
     """What was seen.
 
@@ -64,12 +79,14 @@ class Look:
     :param waiting: batches of which something is missing, with what, in a sentence.
     :param passed_over: files that belong to no batch, with the reason.
     :param notes: days without a batch, days with two, odd control files.
+    :param missing: the days without a batch.
     """
 
     complete: tuple[Batch, ...]
     waiting: tuple[tuple[Batch, str], ...]
     passed_over: tuple[str, ...]
     notes: tuple[str, ...]
+    missing: tuple[MissingDay, ...] = ()
 
     def __str__(self) -> str:
         parts = [_counted(len(self.complete), "complete batch", "complete batches")]
@@ -120,7 +137,19 @@ class ArrivalWatch:
             waiting=tuple(waiting),
             passed_over=tuple(found.passed_over[path] for path in sorted(found.passed_over)),
             notes=(*_notes(found.batches), *self._not_here(found, listing)),
+            missing=tuple(self._missing(found.batches, is_there=bool(complete or waiting))),
         )
+
+    def _missing(self, batches: Sequence[Batch], *, is_there: bool) -> Iterator[MissingDay]:
+        for series, days in missing_days(batches).items():
+            yield from (MissingDay(day=day, series=series) for day in days)
+        if self._wanted.day is not None and not is_there:
+            destination = self._wanted.form.destination
+            yield MissingDay(
+                day=f"{self._wanted.day:%Y-%m-%d}",
+                series="" if destination is None else str(destination),
+                is_asked_for=True,
+            )
 
     def _not_here(self, found: Arrivals, listing: list[ListedFile]) -> list[str]:
         if self._history is None:

@@ -366,7 +366,7 @@ def missing_days(batches: Sequence[Batch]) -> dict[str, list[str]]:
     days: dict[str, set[datetime]] = {}
     for batch in batches:
         if batch.timestamp is not None:
-            days.setdefault(_series(batch), set()).add(_day(batch.timestamp))
+            days.setdefault(series_of(batch), set()).add(_day(batch.timestamp))
     gaps: dict[str, list[str]] = {}
     for series, known in days.items():
         first, last = min(known), max(known)
@@ -382,7 +382,7 @@ def days_with_several(batches: Sequence[Batch]) -> dict[str, list[str]]:
     seen: dict[tuple[str, str | None, datetime], int] = {}
     for batch in batches:
         if batch.timestamp is not None:
-            key = (_series(batch), batch.mode, _day(batch.timestamp))
+            key = (series_of(batch), batch.mode, _day(batch.timestamp))
             seen[key] = seen.get(key, 0) + 1
     found: dict[str, list[str]] = {}
     for (series, _, day), count in sorted(seen.items(), key=lambda item: item[0][2]):
@@ -391,7 +391,8 @@ def days_with_several(batches: Sequence[Batch]) -> dict[str, list[str]]:
     return found
 
 
-def _series(batch: Batch) -> str:
+def series_of(batch: Batch) -> str:
+    """What comes once a day: a destination's batches of one kind of ID, such as ``1234_20914``."""
     name = batch.name
     said = (name.destination, name.master_dpid, name.alias)
     return "_".join(str(part) for part in said if part is not None) or "all"

@@ -12,6 +12,8 @@ from airflow_am_provider.hooks.asset_events import arrived_batches
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.inbox_parameters import INBOX_PARAMETERS, inbox_of
 from airflow_am_provider.hooks.last_line import last_line
+from airflow_am_provider.hooks.origin import origin_of
+from airflow_am_provider.hooks.outbound_notes import BatchNotes
 from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S
 from airflow_am_provider.parameters import is_given
 from airflow_am_provider.sensors._polling import PollingSensor
@@ -62,6 +64,9 @@ class OutboundFilesSensor(PollingSensor):
     :param api_conn_id: Connection of the type ``audience_manager_api``. The outbound history of
         Adobe's REST API is asked then, once an hour, and what it has and the location has not is
         told. Needs ``destination``. None to ask nobody. (templated)
+    :param audience_manager_conn_id: Connection of the type ``audience_manager``: what is seen of
+        batches is noted in its staging location, for the page in Airflow's UI. None for no notes.
+        (templated)
     :param deferrable: Whether to wait in the triggerer, without a worker.
     :param poke_interval: Seconds between two looks.
     :param timeout: Seconds until the task gives up. Adobe sends once a day, up to a day late.
@@ -77,7 +82,7 @@ class OutboundFilesSensor(PollingSensor):
         )
     """
 
-    template_fields: Sequence[str] = INBOX_PARAMETERS
+    template_fields: Sequence[str] = (*INBOX_PARAMETERS, "audience_manager_conn_id")
     ui_color = "#e1effd"
 
     def __init__(
@@ -92,6 +97,7 @@ class OutboundFilesSensor(PollingSensor):
         name_template: str | None = None,
         timestamp_digits: int | str | None = None,
         api_conn_id: str | None = None,
+        audience_manager_conn_id: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: timedelta | float = POKE_INTERVAL_S,
         timeout: timedelta | float = 2 * 24 * 3600,
@@ -107,8 +113,10 @@ class OutboundFilesSensor(PollingSensor):
         self.name_template = name_template
         self.timestamp_digits = timestamp_digits
         self.api_conn_id = api_conn_id
+        self.audience_manager_conn_id = audience_manager_conn_id
         self.deferrable = deferrable
         self._watch: ArrivalWatch | None = None
+        self._notes = BatchNotes(None, None)
 
     @last_line
     def execute(self, context: Context) -> Any:
@@ -116,6 +124,7 @@ class OutboundFilesSensor(PollingSensor):
         arrived = arrived_batches(context.get("triggering_asset_events"), self.location)
         if arrived:
             return [self._as_it_arrived(batch) for batch in arrived]
+        self._notes = BatchNotes.of(self.audience_manager_conn_id, origin_of(context, self.task_id))
         if not self.deferrable:
             with airflow_errors():
                 self._check_mode()
@@ -154,7 +163,7 @@ class OutboundFilesSensor(PollingSensor):
         from airflow_am_provider.hooks.outbound_inbox import arrival_watch, seen_batches
 
         self._watch = self._watch or arrival_watch(**inbox_of(self))
-        return seen_batches(self._watch)
+        return seen_batches(self._watch, self._notes)
 
     def _check_mode(self) -> None:
         if self.reschedule and is_given(self.quiet_period):
@@ -183,6 +192,7 @@ class OutboundFilesSensor(PollingSensor):
                 poll_interval_s=self.poke_interval,
                 deadline=deadline.isoformat(),
                 failures=self._waiting.failures,
+                notes=self._notes.to_json(),
             ),
             method_name="execute_complete",
             timeout=max(deadline - datetime.now(UTC), timedelta(0)) + GRACE,

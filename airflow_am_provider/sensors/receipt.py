@@ -200,7 +200,7 @@ class DeliveryReceiptSensor(PollingSensor):
             return ""
         try:
             hook = AudienceManagerHook(self.audience_manager_conn_id)
-            judge_and_record(hook, self._statuses, self.limits or {})
+            judge_and_record(hook, self._statuses, self.limits or {}, timeout_s=self.timeout)
         except AudienceManagerError as error:
             self.log.warning("What is known was not written down: %s", error)
         return what_to_ask(self._statuses)
@@ -298,7 +298,7 @@ class DeliveryReceiptSensor(PollingSensor):
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
         hook = AudienceManagerHook(self.audience_manager_conn_id)
-        reports = judge_and_record(hook, statuses, self.limits or {})
+        reports = judge_and_record(hook, statuses, self.limits or {}, timeout_s=self.timeout)
         metrics.acknowledged(reports)
         problems = "; ".join(report.problem for report in reports if report.problems)
         if problems and self.on_breach == "fail":

@@ -150,7 +150,9 @@ class ReplayNewerSensor(PollingSensor):
                 if statuses[0].outstanding:
                     return watch.known(statuses)
                 self.log.info("%s", watch.known(statuses))
-                (report,) = judge_and_record(replay.hook, statuses, self.limits or {})
+                (report,) = judge_and_record(
+                    replay.hook, statuses, self.limits or {}, timeout_s=self.timeout
+                )
                 metrics.acknowledged([report])
                 if report.problems:
                     raise AirflowFailException(report.problem)

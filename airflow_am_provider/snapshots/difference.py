@@ -198,6 +198,7 @@ class _Run(SourcePass):
             text_sha256=self._parts.text_sha256,
             rejects=self._rejects.close(),
             contents=write_contents(self._storage, self._folder, self._contents),
+            max_set_aside=self._options.max_set_aside,
         )
         return result, self._counts
 

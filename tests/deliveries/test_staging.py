@@ -73,6 +73,8 @@ def test_a_delivery_is_its_parts_rejects_manifest_and_name(folder):
     assert manifest.set_aside_by_reason == {"id_colon": 1}
     assert manifest.rejects == f"{attempt}/rejects.csv"
     assert manifest.window == Window.parse("2026-07-29", "2026-07-30")
+    entry = Targets(folder).of(manifest).find(manifest.delivery_id)
+    assert entry.figures["max_set_aside"] == 0.01
     document = manifest.to_json()
     assert document["window_start"] == "2026-07-29T00:00:00+00:00"
     with pytest.raises(ConfigurationError, match="manifest: Invalid isoformat string: 'today'"):

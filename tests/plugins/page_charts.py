@@ -63,6 +63,9 @@ def quality(deliveries: list[Json], query: dict[str, str]) -> Json:
     found = []
     for week, rows in weeks.items():
         rates = [row["match_rate"] for row in rows if row["match_rate"]]
+        read = sum(row["rows_read"] for row in rows)
+        repeated = sum(row["set_aside"].get("duplicate_line", 0) for row in rows)
+        aside = sum(row["rows_set_aside"] for row in rows)
         median = chance.uniform(1.5, 4)
         found.append(
             {
@@ -72,8 +75,8 @@ def quality(deliveries: list[Json], query: dict[str, str]) -> Json:
                     "median": median,
                     "longest": median * chance.uniform(1.2, 5),
                 },
-                "set_aside_share": sum(row["rows_set_aside"] for row in rows)
-                / sum(row["rows_read"] for row in rows),
+                "set_aside_share": aside / read,
+                "lost_share": (aside - repeated) / read,
             }
         )
     limits = {"min_match_rate": 0.9, "max_hours_to_acknowledgement": 24, "max_set_aside": 0.01}

@@ -139,7 +139,7 @@ def one(row: Json) -> Json:
         "funnel": [
             {"step": "rows_read", "label": "rows read", "count": row["rows_read"]},
             {"step": "rows_written", "label": "rows written", "count": row["rows_written"]},
-            {"step": "lines", "label": "Lines in files", "count": sent_lines},
+            {"step": "lines", "label": "lines", "count": sent_lines},
             {"step": "received", "label": "records received", "count": row["received"]},
             {"step": "stored", "label": "records stored", "count": row["stored"]},
         ],
@@ -249,4 +249,42 @@ def _guard(row: Json, created: datetime) -> Json | None:
         "limits": ["Lines: at most 50 % fewer or more than the median of the last 7 deliveries"],
         "history": history,
         "decision": decision,
+    }
+
+
+def batches() -> list[Json]:
+    """Batches that Audience Manager sends, in every state, missing ones first."""
+    states = ("missing", "missing", "arrived", "loaded", "loaded")
+    return [_batch(number, state) for number, state in enumerate(states)]
+
+
+def _batch(number: int, state: str) -> Json:
+    made = datetime(2026, 11, 27, 14, 3, tzinfo=UTC) - timedelta(days=number)
+    is_there, is_loaded = number > 0, state == "loaded"
+    task = "load" if is_loaded else "arrived"
+    run = f"scheduled__{iso(made)}"
+    read, aside = 1_200_000 * (number - 2), {"no ID": 2, "not a number": 1}
+    return {
+        "batch": f"S3_1234_20914_full_{int(made.timestamp())}000" if is_there else None,
+        "destination": "1234",
+        "series": "1234_20914",
+        "day": f"{made:%Y-%m-%d}",
+        "made_at": iso(made) if is_there else None,
+        "mode": "full" if is_there else None,
+        "state": state,
+        "since": iso(made + timedelta(minutes=20)),
+        "lacks": "S3_1234_20914_full.sync has 1,024 of 8,192 bytes" if number == 1 else None,
+        "files": 3 if is_there else None,
+        "bytes": 48_000_000 if is_there else None,
+        "lines_read": read if is_loaded else None,
+        "rows_loaded": read - sum(aside.values()) if is_loaded else None,
+        "lines_set_aside": sum(aside.values()) if is_loaded else None,
+        "set_aside": aside if is_loaded else None,
+        "url": "segments" if is_loaded else None,
+        "dag_id": "audience_manager_outbound",
+        "run_id": run,
+        "task_id": task,
+        "map_index": -1,
+        "run_url": f"/dags/audience_manager_outbound/runs/{run}",
+        "task_url": f"/dags/audience_manager_outbound/runs/{run}/tasks/{task}",
     }

@@ -36,9 +36,8 @@ Json = dict[str, Any]
 class PageServer(ThreadingHTTPServer):
     """Serves the page.
 
-    ``fails_with``: the status of every answer, or None; ``batches``: the outbound ones, or None
-    where there is no such part; ``is_indexed``: whether all is known; ``asked``: each path and
-    query that was asked for.
+    ``fails_with``: the status of every answer, or None; ``batches``: the outbound ones;
+    ``is_indexed``: whether all is known; ``asked``: each path and query that was asked for.
     """
 
     daemon_threads = True
@@ -47,7 +46,7 @@ class PageServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.deliveries = page_deliveries.rows()
         self.fails_with: int | None = None
-        self.batches: list[Json] | None = None
+        self.batches: list[Json] = []
         self.is_indexed = True
         self.asked: list[str] = []
 
@@ -85,7 +84,13 @@ class PageServer(ThreadingHTTPServer):
                 "dags": sorted({row["dag_id"] for row in self.deliveries}),
             }
         if path == "outbound":
-            return {"available": self.batches is not None, "batches": self.batches or []}
+            found = [b for b in self.batches if query.get("state", b["state"]) == b["state"]]
+            return {
+                "batches": found,
+                "total": len(found),
+                "indexed_at": self.deliveries[0]["created_at"],
+                "problems": [],
+            }
         chart = page_charts.CHARTS.get(path)
         return (
             None

@@ -104,7 +104,11 @@ def test_a_backfill_counts_on_the_day_on_which_it_was_made(page_of: PageOf) -> N
 
 def test_quality_goes_by_weeks_from_monday(page: Page) -> None:
     found = page.get(f"charts/quality?{RANGE}&data_source=567")
-    assert found["limits"] == {"min_match_rate": 0.88}
+    assert found["limits"] == {
+        "min_match_rate": 0.88,
+        "max_set_aside": 0.01,
+        "max_hours_to_acknowledgement": 48,
+    }
     known: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows(page, f"{RANGE}&data_source=567"):
         day = date.fromisoformat(row["created_at"][:10])
@@ -118,9 +122,44 @@ def test_quality_goes_by_weeks_from_monday(page: Page) -> None:
         share = sum(r["rows_set_aside"] for r in known[week["week"]])
         share /= sum(r["rows_read"] for r in known[week["week"]])
         assert week["set_aside_share"] == pytest.approx(share, abs=1e-6)
+        # A repeated line, a user who opted out: nothing is lost with them.
+        kept = sum(
+            row["set_aside"].get(reason, 0)
+            for row in known[week["week"]]
+            for reason in ("duplicate_line", "suppressed")
+        )
+        lost = share - kept / sum(r["rows_read"] for r in known[week["week"]])
+        assert week["lost_share"] == pytest.approx(lost, abs=1e-6)
     hours = [week["hours_to_acknowledgement"] for week in found["weeks"]]
     assert all(one is None or 4 <= one["median"] <= one["longest"] <= 40 for one in hours)
     assert any(hours)
+
+
+def test_only_limits_that_deliveries_agree_on_are_drawn(page_of: PageOf) -> None:
+    page = page_of(0)
+    counts: dict[str, Any] = {"limits": {"no_matching_aam_id": 0.2}, "max_set_aside": 100}
+    for number, timeout_s in enumerate((3600.0, 7200.0)):
+        manifest = stage(
+            page.targets,
+            {f"ftp_dpm_478_136654571{number}.sync.gz": b"%d" % number},
+            delivery_id=f"0a1b{number}",
+            created_at=f"2026-11-1{number}T01:00:00+00:00",
+        )
+        send(page.targets, manifest)
+        page.targets.of(manifest).decide(
+            Acknowledge(
+                delivery_id=manifest.delivery_id,
+                sending=1,
+                at="2026-11-20T09:00:00+00:00",
+                state=DeliveryState.RECONCILED,
+                figures={**counts, "timeout_s": timeout_s},
+            )
+        )
+    assert page.get(f"charts/quality?{RANGE}")["limits"] == {
+        "min_match_rate": 0.8,
+        "max_set_aside": None,  # rows, and no share
+        "max_hours_to_acknowledgement": None,
+    }
 
 
 def test_one_record_in_ten_millions_is_seen(page_of: PageOf) -> None:
@@ -167,7 +206,8 @@ def test_a_user_of_one_dag_gets_charts_of_it_alone(page_of: PageOf) -> None:
     for chart in ("calendar", "charts/records"):
         assert page.get(f"{chart}?{RANGE}", token="another") == {"days": []}
     quality = page.get(f"charts/quality?{RANGE}", token="another")
-    assert quality == {"weeks": [], "limits": {"min_match_rate": None}}
+    assert quality["weeks"] == []
+    assert set(quality["limits"].values()) == {None}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browsers import chromium
+from tests.plugins import page_deliveries
 from tests.plugins.page_server import PageServer, served
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(server: PageServer, browser: Browser) -> Iterator[Page]:
     """A window in which nothing goes wrong unseen and nothing is loaded from elsewhere."""
-    server.fails_with, server.batches, server.is_indexed = None, None, True
+    server.fails_with, server.batches, server.is_indexed = None, [], True
     server.asked.clear()
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
     context.set_default_timeout(10_000)
@@ -287,23 +288,28 @@ def test_charts_have_their_figures_as_tables_and_lead_to_deliveries(
 
 def test_outbound_batches(page: Page, server: PageServer) -> None:
     page.goto(f"{server.page}#/outbound")
-    expect(page.get_by_text("Outbound batches are not read here yet")).to_be_visible()
-    server.batches = [
-        {"batch": f"s2s_{number}", "destination": "warehouse", "date": "2026-11-27", "mode": "full"}
-        | {"state": state, "rows": 1_200_000 * number, "since": "2026-11-27T04:10:00Z"}
-        for number, state in enumerate(["arrived", "missing", "loaded"])
-    ]
+    expect(page.get_by_text("No batches yet")).to_be_visible()
+    server.batches = page_deliveries.batches()
     page.reload()
-    expect(page.locator("tbody tr")).to_have_count(3)
+    expect(page.locator("tbody tr")).to_have_count(len(server.batches))
+    expect(page.get_by_role("status")).to_contain_text("5 batches")
+    rows = page.locator("tbody tr")
+    expect(rows.nth(0)).to_contain_text("no batch of this day")
+    expect(rows.nth(1)).to_contain_text("has 1,024 of 8,192 bytes")
+    expect(rows.nth(3)).to_contain_text("1,199,997")
     page.get_by_label("State").select_option("missing")
-    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(rows).to_have_count(2)
     expect(page).to_have_url(re.compile("state=missing"))
+    expect(rows.nth(1).get_by_role("link", name="arrived")).to_have_attribute(
+        "href", re.compile("tasks/arrived$")
+    )
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not here: scripts/ui.sh brings it")
 def test_everybody_can_use_each_view(page: Page, server: PageServer) -> None:
     failed = first(server, state="failed")["delivery_id"]
     whole = first(server, state="reconciled", dag_id="daily_crm")["delivery_id"]
+    server.batches = page_deliveries.batches()
     views = {
         "deliveries": "#/deliveries?since=" + server.deliveries[20]["created_at"][:10],
         "failed": f"#/deliveries/{failed}",

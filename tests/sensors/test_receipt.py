@@ -143,8 +143,10 @@ def test_a_receipt_in_the_mailbox_is_reconciled(
     world.receipt(
         NAMES, records_received=2000, format_errors=0, no_matching_aam_id=7, stored_records=1993
     )
-    result = world.sensor(limits={"format_errors": 0}).execute(CONTEXT)
+    result = world.sensor(limits={"format_errors": 0}, timeout=50).execute(CONTEXT)
     assert result == world.written()
+    (record,) = AudienceManagerHook(world.conn_id).deliveries()
+    assert result["timeout_s"] == record.entry.figures["timeout_s"] == 50
     assert json.loads(json.dumps(result)) == result
     assert (result["verdict"], result["exact"], result["acknowledged"]) == (
         "reconciled",
@@ -161,7 +163,7 @@ def test_a_receipt_in_the_mailbox_is_reconciled(
         "rows read": "2,005",
         "rows written": "2,000",
         "rows set aside": "5",
-        "lines sent": "2,000",
+        "lines": "2,000",
         "records received": "2,000",
         "records stored": "1,993",
         "no match": "7 unknown",

@@ -97,6 +97,8 @@ export interface Quality {
     match_rate: number | null
     hours_to_acknowledgement: { median: number | null; longest: number | null } | null
     set_aside_share: number | null
+    /** Without rows that say again what is sent anyway: only these count against the limit. */
+    lost_share: number | null
   }[]
   limits: {
     min_match_rate?: number | null
@@ -110,17 +112,38 @@ export interface Audiences {
   expiry: { data_source: string; days_left: number | null; date: string | null }[]
 }
 
+export interface Batch {
+  /** Null for a day of which there is none at all. */
+  batch: string | null
+  destination: string | null
+  /** Destination and kind of ID: what comes once a day. */
+  series: string | null
+  day: string | null
+  made_at: string | null
+  mode: string | null
+  state: 'missing' | 'arrived' | 'loaded'
+  since: string
+  lacks: string | null
+  files: number | null
+  bytes: number | null
+  lines_read: number | null
+  rows_loaded: number | null
+  lines_set_aside: number | null
+  set_aside: Record<string, number> | null
+  url: string | null
+  dag_id: string
+  run_id: string
+  task_id: string
+  map_index: number
+  run_url: string | null
+  task_url: string | null
+}
+
 export interface Outbound {
-  available?: boolean
-  batches: {
-    batch: string
-    destination: string
-    date: string
-    mode: string
-    state: string
-    rows: number | null
-    since: string | null
-  }[]
+  batches: Batch[]
+  total: number
+  indexed_at: string | null
+  problems: string[]
 }
 
 /** An answer that is not what was asked for; status 0 means that there was none. */

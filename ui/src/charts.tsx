@@ -97,13 +97,16 @@ export default function ChartsView({ query }: { query: Record<string, string> })
             )}
           </Drawn>
         </Card>
-        <Card title="Share set aside" note="Rows set aside of rows read, by week">
+        <Card title="Share set aside" note="Of rows read, by week; a repeated line is set aside and nothing is lost with it">
           <Drawn answer={quality} what="shares" empty={(data) => !data.weeks.some((week) => week.set_aside_share !== null)}>
             {(data) => (
               <LineChart
                 label="Share of rows set aside by week"
-                lines={[line('Set aside', SERIES[3]!, data, (week) => week.set_aside_share)]}
-                limits={[limit(data.limits.max_set_aside, `Highest allowed: ${format.percent(data.limits.max_set_aside)}`)]}
+                lines={[
+                  line('Set aside', SERIES[3]!, data, (week) => week.set_aside_share),
+                  line('Lost with it', SERIES[1]!, data, (week) => week.lost_share),
+                ]}
+                limits={[limit(data.limits.max_set_aside, `Most that may be lost: ${format.percent(data.limits.max_set_aside)}`)]}
                 format={format.percent}
                 axis="Week of"
                 fromZero

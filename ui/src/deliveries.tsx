@@ -1,11 +1,11 @@
 /** All deliveries, those that are not done with first. */
-import { Fragment, type MouseEvent, useState } from 'react'
+import { type MouseEvent, useState } from 'react'
 import { AirflowLink, save } from './airflow'
 import { ApiError, address, askFile, type Row } from './api'
 import { chosen, Filters } from './filters'
 import * as format from './format'
 import { usePages } from './pages'
-import { Ago, Empty, Failed, Loading, Problems, State, TableBox, Time } from './parts'
+import { Ago, Breakable, Empty, Failed, Loading, Problems, State, TableBox, Time } from './parts'
 import { isTab, link, scope } from './route'
 
 const PAGE = 50
@@ -127,7 +127,7 @@ function Head() {
           Rows read
         </th>
         <th scope="col" className="num">
-          Set aside
+          Rows set aside
         </th>
         <th scope="col" className="num">
           Lines
@@ -136,16 +136,16 @@ function Head() {
           Files
         </th>
         <th scope="col" className="num">
-          Received
+          Records received
         </th>
         <th scope="col" className="num">
-          Stored
+          Records stored
         </th>
         <th scope="col" className="num">
           Match rate
         </th>
         <th scope="col" className="num">
-          Sent
+          Times sent
         </th>
         <th scope="col">{isTab ? 'Run' : 'DAG, task'}</th>
       </tr>
@@ -253,16 +253,6 @@ function MatchRate({ rate }: { rate: number | null }) {
       <meter className="rate" min={0} max={1} value={rate} aria-hidden="true" />
     </>
   )
-}
-
-/** Long names of DAGs and runs break where their words end. */
-function Breakable({ text }: { text: string }) {
-  return text.split(/(?<=[_.T])/).map((piece, at) => (
-    <Fragment key={at}>
-      {piece}
-      <wbr />
-    </Fragment>
-  ))
 }
 
 function Origin({ row }: { row: Row }) {

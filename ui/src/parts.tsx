@@ -1,5 +1,5 @@
 /** What every view is made of. */
-import { type ReactNode, useEffect, useId, useState } from 'react'
+import { Fragment, type ReactNode, useEffect, useId, useState } from 'react'
 import { AirflowLink, loginAddress } from './airflow'
 import type { ApiError } from './api'
 import * as format from './format'
@@ -56,6 +56,16 @@ export function Ago({ at }: { at: string | null | undefined }) {
       {format.ago(at)}
     </time>
   )
+}
+
+/** Long names of DAGs, runs and batches break where their words end. */
+export function Breakable({ text }: { text: string }) {
+  return text.split(/(?<=[_.T])/).map((piece, at) => (
+    <Fragment key={at}>
+      {piece}
+      <wbr />
+    </Fragment>
+  ))
 }
 
 export function Card({

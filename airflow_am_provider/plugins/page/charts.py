@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.receipts.text import COUNT_LABELS
+from airflow_am_provider.audience_manager.rules import RULES, Rule
 from airflow_am_provider.deliveries.figures import match_rate
 from airflow_am_provider.deliveries.target.state import PROCESSED_WELL, DeliveryState
 from airflow_am_provider.plugins.page.queries import Where, day_of
@@ -18,7 +19,7 @@ from airflow_am_provider.plugins.page.rows import OUTSTANDING
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from airflow_am_provider.plugins.page.access import Rights
 
@@ -31,6 +32,10 @@ _WEEK: Final = "date(substr(created_at, 1, 10), 'weekday 0', '-6 days')"
 # Worst first: what a day of several deliveries is called by.
 _REJECTED: Final = frozenset((DeliveryState.FAILED, DeliveryState.ABANDONED))
 _ORDER: Final = ("rejected", "waiting", "delivered")
+# Rows that are set aside for these count against no limit: what they say is sent all the same.
+_LOSES_NOTHING: Final = json.dumps([rule.value for rule in Rule if RULES[rule].loses_nothing])
+# As many of the newest deliveries say which limits hold.
+_ASKED_FOR_LIMITS: Final = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +141,13 @@ def quality(
         conditions.values,
     ):
         hours[row["week"]].append(row["hours"])
+    lost = connection.execute(
+        f"SELECT {_WEEK} AS week, SUM(value) AS count "
+        "FROM deliveries CROSS JOIN json_each(set_aside) "
+        f"WHERE {conditions} AND key NOT IN (SELECT value FROM json_each(?)) GROUP BY week",
+        [*conditions.values, _LOSES_NOTHING],
+    )
+    lost_by_week = {row["week"]: row["count"] for row in lost}
     known = "received IS NOT NULL AND stored IS NOT NULL"
     weeks = connection.execute(
         f"SELECT {_WEEK} AS week, SUM(CASE WHEN {known} THEN received END) AS received, "
@@ -150,13 +162,12 @@ def quality(
                 "week": row["week"],
                 "match_rate": match_rate(row["received"], row["stored"]),
                 "hours_to_acknowledgement": _spread(hours.get(row["week"])),
-                "set_aside_share": (
-                    row["set_aside"] / row["rows_read"] if row["rows_read"] else None
-                ),
+                "set_aside_share": _share(row["set_aside"], row["rows_read"]),
+                "lost_share": _share(lost_by_week.get(row["week"], 0), row["rows_read"]),
             }
             for row in weeks
         ],
-        "limits": {"min_match_rate": _lowest_match_rate(connection, conditions)},
+        "limits": _limits(connection, conditions),
     }
 
 
@@ -212,15 +223,31 @@ def _spread(hours: list[float] | None) -> dict[str, float] | None:
     return None if not hours else {"median": round(median(hours), 2), "longest": max(hours)}
 
 
-def _lowest_match_rate(connection: sqlite3.Connection, conditions: Where) -> float | None:
-    """What the limits of the newest deliveries allow, where all of them say the same."""
+def _share(count: int | None, of: int | None) -> float | None:
+    return None if count is None or not of else count / of
+
+
+def _limits(connection: sqlite3.Connection, conditions: Where) -> dict[str, float | None]:
+    """What the newest deliveries allow, where those that say it say the same."""
     rows = connection.execute(
         f"SELECT limits FROM deliveries WHERE {conditions} AND limits IS NOT NULL "
-        f"ORDER BY created_at DESC LIMIT 50",
+        f"ORDER BY created_at DESC LIMIT {_ASKED_FOR_LIMITS}",
         conditions.values,
     )
-    shares = {json.loads(row["limits"]).get("no_matching_aam_id") for row in rows}
-    if len(shares) != 1:
-        return None
-    (share,) = shares
-    return round(1 - share, 6) if isinstance(share, float) else None
+    known = [json.loads(row["limits"]) for row in rows]
+    of_receipts = [found["receipts"] for found in known if "receipts" in found]
+    lost = _common(limits.get("no_matching_aam_id") for limits in of_receipts)
+    set_aside = _common(found["max_set_aside"] for found in known if "max_set_aside" in found)
+    timeout_s = _common(found["timeout_s"] for found in known if "timeout_s" in found)
+    return {
+        # A whole number is a count of records or rows, and no share.
+        "min_match_rate": round(1 - lost, 6) if isinstance(lost, float) else None,
+        "max_set_aside": set_aside if isinstance(set_aside, float) else None,
+        "max_hours_to_acknowledgement": None if timeout_s is None else timeout_s / 3600,
+    }
+
+
+def _common(limits: Iterable[float | None]) -> float | None:
+    """The one value that all of them have."""
+    values = set(limits)
+    return values.pop() if len(values) == 1 else None

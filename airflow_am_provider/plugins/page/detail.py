@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError
+from airflow_am_provider.deliveries.figures import TITLES
 from airflow_am_provider.deliveries.guard_note import read_guard_note
 from airflow_am_provider.deliveries.layout import RECONCILIATION_FILE, numbered
 from airflow_am_provider.deliveries.records import DeliveryRecord
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 
 _MOST_FILES: Final = 1000
 _MOST_SENDINGS: Final = 5
+# What the index calls a figure, and what all of this package does.
+_FUNNEL: Final = {
+    "rows_read": "rows_read",
+    "rows_written": "rows_written",
+    "lines": "lines",
+    "received": "records_received",
+    "stored": "stored_records",
+}
 _RUNGS: Final = {"picked_up": "Picked up", "processed": "Processed", "counted": "Counted"}
 _SIGNS: Final = {
     "receipts": "Receipts",
@@ -142,14 +151,10 @@ def _sending(number: int, at: str | None) -> dict[str, Any]:
 
 
 def _funnel(facts: dict[str, Any]) -> list[dict[str, Any]]:
-    steps = (
-        ("rows_read", "Rows read"),
-        ("rows_written", "Rows written"),
-        ("lines", "Lines in files"),
-        ("received", "Records received by Audience Manager"),
-        ("stored", "Records stored"),
-    )
-    return [{"step": step, "label": label, "count": facts[step]} for step, label in steps]
+    return [
+        {"step": step, "label": TITLES[name], "count": facts[step]}
+        for step, name in _FUNNEL.items()
+    ]
 
 
 def _files(manifest: Manifest | None, entry: DeliveryEntry | None) -> Iterator[dict[str, Any]]:

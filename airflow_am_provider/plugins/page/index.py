@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # The number of the layout; another one makes a file of its own.
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 COLUMNS: Final = (
     "space",
     "target",
@@ -87,6 +87,14 @@ CREATE TABLE IF NOT EXISTS connections (space, destination, conn_id,
     PRIMARY KEY (space, destination)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS expiry (space, target, destination, dag_id, series, day,
     PRIMARY KEY (space, destination, target, series)) WITHOUT ROWID;
+-- What tasks have noted of batches, note by note; and what is so of each batch.
+CREATE TABLE IF NOT EXISTS outbound_notes (space, path, version, PRIMARY KEY (space, path))
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbound_facts (space, path, dag_id, day, fact);
+CREATE INDEX IF NOT EXISTS facts_by_note ON outbound_facts (space, path);
+CREATE INDEX IF NOT EXISTS facts_by_day ON outbound_facts (space, dag_id, day);
+CREATE TABLE IF NOT EXISTS batches (space, dag_id, day, series, batch, state, answer,
+    PRIMARY KEY (space, dag_id, day, series, batch)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (name PRIMARY KEY, value) WITHOUT ROWID;
 """
 

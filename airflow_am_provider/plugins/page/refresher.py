@@ -21,6 +21,7 @@ from airflow_am_provider.deliveries.expiry import TTL_DAYS
 from airflow_am_provider.deliveries.target.document import from_text, whose
 from airflow_am_provider.deliveries.target.history import read_page
 from airflow_am_provider.deliveries.target.target import TARGETS
+from airflow_am_provider.plugins.page.batches import forget_notes, read_notes
 from airflow_am_provider.plugins.page.index import note, noted, upsert
 from airflow_am_provider.plugins.page.places import Place, Problem, places, sentence_of
 from airflow_am_provider.plugins.page.rows import row_of
@@ -38,6 +39,7 @@ PROBLEMS: Final = "problems"
 # Nobody looks at the page: staging is left alone until somebody does.
 _IDLE_S: Final = 600
 _PAGES_AT_ONCE: Final = 20
+_BY_SPACE: Final = ("deliveries", "targets", "connections", "expiry")
 _logger = logging.getLogger(__name__)
 
 
@@ -123,6 +125,7 @@ class Refresher:
                 if place.space not in seen:
                     seen.add(place.space)
                     yield from self._look_at(place)
+                    yield from read_notes(self._index, place)
             except Exception as error:
                 _logger.warning("Deliveries of %s cannot be read", place.conn_id, exc_info=True)
                 yield Problem(conn_id=place.conn_id, sentence=sentence_of(place.conn_id, error))
@@ -297,8 +300,14 @@ def _forget_target(connection: sqlite3.Connection, space: str, key: str) -> None
 
 def _forget_spaces_but(connection: sqlite3.Connection, seen: set[str]) -> None:
     """What no connection leads to any more."""
-    known = {row[0] for row in connection.execute("SELECT DISTINCT space FROM targets")}
+    known = {
+        row[0]
+        for row in connection.execute(
+            "SELECT space FROM targets UNION SELECT space FROM outbound_notes"
+        )
+    }
     for space in known - seen:
-        for table in ("deliveries", "targets", "connections", "expiry"):
+        for table in _BY_SPACE:
             connection.execute(f"DELETE FROM {table} WHERE space = ?", (space,))
+        forget_notes(connection, space)
         connection.execute("DELETE FROM pages WHERE name LIKE ?", (f"{space}:%",))

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from airflow_am_provider.plugins.page import charts, queries
 from airflow_am_provider.plugins.page.access import Rights, RightsDep
 from airflow_am_provider.plugins.page.answers import answer, csv_lines
+from airflow_am_provider.plugins.page.batches import batches
 from airflow_am_provider.plugins.page.detail import one_delivery
 from airflow_am_provider.plugins.page.index import Index, noted
 from airflow_am_provider.plugins.page.refresher import INDEXED_AT, PROBLEMS, Refresher
@@ -172,9 +173,15 @@ def audiences(
 
 
 @router.get("/outbound")
-def outbound() -> JSONResponse:
-    """Batches that Audience Manager sends; nothing receives them yet."""
-    return JSONResponse({"batches": [], "available": False})
+def outbound(rights: RightsDep, index: IndexDep, state: str | None = None) -> JSONResponse:
+    """Batches that Audience Manager sends: which arrived, which are missing, which are loaded."""
+    with index.open() as connection:
+        return JSONResponse(
+            {
+                **batches(connection, rights, state),
+                **_freshness(connection, rights),
+            }
+        )
 
 
 def _freshness(connection: sqlite3.Connection, rights: Rights) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from airflow_am_provider.audience_manager.file_kinds import DataFileKind, parse_
 from airflow_am_provider.deliveries.target.state import ON_ITS_WAY, PROCESSED_WELL, DeliveryState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_am_provider.deliveries.target.state import DeliveryEntry
 
 OUTSTANDING: Final = (DeliveryState.STAGED, DeliveryState.QUEUED, *ON_ITS_WAY)
@@ -61,7 +63,7 @@ def row_of(entry: DeliveryEntry, *, space: str, destination: str, target: str) -
         "received": figures.get("records_received"),
         "stored": figures.get("stored_records"),
         "failed": _text(figures.get("failed_records")),
-        "limits": _text(figures.get("limits")),
+        "limits": _text(_limits(figures)),
         "times_sent": 0 if sending is None else sending.number,
         "hours_to_acknowledgement": _hours(
             None if sending is None else sending.sent_at, acknowledged_at
@@ -72,6 +74,16 @@ def row_of(entry: DeliveryEntry, *, space: str, destination: str, target: str) -
         # What is looked through for a text, in one piece.
         "words": "\n".join(one for one in (*searched, *named) if one).lower(),
     }
+
+
+def _limits(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of receipts, of rows set aside and of the wait for an acknowledgement."""
+    found = {
+        "receipts": figures.get("limits"),
+        "max_set_aside": figures.get("max_set_aside"),
+        "timeout_s": figures.get("timeout_s"),
+    }
+    return {name: limit for name, limit in found.items() if limit not in (None, {})}
 
 
 def _data_sources(name: str, target: str) -> tuple[str, str | None]:

@@ -1,13 +1,14 @@
-"""Which task stages a delivery, from its context."""
+"""Which task is at work, from its context."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_am_provider.deliveries.origin import Origin
-from airflow_am_provider.operators._window import run_type
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk import Context
 
 
@@ -33,3 +34,12 @@ def map_index_of(context: Context) -> int:
     """Which of its mapped tasks a task is; -1 where it is not mapped."""
     index = getattr(context.get("ti"), "map_index", None)
     return index if isinstance(index, int) else -1
+
+
+def run_type(context: Mapping[str, Any]) -> str:
+    """``scheduled``, ``manual``, ``backfill`` …
+
+    A run's ID does not tell: one that a backfill does again keeps its own.
+    """
+    found = getattr(context.get("dag_run"), "run_type", None)
+    return str(getattr(found, "value", found))
