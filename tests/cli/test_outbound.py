@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from airflow_am_provider.cli import main
 from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
+from airflow_am_provider.sandbox.rest import ApiDestination, RestApi, RestConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +92,27 @@ def test_a_prefix_without_objects_is_told(
     assert main(["outbound", "list", f"s3://{bucket}/from-adobe"]) == 0
     assert main(["outbound", "list", f"s3://{bucket}/form-adobe"]) == 2
     assert "no object lies below it" in capsys.readouterr().err
+
+
+def test_list_asks_the_api_what_was_sent(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = time.time()
+    sent = ((f"{FIRST}.sync", now, True), ("S3_1234_20914_full_1769212800000.sync", now, True))
+    destination = ApiDestination(destination_id=1234, sent=sent)
+    with RestApi(RestConfig(destinations=(destination,))) as api:
+        connection = {
+            "conn_type": "audience_manager_api",
+            "host": api.url,
+            "login": "client",
+            "password": "secret",
+            "extra": {"scope": "openid", "token_url": api.token_url},
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_AAM_API", json.dumps(connection))
+        words = ["outbound", "list", str(folder), "--destination", "1234"]
+        assert main([*words, "--api-conn-id", "aam_api"]) == 0
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if "history" in line]
+    assert told.startswith("S3_1234_20914_full_1769212800000.sync: Audience Manager's outbound")
 
 
 def test_show_lists_a_batchs_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
