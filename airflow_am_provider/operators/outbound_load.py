@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator
 from airflow_am_provider.airflow_compat import AirflowSkipException
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.words import counted
+from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.asset_events import LOADED
 from airflow_am_provider.hooks.errors import airflow_errors
@@ -77,6 +78,10 @@ class OutboundLoadOperator(BaseOperator):
     :param line_template: How lines are made, in Adobe's macros, where it is not the basic layout:
         ``<UUID><TAB><SEGMENT_LIST;separator="|">``. What cannot be read back for certain is
         refused; see docs/outbound.md. (templated)
+    :param max_set_aside: How many lines of a batch may break the layout. A whole number is a count,
+        a fraction is a share of its lines: ``1`` is one line, ``1.0`` is all. Over the limit
+        nothing of it is loaded, and the task fails: lines that are made in another way would look
+        like users who left all segments. (templated)
     :param segment_names: Ask Adobe's REST API, by ``api_conn_id``, what segments are called.
         Parquet files get the columns ``segment_names`` and ``removed_segment_names`` then, and a
         table has ``TABLE_names`` beside it. (templated)
@@ -101,7 +106,8 @@ class OutboundLoadOperator(BaseOperator):
         ``lines_set_aside``, ``set_aside`` by reason, ``header_lines``,
         ``files_without_checksum``.
     :raises AirflowSkipException: when there is nothing to load.
-    :raises AirflowFailException: when a parameter is wrong or a file cannot be read.
+    :raises AirflowFailException: when a parameter is wrong, a file cannot be read, or too many
+        lines break the layout.
     :raises AirflowException: when a file is not, or not yet, what its control file says.
 
     Example::
@@ -122,6 +128,7 @@ class OutboundLoadOperator(BaseOperator):
         "header_lines",
         "separator_spaces",
         "line_template",
+        "max_set_aside",
         "segment_names",
         "into",
         "into_aws_conn_id",
@@ -151,6 +158,7 @@ class OutboundLoadOperator(BaseOperator):
         header_lines: int | str = 0,
         separator_spaces: int | str | None = None,
         line_template: str | None = None,
+        max_set_aside: float | str = 0.01,
         segment_names: bool | str = False,
         into: str | None = None,
         into_aws_conn_id: str | None = None,
@@ -177,6 +185,7 @@ class OutboundLoadOperator(BaseOperator):
         self.header_lines = header_lines
         self.separator_spaces = separator_spaces
         self.line_template = line_template
+        self.max_set_aside = max_set_aside
         self.segment_names = segment_names
         self.into = into
         self.into_aws_conn_id = into_aws_conn_id
@@ -329,6 +338,7 @@ class OutboundLoadOperator(BaseOperator):
             header_lines=whole_number("header_lines", self.header_lines),
             separator_spaces=optional_whole_number("separator_spaces", self.separator_spaces),
             template=LineTemplate.parse(str(text)) if is_given(text) else None,
+            max_set_aside=limit("max_set_aside", self.max_set_aside, "lines"),
         )
 
     def _check_copy(self) -> None:

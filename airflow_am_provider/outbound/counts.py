@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.file_kinds import printable
 
 if TYPE_CHECKING:
@@ -80,6 +81,24 @@ class ReadCounts:
             if line.reason not in self.examples:
                 where = f"{printable(path)}, line {first_line + line.number:,}"
                 self.examples[line.reason] = where
+
+    def check_set_aside(self, allowed: float) -> None:
+        """Compare the lines that were set aside with what is allowed.
+
+        :param allowed: a whole number is a count, a fraction a share of the lines read.
+        :raises DataError: when there are more; says why they were set aside.
+        """
+        if self.lines_set_aside <= (
+            allowed if isinstance(allowed, int) else allowed * self.lines_read
+        ):
+            return
+        most = f"{allowed:,}" if isinstance(allowed, int) else f"{allowed:.2%}"
+        raise DataError(
+            f"{self.lines_set_aside:,} of {self.lines_read:,} lines break the layout, "
+            f"max_set_aside allows {most}: {'; '.join(map(str, self.reasons()))}. Nothing of the "
+            f"batch is loaded. Are its lines made in another way (line_template, header_lines, "
+            f"separator_spaces)? If they may be left out, raise max_set_aside"
+        )
 
     def reasons(self) -> Iterator[Reason]:
         """Why lines were set aside, the most frequent reason first."""

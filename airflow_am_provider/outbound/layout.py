@@ -24,12 +24,15 @@ class Layout:
     :param separator_spaces: of the basic layout (outbound-file-name-contents.md): how many spaces
         stand between fields; None to see it from the lines.
     :param template: in Adobe's macros (outbound-template-macros.md); None for the basic layout.
+    :param max_set_aside: how many lines of a batch may break the layout: a whole number is a count,
+        a fraction a share of its lines.
     :raises ConfigurationError: when the two contradict each other.
     """
 
     header_lines: int = 0
     separator_spaces: int | None = None
     template: LineTemplate | None = None
+    max_set_aside: float = 1.0
 
     def __post_init__(self) -> None:
         if self.template is not None and self.separator_spaces is not None:

@@ -64,7 +64,7 @@ def read_batch(
     :param counts: are counted up.
     :param layout: how its lines are made.
     :raises TransientError: when a file is not, or not yet, what its control file says.
-    :raises DataError: when a file cannot be read.
+    :raises DataError: when a file cannot be read, or too many lines break the layout.
     """
     with ThreadPoolExecutor(_THREADS, "outbound") as pool:
         waiting: deque[tuple[BatchFile, int, Future[SegmentLines]]] = deque()
@@ -80,6 +80,7 @@ def read_batch(
                         yield _next(waiting, counts)
             while waiting:
                 yield _next(waiting, counts)
+            counts.check_set_aside(layout.max_set_aside)
         finally:
             for _, _, future in waiting:
                 future.cancel()

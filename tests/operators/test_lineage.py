@@ -246,7 +246,7 @@ def test_what_comes_back(world: SimpleNamespace, tmp_path: Path, into_table: boo
         if into_table
         else {"into": str(tmp_path / "parquet")}
     )
-    load = OutboundLoadOperator(task_id="load", location=str(inbox), **where)
+    load = OutboundLoadOperator(task_id="load", location=str(inbox), max_set_aside=1, **where)
     load.execute(CONTEXT)
     found = told(load)
     assert names(found["inputs"]) == [("file", str(inbox))]

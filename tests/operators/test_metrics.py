@@ -305,7 +305,7 @@ def test_a_batch_is_told_when_it_is_loaded(
     (inbox / f"{ROOT}.info").write_text(json.dumps(files))
     conn_id = connect({"conn_type": "sqlite", "host": str(tmp_path / "warehouse.sqlite")})
     load = OutboundLoadOperator(
-        task_id="load", location=str(inbox), table="segments", conn_id=conn_id
+        task_id="load", location=str(inbox), table="segments", conn_id=conn_id, max_set_aside=1
     )
     load.execute(context())
     dag = load.dag_id

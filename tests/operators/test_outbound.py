@@ -113,7 +113,11 @@ def loader(inbox: Path | str, **more: Any) -> OutboundLoadOperator:
 
 def test_a_batch_is_loaded_once(inbox: Path, warehouse: str, tmp_path: Path) -> None:
     (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB x\n")
-    task = loader(inbox, table="segments", conn_id=warehouse, current_table="current_segments")
+    into = {"table": "segments", "conn_id": warehouse, "current_table": "current_segments"}
+    with pytest.raises(AirflowFailException, match="1 of 2 lines break the layout") as failed:
+        loader(inbox, **into).execute({})
+    assert f"(first: {ROOT}.sync, line 2)" in str(failed.value)
+    task = loader(inbox, max_set_aside=1, **into)
     (report,) = task.execute({})
     assert (report["lines_read"], report["rows_loaded"], report["lines_set_aside"]) == (2, 1, 1)
     with pytest.raises(AirflowSkipException, match="1 complete, all of them loaded"):
@@ -177,8 +181,8 @@ def test_what_the_apis_history_has_and_the_inbox_has_not_is_told(
 def test_segments_have_names_on_request(
     inbox: Path, warehouse: str, tmp_path: Path, api_conn_id: str
 ) -> None:
-    (inbox / f"{ROOT}.sync").write_bytes(b"A 2,9\n12\n")
-    (inbox / f"{ROOT}.info").write_bytes(control(**{f"{ROOT}.sync": 9}))
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 2,9\n")
+    (inbox / f"{ROOT}.info").write_bytes(control(**{f"{ROOT}.sync": 6}))
     asked = {"destination": 1234, "api_conn_id": api_conn_id, "segment_names": True}
     (report,) = loader(inbox, into=str(tmp_path / "loaded"), **asked).execute({})
     (row,) = pq.read_table(report["url"]).to_pylist()
@@ -225,6 +229,7 @@ def test_a_batch_without_a_control_file_is_loaded_once_it_was_quiet(
         ({"table": "a", "into": "/a", "copy_sql": "COPY {table}"}, "have to stand in it"),
         ({"into": "/a", "separator_spaces": 1, "line_template": "<UUID>"}, "another one"),
         ({"into": "/a", "line_template": "<PID>"}, "it names no user"),
+        ({"into": "/a", "max_set_aside": "half"}, "neither a number of lines nor a share"),
         ({"table": "a; DROP TABLE b", "conn_id": "x"}, "is no name of a table"),
         ({"into": "here"}, "s3://bucket/prefix"),
         ({"into": "/a", "quiet_period": 60}, "batches: missing; whether a batch without"),
