@@ -11,6 +11,8 @@ import tempfile
 
 from hypothesis import settings
 
+from tests.quicker import let_the_disk_take_its_time, read_once
+
 _airflow_home = tempfile.mkdtemp(prefix="airflow-am-tests-")
 atexit.register(shutil.rmtree, _airflow_home, ignore_errors=True)
 
@@ -20,5 +22,8 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 # A busy machine is slow and not wrong; nor does a run depend on what one before it found.
 settings.register_profile("airflow-am", deadline=None, database=None)
 settings.load_profile("airflow-am")
+
+read_once()
+let_the_disk_take_its_time()
 
 pytest_plugins = ["tests.local_servers"]

@@ -4,23 +4,14 @@ Without it each attempt reads a megabyte of S3's description, and Airflow's AWS 
 the files of all modules to tell AWS which operator calls.
 """
 
-import functools
 import json
 import os
-from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-from botocore.loaders import JSONFileLoader
 
-_load_file = JSONFileLoader.load_file
+from tests.quicker import read_once
 
-
-@functools.cache
-def _loaded(path: str) -> Any:
-    return _load_file(JSONFileLoader(), path)
-
-
-JSONFileLoader.load_file = lambda _, path: _loaded(path)
+read_once()
 os.environ["AIRFLOW_CONN_WARM"] = json.dumps(
     {"conn_type": "aws", "login": "nobody", "password": "nothing", "extra": {"region_name": "eu"}}
 )
