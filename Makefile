@@ -23,10 +23,11 @@ serve: setup  ## to play with: the same, more days, and it stays (PORT=8080)
 
 test: setup  ## all tests on this Python and the newest Airflow
 	@.venv/bin/python -m pytest -n 2 -m "not slow"
-	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "slow and not long"
+	@.venv/bin/python -m pytest -n 2 --dist loadgroup -m "slow and not long"
 
-test-long: setup  ## what takes many minutes: ten days backfilled forwards and backwards
+test-long: setup  ## what takes many minutes: ten days backfilled, more faults, all examples of properties
 	@.venv/bin/python -m pytest -m long
+	@AM_EXAMPLES=1 .venv/bin/python -m pytest -n 2 -m "not slow" tests/audience_manager tests/outbound tests/sandbox
 
 test-matrix: setup  ## the fast tests on every supported Airflow and every Python found
 	@scripts/test-matrix.sh full

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 
+import pytest
 from hypothesis import settings
 
 from tests.quicker import let_the_disk_take_its_time, read_once
@@ -26,4 +27,18 @@ settings.load_profile("airflow-am")
 read_once()
 let_the_disk_take_its_time()
 
-pytest_plugins = ["tests.local_servers"]
+pytest_plugins = ["tests.local_servers", "tests.system.local_airflow"]
+# Airflow reads these.
+collect_ignore = ["system/dags"]
+
+
+# Before pytest-xdist looks at groups.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker have all slow tests of a file, with ``--dist loadgroup``: they share servers.
+
+    Those that use the one Airflow have a group of their own already.
+    """
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))

@@ -16,9 +16,11 @@ from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.storage import LocalFolder
+from demo.local.airflow import Airflow
 from demo.local.s3 import S3
 from tests.connections import audience_manager, bucket, conn_id, connect, staging
 from tests.staged_deliveries import NAMES, content_of, send, stage
+from tests.system.local_airflow import GROUP
 
 __all__ = ["audience_manager", "bucket", "conn_id", "connect", "staging"]
 
@@ -129,37 +131,35 @@ def test_the_command_lines_own_keys_are_not_those_of_a_connection(
     )
 
 
-def test_a_connection_in_airflows_database_is_found(tmp_path: Path, staging: LocalFolder) -> None:
+@pytest.mark.slow
+@GROUP
+def test_a_connection_in_airflows_database_is_found(
+    local_airflow: Airflow, staging: LocalFolder
+) -> None:
     stage(staging, {NAMES[0]: content_of(NAMES[0])}, delivery_id=FIRST)
-    environment = {
-        **os.environ,
-        "AIRFLOW_HOME": str(tmp_path / "airflow"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    }
 
-    def run(*command: str) -> subprocess.CompletedProcess[str]:
+    def listed(conn_id: str) -> subprocess.CompletedProcess[str]:
+        lister = ("airflow_am_provider.cli", "deliveries", "list", "--json", "--conn-id", conn_id)
         return subprocess.run(
-            [sys.executable, "-m", *command],
-            env=environment,
+            [sys.executable, "-m", *lister],
+            env={**os.environ, **local_airflow.environment},
             capture_output=True,
             text=True,
             check=False,
         )
 
-    lister = ("airflow_am_provider.cli", "deliveries", "list", "--json", "--conn-id")
     fields = {"partner_name": "acme", "staging_location": staging.url}
-    extra = ["--conn-type", "audience_manager", "--conn-extra", json.dumps(fields)]
-    assert run("airflow", "db", "migrate").returncode == 0
-    assert run("airflow", "connections", "add", "in_database", *extra).returncode == 0
-    done = run(*lister, "in_database")
+    connection = {"conn_type": "audience_manager", "extra": fields}
+    local_airflow.api.add_connection("in_database", connection)
+    done = listed("in_database")
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)["deliveries"]
     assert found["delivery_id"] == FIRST
-    absent = run(*lister, "in_no_database")
+    absent = listed("in_no_database")
     assert absent.returncode == 2
     assert absent.stderr.splitlines()[-1] == (
         "airflow-am: --conn-id: Airflow has no connection 'in_no_database'; create it or name "
-        f"another. AIRFLOW_HOME is {tmp_path / 'airflow'}: is that your Airflow, and is its "
+        f"another. AIRFLOW_HOME is {local_airflow.home}: is that your Airflow, and is its "
         "database to be reached from here?"
     )
 

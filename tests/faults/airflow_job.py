@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import psutil
 
 from demo.local.airflow import Airflow, airflow
-from demo.local.processes import Process, running
 from tests.faults import crm
 from tests.faults.airflow_schedule import (
     COMPONENTS,
@@ -24,15 +22,15 @@ from tests.faults.airflow_schedule import (
     Loss,
     airflow_schedule_of,
 )
-from tests.faults.chain import PART_BYTES
 from tests.faults.schedule import Run
 from tests.faults.stage import Stage, stage
 from tests.faults.told import Told
 from tests.faults.verdict import Judge
 from tests.faults.world import World
-from tests.system.delivery_airflow import kill_all_of
+from tests.system.components import Components
+from tests.system.local_airflow import DAGS
 
-_DAG_ID = "faults"
+DAG_ID = "faults"
 _MOST_CLEARS = 4
 _RUN_S = 180
 # How soon Airflow misses those that do not say any more that they are alive.
@@ -43,52 +41,6 @@ _SOON_MISSED = {
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",
 }
-_DAG = f'''
-from datetime import timedelta
-
-from airflow.sdk import DAG
-
-from airflow_am_provider.task_groups import deliver
-
-WINDOW = {{"window_start": "{{{{ params.start }}}}", "window_end": "{{{{ params.end }}}}"}}
-CONNECTIONS = {{
-    "conn_id": "{{{{ params.crm }}}}",
-    "audience_manager_conn_id": "{{{{ params.connection }}}}",
-}}
-
-with DAG(
-    "{_DAG_ID}",
-    schedule=None,
-    params={{name: "" for name in ("connection", "crm", "start", "end", "ids", "data", "by")}},
-    default_args={{"retries": 3, "retry_delay": timedelta(seconds=1)}},
-):
-    deliver(
-        id_sync={{
-            "sql": "{{{{ params.ids }}}}",
-            "master_dpid": 0,
-            "dpids": [{crm.DPID}],
-            "columns": ["aam_uuid", "customer_id"],
-            "max_set_aside": 0.05,
-            "part_bytes": {PART_BYTES},
-        }},
-        sql="{{{{ params.data }}}}",
-        dpid={crm.DPID},
-        id_column="customer_id",
-        traits_column="traits",
-        removed_traits_column="removed",
-        max_set_aside=0.05,
-        part_bytes={PART_BYTES},
-        upload={{"deferrable": True, "poke_interval": 1}},
-        receipt={{
-            "deferrable": True,
-            "poke_interval": 1,
-            "timeout": 90,
-            "acknowledged_by": "{{{{ params.by }}}}",
-        }},
-        **CONNECTIONS,
-        **WINDOW,
-    )
-'''
 
 
 @dataclass(kw_only=True)
@@ -117,41 +69,33 @@ class AirflowResult:
         return "\n".join([head, *said, *([self.schedule] if self.problems else [])])
 
 
-def results_in_airflow(
-    world: World, seeds: Iterable[int], directory: Path
-) -> Iterator[AirflowResult]:
-    """What comes of each schedule, one after the other, in one Airflow.
+@contextmanager
+def faults_airflow(world: World, directory: Path) -> Iterator[Airflow]:
+    """An Airflow with the DAG of the schedules."""
+    with airflow(
+        directory / "airflow", database=world.postgres, dags_folder=DAGS, environment=_SOON_MISSED
+    ) as started:
+        started.wait_for_dags(DAG_ID)
+        started.api.unpause(DAG_ID)
+        yield started
 
-    :param directory: for Airflow and its logs, and a folder for each schedule.
+
+def results_in_airflow(
+    world: World, started: Airflow, components: Components, seeds: Iterable[int], directory: Path
+) -> Iterator[AirflowResult]:
+    """What comes of each schedule, one after the other.
+
+    :param started: an Airflow that has the DAG ``faults``.
+    :param directory: gets a folder for each schedule.
     """
-    with ExitStack() as stack:
-        jobs = []
-        connections: dict[str, Any] = {}
-        for seed in seeds:
-            schedule = airflow_schedule_of(seed)
-            folder = directory / f"seed-{seed}"
-            folder.mkdir(parents=True)
-            places = stack.enter_context(stage(world, schedule.job, folder))
-            connections |= _connections(places)
-            jobs.append((schedule, places))
-        dags = directory / "dags"
-        dags.mkdir()
-        (dags / f"{_DAG_ID}.py").write_text(_DAG)
-        started = stack.enter_context(
-            airflow(
-                directory / "airflow",
-                database=world.postgres,
-                dags_folder=dags,
-                connections=connections,
-                environment=_SOON_MISSED,
-            )
-        )
-        started.wait_for_dags(_DAG_ID)
-        started.api.unpause(_DAG_ID)
-        components = stack.enter_context(Components(started))
-        for schedule, places in jobs:
+    for seed in seeds:
+        schedule = airflow_schedule_of(seed)
+        folder = directory / f"seed-{seed}"
+        folder.mkdir(parents=True)
+        with stage(world, schedule.job, folder) as places:
+            for conn_id, connection in _connections(places).items():
+                started.api.add_connection(conn_id, connection)
             yield _result(started, components, schedule, places)
-            places.close()
 
 
 def _connections(places: Stage) -> dict[str, Any]:
@@ -166,40 +110,6 @@ def _connections(places: Stage) -> dict[str, Any]:
         if name in extra:
             extra[name] = f"{extra[name]}_{seed}"
     return {f"{name}_{seed}": connection for name, connection in found.items()}
-
-
-class Components:
-    """Airflow's components, of which others take the place when they are killed."""
-
-    def __init__(self, started: Airflow) -> None:
-        self._airflow = started
-        self._stack = ExitStack()
-        self._processes: dict[str, Process] = {
-            process.name.removeprefix("Airflow's "): process for process in started.processes
-        }
-
-    def __enter__(self) -> "Components":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def kill(self, component: str) -> None:
-        """End a component and all that it started, as a machine's end does."""
-        kill_all_of(self._processes[component])
-
-    def replace(self, component: str) -> None:
-        """Start another one."""
-        options = [] if component == "dag-processor" else ["--skip-serve-logs"]
-        self._processes[component] = self._stack.enter_context(
-            running(
-                f"another {component}",
-                [sys.executable, "-m", "airflow", component, *options],
-                log=self._airflow.home / f"another-{component}.log",
-                env=dict(self._airflow.environment),
-                grace_s=2.0,
-            )
-        )
 
 
 class _Losses:
@@ -265,22 +175,22 @@ def _result(
     begun = time.monotonic()
     places.start_sandbox()
     for run, losses in zip(schedule.job.runs, schedule.losses, strict=True):
-        run_id = started.api.trigger(_DAG_ID, conf=_conf(places, run))
+        run_id = started.api.trigger(DAG_ID, conf=_conf(places, run))
         if not _came_to_its_end(started, components, losses, run_id, result):
             states = {
                 task["task_id"]: task["state"]
-                for task in started.api.task_instances(_DAG_ID, run_id)
+                for task in started.api.task_instances(DAG_ID, run_id)
             }
             result.problems.append(f"run {run.window} came to no good end: {states}")
             break
         for kind in ("_ids", ""):
-            sent = started.api.xcom(_DAG_ID, run_id, f"deliver.upload{kind}")
+            sent = started.api.xcom(DAG_ID, run_id, f"deliver.upload{kind}")
             told.sent[sent["delivery_id"]] = sent
             rows = len(crm.rows_of(schedule.job.variant, run))
             if sent["rows_read"] != rows:
                 told.problems.append(f"{sent['delivery_id']}: {sent['rows_read']} of {rows} rows")
             told.receipts[sent["delivery_id"]] = started.api.xcom(
-                _DAG_ID, run_id, f"deliver.receipt{kind}"
+                DAG_ID, run_id, f"deliver.receipt{kind}"
             )
     else:
         result.problems = Judge(places, told).problems()
@@ -314,17 +224,17 @@ def _came_to_its_end(
     """Wait for a run; clear it as a user would when it has failed."""
     for clears in range(1 + _MOST_CLEARS):
         if clears:
-            started.api.clear(_DAG_ID, run_id)
+            started.api.clear(DAG_ID, run_id)
             result.clears += 1
         deadline = time.monotonic() + _RUN_S
         with _Losses(components, () if clears else losses, result.lost) as killing:
             state = ""
             while state not in ("success", "failed") and time.monotonic() < deadline:
-                killing.sees(started.api.task_instances(_DAG_ID, run_id))
-                state = started.api.run(_DAG_ID, run_id)["state"]
+                killing.sees(started.api.task_instances(DAG_ID, run_id))
+                state = started.api.run(DAG_ID, run_id)["state"]
                 time.sleep(0.05)
         if state == "success":
-            tasks = started.api.task_instances(_DAG_ID, run_id)
+            tasks = started.api.task_instances(DAG_ID, run_id)
             result.tries += sum(task["try_number"] for task in tasks)
             return True
     return False

@@ -17,15 +17,19 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="airflow-am-faults-airflow-"))
     # Before Airflow is imported anywhere in this process.
     os.environ["AIRFLOW_HOME"] = str(directory / "own")
-    from tests.faults.airflow_job import results_in_airflow
+    from tests.faults.airflow_job import faults_airflow, results_in_airflow
     from tests.faults.world import world
+    from tests.system.components import Components
 
     begun = time.monotonic()
     results = []
-    with world(directory) as servers:
-        for result in results_in_airflow(
-            servers, range(asked.seed, asked.seed + asked.n), directory
-        ):
+    seeds = range(asked.seed, asked.seed + asked.n)
+    with (
+        world(directory) as servers,
+        faults_airflow(servers, directory) as started,
+        Components(started) as components,
+    ):
+        for result in results_in_airflow(servers, started, components, seeds, directory):
             results.append(result)
             print(f"{len(results):4} of {asked.n}  {result}", flush=True)
     failed = [result.seed for result in results if result.problems]

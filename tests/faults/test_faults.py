@@ -23,6 +23,8 @@ from tests.faults.world import World, world
 # Over S3 and FTP, forward, backwards and overlapping, with receipts lost, split and forged.
 # They found faults before parts went up in pieces and rows were corrected, and go on as they were.
 SEEDS = (11, 16, 26, 1020)
+# What goes wrong in these goes wrong in the others too.
+LONG_SEEDS = (16, 1020)
 # Both in pieces; rows corrected before a retry, and before a run is cleared.
 LATER_SEEDS = (4, 18)
 # A store that drops If-Match, rows corrected and put back, a lost receipt that is given up. A long
@@ -46,7 +48,10 @@ def context() -> Any:
 @pytest.mark.parametrize(
     "schedule",
     [
-        *map(of_whole_parts, SEEDS),
+        *(
+            pytest.param(of_whole_parts(seed), marks=[pytest.mark.long] * (seed in LONG_SEEDS))
+            for seed in SEEDS
+        ),
         *map(of_one_dag, LATER_SEEDS),
         *map(schedule_of, WIDER_SEEDS),
     ],
@@ -108,6 +113,15 @@ def test_what_is_drawn_later_changes_nothing_that_was_drawn_before() -> None:
         assert (
             faults.items() <= {place: one.faults for place, one in wider.troubles.items()}.items()
         )
+
+
+def test_every_kind_of_trouble_of_the_long_ones_is_in_the_others() -> None:
+    whole = {seed: set(of_whole_parts(seed).kinds()) for seed in SEEDS}
+    others = [kinds for seed, kinds in whole.items() if seed not in LONG_SEEDS]
+    others += [set(of_one_dag(seed).kinds()) for seed in LATER_SEEDS]
+    others += [set(schedule_of(seed).kinds()) for seed in WIDER_SEEDS]
+    for seed in LONG_SEEDS:
+        assert whole[seed] <= set().union(*others)
 
 
 def test_wherever_a_successor_can_wait_a_receipt_is_lost() -> None:

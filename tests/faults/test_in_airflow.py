@@ -7,18 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from demo.local.airflow import Airflow
 from tests.faults.airflow_job import results_in_airflow
 from tests.faults.airflow_schedule import COMPONENTS, TASK, WATCHER, airflow_schedule_of
 from tests.faults.world import world
+from tests.system.components import Components
+from tests.system.local_airflow import GROUP
 
-# Kills a task, one's watcher, the triggerer and the scheduler; most of its time is Airflow's start.
+# Kills a task, one's watcher, the triggerer and the scheduler.
 SEEDS = (2,)
 
 
 @pytest.mark.slow
-def test_whatever_is_killed_when_each_delivery_is_whole(tmp_path: Path) -> None:
+@GROUP
+def test_whatever_is_killed_when_each_delivery_is_whole(
+    local_airflow: Airflow, components: Components, tmp_path: Path
+) -> None:
     with world(tmp_path) as servers:
-        results = list(results_in_airflow(servers, SEEDS, tmp_path))
+        results = list(results_in_airflow(servers, local_airflow, components, SEEDS, tmp_path))
     assert not any(result.problems for result in results), "\n".join(map(str, results))
     assert all(result.lost for result in results)
 

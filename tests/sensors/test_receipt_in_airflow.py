@@ -5,11 +5,7 @@ the environment never do.
 """
 
 import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,51 +13,13 @@ import pytest
 
 from airflow_am_provider.audience_manager.receipts.receipt import Receipt
 from airflow_am_provider.storage import LocalFolder
-from demo.local.airflow import Airflow, airflow
+from demo.local.airflow import Airflow
 from demo.local.imap import ImapServer
-from demo.local.postgres import Postgres
 from demo.local.s3 import S3
 from tests.staged_deliveries import NAMES, stage
+from tests.system.local_airflow import GROUP
 
-pytestmark = pytest.mark.slow
-
-_DAG = """
-from airflow.sdk import dag
-from airflow_am_provider.operators.upload import UploadOperator
-from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
-
-@dag(schedule=None, params={"manifest": {}}, render_template_as_native_obj=True)
-def delivery():
-    upload = UploadOperator(
-        task_id="upload", manifest="{{ params.manifest }}", audience_manager_conn_id="am"
-    )
-    DeliveryReceiptSensor(
-        task_id="receipt",
-        delivery=upload.output,
-        audience_manager_conn_id="am",
-        deferrable=True,
-        poke_interval=1,
-        timeout=120,
-    )
-
-delivery()
-"""
-
-
-@pytest.fixture
-def local_airflow(tmp_path: Path, postgres: Postgres) -> Iterator[Airflow]:
-    (tmp_path / "dags").mkdir()
-    (tmp_path / "dags" / "delivery.py").write_text(_DAG)
-    events = {"type": "file", "log_file_path": str(tmp_path / "lineage.json"), "append": True}
-    with airflow(
-        tmp_path / "home",
-        database=postgres,
-        dags_folder=tmp_path / "dags",
-        environment={"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(events)},
-    ) as running:
-        running.wait_for_dags("delivery")
-        running.api.unpause("delivery")
-        yield running
+pytestmark = [pytest.mark.slow, GROUP]
 
 
 def lineage_event(path: Path, job: str) -> dict[str, Any]:
@@ -76,35 +34,30 @@ def lineage_event(path: Path, job: str) -> dict[str, Any]:
     raise AssertionError(f"nothing was told of {job}")
 
 
-def add_connection(running: Airflow, conn_id: str, document: dict[str, Any]) -> None:
-    command = ["connections", "add", conn_id, "--conn-json", json.dumps(document)]
-    subprocess.run(
-        [sys.executable, "-m", "airflow", *command],
-        env={**os.environ, **running.environment},
-        capture_output=True,
-        check=True,
-    )
-
-
 def wait_for_state(running: Airflow, run_id: str, state: str) -> None:
     deadline = time.monotonic() + 90
     while True:
-        tasks = running.api.task_instances("delivery", run_id)
+        tasks = running.api.task_instances("receipt", run_id)
         (found,) = (task["state"] for task in tasks if task["task_id"] == "receipt")
         if found == state:
             return
-        assert found != "failed", running.api.task_log("delivery", run_id, "receipt")
+        assert found != "failed", running.api.task_log("receipt", run_id, "receipt")
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
 
 
 def test_a_receipt_ends_the_wait_in_the_triggerer(
-    local_airflow: Airflow, s3: S3, bucket: str, imap_server: ImapServer, tmp_path: Path
+    local_airflow: Airflow,
+    s3: S3,
+    bucket: str,
+    imap_server: ImapServer,
+    lineage_file: Path,
+    tmp_path: Path,
 ) -> None:
     staging = LocalFolder(tmp_path / "staging")
     sender = "in-airflow@adobe.example"
-    add_connection(local_airflow, "local_s3", s3.airflow_connection())
-    add_connection(local_airflow, "local_imap", imap_server.airflow_connection())
+    local_airflow.api.add_connection("local_s3", s3.airflow_connection())
+    local_airflow.api.add_connection("local_imap", imap_server.airflow_connection())
     extra = {
         "environment": "custom",
         "bucket": bucket,
@@ -114,28 +67,28 @@ def test_a_receipt_ends_the_wait_in_the_triggerer(
         "receipts_imap_conn_id": "local_imap",
         "receipts_sender": sender,
     }
-    add_connection(local_airflow, "am", {"conn_type": "audience_manager", "extra": extra})
+    local_airflow.api.add_connection("am", {"conn_type": "audience_manager", "extra": extra})
     manifest = stage(staging, destination=f"custom/s3://{bucket}/acme")
 
-    run_id = local_airflow.api.trigger("delivery", conf={"manifest": manifest.to_json()})
+    run_id = local_airflow.api.trigger("receipt", conf={"manifest": manifest.to_json()})
     wait_for_state(local_airflow, run_id, "deferred")
     receipt = Receipt(paths=NAMES, records_received=2000)
     imap_server.append(
         f"From: {sender}\r\nSubject: Adobe Audience Manager Server-To-Server Processing Result:"
         f"\r\n\r\n{receipt}".encode()
     )
-    assert local_airflow.api.wait_for_run("delivery", run_id) == "success"
-    result = local_airflow.api.xcom("delivery", run_id, "receipt")
+    assert local_airflow.api.wait_for_run("receipt", run_id) == "success"
+    result = local_airflow.api.xcom("receipt", run_id, "receipt")
     assert (result["verdict"], result["lines_sent"]) == ("reconciled", 2000)
-    log = local_airflow.api.task_log("delivery", run_id, "receipt")
+    log = local_airflow.api.task_log("receipt", run_id, "receipt")
     assert "receipts: 2 of 2 files counted; markers: none of 2 files; acknowledged" in log
     # Lines sent, records received, records stored, no match, match rate, verdict.
     assert "2,000 2,000 not known not known - reconciled" in " ".join(log.split())
     for secret in (s3.secret_key, imap_server.password):
         assert secret not in log
-        assert secret not in local_airflow.api.task_log("delivery", run_id, "upload")
+        assert secret not in local_airflow.api.task_log("receipt", run_id, "upload")
     for task in ("upload", "receipt"):
-        event = lineage_event(tmp_path / "lineage.json", f"delivery.{task}")
+        event = lineage_event(lineage_file, f"receipt.{task}")
         assert [one["name"].rpartition("/")[2] for one in event["inputs"]] == ["ftp_dpm_478.sync"]
         assert [one["name"] for one in event["outputs"]] == ["478"]
         (counts,) = event["run"]["facets"]["audience_manager"]["deliveries"]

@@ -1,8 +1,8 @@
-"""An Airflow with one small DAG that delivers the same rows by whatever connection it is given."""
+"""Deliveries of the same rows by whatever connection, with the DAG ``dags/delivery.py``."""
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,39 +11,15 @@ import psutil
 import psycopg2
 
 from airflow_am_provider.sandbox import Account, Profiles, Sandbox, SandboxConfig
-from demo.local.airflow import Airflow, airflow
+from demo.local.airflow import Airflow
 from demo.local.postgres import Postgres
-from demo.local.processes import Process
 
 DAG_ID = "delivery"
 DPID = 478
 USERS = 8_500
-_PART_BYTES = 150_000
+# By the DAG's `part_bytes`.
 PARTS = 3
-_DAG = f"""
-from datetime import timedelta
-
-from airflow.sdk import DAG
-
-from airflow_am_provider.task_groups import deliver
-
-with DAG(
-    "{DAG_ID}",
-    schedule=None,
-    params={{"connection": ""}},
-    default_args={{"retries": 4, "retry_delay": timedelta(seconds=1)}},
-):
-    deliver(
-        audience_manager_conn_id="{{{{ params.connection }}}}",
-        conn_id="customers",
-        sql="SELECT id, traits FROM customers ORDER BY id",
-        dpid={DPID},
-        id_column="id",
-        traits_column="traits",
-        part_bytes={_PART_BYTES},
-        receipt={{"deferrable": True, "poke_interval": 1, "timeout": 120}},
-    )
-"""
+_DATABASE = "delivered_customers"
 _CUSTOMERS = f"""
 CREATE TABLE customers AS
 SELECT md5(n::text) AS id, '24,' || 30 + n % 7 AS traits FROM generate_series(1, {USERS}) AS n
@@ -87,36 +63,12 @@ def start(running: Airflow, connection: str) -> Delivery:
     return Delivery(airflow=running, run_id=run_id)
 
 
-@contextmanager
-def delivery_airflow(
-    directory: Path,
-    *,
-    database: Postgres,
-    connections: Mapping[str, Mapping[str, object]],
-    environment: Mapping[str, str] | None = None,
-) -> Iterator[Airflow]:
-    """Fill the database and start Airflow.
-
-    :param connections: besides the one to the database.
-    :param environment: more settings.
-    """
-    name = "delivered_customers"
-    with closing(psycopg2.connect(database.create_database(name))) as connection:
+def fill(database: Postgres) -> str:
+    """Make the customers, in a database of their own; gives its name."""
+    with closing(psycopg2.connect(database.create_database(_DATABASE))) as connection:
         connection.cursor().execute(_CUSTOMERS)
         connection.commit()
-    dags = directory / "dags"
-    dags.mkdir()
-    (dags / f"{DAG_ID}.py").write_text(_DAG)
-    with airflow(
-        directory / "airflow",
-        database=database,
-        dags_folder=dags,
-        connections={"customers": database.airflow_connection(name), **connections},
-        environment=environment,
-    ) as running:
-        running.wait_for_dags(DAG_ID)
-        running.api.unpause(DAG_ID)
-        yield running
+    return _DATABASE
 
 
 @contextmanager
@@ -153,7 +105,7 @@ def traits_of_all(database: Path) -> dict[str, frozenset[str]]:
 
 def expected_traits(database: Postgres) -> dict[str, frozenset[str]]:
     """Every user's traits, in the source."""
-    uri = database.create_database("delivered_customers")
+    uri = database.create_database(_DATABASE)
     with closing(psycopg2.connect(uri)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT id, traits FROM customers")
         return {user: frozenset(traits.split(",")) for user, traits in cursor.fetchall()}
@@ -164,16 +116,3 @@ def kill_task(delivery: Delivery, task: str) -> None:
     pid = delivery.tasks()[task]["pid"]
     (process,) = (child for child in psutil.Process().children(recursive=True) if child.pid == pid)
     process.kill()
-
-
-def kill_component(running: Airflow, component: str) -> None:
-    """End one of Airflow's components and all that it started, as a machine's end does."""
-    (process,) = (one for one in running.processes if one.name == f"Airflow's {component}")
-    kill_all_of(process)
-
-
-def kill_all_of(process: Process) -> None:
-    """End a process and all that it started at once."""
-    for child in psutil.Process(process.watchdog.pid).children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            child.kill()

@@ -5,11 +5,10 @@ Whatever happens on the way, Audience Manager ends up knowing the same of all us
 
 import hashlib
 import re
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,32 +20,23 @@ from demo.local.airflow import Airflow
 from demo.local.ftp import FtpServer
 from demo.local.imap import ImapServer
 from demo.local.postgres import Postgres
-from demo.local.processes import running
 from demo.local.s3 import S3
+from tests.system.components import Components
 from tests.system.delivery_airflow import (
     PARTS,
     Delivery,
-    delivery_airflow,
     expected_traits,
-    kill_component,
+    fill,
     kill_task,
     sandbox,
     start,
     traits_of_all,
 )
+from tests.system.local_airflow import GROUP
 from tests.system.relay import Relay, Silence, relay_to
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, GROUP]
 
-# How soon Airflow misses those that do not say any more that they are alive. On a busy machine a
-# scheduler may take more than ten seconds to say so, and its tasks are begun anew.
-_SOON_MISSED = {
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
-    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "3",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
-}
 _STAGING = "interrupted-staging"
 _BUCKET = "interrupted-adobe"
 
@@ -75,6 +65,7 @@ class Lines:
 @pytest.fixture(scope="module")
 def lines(
     tmp_path_factory: pytest.TempPathFactory,
+    local_airflow: Airflow,
     postgres: Postgres,
     s3: S3,
     ftp_server: FtpServer,
@@ -102,7 +93,8 @@ def lines(
         environment.setenv("AWS_DEFAULT_REGION", s3.region)
         aws = s3.airflow_connection()
         relayed = {"endpoint_url": f"http://127.0.0.1:{to_s3.port}"}
-        connections = {
+        connections: dict[str, Mapping[str, object]] = {
+            "customers": postgres.airflow_connection(fill(postgres)),
             "s3": {**aws, "extra": {**_extra(aws), **relayed}},
             "ftp": {**ftp_server.airflow_connection(), "port": to_ftp.port},
             "mailbox": imap_server.airflow_connection(),
@@ -114,18 +106,17 @@ def lines(
                 for name in ("cut", "killed", "lost")
             },
         }
-        with delivery_airflow(
-            directory, database=postgres, connections=connections, environment=_SOON_MISSED
-        ) as started:
-            yield Lines(
-                airflow=started,
-                s3=s3,
-                to_s3=to_s3,
-                ftp=ftp_server,
-                to_ftp=to_ftp,
-                mail=imap_server,
-                directory=directory,
-            )
+        for conn_id, connection in connections.items():
+            local_airflow.api.add_connection(conn_id, connection)
+        yield Lines(
+            airflow=local_airflow,
+            s3=s3,
+            to_s3=to_s3,
+            ftp=ftp_server,
+            to_ftp=to_ftp,
+            mail=imap_server,
+            directory=directory,
+        )
 
 
 def _extra(connection: dict[str, object]) -> dict[str, Any]:
@@ -264,26 +255,17 @@ def test_over_ftp_workers_killed_before_and_after_a_word_change_nothing(
 
 
 def test_a_scheduler_and_a_triggerer_killed_in_the_middle_change_nothing(
-    lines: Lines, postgres: Postgres
+    lines: Lines, components: Components, postgres: Postgres
 ) -> None:
     folder = lines.ftp.root / "lost"
     folder.mkdir()
     silence = lines.to_ftp.fall_silent(rb"STOR \S+\.sync\.2\.gz", answer=rb"^226")
-    with ExitStack() as stack:
-        database = stack.enter_context(lines.sandbox(f"ftp-folder:{folder}"))
+    with lines.sandbox(f"ftp-folder:{folder}") as database:
         delivery = start(lines.airflow, "over_ftp_lost")
         assert silence.has_fallen.wait(60)
         for component in ("scheduler", "triggerer"):
-            kill_component(lines.airflow, component)
-            stack.enter_context(
-                running(
-                    f"another {component}",
-                    [sys.executable, "-m", "airflow", component, "--skip-serve-logs"],
-                    log=lines.directory / f"another-{component}.log",
-                    env=dict(lines.airflow.environment),
-                    grace_s=2.0,
-                )
-            )
+            components.kill(component)
+            components.replace(component)
         assert delivery.wait() == "success"
     assert delivery.tries()["upload"][1] > 1
     assert delivery.result("receipt")["verdict"] == "reconciled"
