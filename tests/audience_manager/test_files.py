@@ -27,6 +27,7 @@ from airflow_am_provider.audience_manager.names import (
 from airflow_am_provider.audience_manager.plain_lines import plain_lines
 from airflow_am_provider.audience_manager.rules import Rule
 from tests.audience_manager.hostile import HOSTILE_WORDS, hostile_lines
+from tests.examples import examples
 
 TIME = 1366545717
 DATA = DataFileName(dpid=478, timestamp=TIME)
@@ -81,7 +82,7 @@ def found(name, content: bytes, sizes=(1 << 20, 97)) -> list[tuple[int | None, s
 
 
 @pytest.mark.parametrize("name", NAMES, ids=str)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     lines=st.lists(hostile_lines, max_size=6), final_newline=st.booleans(), size=st.integers(1, 60)
 )
@@ -112,7 +113,7 @@ def assert_good_if_plain(name, line: bytes) -> None:
     assert (first, rules) == (match[1].decode(), [])
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(name=names, line=hostile_lines.filter(is_utf8))
 def test_plain_lines_are_good_beyond_doubt(name, line):
     assert_good_if_plain(name, line)

@@ -15,6 +15,7 @@ from airflow_am_provider.audience_manager.identifiers import (
 )
 from airflow_am_provider.audience_manager.rules import Rule
 from tests.audience_manager.hostile import hostile_text
+from tests.examples import examples
 
 # The table of reference/ids-in-aam.md.
 DATA_SOURCES = {
@@ -49,7 +50,7 @@ def test_each_kind_takes_its_example_byte_for_byte(kind):
 
 
 @pytest.mark.parametrize("kind", ID_KINDS.values(), ids=lambda kind: kind.name)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(text=hostile_text)
 @example(text="")
 @example(text="a" * 100_000)

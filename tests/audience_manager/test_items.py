@@ -19,6 +19,7 @@ from airflow_am_provider.audience_manager.items import (
 )
 from airflow_am_provider.audience_manager.rules import RULES, Rule
 from tests.audience_manager.hostile import hostile_text
+from tests.examples import examples
 
 keys = hostile_text.filter(lambda text: not _is_refused_key(text))
 values = hostile_text.filter(lambda text: value_problem(text) is None)
@@ -43,7 +44,7 @@ def _warning_of(item):
     return Rule.UNUSABLE_KEY if is_doubtful else None
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(item=items)
 @example(item=SignalItem(key=" k ", value=" v "))
 @example(item=SignalItem(key="k", value=""))
@@ -52,14 +53,14 @@ def test_an_item_that_was_printed_is_read_as_the_same(item):
     assert parse_item(str(item)) == (item, _warning_of(item))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(several=st.lists(items, min_size=1, max_size=5))
 def test_printed_items_are_told_apart_again(several):
     warnings = list(filter(None, map(_warning_of, several)))
     assert parse_items(",".join(map(str, several))) == (several, warnings)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(text=hostile_text)
 @example(text='"' * 1001)
 @example(text="=" * 1000)
@@ -137,7 +138,7 @@ def test_an_item_is_read_as_adobe_shows_it(text, item, rule):
     assert parse_item(text) == (item, rule)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(text=hostile_text)
 def test_items_are_cut_at_commas_outside_quotes_and_nothing_is_lost(text):
     pieces = split_items(text)

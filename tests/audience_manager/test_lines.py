@@ -17,6 +17,7 @@ from airflow_am_provider.audience_manager.lines import (
 from airflow_am_provider.audience_manager.names import IdSyncFileName, Mode, parse_file_name
 from airflow_am_provider.audience_manager.rules import RULES, Rule
 from tests.audience_manager.hostile import hostile_lines
+from tests.examples import examples
 
 UUID = AAM_UUID.example
 EMAIL = "55e79200c1635b37ad31a378c39feb12f120f116625093a19bc32fff15041149"
@@ -41,7 +42,7 @@ def controls_in(text: str) -> set[str]:
     return {character for character in text if character < "\x20" or character == "\x7f"}
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(
     raw=hostile_lines,
     kind=st.sampled_from([DPUUID, GAID, IDFA, AAM_UUID]),
@@ -70,7 +71,7 @@ def test_any_bytes_are_a_data_line_without_control_characters_or_break_a_rule(ra
         assert line.items or mode is Mode.OVERWRITE
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(raw=hostile_lines, name=st.sampled_from(ID_SYNC_NAMES))
 @example(raw=b"\t" * 100_000, name=ID_SYNC_NAMES[3])
 @example(raw=b"%40" * 30_000, name=ID_SYNC_NAMES[2])
@@ -86,7 +87,7 @@ def test_any_bytes_are_an_id_sync_line_without_control_characters_or_break_a_rul
         assert all(line.ids)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(raw=hostile_lines, mode=st.sampled_from(Mode))
 def test_what_was_read_of_a_line_is_read_again_when_printed(raw, mode):
     line, found = read_data_line(raw, mode=mode)

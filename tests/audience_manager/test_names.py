@@ -25,6 +25,7 @@ from airflow_am_provider.audience_manager.names import (
     parse_file_name,
 )
 from tests.audience_manager.hostile import hostile_text
+from tests.examples import examples
 
 DATA_FORM = "ftp_dpm_DPID[_TARGETDPID]_TIMESTAMP(.sync|.overwrite)[.SPLIT][.gz|.pgp|.gpg]"
 ID_SYNC_FORM = "(adobe_id|c2c_id)_MASTERDPID_DPID[_DPID...]_TIMESTAMP.sync[.SPLIT][.gz|.pgp|.gpg]"
@@ -143,13 +144,13 @@ def test_files_of_oracle_data_cloud_are_recognised():
     assert str(parse_file_name(text)) == text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(name=data_names | id_sync_names)
 def test_what_was_printed_is_parsed_as_the_same(name):
     assert parse_file_name(str(name)) == name
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(
     text=hostile_text
     | st.from_regex(r"\A(ftp_dpm|adobe_id|c2c_id)_[_0-9]*\.(sync|overwrite)[.0-9gzp]*\Z")
@@ -344,7 +345,7 @@ def test_parts_of_a_file_differ_in_their_split_number_alone():
     assert str(sync.with_split(2)) == "c2c_id_123_898_1454442149.sync.2.gz"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(name=data_names | id_sync_names)
 def test_a_name_is_its_kind_with_a_time_and_a_part(name):
     kind = name.kind

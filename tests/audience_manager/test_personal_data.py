@@ -16,6 +16,7 @@ from airflow_am_provider.audience_manager.personal_data import (
     mask,
 )
 from tests.audience_manager.hostile import hostile_text
+from tests.examples import examples
 
 EMAILS = [
     "jane@example.com",
@@ -136,7 +137,7 @@ def test_long_hostile_values_take_no_time(value):
     assert time.process_time() - start < 0.5
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(value=hostile_text)
 def test_any_text_has_a_verdict_and_a_mask_that_prints(value):
     assert is_personal_data(value) in {True, False}

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_am_provider.outbound.segment_lines import read_lines, spaces_in
+from tests.examples import examples
 
 _LINE = re.compile(
     rb"(?P<id>[^ ,\x00-\x1f\x7f]+)(?P<gap> +)(?P<added>\d{1,18}(?:,\d{1,18})*)"
@@ -84,7 +85,7 @@ _PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(st.lists(_PIECES, max_size=40), st.sampled_from([None, 1, 2]))
 def test_any_block_is_read_as_line_by_line(pieces: list[bytes], spaces: int | None) -> None:
     block = b"".join(pieces)

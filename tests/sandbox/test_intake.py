@@ -16,6 +16,7 @@ from airflow_am_provider.audience_manager import limits
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.sandbox import Kind, Sandbox, SandboxConfig, Verdict
 from airflow_am_provider.sandbox.contents import split_lines
+from tests.examples import examples
 from tests.sandbox.conftest import Bench, T
 
 Synced = Callable[..., None]
@@ -239,7 +240,9 @@ HOSTILE = st.sampled_from(
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(300),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     contents=st.lists(

@@ -32,6 +32,7 @@ from tests.audience_manager.receipts.receipt_samples import (
     PUBLISHED_TEXT,
     receipts,
 )
+from tests.examples import examples
 
 SENDER = "aam-noreply@adobe.com"
 SUBJECT = "Adobe Audience Manager Server-To-Server Processing Result:"
@@ -130,7 +131,7 @@ ATTACHED = (
 
 
 @given(receipts(), st.lists(parts, min_size=1, max_size=2), st.integers(0, 4), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_wrapping_says_the_same(receipt, wrappings, nesting, unix):
     texts = [
         part(
@@ -598,7 +599,7 @@ def read_or_refuse(raw, **settings_):
 
 
 @given(st.binary(max_size=400), st.booleans(), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_bytes_are_read_or_refused(noise, claims, forwarded):
     read_or_refuse((HEAD if claims else b"") + noise, accept_forwarded=forwarded)
 
@@ -622,7 +623,7 @@ SPLICES = [b"", b"\n", b"\r\n\r\n", b"\x00", b"--", b"--=_b\r\n", b"=?utf-8?q?",
 
 
 @given(st.integers(0, 2**32), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_mutated_mail_is_read_or_refused(seed, forwarded):
     chance = random.Random(seed)
     raw = bytearray(RICH)

@@ -18,6 +18,7 @@ from tests.audience_manager.receipts.receipt_samples import (
     PUBLISHED_TEXT,
     receipts,
 )
+from tests.examples import examples
 
 SMALL = Receipt(
     paths=("s3n://b/2026-11-23/ftp_dpm_7_901_1368806402.sync",), partner_id=7, records_received=1200
@@ -298,7 +299,7 @@ FRAGMENTS = st.sampled_from(
 
 
 @given(st.lists(FRAGMENTS | st.text(max_size=8), max_size=30).map("".join))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_any_text_is_a_receipt_that_round_trips_or_is_none(text):
     try:
         receipt = Receipt.parse_text(text)

@@ -19,6 +19,7 @@ from airflow_am_provider.audience_manager.receipts.thresholds import (
     unjudged,
 )
 from tests.audience_manager.receipts.receipt_samples import PUBLISHED_FILES, PUBLISHED_TEXT
+from tests.examples import examples
 
 STEM = "ftp_dpm_7_901_1368806402.sync"
 ONE, TWO, THREE = (f"{STEM}.{part}.gz" for part in (1, 2, 3))
@@ -332,7 +333,7 @@ def test_pieces_that_are_all_shown_and_come_again_are_told_and_are_no_loss():
     assert reconcile(sent, [*first, more]).verdict is not Verdict.RECONCILED
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data())
 def test_a_loss_is_never_hidden_by_what_is_read_again(data):
     numbers = st.integers(min_value=1, max_value=5)
@@ -467,7 +468,7 @@ any_receipts = st.lists(
 
 
 @given(deliveries, any_receipts, st.randoms(use_true_random=False))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_order_and_copies_of_receipts_do_not_matter(delivery, receipts, chance):
     found = reconcile(delivery, receipts)
     shuffled = [*receipts, *chance.sample(receipts, len(receipts) // 2)]
@@ -476,7 +477,7 @@ def test_order_and_copies_of_receipts_do_not_matter(delivery, receipts, chance):
 
 
 @given(deliveries, any_receipts)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_receipts_that_name_none_of_the_files_change_nothing(delivery, receipts):
     stems = {name.removesuffix(".gz") for name in delivery}
     foreign = [
@@ -495,7 +496,7 @@ def test_receipts_that_name_none_of_the_files_change_nothing(delivery, receipts)
 
 
 @given(deliveries, any_receipts)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_what_always_holds(delivery, receipts):
     found = reconcile(delivery, receipts)
     assert sorted((*found.covered, *found.missing)) == sorted(delivery)
@@ -512,7 +513,7 @@ def test_what_always_holds(delivery, receipts):
     st.dictionaries(st.integers(1, 40), st.integers(0, 1000), min_size=1, max_size=8),
     st.integers(0, 2**32),
 )
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_splitting_and_merging_receipts_keeps_the_sums(lines, seed):
     delivery = {f"{STEM}.{part}.gz": count for part, count in lines.items()}
     chance = random.Random(seed)
