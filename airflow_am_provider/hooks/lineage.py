@@ -139,10 +139,10 @@ def of_load(task: Any) -> Lineage | None:
     result = getattr(task, "returned", None)
     if not result:
         return None
-    if task.into:
-        outputs = [OutputDataset(**_place(str(task.into)))]
-    else:
-        _, outputs = _tables(task.conn_id, f"INSERT INTO {task.table} SELECT 1")
+    outputs = [OutputDataset(**_place(str(task.into)))] if task.into else []
+    if task.table:
+        # With copy_sql both: the table takes its rows from the files.
+        outputs += _tables(task.conn_id, f"INSERT INTO {task.table} SELECT 1")[1]
     rows = sum(report["rows_loaded"] for report in result)
     for dataset in outputs:
         dataset.outputFacets = _statistics(lines=rows)
