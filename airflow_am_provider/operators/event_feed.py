@@ -44,7 +44,7 @@ class EventFeedExtractOperator(BaseOperator):
 
     :param location: The feed's folder, above ``day=…``: ``s3://aam-cdf/acme``, or an absolute path.
         (templated)
-    :param into: The folder that gets the Parquet files. (templated)
+    :param into: The folder that gets the Parquet files, one of its own for each feed. (templated)
     :param window_end: Folders of hours before this are looked at: ISO 8601, in UTC if it says
         nothing else. Such as ``{{ data_interval_end }}``. (templated)
     :param lookback_hours: How many hours before it. Adobe keeps feeds for 8 days. (templated)
@@ -131,7 +131,7 @@ class EventFeedExtractOperator(BaseOperator):
             waiting = {f"{hour:%Y-%m-%dT%H}": why for hour, why in found.waiting}
             hours, names = [], []
             for _, batch in found.complete:
-                if extracted(target, batch) is None:
+                if extracted(inbox, batch, target) is None:
                     try:
                         report = extract(inbox, batch, target)
                     except (NotAsListed, DataError) as error:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.audience_manager.outbound.feeds import PAGE, feed_folder, is_feed_file
 from airflow_am_provider.audience_manager.outbound.names import SegmentFileName
@@ -174,10 +174,12 @@ def _checksum(entry: ControlledFile, listed: ListedFile) -> str | None:
     return None if is_same else entry.checksum
 
 
-def extracted(target: Folder, batch: Batch) -> dict[str, Any] | None:
-    """What was extracted of an hour, as its files are now; None when it was not."""
-    content = target.read_bytes(_marker(batch))
-    document = json.loads(content) if content else {}
+def extracted(inbox: Inbox, batch: Batch, target: Folder) -> dict[str, Any] | None:
+    """What was extracted of an hour, as its files are now; None when it was not.
+
+    :raises ConfigurationError: when the target has the hours of another feed.
+    """
+    document = _noted(inbox, batch, target)
     return document if document.get("version") == batch.version else None
 
 
@@ -188,11 +190,12 @@ def extract(inbox: Inbox, batch: Batch, target: Folder) -> HourReport:
     :param batch: a complete hour.
     :param target: gets ``events/DAY/HOUR.parquet``, ``id_pairs/hours/HOUR.parquet`` and, at the
         end, ``hours/HOUR.json``.
+    :raises ConfigurationError: when the target has the hours of another feed.
     :raises NotAsListed: when a file is not, or not yet, what its control file says.
     :raises DataError: when a file cannot be read.
     """
     report = HourReport(batch.batch_id, batch.version)
-    before = json.loads(target.read_bytes(_marker(batch)) or b"{}").get("files", [])
+    before = _noted(inbox, batch, target).get("files", [])
     pairs: list[pa.RecordBatch] = []
     with ExitStack() as stack:
         writers: dict[str, pq.ParquetWriter] = {}
@@ -206,8 +209,7 @@ def extract(inbox: Inbox, batch: Batch, target: Folder) -> HourReport:
                 pairs.append(id_pairs(events.rows))
         # Before the first file appears: whoever is killed among them leaves none that nobody knows.
         if not set(report.files) <= set(before):
-            begun = {"files": sorted({*before, *report.files})}
-            target.write_bytes(_marker(batch), json.dumps(begun).encode())
+            _note(inbox, batch, target, {"files": sorted({*before, *report.files})})
     once = latest_pairs(pairs)
     report.pairs = once.num_rows
     path = f"{HOUR_PAIRS}/{batch.batch_id}.parquet"
@@ -217,7 +219,7 @@ def extract(inbox: Inbox, batch: Batch, target: Folder) -> HourReport:
     for gone in set(before) - set(report.files):
         target.delete(gone)
     # Last: what has no marker is extracted again.
-    target.write_bytes(_marker(batch), json.dumps(report.to_json()).encode())
+    _note(inbox, batch, target, report.to_json())
     return report
 
 
@@ -252,6 +254,25 @@ def pairs_of_hours(target: Folder, hours: Iterable[str]) -> pa.Table:
 
 def _marker(batch: Batch) -> str:
     return f"{HOURS}/{batch.batch_id}.json"
+
+
+def _noted(inbox: Inbox, batch: Batch, target: Folder) -> dict[str, Any]:
+    """What is noted of an hour; nothing when it was never read."""
+    path = _marker(batch)
+    document: dict[str, Any] = json.loads(target.read_bytes(path) or b"{}")
+    feed = document.get("feed", inbox.url)
+    if feed != inbox.url:
+        raise ConfigurationError(
+            f"into: {target.url}/{path} is of another feed, {printable(str(feed))}, and not of "
+            f"{inbox.url}; hours of two feeds would replace each other. Give each feed a folder of "
+            f"its own"
+        )
+    return document
+
+
+def _note(inbox: Inbox, batch: Batch, target: Folder, document: dict[str, Any]) -> None:
+    noted = {"feed": inbox.url, **document}
+    target.write_bytes(_marker(batch), json.dumps(noted).encode())
 
 
 def _write(

@@ -212,6 +212,16 @@ def test_a_copy_in_other_parts_is_read(
     assert (found["events_written"], found["waiting"]) == (1, [])
 
 
+def test_two_feeds_do_not_go_into_one_folder(feed: Feed, tmp_path: Path) -> None:
+    feed.put("2026-01-31", 1, event("2026-01-31 01:00:00"))
+    run(feed, tmp_path / "into")
+    other = Feed(tmp_path / "other")
+    other.put("2026-01-31", 1, event("2026-01-31 01:00:00", "99"))
+    with pytest.raises(AirflowFailException, match="Give each feed a folder of its own"):
+        run(other, tmp_path / "into")
+    assert pq.read_table(tmp_path / "into" / "events").column("device").to_pylist() == ["17"]
+
+
 def test_no_hour_is_a_skip(feed: Feed, tmp_path: Path) -> None:
     with pytest.raises(AirflowSkipException, match="No complete hour"):
         run(feed, tmp_path / "into")

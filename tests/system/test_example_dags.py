@@ -35,6 +35,7 @@ from tests.system.example_run import (
 from tests.system.what_comes_back import (
     CIRCLE_DAG,
     DPID,
+    EVENTS,
     FEED_DAG,
     FEEDS,
     NEXT_DAY,
@@ -376,7 +377,11 @@ def test_the_way_back_and_the_circle(examples: ExampleRun, monkeypatch: pytest.M
     back.send_feed("other", OTHER_DPID, others, seed=2)
     morning = NEXT_DAY.replace(hour=5, minute=30)
     circle = api.trigger(CIRCLE_DAG, logical_date=morning)
-    conf = {"location": f"s3://{FEEDS}/other", "dpid": OTHER_DPID}
+    conf = {
+        "location": f"s3://{FEEDS}/other",
+        "into": f"s3://{EVENTS}/other",
+        "dpid": OTHER_DPID,
+    }
     feed = api.trigger(FEED_DAG, logical_date=morning, conf=conf)
     for dag_id in (CIRCLE_DAG, FEED_DAG, OUTBOUND_DAG):
         api.unpause(dag_id)
