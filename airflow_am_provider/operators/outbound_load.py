@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_am_provider.airflow_compat import AirflowSkipException
-from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.errors import (
+    ConfigurationError,
+    DataError,
+    TransientError,
+)
 from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.hooks import metrics
@@ -210,16 +214,26 @@ class OutboundLoadOperator(BaseOperator):
             notes.found(wanted)
             known = {} if flag("reload", self.reload) else target.versions(wanted)
             loaded = []
+            failed: list[TransientError | DataError] = []
             for batch in wanted:
                 if known.get(batch.batch_id) == batch.version:
                     self.log.info("Batch %s is loaded already, as it is now", batch.batch_id)
                     notes.loaded(batch, None)
                     continue
-                report = target.load(inbox, batch)
+                try:
+                    report = target.load(inbox, batch)
+                except (TransientError, DataError) as error:
+                    # It holds no other batch up.
+                    self.log.warning("Batch %s is not loaded: %s", batch.batch_id, error)
+                    failed.append(error)
+                    continue
                 loaded.append(report.to_json())
                 notes.loaded(batch, loaded[-1])
                 self._tell(report)
                 metrics.loaded(report, self.dag_id)
+            if failed:
+                # What may go better next time counts for more: Airflow tries again then.
+                raise min(failed, key=lambda error: isinstance(error, DataError))
         if not loaded:
             raise AirflowSkipException(
                 f"Nothing to load from {self.location}: "

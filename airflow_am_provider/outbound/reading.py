@@ -11,15 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.file_kinds import printable
-from airflow_am_provider.outbound.checksums import CheckedStream
+from airflow_am_provider.outbound.checksums import CheckedStream, NotAsListed
 from airflow_am_provider.outbound.layout import BASIC, Layout
 from airflow_am_provider.outbound.unpacking import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
+    from typing import BinaryIO
 
     from airflow_am_provider.outbound.batches import Batch, BatchFile
     from airflow_am_provider.outbound.counts import ReadCounts
@@ -108,7 +109,7 @@ def file_blocks(
     :raises DataError: when it cannot be read.
     """
     with ExitStack() as stack:
-        raw = stack.enter_context(closing(inbox.open_read(file.path)))
+        raw = stack.enter_context(closing(_opened(inbox, file)))
         stream = CheckedStream(raw, size=file.size, checksum=file.checksum, name=file.path)
         total = 0
         skip = header_lines
@@ -133,6 +134,19 @@ def file_blocks(
                 f"{file.lines:,} (transfer-control-files.md). Nothing of the batch is loaded; ask "
                 f"Adobe to send it again"
             )
+
+
+def _opened(inbox: Inbox, file: BatchFile) -> BinaryIO:
+    try:
+        return inbox.open_read(file.path)
+    except ConfigurationError:
+        if any(listed.path == file.path for listed in inbox.list()):
+            raise
+        # Whoever replaces a file may delete it first.
+        raise NotAsListed(
+            f"{printable(file.path)}: it was there and is gone; it may be that it is replaced at "
+            f"this moment. Nothing of the batch is loaded; it is tried again"
+        ) from None
 
 
 def _whole_lines(read: Callable[[int], bytes], file: BatchFile) -> Iterator[bytes]:

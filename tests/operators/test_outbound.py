@@ -23,6 +23,7 @@ from airflow_am_provider.airflow_compat import (
 from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
 from airflow_am_provider.sandbox.rest import ApiDestination, RestApi, RestConfig
 from airflow_am_provider.sensors.outbound_files import OutboundFilesSensor
+from airflow_am_provider.storage import LocalFolder
 from airflow_am_provider.triggers.outbound import OutboundFilesTrigger
 
 if TYPE_CHECKING:
@@ -295,3 +296,34 @@ def test_content_of_the_same_size_and_time_is_told_by_the_control_file(
         (inbox / f"{ROOT}.info").write_text(json.dumps({"Files": [said]}))
         (report,) = loader(inbox, into=str(tmp_path / "loaded")).execute({})
         assert report["rows_loaded"] == 2
+
+
+def test_a_batch_that_cannot_be_loaded_holds_no_other_up(inbox: Path, tmp_path: Path) -> None:
+    (inbox / f"{ROOT}.info").write_bytes(control(**{f"{ROOT}.sync.gz": 5}))
+    (inbox / f"{ROOT}.sync.gz").write_bytes(b"12345")
+    later = ROOT.replace("1768953600000", "1769040000000")
+    (inbox / f"{later}.info").write_bytes(control(**{f"{later}.sync": 4}))
+    (inbox / f"{later}.sync").write_bytes(b"A 1\n")
+    # A number that no database has; whoever may write into the folder can send it.
+    huge = ROOT.replace("1234", "9999999999999999999")
+    (inbox / f"{huge}.info").write_bytes(control(**{f"{huge}.sync": 4}))
+    (inbox / f"{huge}.sync").write_bytes(b"A 1\n")
+    with pytest.raises(AirflowFailException, match="no whole gzip file"):
+        loader(inbox, into=str(tmp_path / "loaded")).execute({})
+    assert [path.stem for path in (tmp_path / "loaded").rglob("*.parquet")] == [later]
+
+
+def test_a_file_that_is_gone_when_it_is_read_is_waited_for(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    opened = LocalFolder.open_read
+
+    def replaced(folder: LocalFolder, path: str) -> Any:
+        (inbox / f"{ROOT}.sync").unlink(missing_ok=True)
+        return opened(folder, path)
+
+    monkeypatch.setattr(LocalFolder, "open_read", replaced)
+    with pytest.raises(AirflowException, match="it was there and is gone") as raised:
+        loader(inbox, into=str(tmp_path / "loaded")).execute({})
+    assert not isinstance(raised.value, AirflowFailException)

@@ -43,6 +43,14 @@ UPLOADS = {
     (MONTHLY_DAG, "format_loyalty"): "upload",
 }
 _ENDED = ("success", "failed")
+#: A test starts these by hand, for a day gone by: their clocks would only make runs that skip.
+_POLICY = """
+def dag_policy(dag):
+    from datetime import UTC, datetime
+
+    if dag.dag_id in ("audience_manager_circle", "audience_manager_feed"):
+        dag.end_date = datetime(2026, 9, 22, tzinfo=UTC)
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +194,7 @@ class ExampleRun:
 @contextmanager
 def backfilled(directory: Path) -> Iterator[ExampleRun]:
     """Start the world, plant rows and backfill the example DAGs as the UI does."""
-    with world(directory) as running:
+    with world(directory, policies=_POLICY) as running:
         uri = crm_uri(running)
         plant(uri)
         run = ExampleRun(world=running, truth=Truth(uri), profiles=set())

@@ -258,10 +258,10 @@ def _id(text: str, element: str, value: str) -> int | None:
     """A number of Adobe's; elements may be empty."""
     if not value:
         return None
-    if not (value.isascii() and value.isdigit() and len(value) <= 19):
+    if not (value.isascii() and value.isdigit() and len(value) <= 19 and int(value) < 2**63):
         raise DataError(
-            f"file name {printable(text)!r}: {printable(value)!r} stands for {element}, which is a "
-            f"number ({PAGE}). If your names are made by another template, say it as name_template"
+            f"file name {printable(text)!r}: {printable(value)!r} stands for {element}, which is "
+            f"a number of 64 bits ({PAGE}). If your names are made by another template, say it as name_template"
         )
     return int(value)
 
