@@ -261,7 +261,8 @@ def _id(text: str, element: str, value: str) -> int | None:
     if not (value.isascii() and value.isdigit() and len(value) <= 19 and int(value) < 2**63):
         raise DataError(
             f"file name {printable(text)!r}: {printable(value)!r} stands for {element}, which is "
-            f"a number of 64 bits ({PAGE}). If your names are made by another template, say it as name_template"
+            f"a number of 64 bits ({PAGE}). If your names are made by another template, say it as "
+            f"name_template"
         )
     return int(value)
 
