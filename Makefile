@@ -4,13 +4,13 @@
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-long test-matrix faults faults-airflow fuzz bench docs site ui lint format
+.PHONY: help setup demo serve serve-celery test test-long test-matrix faults faults-airflow fuzz bench docs site ui lint format
 
 # A shell that forbids bytecode would make every Airflow process start at half the speed.
 unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 setup:  ## make .venv, or bring it up to date (the others do this by themselves)
 	@scripts/make-venv.sh .venv constraints.txt "$(PYTHON)" local,dev,page,docs
@@ -20,6 +20,9 @@ demo: setup  ## the main job on real servers, from CRM rows to reconciled receip
 
 serve: setup  ## to play with: the same, more days, and it stays (PORT=8080)
 	@.venv/bin/python -m demo --serve $(if $(PORT),--port $(PORT))
+
+serve-celery: setup  ## docker-compose.yaml without containers: Celery, two workers (PORT=8080)
+	@.venv/bin/python -m demo.celery $(if $(PORT),--port $(PORT))
 
 test: setup  ## all tests on this Python and the newest Airflow
 	@.venv/bin/python -m pytest -n 2 -m "not slow"

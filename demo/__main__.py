@@ -6,29 +6,21 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
-import os
-import shutil
-import signal
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from demo import crm, play, playing
+from demo.command import DIRECTORY, SERVE_PORT, run_alone, say
 from demo.deliveries import deliveries, keep, table
-from demo.local.postgres import check_startable
-from demo.local.processes import ServerError, accepts_connections, dead
+from demo.local.processes import dead
 from demo.world import ADOBE_BUCKET, STAGING_BUCKET, World, world
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
-    from types import FrameType
 
-DIRECTORY: Final = Path(__file__).parent.parent / ".demo"
-SERVE_PORT: Final = 8080
 #: The example DAGs that send a day with each run, and how many deliveries two days make.
 DELIVERIES_OF: Final = {
     "audience_manager_daily": 4,
@@ -50,8 +42,6 @@ _MARKS: Final = {
 _ORDER: Final = "●-✗↻…○"
 _LEGEND: Final = "a mark is a task: ● done, … waiting for a receipt, - nothing to do, ✗ failed"
 
-_started = time.monotonic()
-
 
 def main() -> int:
     """Run the demo.
@@ -63,34 +53,15 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=None, help="port of Airflow's UI")
     arguments = parser.parse_args()
     port = arguments.port or (SERVE_PORT if arguments.serve else None)
-    if port is not None and accepts_connections(port):
-        return _refused(
-            f"Port {port} of this machine is in use: end what listens there, or name another one, "
-            f"as in make serve PORT={port + 1}."
-        )
-    if not _is_alone():
-        return _refused("Another make demo or make serve runs in this folder: end that one first.")
-    try:
-        check_startable()
-    except ServerError as error:
-        return _refused(str(error))
-    # Ended from outside, the servers are stopped just as on Ctrl-C; and Ctrl-C is heard even
-    # where a shell that started this in the background turned it off.
-    for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(ending, _interrupt)
-    shutil.rmtree(DIRECTORY, ignore_errors=True)
-    DIRECTORY.mkdir(parents=True)
-    try:
-        if arguments.serve:
-            return _serve(port)
-        with world(DIRECTORY, port=port, say=_say) as running:
-            good = _main_job(running, crm.DAYS, [_MONTHLY_DAG])
-    except KeyboardInterrupt:
-        _say("stopped")
-        return 0 if arguments.serve else 130
-    except ServerError as error:
-        return _refused(str(error))
-    return 0 if good else 1
+    if arguments.serve:
+        return run_alone(lambda: _serve(port), port=port, name="make serve")
+    return run_alone(lambda: _demo(port), port=port, name="make demo", interrupted=130)
+
+
+def _demo(port: int | None) -> int:
+    """Send two days and all customers of the last month; 0 if every delivery is acknowledged."""
+    with world(DIRECTORY, port=port, say=say) as running:
+        return 0 if _main_job(running, crm.DAYS, [_MONTHLY_DAG]) else 1
 
 
 def _serve(port: int | None) -> int:
@@ -98,15 +69,15 @@ def _serve(port: int | None) -> int:
     days = playing.days()
     policies = playing.policies(days, list(DELIVERIES_OF))
     with world(
-        DIRECTORY, port=port, days=days.all, policies=policies, in_database=True, say=_say
+        DIRECTORY, port=port, days=days.all, policies=policies, in_database=True, say=say
     ) as running:
         play.prepare(DIRECTORY, running.crm_uri)
         login = playing.login(running)
-        _say(f"Airflow's UI: {login}")
-        _say("it can be looked at now; the first days are sent meanwhile")
+        say(f"Airflow's UI: {login}")
+        say("it can be looked at now; the first days are sent meanwhile")
         _main_job(running, days.sent, [_MONTHLY_DAG, playing.APPROVAL_DAG])
         print(f"\n{playing.try_this(days)}\nAirflow's UI: {login}\nCtrl-C ends all.", flush=True)
-        playing.stay(running, DIRECTORY, _say)
+        playing.stay(running, DIRECTORY, say)
     return 0
 
 
@@ -118,7 +89,7 @@ def _main_job(running: World, days: Sequence[date], whole_dags: Sequence[str]) -
     """
     api = running.airflow.api
     running.airflow.wait_for_dags(*DELIVERIES_OF, *whole_dags)
-    _say(f"Airflow is up: {running.airflow.url}")
+    say(f"Airflow is up: {running.airflow.url}")
     first, last = (
         datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (days[0], days[-1])
     )
@@ -130,7 +101,7 @@ def _main_job(running: World, days: Sequence[date], whole_dags: Sequence[str]) -
         # would be refused if it came second.
         api.unpause(dag_id)
         api.wait_for_scheduled_run(dag_id)
-    _say(f"backfills of {first:%Y-%m-%d} to {last:%Y-%m-%d} are queued; {_LEGEND}")
+    say(f"backfills of {first:%Y-%m-%d} to {last:%Y-%m-%d} are queued; {_LEGEND}")
     succeeded = _watch(running)
     return _report(running, succeeded, sum(DELIVERIES_OF.values()) + len(whole_dags))
 
@@ -155,11 +126,11 @@ def _watch(running: World) -> bool:
             line = _run_line(run, tasks.get(key, []))
             if shown.get(key) != line:
                 shown[key] = line
-                _say(line)
+                say(line)
         if runs and all(run["state"] in ("success", "failed") for run in runs):
             return all(run["state"] == "success" for run in runs)
         time.sleep(1.0)
-    _say(f"gave up after {_LONGEST_S:.0f} seconds")
+    say(f"gave up after {_LONGEST_S:.0f} seconds")
     return False
 
 
@@ -182,32 +153,8 @@ def _report(running: World, succeeded: bool, expected: int) -> bool:
     print(f"logs                 {running.airflow.home / 'logs'}, {running.sandbox.log}\n")
     good = succeeded and good_ones == len(found) >= expected
     verdict = "every delivery is acknowledged" if good else "NOT every delivery is acknowledged"
-    _say(f"{good_ones} of {max(len(found), expected)} deliveries acknowledged: {verdict}")
+    say(f"{good_ones} of {max(len(found), expected)} deliveries acknowledged: {verdict}")
     return good
-
-
-def _is_alone() -> bool:
-    """Whether no other run works in this folder, whose data this one would delete."""
-    # Held until the process ends.
-    folder = os.open(Path(__file__).parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _refused(sentence: str) -> int:
-    print(sentence, file=sys.stderr)
-    return 1
-
-
-def _say(sentence: str) -> None:
-    print(f"{time.monotonic() - _started:6.1f} s  {sentence}", flush=True)
-
-
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

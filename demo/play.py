@@ -13,17 +13,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psycopg2
 
 from demo import crm
+from demo.command import DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-DIRECTORY: Final = Path(__file__).parent.parent / ".demo"
 COMMANDS: Final = ("damage", "repair", "stop-sandbox", "start-sandbox")
 
 

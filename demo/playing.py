@@ -141,7 +141,7 @@ def stay(running: World, directory: Path, say: Callable[[str], None]) -> None:
     told: set[Process] = set()
     while True:
         follow(running.sandbox, directory, say)
-        tell_of_the_dead(told, say)
+        tell_of_the_dead(told, say, "make serve")
         with suppress(BotoCoreError):  # the S3 server has ended: that is told of
             keep(running.s3, directory / "buckets")
         time.sleep(_POLL_S)
@@ -158,12 +158,13 @@ def follow(sandbox: Sandbox, directory: Path, say: Callable[[str], None]) -> Non
         say("the sandbox is stopped: deliveries wait for their receipts")
 
 
-def tell_of_the_dead(told: set[Process], say: Callable[[str], None]) -> None:
+def tell_of_the_dead(told: set[Process], say: Callable[[str], None], command: str) -> None:
     """Say once of each part that it has ended.
 
     :param told: those that were told of; added to.
+    :param command: what starts all anew.
     """
     for process in dead():
         if process not in told:
             told.add(process)
-            say(f"{process.error()}\nThe rest goes on. Ctrl-C, then make serve, starts all anew.")
+            say(f"{process.error()}\nThe rest goes on. Ctrl-C, then {command}, starts all anew.")

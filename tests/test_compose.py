@@ -20,9 +20,9 @@ from airflow.models import Connection
 from airflow_am_provider.cli.arguments import parse as parse_airflow_am
 from airflow_am_provider.hooks.settings import ConnectionSettings
 from demo import serve, world
+from demo.celery.compose_file import Service, read, services
 from demo.local.processes import HOST, REPOSITORY, accepts_connections, free_port, running
 from demo.local.s3 import S3
-from tests.compose_file import Service, read, services
 
 SERVICES = services()
 ALL = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES.keys())

@@ -19,14 +19,17 @@ import psycopg2
 import pytest
 from airflow.sdk import DAG
 
+from airflow_am_provider.cli.arguments import parse
 from demo import crm, play, playing
+from demo.celery import __main__ as celery
+from demo.celery.stack import Stack
 from demo.deliveries import keep
+from demo.local.postgres import Postgres
 from demo.local.processes import Process, dead, running
 from demo.sandbox import Sandbox
 from demo.world import ADOBE_BUCKET, STAGING_BUCKET
 
 if TYPE_CHECKING:
-    from demo.local.postgres import Postgres
     from demo.local.s3 import S3
 
 ROOT = Path(__file__).parent.parent
@@ -62,7 +65,8 @@ def test_a_second_demo_in_the_same_folder_does_not_delete_the_first_ones_data() 
         with suppress(BlockingIOError):
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         assert refusal() == (
-            "Another make demo or make serve runs in this folder: end that one first.\n"
+            "Another make demo, make serve or make serve-celery runs in this folder: end that one "
+            "first.\n"
         )
     finally:
         os.close(folder)
@@ -77,7 +81,7 @@ class TestDays:
     def test_each_has_rows_of_its_own_of_customers_that_there_are(self, postgres: Postgres) -> None:
         days = crm.days_to_play(date(2026, 3, 3))
         server = NamedDatabase(postgres, "fourteen_days")
-        crm.seed(server, days)  # type: ignore[arg-type]
+        crm.seed(server, days)
         with closing(psycopg2.connect(server.uri())) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT changed_at::date, min(change_id), md5(string_agg(customer_id, ',')) "
@@ -97,7 +101,7 @@ class TestPlay:
     @pytest.fixture
     def folder(self, tmp_path: Path, postgres: Postgres) -> Path:
         server = NamedDatabase(postgres, f"play_{tmp_path.name}")
-        crm.seed(server, [])  # type: ignore[arg-type]
+        crm.seed(server, [])
         play.prepare(tmp_path, server.uri())
         return tmp_path
 
@@ -186,11 +190,38 @@ class TestWhatIsSaid:
         with running("Airflow's triggerer", command, log=tmp_path / "log") as process:
             assert process.watchdog.wait(timeout=20) == 3
             for _ in range(2):
-                playing.tell_of_the_dead(told, said.append)
+                playing.tell_of_the_dead(told, said.append, "make serve")
         (sentence,) = said
         assert "Airflow's triggerer ended with exit status 3" in sentence
         assert "out of memory" in sentence
         assert process not in dead()
+
+
+class TestServeCelery:
+    def test_without_redis_one_sentence_says_what_to_install(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(celery, "redis_programs", dict)
+        monkeypatch.setattr(sys, "argv", ["demo.celery"])
+        assert celery.main() == 1
+        (sentence,) = capsys.readouterr().err.splitlines()
+        assert sentence.startswith("Celery needs Redis, and this machine has no redis-server")
+
+    def test_the_ui_is_at_the_port_that_is_asked_for(self, tmp_path: Path) -> None:
+        stack = Stack(tmp_path, Postgres(port=20_001), port=8081)
+        api_server = stack.services["api-server"]
+        assert stack.command_of(api_server)[-3:] == ["127.0.0.1", "--port", "8081"]
+        found = stack.environment(api_server)
+        assert found["AIRFLOW__API__BASE_URL"] == "http://localhost:8081"
+        assert found["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == f"{stack.url}/execution/"
+        assert "@127.0.0.1:20001/airflow" in str(found["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+
+    def test_what_is_said_names_dags_and_options_that_there_are(self, tmp_path: Path) -> None:
+        text = celery.try_this(Stack(tmp_path, Postgres(port=20_001)))
+        named = set(re.findall(r"audience_manager_\w+", text))
+        assert named <= {path.stem for path in (ROOT / "dags").glob("*.py")}
+        (command,) = re.findall(r"airflow-am (sandbox .*\n.*)", text)
+        assert parse(command.replace("\\\n", " ").split()) is not None
 
 
 def test_folders_are_as_the_buckets_are(s3: S3, tmp_path: Path) -> None:

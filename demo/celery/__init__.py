@@ -1,0 +1,1 @@
+"""The services of ``docker-compose.yaml`` without containers: ``make serve-celery``, and a test."""
