@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Writes the tables of parameters and options into docs/, from docstrings and argparse.
 
+And ``.airflow-registry.yaml``, which lists public classes for Airflow's registry of providers.
+
 A page says where by ``<!-- reference: NAME -->``. What stands from there to
 ``<!-- end of reference -->`` is replaced. ``--check`` writes nothing, and fails when a page is not
 up to date.
@@ -12,11 +14,14 @@ import argparse
 import inspect
 import re
 import sys
+import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import yaml
 
 from airflow_am_provider.cli import (
     check,
@@ -25,6 +30,7 @@ from airflow_am_provider.cli import (
     outbound,
     receipt,
 )
+from airflow_am_provider.get_provider_info import get_provider_info
 from airflow_am_provider.operators.clean_staging import CleanStagingOperator
 from airflow_am_provider.operators.combine_partitions import CombinePartitionsOperator
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
@@ -393,6 +399,55 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
 }
 
 
+REGISTRY = ROOT / ".airflow-registry.yaml"
+_REGISTRY_HEAD = """\
+# What Apache Airflow's registry of providers may list of this package; made by `make docs`.
+# The form is the one that astronomer-cosmos has under the same name. It goes into no wheel.
+# As of November 2026 the registry lists Airflow's own providers, and nothing public says that it
+# reads others' files yet.
+
+"""
+#: Sections of the registry file: the modules, and how their classes' names end.
+_REGISTRY_SECTIONS = {
+    "operators": ("operators.", "Operator"),
+    "sensors": ("sensors.", "Sensor"),
+    "hooks": ("hooks.", "Hook"),
+    "triggers": ("triggers.", "Trigger"),
+    "notifications": ("notifications.", ""),
+    "other": ("task_groups", ""),
+}
+
+
+def registry_file() -> str:
+    """Public classes, each with the first sentence of its docstring."""
+    info = get_provider_info()
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    told: dict[str, object] = {
+        "package-name": info["package-name"],
+        "display-name": info["name"],
+        "description": info["description"],
+        "docs-url": urls["Documentation"],
+        "source-url": urls["Source"],
+    }
+    rows = re.findall(
+        rf"^\| `({PACKAGE}\.[\w.]+)` \| ([^|]+) \|",
+        (ROOT / "docs" / "reference.md").read_text(),
+        re.M,
+    )
+    for section, (modules, ending) in _REGISTRY_SECTIONS.items():
+        told[section] = [
+            {
+                "module": f"{module}.{name}",
+                "description": _first(getattr(import_module(module), name)).replace("`", "") + ".",
+            }
+            for module, names in sorted(rows)
+            if module.startswith(f"{PACKAGE}.{modules}")
+            for name in re.findall(r"`(\w+)`", names)
+            if name.endswith(ending)
+        ]
+    return _REGISTRY_HEAD + yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=1000)
+
+
 def generated(page: str) -> str:
     """The page with its tables as the code says them."""
     return _BLOCK.sub(
@@ -410,6 +465,8 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(arguments)
     pages = {path: path.read_text() for path in sorted(args.docs.glob("*.md"))}
     stale = {path: new for path, old in pages.items() if (new := generated(old)) != old}
+    if args.docs == ROOT / "docs" and (new := registry_file()) != REGISTRY.read_text():
+        stale[REGISTRY] = new
     told = {found["name"] for text in pages.values() for found in _BLOCK.finditer(text)}
     for path, text in stale.items():
         print(f"{path.name}: {'differs from the code; run make docs' if args.check else 'written'}")

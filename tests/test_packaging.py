@@ -7,18 +7,22 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import airflow_am_provider
 from airflow_am_provider.audience_manager.receipts.mail import SENDER
 from airflow_am_provider.get_provider_info import get_provider_info
+from airflow_am_provider.hooks.asset_events import asset_uri
+from tests.test_public import TOLD
 
 ROOT = Path(__file__).parent.parent
 
@@ -68,16 +72,99 @@ def test_receipts_come_from_adobes_address_by_default() -> None:
 @pytest.mark.parametrize("room", ["operators", "sensors", "hooks", "triggers"])
 def test_the_provider_information_lists_each_public_module(room: str) -> None:
     (listed,) = get_provider_info()[room]
-    public = {
-        match[1]
-        for match in re.finditer(
-            rf"^\| `(airflow_am_provider\.{room}\.[a-z_]+)` \| "
-            r"`\w+(?:Operator|Sensor|Hook|Trigger)`",
-            (ROOT / "docs" / "reference.md").read_text(),
-            re.MULTILINE,
-        )
-    }
+    prefix, ending = f"airflow_am_provider.{room}.", room.removesuffix("s").capitalize()
+    public = {name.rpartition(".")[0] for name in public_names(prefix, ending)}
     assert set(listed["python-modules"]) == public
+
+
+def test_whatever_the_provider_information_names_is_there() -> None:
+    names = set(names_in(get_provider_info()))
+    assert len(names) > 25
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            module, _, attribute = name.rpartition(".")
+            assert callable(getattr(importlib.import_module(module), attribute)), name
+
+
+def test_the_provider_information_lists_every_notifier_link_and_function_for_assets() -> None:
+    info = get_provider_info()
+    assert info["notifications"] == public_names("airflow_am_provider.notifications.")
+    assert sorted(info["extra-links"]) == public_names("airflow_am_provider.links")
+    (assets,) = info["asset-uris"]
+    functions = [assets["handler"], assets["factory"], assets["to_openlineage_converter"]]
+    assert sorted(functions) == public_names("airflow_am_provider.hooks.asset_uris")
+    assert assets["schemes"] == [asset_uri("production/acme", "478").partition(":")[0]]
+
+
+def test_connection_types_are_those_of_the_hooks() -> None:
+    listed = {described["hook-class-name"]: described for described in connection_types()}
+    hooks = public_names("airflow_am_provider.hooks.", "Hook")
+    assert sorted(listed) == hooks
+    for name, described in listed.items():
+        module, _, attribute = name.rpartition(".")
+        hook = getattr(importlib.import_module(module), attribute)
+        assert (hook.conn_type, hook.hook_name) == (
+            described["connection-type"],
+            described["hook-name"],
+        )
+
+
+def test_the_plugin_is_found_once() -> None:
+    # By its entry point. One that stood in the information as well would be loaded twice where
+    # providers are not loaded lazily, and Airflow warns of that.
+    assert "plugins" not in get_provider_info()
+
+
+def test_links_of_tasks_are_the_plugins_too() -> None:
+    # The API server shows only those that it knows.
+    plugin = importlib.import_module("airflow_am_provider.plugins.audience_manager")
+    links = plugin.AudienceManagerPlugin.operator_extra_links
+    classes = {f"{type(link).__module__}.{type(link).__name__}" for link in links}
+    assert classes == set(get_provider_info()["extra-links"])
+
+
+def test_the_registry_file_lists_what_is_public() -> None:
+    # Its texts are those of docstrings: see tests/test_reference.py.
+    listed = yaml.safe_load((ROOT / ".airflow-registry.yaml").read_text())
+    sections = {name: entries for name, entries in listed.items() if isinstance(entries, list)}
+    assert listed.keys() - sections.keys() == {
+        "package-name", "display-name", "description", "docs-url", "source-url"
+    }  # fmt: skip
+    for entries in sections.values():
+        assert all(entry.keys() == {"module", "description"} for entry in entries)
+    modules = {name: {entry["module"] for entry in found} for name, found in sections.items()}
+    info = get_provider_info()
+    for section in ("operators", "sensors", "hooks", "triggers"):
+        (known,) = info[section]
+        assert {name.rpartition(".")[0] for name in modules[section]} == set(
+            known["python-modules"]
+        )
+    assert modules["notifications"] == set(info["notifications"])
+    assert modules["other"] == {"airflow_am_provider.task_groups.deliver"}
+
+
+def names_in(value: Any) -> Iterator[str]:
+    """Modules, classes and functions of this package that a document names."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from names_in(part)
+    elif re.fullmatch(r"airflow_am_provider(\.\w+)+", str(value)):
+        yield value
+
+
+def public_names(prefix: str, ending: str = "") -> list[str]:
+    """What docs/reference.md lists of the modules that begin so, as ``module.name``."""
+    return sorted(
+        f"{module}.{name}"
+        for module, names in TOLD.items()
+        if module.startswith(prefix)
+        for name in names
+        if name.endswith(ending)
+    )
 
 
 def test_version_is_the_same_everywhere() -> None:
