@@ -148,6 +148,12 @@ def test_the_image_is_airflows_with_its_constraints() -> None:
     assert VALUES["images"]["airflow"]["tag"] in PAGE
 
 
+def test_pages_write_no_image_of_their_own() -> None:
+    pages = {path.name: path.read_text() for path in (ROOT / "docs").rglob("*.md")}
+    assert [name for name, text in pages.items() if "FROM apache/airflow" in text] == []
+    assert "(../deploy.md)" in pages["celery-kubernetes.md"]
+
+
 def test_every_file_is_on_the_page() -> None:
     files = {str(path.relative_to(ROOT)) for path in DEPLOY.rglob("*") if path.is_file()}
     assert {name for name in files if f"../{name}" not in PAGE} == set()
