@@ -122,7 +122,7 @@ def _nothing(_: Path, __: str) -> None:
 
 
 def _batch(folder: Path, _: str) -> Batch:
-    from airflow_am_provider.outbound import parquet  # noqa: F401
+    from airflow_am_provider.outbound import parquet  # noqa: F401  # loaded before the clock runs
     from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
     from airflow_am_provider.outbound.batches import NameForm
     from airflow_am_provider.storage import LocalFolder
@@ -170,7 +170,7 @@ def _hook(uri: str) -> Any:
 
 def _table_batch(folder: Path, uri: str) -> Any:
     """Everything that a worker has imported before its task begins."""
-    from airflow_am_provider.outbound import table  # noqa: F401
+    from airflow_am_provider.outbound import table  # noqa: F401  # loaded before the clock runs
 
     _emptied(uri)
     hook = _hook(uri)

@@ -344,7 +344,7 @@ def _rows_of(name: str, owner: object) -> Iterator[str]:
 
 
 def _call(function: object) -> str:
-    names = inspect.signature(function).parameters if callable(function) else ()  # type: ignore[arg-type]
+    names = inspect.signature(function).parameters if callable(function) else ()
     return f"({', '.join(name for name in names if name not in ('self', 'cls'))})"
 
 

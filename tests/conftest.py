@@ -27,7 +27,7 @@ settings.load_profile("airflow-am")
 read_once()
 let_the_disk_take_its_time()
 
-pytest_plugins = ["tests.local_servers", "tests.system.local_airflow"]
+pytest_plugins = ["tests.connections", "tests.local_servers", "tests.system.local_airflow"]
 # Airflow reads these.
 collect_ignore = ["system/dags"]
 

@@ -1,15 +1,24 @@
-"""Airflow connections to the real servers, given as Airflow takes them: in the environment."""
+"""Airflow connections to the real servers, given as Airflow takes them: in the environment.
+
+Fixtures for all tests; ``tests/conftest.py`` names this module.
+"""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
 from airflow_am_provider.storage import LocalFolder
-from demo.local.s3 import S3
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_am_provider.sandbox.rest import RestApi
+    from demo.local.s3 import S3
 
 Connect = Callable[..., str]
 
@@ -50,14 +59,46 @@ def staging(tmp_path: Path) -> LocalFolder:
 
 
 @pytest.fixture
-def conn_id(
+def bucket_connection(
     s3: S3, bucket: str, staging: LocalFolder, connect: Connect, audience_manager: Connect
-) -> str:
+) -> Connect:
+    """Make a connection from there to a bucket, with other or more fields; gives its ID."""
+
+    def make(**fields: str) -> str:
+        usual = {
+            "environment": "custom",
+            "bucket": bucket,
+            "partner_name": "acme",
+            "aws_conn_id": connect(s3.airflow_connection()),
+            "staging_location": staging.url,
+        }
+        return audience_manager(**{**usual, **fields})
+
+    return make
+
+
+@pytest.fixture
+def conn_id(bucket_connection: Connect) -> str:
     """A connection from there to a bucket."""
-    return audience_manager(
-        environment="custom",
-        bucket=bucket,
-        partner_name="acme",
-        aws_conn_id=connect(s3.airflow_connection()),
-        staging_location=staging.url,
-    )
+    return bucket_connection()
+
+
+@pytest.fixture
+def api_connection(connect: Connect) -> Connect:
+    """Make a connection to a sandbox's REST API; gives its ID."""
+
+    def make(api: RestApi, **changes: object) -> str:
+        return connect({**api_document(api), **changes})
+
+    return make
+
+
+def api_document(api: RestApi) -> dict[str, object]:
+    """A connection to a sandbox's REST API, as Airflow writes it."""
+    return {
+        "conn_type": "audience_manager_api",
+        "host": api.url,
+        "login": api.config.client_id,
+        "password": api.config.client_secret,
+        "extra": {"scope": "openid,read_organizations", "token_url": api.token_url},
+    }

@@ -133,7 +133,7 @@ def test_the_dag_after_an_acknowledgement_reads_what_the_event_has(capsys):
     }
     event = SimpleNamespace(extra=dict.fromkeys(told, "as told"))
     asset = Asset("audience-manager://production/acme/478")
-    names["tell"].function(triggering_asset_events={asset: [event]})  # type: ignore[attr-defined]
+    names["tell"].function(triggering_asset_events={asset: [event]})
     assert capsys.readouterr().out == f"{asset.uri} as told as told as told\n"
 
 

@@ -92,6 +92,6 @@ def add_examples(parser: argparse.ArgumentParser, words: str = "") -> None:
         parser.epilog = _BEGIN + "\n".join(f"  {program} {line}" for line in lines)
         parser.formatter_class = _WithExamples
     for action in parser._actions:  # noqa: SLF001  # argparse has no other way
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001  # as above
             for name, below in action.choices.items():
                 add_examples(below, f"{words} {name}".strip())

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["convert_asset_to_openlineage", "create_asset", "sanitize_uri"]
 
 
-def create_asset(*, destination: str, target: str, extra: dict[str, object] | None = None) -> Asset:
+def create_asset(*, destination: str, target: str, extra: dict[str, Any] | None = None) -> Asset:
     """The asset of a target, whose events are its acknowledged deliveries.
 
     :param destination: the connection's, such as ``production/acme``; ``outbound`` for what comes
@@ -30,7 +30,7 @@ def create_asset(*, destination: str, target: str, extra: dict[str, object] | No
     """
     from airflow_am_provider.hooks.asset_events import asset_uri
 
-    return Asset(uri=asset_uri(destination, target), extra=extra or {})  # type: ignore[arg-type]
+    return Asset(uri=asset_uri(destination, target), extra=extra or {})
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:

@@ -46,11 +46,11 @@ def said_once() -> Iterator[None]:
     """Have the AWS hook say where keys come from only where that was not said before."""
     from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
 
-    if not isinstance(AwsConnectionWrapper._log, OnceLogger):  # noqa: SLF001
-        # Airflow's loggers are structlog's, which take no logging.Filter; a class keeps its own.
-        AwsConnectionWrapper._log = OnceLogger(  # type: ignore[assignment]  # noqa: SLF001
-            AwsConnectionWrapper.logger()
-        )
+    # Airflow's loggers are structlog's, which take no logging.Filter; a class keeps its own, and
+    # is handed none in any other way.
+    if not isinstance(AwsConnectionWrapper._log, OnceLogger):  # noqa: SLF001  # see above
+        logger: Any = OnceLogger(AwsConnectionWrapper.logger())
+        AwsConnectionWrapper._log = logger  # noqa: SLF001  # see above
     token = _is_ours.set(True)
     try:
         yield

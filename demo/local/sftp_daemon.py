@@ -42,14 +42,14 @@ class _Files(asyncssh.SFTPServer):
             self._fault, self._written = self._take_fault(), 0
         return super().open(path, pflags, attrs)
 
-    def write(self, file_obj: object, offset: int, data: bytes) -> int:
+    def write(self, file_obj: Any, offset: int, data: bytes) -> int:
         if self._fault is not None:
             data = data[: max(self._fault["after_bytes"] - self._written, 0)]
             self._written += len(data)
         if data:
             super().write(file_obj, offset, data)
         if self._fault is not None and self._written >= self._fault["after_bytes"]:
-            file_obj.flush()  # type: ignore[attr-defined]
+            file_obj.flush()
             self._connection.abort()
         return len(data)
 

@@ -18,11 +18,8 @@ from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.storage import LocalFolder
 from demo.local.airflow import Airflow
 from demo.local.s3 import S3
-from tests.connections import audience_manager, bucket, conn_id, connect, staging
 from tests.staged_deliveries import NAMES, content_of, send, stage
 from tests.system.local_airflow import GROUP
-
-__all__ = ["audience_manager", "bucket", "conn_id", "connect", "staging"]
 
 CONTEXT: Any = {}
 FIRST = "0123456789abcdef0123"

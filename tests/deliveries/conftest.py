@@ -15,9 +15,7 @@ from airflow_am_provider.hooks.sftp import open_sftp
 from airflow_am_provider.storage import Drop, S3Folder
 from airflow_am_provider.storage.drops.ftp import FtpSession
 from demo.local.s3 import S3
-from tests.connections import Connect, audience_manager, bucket, connect
-
-__all__ = ["audience_manager", "bucket", "connect"]
+from tests.connections import Connect
 
 
 @pytest.fixture

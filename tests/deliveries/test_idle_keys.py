@@ -12,10 +12,8 @@ from airflow_am_provider.deliveries.uploads.sending import enter_queue, send_del
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.storage import LocalFolder
 from demo.local.s3 import S3
-from tests.connections import Connect, staging
+from tests.connections import Connect
 from tests.staged_deliveries import stage
-
-__all__ = ["staging"]
 
 USED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -98,15 +96,6 @@ def test_a_note_that_cannot_be_written_fails_nothing(
     assert "the disk is full" in caplog.text
 
 
-def test_a_bucket_of_ones_own_has_no_such_keys(
-    s3: S3, bucket: str, connect: Connect, audience_manager: Connect, staging: LocalFolder
-) -> None:
-    conn_id = audience_manager(
-        environment="custom",
-        bucket=bucket,
-        partner_name="acme",
-        aws_conn_id=connect(s3.airflow_connection()),
-        staging_location=staging.url,
-    )
+def test_a_bucket_of_ones_own_has_no_such_keys(conn_id: str, staging: LocalFolder) -> None:
     upload(AudienceManagerHook(conn_id), staging, "1366545717", USED)
     assert notes(staging) == []

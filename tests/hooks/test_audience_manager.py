@@ -18,17 +18,12 @@ from tests.connections import Connect
 
 
 def test_a_connection_of_which_everything_holds(
-    s3: S3,
+    bucket_connection: Connect,
     imap_server: ImapServer,
     bucket: str,
     connect: Connect,
-    audience_manager: Connect,
 ) -> None:
-    conn_id = audience_manager(
-        environment="custom",
-        bucket=bucket,
-        partner_name="acme",
-        aws_conn_id=connect(s3.airflow_connection()),
+    conn_id = bucket_connection(
         staging_location=f"s3://{bucket}/staging",
         receipts_imap_conn_id=(mailbox := connect(imap_server.airflow_connection())),
         receipts_location=f"s3://{bucket}/mail",
@@ -64,19 +59,14 @@ def test_a_connection_of_which_everything_holds(
     ],
 )
 def test_everything_written_to_staging_is_encrypted_as_the_connection_asks(
+    bucket_connection: Connect,
     s3: S3,
     bucket: str,
-    connect: Connect,
-    audience_manager: Connect,
     fields: dict[str, str],
     expected: tuple[str | None, str | None],
 ) -> None:
     hook = AudienceManagerHook(
-        audience_manager(
-            environment="custom",
-            bucket=bucket,
-            partner_name="acme",
-            aws_conn_id=connect(s3.airflow_connection()),
+        bucket_connection(
             staging_location=f"s3://{bucket}/staging",
             **fields,
         )
@@ -102,16 +92,10 @@ def test_everything_written_to_staging_is_encrypted_as_the_connection_asks(
     assert said in message
 
 
-def test_the_suppression_list_is_proved_too(
-    s3: S3, bucket: str, connect: Connect, audience_manager: Connect, tmp_path: Path
-) -> None:
+def test_the_suppression_list_is_proved_too(bucket_connection: Connect, tmp_path: Path) -> None:
     optouts = tmp_path / "optouts.csv"
     hook = AudienceManagerHook(
-        audience_manager(
-            environment="custom",
-            bucket=bucket,
-            partner_name="acme",
-            aws_conn_id=connect(s3.airflow_connection()),
+        bucket_connection(
             staging_location=str(tmp_path),
             suppression_source=str(optouts),
         )

@@ -16,7 +16,7 @@ from airflow_am_provider.hooks import api_line
 from airflow_am_provider.hooks.audience_manager_api import AudienceManagerApiHook
 from airflow_am_provider.sandbox.rest import ApiSource, ApiTrait, RestApi, RestConfig
 from airflow_am_provider.sandbox.service import Sandbox, SandboxConfig
-from tests.connections import Connect
+from tests.connections import Connect, api_document
 
 SOURCES = tuple(ApiSource(dpid=dpid, name=f"CRM {dpid}") for dpid in range(400, 425))
 TRAITS = tuple(ApiTrait(sid=sid, dpid=400 + sid % 2, ttl_days=sid) for sid in range(1, 30))
@@ -29,16 +29,9 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hook_of(connect: Connect) -> Callable[..., AudienceManagerApiHook]:
+def hook_of(api_connection: Connect) -> Callable[..., AudienceManagerApiHook]:
     def make(api: RestApi, **changes: object) -> AudienceManagerApiHook:
-        document = {
-            "conn_type": "audience_manager_api",
-            "host": api.url,
-            "login": "client",
-            "password": "planted-secret",
-            "extra": {"scope": "openid,read_organizations", "token_url": api.token_url},
-        }
-        return AudienceManagerApiHook(connect({**document, **changes}))
+        return AudienceManagerApiHook(api_connection(api, **changes))
 
     return make
 
@@ -257,10 +250,8 @@ def test_the_example_of_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
     example = page.partition("```python\n")[2].partition("```")[0]
     with RestApi(config()) as api:
-        extra = {"scope": "openid", "token_url": api.token_url}
-        document = {"conn_type": "audience_manager_api", "host": api.url, "login": "client"}
-        document |= {"password": "planted-secret", "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_AUDIENCE_MANAGER_API_DEFAULT", json.dumps(document))
+        document = json.dumps(api_document(api))
+        monkeypatch.setenv("AIRFLOW_CONN_AUDIENCE_MANAGER_API_DEFAULT", document)
         names: dict[str, object] = {}
         exec(example.replace("478", "401"), names)
     assert names["ttl_days"] == {sid: sid for sid in range(1, 30, 2)}

@@ -15,10 +15,7 @@ from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.storage import LocalFolder
 from demo.local.s3 import S3
-from tests.connections import conn_id, staging
 from tests.staged_deliveries import NAMES, content_of, stage
-
-__all__ = ["conn_id", "staging"]
 
 CONTEXT: Any = {}
 

@@ -13,10 +13,8 @@ from airflow_am_provider.hooks.ftps import FtpsClient, TimedFTPSHook
 from airflow_am_provider.storage import LocalFolder
 from demo.local.ftp import FtpServer
 from demo.local.ftp import ftps_server as run_ftps_server
-from tests.connections import Connect, staging
+from tests.connections import Connect
 from tests.staged_deliveries import NAMES, content_of, stage
-
-__all__ = ["staging"]
 
 
 def connection(server: FtpServer, **extra: object) -> dict[str, object]:

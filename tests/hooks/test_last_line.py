@@ -101,9 +101,7 @@ def test_waiting_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
     assert _said(caplog, deferred) == (
         "Waiting, without a worker. Next: this task goes on by itself."
     )
-    later = AirflowRescheduleException(  # type: ignore[no-untyped-call]
-        datetime(2026, 3, 1, 4, 5, 6, tzinfo=UTC)
-    )
+    later = AirflowRescheduleException(datetime(2026, 3, 1, 4, 5, 6, tzinfo=UTC))
     assert _said(caplog, later) == (
         "Not over yet; the worker is free meanwhile. Next: this task looks again at 04:05:06 UTC."
     )

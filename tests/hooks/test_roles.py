@@ -49,7 +49,7 @@ def role_of(server: S3, url: str) -> dict[str, object]:
     """A connection that takes a role from the STS there."""
     document = server.airflow_connection()
     extra = {
-        **dict(document["extra"]),  # type: ignore[call-overload]
+        **dict(document["extra"]),
         "role_arn": ROLE,
         "assume_role_kwargs": {"ExternalId": "acme-at-adobe", "DurationSeconds": 3600},
         "service_config": {"sts": {"endpoint_url": url}},

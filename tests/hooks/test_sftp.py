@@ -18,9 +18,7 @@ from airflow_am_provider.hooks.sftp import open_sftp
 from airflow_am_provider.storage.drops import Broken
 from demo.local.sftp import SftpServer
 from demo.local.sftp import sftp_server as run_sftp_server
-from tests.connections import Connect, audience_manager, connect
-
-__all__ = ["audience_manager", "connect"]
+from tests.connections import Connect
 
 
 def new_key(kind: str = "ssh-ed25519", passphrase: str | None = None) -> tuple[str, str]:

@@ -317,7 +317,7 @@ class Mails:
     def __init__(self) -> None:
         self.taken: list[Any] = []
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802  # so aiosmtpd looks for it
         self.taken.append(message_from_bytes(envelope.content, policy=default))
         return "250 OK"
 

@@ -6,10 +6,6 @@ from typing import Any
 
 import pytest
 
-from tests.connections import audience_manager, bucket, conn_id, connect, staging
-
-__all__ = ["audience_manager", "bucket", "conn_id", "connect", "staging"]
-
 
 @pytest.fixture
 def in_threads() -> Callable[..., list[Any]]:

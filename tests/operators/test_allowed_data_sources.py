@@ -13,10 +13,8 @@ from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from airflow_am_provider.operators.id_sync import IdSyncExtractOperator
 from airflow_am_provider.operators.snapshot_diff import SnapshotDiffOperator
 from airflow_am_provider.storage import LocalFolder
-from tests.connections import Connect, audience_manager, connect
+from tests.connections import Connect
 from tests.staged_deliveries import stage
-
-__all__ = ["audience_manager", "connect"]
 
 # Operators warn when they are executed outside of a task; here they are, on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore")

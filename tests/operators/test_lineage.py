@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from demo.local.postgres import Postgres
-    from demo.local.s3 import S3
     from tests.connections import Connect
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -77,11 +76,9 @@ def statistics(dataset: dict[str, Any]) -> dict[str, int]:
 
 @pytest.fixture
 def world(
-    s3: S3,
+    bucket_connection: Connect,
     bucket: str,
     postgres: Postgres,
-    connect: Connect,
-    audience_manager: Connect,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> SimpleNamespace:
@@ -98,11 +95,7 @@ def world(
             """
         )
     mail = LocalFolder(tmp_path / "mail")
-    conn_id = audience_manager(
-        environment="custom",
-        bucket=bucket,
-        partner_name="acme",
-        aws_conn_id=connect(s3.airflow_connection()),
+    conn_id = bucket_connection(
         staging_location=f"s3://{bucket}/staging",
         receipts_location=mail.url,
     )
@@ -316,7 +309,7 @@ def test_a_task_that_did_nothing_tells_nothing(world: SimpleNamespace) -> None:
     ],
 )
 def test_each_task_on_the_way_can_be_asked(operator: type) -> None:
-    assert callable(operator.get_openlineage_facets_on_complete)  # type: ignore[attr-defined]
+    assert callable(operator.get_openlineage_facets_on_complete)
 
 
 def test_the_scheme_of_the_assets_is_airflows() -> None:

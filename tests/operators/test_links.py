@@ -106,7 +106,7 @@ def test_the_link_leads_to_the_delivery_on_the_page(
     monkeypatch.setattr(links, "XCom", Returned)
     monkeypatch.setattr(Returned, "value", returned)
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://crm.example/airflow/")
-    found = DeliveryLink().get_link(SimpleNamespace(**given), ti_key=TASK)  # type: ignore[arg-type]
+    found = DeliveryLink().get_link(SimpleNamespace(**given), ti_key=TASK)
     assert found == ("" if link is None else f"/airflow/audience-manager/{link}")
 
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from demo.local.s3 import S3
     from tests.connections import Connect
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -167,11 +166,8 @@ def context() -> Any:
 
 @pytest.fixture
 def world(
-    s3: S3,
-    bucket: str,
+    bucket_connection: Connect,
     tmp_path: Path,
-    connect: Connect,
-    audience_manager: Connect,
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
     path = tmp_path / "crm.sqlite"
@@ -183,11 +179,7 @@ def world(
         crm.executemany(
             "INSERT INTO customers VALUES (?, '1,2')", [*((f"c{n}",) for n in range(199)), ("a:b",)]
         )
-    conn_id = audience_manager(
-        environment="custom",
-        bucket=bucket,
-        partner_name="acme",
-        aws_conn_id=connect(s3.airflow_connection()),
+    conn_id = bucket_connection(
         staging_location=str(tmp_path / "staging"),
         receipts_location=mail.url,
     )

@@ -132,7 +132,7 @@ SENT_AT = 1_768_957_200.0
 
 
 @pytest.fixture
-def api_conn_id(connect: Connect) -> Iterator[str]:
+def api_conn_id(api_connection: Connect) -> Iterator[str]:
     destination = ApiDestination(
         destination_id=1234,
         segments=((1, "Travellers"), (2, "Readers")),
@@ -144,15 +144,7 @@ def api_conn_id(connect: Connect) -> Iterator[str]:
         ),
     )
     with RestApi(RestConfig(destinations=(destination,))) as api:
-        yield connect(
-            {
-                "conn_type": "audience_manager_api",
-                "host": api.url,
-                "login": "client",
-                "password": "secret",
-                "extra": {"scope": "openid", "token_url": api.token_url},
-            }
-        )
+        yield api_connection(api)
 
 
 def test_what_the_apis_history_has_and_the_inbox_has_not_is_told(

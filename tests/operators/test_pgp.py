@@ -22,7 +22,6 @@ from airflow_am_provider.sandbox.profiles import Profiles
 from airflow_am_provider.sandbox.service import Sandbox, SandboxConfig
 from airflow_am_provider.suppression.removals import DataUpload
 from airflow_am_provider.suppression.sent_data import still_there
-from tests.connections import bucket, conn_id, staging
 from tests.hooks.test_delivery_verbs import clear, sent_files
 from tests.operators.test_format import context
 from tests.pgp_keys import expired_pair, needs_gpg, pair, pair_of_2013, written
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from demo.local.s3 import S3
     from tests.connections import Connect
 
-__all__ = ["bucket", "conn_id", "staging"]
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -55,18 +53,8 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pgp_conn_id(
-    s3: S3, bucket: str, staging: LocalFolder, connect: Connect, audience_manager: Connect
-) -> str:
-    return audience_manager(
-        environment="custom",
-        bucket=bucket,
-        partner_name="acme",
-        aws_conn_id=connect(s3.airflow_connection()),
-        staging_location=staging.url,
-        pgp_public_key=pair().public,
-        pgp_fingerprint=pair().fingerprint,
-    )
+def pgp_conn_id(bucket_connection: Connect) -> str:
+    return bucket_connection(pgp_public_key=pair().public, pgp_fingerprint=pair().fingerprint)
 
 
 def formatted(source: Path, conn_id: str, **arguments: Any) -> dict[str, Any]:

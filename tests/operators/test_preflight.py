@@ -44,22 +44,15 @@ def api() -> Any:
 
 
 @pytest.fixture
-def conn_id(api: RestApi, connect: Connect, audience_manager: Connect, staging: LocalFolder) -> str:
-    asked = connect(
-        {
-            "conn_type": "audience_manager_api",
-            "host": api.url,
-            "login": "client",
-            "password": "secret",
-            "extra": {"scope": "openid", "token_url": api.token_url},
-        }
-    )
+def conn_id(
+    api: RestApi, api_connection: Connect, audience_manager: Connect, staging: LocalFolder
+) -> str:
     return audience_manager(
         environment="custom",
         bucket="inbound",
         partner_name="acme",
         staging_location=staging.url,
-        api_conn_id=asked,
+        api_conn_id=api_connection(api),
     )
 
 
@@ -86,7 +79,7 @@ def asked(manifest: object, conn_id: str, **parameters: Any) -> Any:
     operator = PreflightOperator(
         task_id="preflight", manifest=manifest, audience_manager_conn_id=conn_id, **parameters
     )
-    return operator.execute({})  # type: ignore[arg-type]
+    return operator.execute({})
 
 
 def test_what_fits_passes(

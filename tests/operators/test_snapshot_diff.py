@@ -267,24 +267,15 @@ def test_traits_have_times_to_live_of_their_own(world: World) -> None:
 
 
 def test_the_api_says_when_traits_expire(
-    world: World, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    world: World, api_connection: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(AirflowFailException, match="which trait_ttl_days='api' asks"):
         world.compare(1, trait_ttl_days="api")
     account = Account(traits={478: frozenset({"1", "900"})}, trait_ttls={"900": 7})
     with RestApi(RestConfig.of(account)) as api:
-        conn_id = connect(
-            {
-                "conn_type": "audience_manager_api",
-                "host": api.url,
-                "login": "client",
-                "password": "secret",
-                "extra": {"scope": "openid", "token_url": api.token_url},
-            }
-        )
         name = "AIRFLOW_CONN_AUDIENCE_MANAGER_DEFAULT"
         document = json.loads(os.environ[name])
-        document["extra"]["api_conn_id"] = conn_id
+        document["extra"]["api_conn_id"] = api_connection(api)
         monkeypatch.setenv(name, json.dumps(document))
         first = world.compare(1, trait_ttl_days="api")
         # A token and the list.

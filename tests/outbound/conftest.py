@@ -4,10 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.connections import bucket, connect
 from tests.outbound.senders import Sender
-
-__all__ = ["bucket", "connect"]
 
 
 @pytest.fixture

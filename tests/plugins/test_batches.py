@@ -16,11 +16,10 @@ from airflow_am_provider.plugins.page.batches import merged
 from airflow_am_provider.plugins.page.places import Place
 from airflow_am_provider.sensors.outbound_files import OutboundFilesSensor
 from airflow_am_provider.triggers.outbound import OutboundFilesTrigger
-from tests.connections import Connect, audience_manager, connect
+from tests.connections import Connect
 from tests.operators.test_outbound import ROOT, control
 from tests.plugins.conftest import ByDag, Page
 
-__all__ = ["audience_manager", "connect"]
 # Operators warn when they are executed outside of a task; here they are, on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore")
 PageOf = Callable[..., Page]
@@ -169,7 +168,7 @@ def test_a_note_that_cannot_be_written_breaks_nothing(
 
 
 def test_the_index_is_rebuilt_from_notes_and_reads_each_once(page: Page, conn_id: str) -> None:
-    staging = page.found[0].targets.staging  # type: ignore[union-attr]
+    staging = page.found[0].targets.staging
     fact = {"state": "loaded", "series": "1", "mode": "full", "version": "v"}
     for number, month in enumerate((1, 6, 11)):
         origin = {"dag_id": DAG, "run_id": f"{number}", "task_id": "load", "map_index": -1}
@@ -184,7 +183,7 @@ def test_the_index_is_rebuilt_from_notes_and_reads_each_once(page: Page, conn_id
         read.append(path)
         return bytes_of(path)
 
-    staging.read_bytes = counting  # type: ignore[method-assign]
+    staging.read_bytes = counting
     assert [one["batch"] for one in shown(page)] == ["b2", "b1", "b0"]
     assert len(read) == 3
     shown(page)

@@ -94,7 +94,7 @@ def test_what_is_not_masked_is_not_shown(page: Page) -> None:
     row = next(row for row in rows if "empty_id" in row["set_aside"])
     (path,) = (
         path
-        for path in page.targets.staging.files  # type: ignore[attr-defined]
+        for path in page.targets.staging.files
         if path.endswith("rejects.csv") and row["delivery_id"][:12] in path
     )
     content = b"row_number,reason,id_masked,id_sha256\n7,empty_id,jane@example.com,\n"
@@ -169,7 +169,7 @@ def test_rejects_that_were_deleted_leave_their_counts(page: Page) -> None:
     def gone(path: str) -> None:
         raise TransientError(f"{path}: is not there")
 
-    page.targets.staging.open_read = gone  # type: ignore[method-assign,assignment]
+    page.targets.staging.open_read = gone
     found = page.get(f"deliveries/{row['delivery_id']}")
     assert {r["reason"]: r["count"] for r in found["set_aside_reasons"]} == row["set_aside"]
     assert all(r["first_rows"] == [] for r in found["set_aside_reasons"])

@@ -20,12 +20,11 @@ from airflow_am_provider.plugins.page.access import Rights
 from airflow_am_provider.plugins.page.index import Index
 from airflow_am_provider.plugins.page.places import Place, Problem
 from airflow_am_provider.plugins.page.refresher import Refresher
-from tests.connections import Connect, audience_manager, connect
+from tests.connections import Connect
 from tests.formatting.memory_folder import memory_targets
 from tests.plugins.conftest import Page
 from tests.staged_deliveries import stage
 
-__all__ = ["audience_manager", "connect"]
 PageOf = Callable[..., Page]
 
 
@@ -40,11 +39,11 @@ def reads(page: Page) -> Any:
         counted["history" if "/history/" in key else "targets"] += 1
         return load(key)
 
-    home.load = count  # type: ignore[method-assign]
+    home.load = count
     try:
         yield counted
     finally:
-        home.load = load  # type: ignore[method-assign]
+        home.load = load
 
 
 def test_a_look_reads_each_target_once_and_each_page_of_history_once(page_of: PageOf) -> None:
@@ -60,7 +59,7 @@ def test_a_look_reads_each_target_once_and_each_page_of_history_once(page_of: Pa
 
 def test_a_request_reads_nothing_of_staging(page: Page) -> None:
     page.refresher.refresh()
-    page.refresher.ask = lambda wait_s=0.0: None  # type: ignore[method-assign]
+    page.refresher.ask = lambda wait_s=0.0: None
     with reads(page) as counted:
         for route in ("deliveries", "deliveries.csv", "facets", "calendar", "charts/records",
                       "charts/quality", "charts/audiences"):  # fmt: skip
@@ -87,8 +86,8 @@ def test_an_index_that_was_deleted_is_filled_again(page_of: PageOf, tmp_path: Pa
     other = Index(tmp_path / "another")
     refresher = Refresher(other, lambda: page.found, every_s=0)
     assert refresher.refresh()
-    page.client.app.state.index = other  # type: ignore[attr-defined]
-    page.refresher.ask = lambda wait_s=0.0: None  # type: ignore[method-assign]
+    page.client.app.state.index = other
+    page.refresher.ask = lambda wait_s=0.0: None
     assert page.get("deliveries.csv") == before
 
 
@@ -128,7 +127,7 @@ def expiring(page: Page) -> set[str]:
 
 def test_a_target_that_is_gone_is_shown_no_more(page: Page) -> None:
     assert page.get("deliveries")["total"] == 200
-    documents = page.targets.home.documents  # type: ignore[attr-defined]
+    documents = page.targets.home.documents
     (beta,) = (key for key in documents if key.startswith("targets/beta-acme"))
     kept = documents.pop(beta)
     assert page.get("deliveries")["total"] == 150
@@ -143,7 +142,7 @@ def test_a_target_that_is_gone_is_shown_no_more(page: Page) -> None:
 
 def test_a_target_that_is_damaged_does_not_hide_the_others(page_of: PageOf) -> None:
     page = page_of()
-    documents = page.targets.home.documents  # type: ignore[attr-defined]
+    documents = page.targets.home.documents
     damaged = min(key for key in documents if key.startswith("targets/"))
     documents[damaged] = (b"{", 7)
     found = page.get("deliveries")
@@ -154,7 +153,7 @@ def test_a_target_that_is_damaged_does_not_hide_the_others(page_of: PageOf) -> N
 
 def test_staging_that_is_empty_all_at_once_is_taken_for_a_lost_disk(page: Page) -> None:
     assert page.get("deliveries")["total"] == 200
-    page.targets.home.documents.clear()  # type: ignore[attr-defined]
+    page.targets.home.documents.clear()
     found = page.get("deliveries")
     assert found["total"] == 200
     (problem,) = found["problems"]

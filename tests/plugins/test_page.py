@@ -23,7 +23,7 @@ def test_without_login_nothing_is_told(page: Page, route: str) -> None:
 
 
 def test_every_route_of_the_app_asks_who_it_is(page: Page) -> None:
-    router = page.client.app.routes  # type: ignore[attr-defined]
+    router = page.client.app.routes
     paths = [route.path for route in router if getattr(route, "dependant", None)]
     assert {f"/api/{route}".replace("0a1b", "{delivery_id}") for route in ROUTES} <= set(paths)
     for path in paths:

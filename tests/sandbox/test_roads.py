@@ -11,11 +11,9 @@ import pytest
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.operators.data_file import FormatDataFileOperator
 from demo.local.s3 import S3
-from tests.connections import Connect, audience_manager, connect
+from tests.connections import Connect
 from tests.pgp_keys import needs_gpg, pair, written
 from tests.sandbox.conftest import Bench, T, uuid
-
-__all__ = ["audience_manager", "connect"]
 
 USERS = [f"crm-{number:04}" for number in range(200)]
 TRAITS = range(10_000_000, 10_000_100)

@@ -19,10 +19,8 @@ from airflow_am_provider.sandbox.outboxes import Write, open_outbox
 from airflow_am_provider.sensors.outbound_files import OutboundFilesSensor
 from demo.local.s3 import S3
 from demo.local.sftp import SftpServer
-from tests.connections import Connect, bucket, connect
+from tests.connections import Connect
 from tests.sandbox.conftest import Bench, uuid
-
-__all__ = ["bucket", "connect"]
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -14,13 +14,8 @@ from airflow_am_provider.sandbox.ledger import FileEntry, Ledger, Verdict
 from airflow_am_provider.sandbox.rest import RestApi, RestConfig
 from airflow_am_provider.sandbox.totals import Totals
 from tests.connections import Connect
-from tests.sensors.test_receipt import (  # noqa: F401  # fixtures
-    CONTEXT,
-    NAMES,
-    World,
-    mail_to_folder,
-    make_world,
-)
+from tests.sensors.conftest import CONTEXT, World
+from tests.staged_deliveries import NAMES
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -55,17 +50,14 @@ def history(tmp_path: Path) -> Told:
 
 @pytest.fixture
 def world(
-    make_world: Callable[..., World],  # noqa: F811  # fixtures
-    mail_to_folder: Any,  # noqa: F811
-    connect: Connect,
+    make_world: Callable[..., World],
+    mail_to_folder: Any,
+    api_connection: Connect,
     tmp_path: Path,
 ) -> Any:
     location, append = mail_to_folder
     with RestApi(RestConfig(database=tmp_path / "sandbox.db")) as api:
-        extra = {"scope": "openid", "token_url": api.token_url}
-        document = {"conn_type": "audience_manager_api", "host": api.url, "login": "client"}
-        conn_id = connect({**document, "password": "secret", "extra": extra})
-        yield make_world(append, **location, api_conn_id=conn_id)
+        yield make_world(append, **location, api_conn_id=api_connection(api))
 
 
 def test_a_file_in_the_history_was_processed(world: World, history: Told) -> None:
@@ -131,14 +123,11 @@ def test_an_api_that_refuses_is_no_trouble_where_receipts_come(
 
 
 def test_the_history_alone_cannot_count(
-    make_world: Callable[..., World],  # noqa: F811  # fixtures
-    connect: Connect,
+    make_world: Callable[..., World],
+    api_connection: Connect,
 ) -> None:
     with RestApi(RestConfig()) as api:
-        extra = {"scope": "openid", "token_url": api.token_url}
-        document = {"conn_type": "audience_manager_api", "host": api.url, "login": "client"}
-        conn_id = connect({**document, "password": "secret", "extra": extra})
-        world = make_world(lambda raw: None, api_conn_id=conn_id)
+        world = make_world(lambda raw: None, api_conn_id=api_connection(api))
         assert not world.sensor(acknowledged_by="processed").poke(CONTEXT)
         with pytest.raises(AirflowFailException, match="receipts_imap_conn_id"):
             world.sensor(acknowledged_by="counted").execute(CONTEXT)

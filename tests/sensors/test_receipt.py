@@ -5,8 +5,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -21,13 +21,11 @@ from airflow_am_provider.airflow_compat import (
     AirflowSensorTimeout,
     AirflowSkipException,
 )
-from airflow_am_provider.audience_manager.receipts.receipt import Receipt
 from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
 from airflow_am_provider.deliveries.target.queries import is_settled
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.deliveries.uploads.sending import resend_delivery
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-from airflow_am_provider.operators.upload import UploadOperator
 from airflow_am_provider.sensors.receipt import DeliveryReceiptSensor
 from airflow_am_provider.storage import LocalFolder
 from demo.local.ftp import FtpServer
@@ -36,88 +34,15 @@ from demo.local.s3 import S3
 from tests.airflow_compat import TaskDeferred
 from tests.connections import Connect
 from tests.hooks.test_receipt_events import Post
-from tests.staged_deliveries import NAMES, content_of, stage
+from tests.sensors.conftest import CONTEXT, SUBJECT, World
+from tests.staged_deliveries import NAMES, content_of
 
-SUBJECT = "Adobe Audience Manager Server-To-Server Processing Result:"
 OTHER = "ftp_dpm_7_1366545799.sync.gz"
-CONTEXT: Any = {}
-
-
-@dataclass
-class World:
-    """A connection, its staging, its mail, and a delivery that was sent."""
-
-    conn_id: str
-    staging: LocalFolder
-    append: Callable[[bytes], None]
-    sender: str
-    delivery: dict[str, Any] = field(default_factory=dict)
-
-    def receipt(
-        self, names: Iterable[str], *, sender: str | None = None, headers: str = "", **counts: int
-    ) -> bytes:
-        """Let a receipt arrive; gives it."""
-        paths = tuple(f"s3n://bucket/2026-11-05/{name}" for name in names)
-        raw = (
-            f"{headers}From: <{sender or self.sender}>\r\nSubject: {SUBJECT}\r\n"
-            f"Message-ID: <{uuid4().hex}@adobe.example>\r\n\r\n"
-        ) + str(Receipt(paths=paths, **counts)).replace("\n", "\r\n")
-        self.append(raw.encode())
-        return raw.encode()
-
-    def sensor(self, **arguments: Any) -> DeliveryReceiptSensor:
-        arguments = {"poke_interval": 0.05, "timeout": 5, **arguments}
-        return DeliveryReceiptSensor(
-            task_id="receipt",
-            **{"delivery": self.delivery, "audience_manager_conn_id": self.conn_id, **arguments},
-        )
-
-    def written(self) -> dict[str, Any]:
-        content = self.staging.read_bytes(f"{self.delivery['location']}/reconciliation.json")
-        found: dict[str, Any] = json.loads(content or b"{}")
-        return found
-
-    def upload(self, **arguments: Any) -> dict[str, Any]:
-        manifest = stage(self.staging, conn_id=self.conn_id, **arguments)
-        return UploadOperator(
-            task_id="upload", manifest=manifest.to_json(), audience_manager_conn_id=self.conn_id
-        ).execute(CONTEXT)
 
 
 def an_hour(hours: int) -> Any:
     """A time so many hours from now, as a job's."""
     return datetime.now(UTC).replace(microsecond=0) + timedelta(hours=hours)
-
-
-@pytest.fixture
-def mail_to_folder(tmp_path: Path) -> tuple[dict[str, str], Callable[[bytes], None]]:
-    folder = LocalFolder(tmp_path / "mail")
-    location = {"receipts_location": folder.url}
-    return location, lambda raw: folder.write_bytes(uuid4().hex, raw)
-
-
-@pytest.fixture
-def make_world(
-    s3: S3, bucket: str, tmp_path: Path, connect: Connect, audience_manager: Connect
-) -> Callable[..., World]:
-    staging = LocalFolder(tmp_path / "staging")
-
-    def make(append: Callable[[bytes], None], **extra: str) -> World:
-        sender = f"{uuid4().hex}@adobe.example"
-        fields = {
-            "environment": "custom",
-            "bucket": bucket,
-            "partner_name": "acme",
-            "aws_conn_id": connect(s3.airflow_connection()),
-            "staging_location": staging.url,
-            "receipts_sender": sender,
-            **extra,
-        }
-        world = World(audience_manager(**fields), staging, append, sender)
-        world.delivery = world.upload()
-        return world
-
-    return make
 
 
 @pytest.fixture

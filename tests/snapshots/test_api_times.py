@@ -15,7 +15,6 @@ from airflow_am_provider.sandbox.account import Account
 from airflow_am_provider.sandbox.rest import RestApi, RestConfig
 from airflow_am_provider.snapshots.api_times import times_by_api
 from airflow_am_provider.snapshots.refresh import TimesToLive
-from tests.connections import connect
 from tests.sandbox.conftest import Bench, T, bench, synced
 from tests.snapshots.test_staging_difference import World
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.connections import Connect
 
-__all__ = ["bench", "connect", "synced"]
+__all__ = ["bench", "synced"]
 
 DAY = 86_400
 USERS = [f"u{number}" for number in range(12)]
@@ -35,37 +34,30 @@ ACCOUNT = Account(
 )
 
 
-def asked(api: RestApi, connect: Connect, dpid: int = 478) -> TimesToLive:
+def asked(api: RestApi, api_connection: Connect, dpid: int = 478) -> TimesToLive:
     """What the hook gets over HTTP."""
-    conn_id = connect(
-        {
-            "conn_type": "audience_manager_api",
-            "host": api.url,
-            "login": "client",
-            "password": "secret",
-            "extra": {"scope": "openid", "token_url": api.token_url},
-        }
-    )
-    return times_by_api(AudienceManagerApiHook(conn_id), dpid)
+    return times_by_api(AudienceManagerApiHook(api_connection(api)), dpid)
 
 
 @pytest.mark.parametrize("seed", [None, 3])
-def test_the_api_tells_the_times_that_the_clock_goes_by(connect: Connect, seed: int | None) -> None:
+def test_the_api_tells_the_times_that_the_clock_goes_by(
+    api_connection: Connect, seed: int | None
+) -> None:
     with RestApi(RestConfig.of(ACCOUNT, seed=seed)) as api:
-        assert asked(api, connect) == TimesToLive(named={1: 40, 2: 40, 30: 12, 99: 0})
+        assert asked(api, api_connection) == TimesToLive(named={1: 40, 2: 40, 30: 12, 99: 0})
         if seed is None:
             # A token, and the list.
             assert len(api.requests) == 2
 
 
 def test_audiences_stay_full_by_the_times_of_the_api_and_not_by_the_default(
-    bench: Bench, synced: Callable[..., None], connect: Connect
+    bench: Bench, synced: Callable[..., None], api_connection: Connect
 ) -> None:
     bench.configure(ACCOUNT)
     synced(*USERS)
     crm = dict.fromkeys(USERS, frozenset({1, 2, 30, 99}))
     with RestApi(RestConfig.of(ACCOUNT)) as api:
-        assert kept(bench, crm, asked(api, connect), T) == {"1", "2", "30", "99"}
+        assert kept(bench, crm, asked(api, api_connection), T) == {"1", "2", "30", "99"}
     assert kept(bench, crm, TimesToLive(), T + 1000) == {"99"}
 
 

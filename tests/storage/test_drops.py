@@ -22,9 +22,7 @@ from airflow_am_provider.hooks.ftp import TimedFTPHook
 from airflow_am_provider.hooks.sftp import open_sftp
 from airflow_am_provider.storage.drops import Drop, Published, Refused, Session
 from airflow_am_provider.storage.drops.ftp import FtpSession
-from tests.connections import Connect, connect
-
-__all__ = ["connect"]
+from tests.connections import Connect
 
 NAME = "ftp_dpm_478_1366545717.sync.1.gz"
 CONTENT = random.Random(7).randbytes(3_000_000) + b"\r\n\n\x00\xff"

@@ -48,7 +48,7 @@ class _Pipe:
 def session(tmp_path: Path) -> Iterator[SftpSession]:
     assert _SERVER is not None
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([_SERVER], bufsize=0, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen([_SERVER], bufsize=0, **pipes) as process:
         client = LenientSftpClient(_Pipe(process))
         yield SftpSession(client, str(tmp_path), client.close)
         client.close()

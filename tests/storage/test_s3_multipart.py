@@ -19,12 +19,9 @@ from airflow_am_provider.storage.s3.multipart import MultipartWriter
 from airflow_am_provider.storage.s3.resumable import ResumableObject
 from airflow_am_provider.storage.verified_read import VerifiedReader
 from demo.local.s3 import S3
-from tests.connections import bucket
 from tests.faults.line import Line
 from tests.faults.s3_line import s3_line
 from tests.faults.trouble import Fault
-
-__all__ = ["bucket"]
 
 KEY = "acme/date=2026-11-05/ftp_dpm_478_1366545717.sync.gz"
 PIECE = 5 << 20

@@ -67,7 +67,7 @@ class LenientSftpClient(SFTPClient):  # type: ignore[misc]  # paramiko ships no 
                 for _ in range(answer.get_int()):
                     name = answer.get_binary().decode("utf-8", "replace")
                     answer.get_binary()  # the same as a line of `ls -l`
-                    entries.append((name, SFTPAttributes._from_msg(answer)))  # noqa: SLF001
+                    entries.append((name, SFTPAttributes._from_msg(answer)))  # noqa: SLF001  # it has no other way
         self._request(CMD_CLOSE, handle)
         return entries
 

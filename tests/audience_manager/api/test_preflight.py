@@ -41,7 +41,7 @@ def trait(sid: int, dpid: int = 478, **changes: object) -> Trait:
 
 
 def found(known: Known, **changes: object) -> list[tuple[Severity, str, str]]:
-    contents = Contents(**{"dpid": 478, "target_dpid": 478, **changes})  # type: ignore[arg-type]
+    contents = Contents(**{"dpid": 478, "target_dpid": 478, **changes})
     result = preflight(contents, known, now=NOW)
     return [(one.severity, one.about, one.rule) for one in result.findings]
 
