@@ -30,7 +30,7 @@ test: setup  ## all tests on this Python and the newest Airflow
 
 test-long: setup  ## what takes many minutes: ten days backfilled, more faults, all examples of properties
 	@.venv/bin/python -m pytest -m long
-	@AM_EXAMPLES=1 .venv/bin/python -m pytest -n 2 -m "not slow" tests/audience_manager tests/outbound tests/sandbox
+	@AM_EXAMPLES=1 .venv/bin/python -m pytest -n 2 -m "not slow" tests/audience_manager tests/outbound tests/sandbox tests/snapshots
 
 test-matrix: setup  ## the fast tests on every supported Airflow and every Python found
 	@scripts/test-matrix.sh full

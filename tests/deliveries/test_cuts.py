@@ -28,7 +28,7 @@ from tests.faults.trouble import Fault
 from tests.staged_deliveries import NAMES, content_of, stage
 from tests.staged_deliveries import send_for_real as send
 
-CUTS = 50
+CUTS = 30
 # One that goes in pieces on S3, and one that does not.
 SIZES = dict(zip(NAMES, (35_000, 5_000), strict=True))
 PIECE_BYTES = 10_000

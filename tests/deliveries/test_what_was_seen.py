@@ -35,7 +35,7 @@ from tests.faults.job import fork_server
 from tests.staged_deliveries import content_of, stage
 
 STAMP = 1366545717
-PROCESSES = 10
+PROCESSES = 4
 WINDOWS = 6
 
 
@@ -163,7 +163,7 @@ class TestStoresWithoutConditions:
         assert not is_well
         assert "state_conn_id" in sentences
 
-    def test_with_an_sql_database_ten_processes_lose_nothing(
+    def test_with_an_sql_database_processes_at_once_lose_nothing(
         self, store: S3, s3: S3, bucket: str, postgres: Postgres
     ) -> None:
         database = postgres.create_database(f"decisions_{uuid4().hex[:8]}")

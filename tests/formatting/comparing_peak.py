@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # About as many as sources hand out at once.
-_ROWS = 32_768
+_ROWS = 8_192
 
 
 def rows(count: int, day: int) -> Iterator[pa.RecordBatch]:
@@ -34,7 +34,7 @@ def rows(count: int, day: int) -> Iterator[pa.RecordBatch]:
     for start in range(0, count, _ROWS):
         numbers = np.arange(start, min(start + _ROWS, count))
         users = numbers + np.where(numbers % 10 == 0, day * count, 0)
-        ids = pc.utf8_lpad(pa.array(users).cast(pa.string()), 40, "0")
+        ids = pc.utf8_lpad(pa.array(users).cast(pa.string()), 200, "0")
         traits = [pa.array(1000 * k + numbers % 9 + day).cast(pa.string()) for k in (1, 2, 3)]
         text = pc.binary_join_element_wise(*traits, ",")
         yield pa.RecordBatch.from_arrays([ids, text], ["id", "traits"])

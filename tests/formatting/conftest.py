@@ -21,7 +21,7 @@ FULL = "AM_PROPERTY_ROWS"
 class RowCount:
     """Counts the hostile rows that a family of rules was tried on."""
 
-    target = int(os.environ.get(FULL, "2000"))
+    target = int(os.environ.get(FULL, "1000"))
 
     def __init__(self) -> None:
         # A list, so that the report of the test sees what is counted after it was recorded.

@@ -21,7 +21,7 @@ from tests.formatting.formatting_peak import peak_mb
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ROWS = 32_768
+_ROWS = 8_192
 
 
 def rows(count: int, distinct: int) -> Iterator[pa.RecordBatch]:
@@ -29,7 +29,7 @@ def rows(count: int, distinct: int) -> Iterator[pa.RecordBatch]:
     drawn = np.random.default_rng(7)
     for start in range(0, count, _ROWS):
         numbers = pa.array(drawn.integers(0, distinct, min(_ROWS, count - start)))
-        ids = pc.utf8_lpad(numbers.cast(pa.string()), 100, "0")
+        ids = pc.utf8_lpad(numbers.cast(pa.string()), 400, "0")
         yield pa.RecordBatch.from_arrays([ids, numbers.cast(pa.string())], ["id", "signal"])
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # A source that hands out far too much at once.
-_ROWS = 250_000
+_ROWS = 60_000
 
 
 def rows(count: int, users: int) -> Iterator[pa.RecordBatch]:
@@ -27,7 +27,7 @@ def rows(count: int, users: int) -> Iterator[pa.RecordBatch]:
     for start in range(0, count, _ROWS):
         numbers = np.arange(start, min(start + _ROWS, count))
         ids = pa.array(numbers % users).cast(pa.string())
-        padded = pa.compute.utf8_lpad(ids, 40, "0")
+        padded = pa.compute.utf8_lpad(ids, 160, "0")
         traits = pa.array(numbers // users + 1).cast(pa.string())
         yield pa.RecordBatch.from_arrays([padded, traits, padded], ["id", "traits", "signal"])
 

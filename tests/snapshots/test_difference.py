@@ -26,6 +26,7 @@ from airflow_am_provider.formatting.pipeline import FormatOptions
 from airflow_am_provider.snapshots import user_traits
 from airflow_am_provider.snapshots.comparison import Base
 from airflow_am_provider.snapshots.difference import Difference, DiffOptions, difference
+from tests.examples import examples
 from tests.formatting import naive
 from tests.formatting.arrow_columns import column
 from tests.formatting.hostile_rows import Mixer, pools
@@ -145,7 +146,9 @@ def hostile_rows(mixer: Mixer, count: int, ids: Sequence[bytes]) -> list[Row]:
     return rows
 
 
-@settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=examples(60), deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
 @given(pool=pools, seed=st.integers(0, 2**32), states=st.integers(1, 5), is_open=st.booleans())
 def test_the_same_lines_are_right_from_every_state_that_is_possible(
     pool: list[bytes], seed: int, states: int, is_open: bool

@@ -168,7 +168,7 @@ def simulate(seed: int, ttl: TimesToLive, *, days: int = 200) -> tuple[Expiring,
     return world, crm
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_after_200_days_with_all_that_can_happen_nobody_has_lost_a_trait(seed: int) -> None:
     world, crm = simulate(seed, TTL)
     assert world.audience == pairs(crm)

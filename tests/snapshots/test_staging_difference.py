@@ -38,6 +38,7 @@ from airflow_am_provider.snapshots.difference import DiffOptions
 from airflow_am_provider.snapshots.series import SnapshotSeries
 from airflow_am_provider.snapshots.staging_difference import StagedDifference, stage_difference
 from airflow_am_provider.storage import LocalFolder
+from tests.examples import examples
 from tests.formatting.memory_folder import memory_targets
 
 if TYPE_CHECKING:
@@ -211,7 +212,9 @@ FATES = (
 )
 
 
-@settings(max_examples=80, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=examples(80), deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
 @given(seed=st.integers(0, 2**32), fates=st.lists(st.sampled_from(FATES), max_size=14))
 def test_whatever_became_of_deliveries_the_last_one_makes_it_right(
     seed: int, fates: list[str]
@@ -279,7 +282,9 @@ def _stop() -> None:
     raise RuntimeError
 
 
-@settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=examples(40), deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
 @given(seed=st.integers(0, 2**32), fates=st.lists(st.booleans(), max_size=8))
 def test_users_with_a_broken_row_keep_what_they_had(seed: int, fates: list[bool]) -> None:
     random, world = Random(seed), World()

@@ -53,6 +53,12 @@ _TASKS = (
 )
 
 
+@pytest.fixture(scope="module")
+def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for both: its database takes longer to make than a DAG to run."""
+    return tmp_path_factory.mktemp("airflow")
+
+
 @contextmanager
 def _sandbox(
     directory: Path, bucket: str, s3: S3, mail: ImapServer, monkeypatch: pytest.MonkeyPatch
@@ -81,9 +87,9 @@ def _sandbox(
 
 
 def _run_dag(
-    directory: Path, dag_id: str, connections: dict[str, object], *runs: dict[str, Any]
+    airflow_home: Path, dag_id: str, connections: dict[str, object], *runs: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    results = directory / "results.json"
+    results = airflow_home / "results.json"
     done = subprocess.run(
         [
             *(sys.executable, "-m", "tests.system.dag_test_runs"),
@@ -91,7 +97,7 @@ def _run_dag(
         ],
         env={
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
-            "AIRFLOW_HOME": str(directory / "airflow"),
+            "AIRFLOW_HOME": str(airflow_home),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
             "AIRFLOW__AUDIENCE_MANAGER__RECEIPT_POKE_INTERVAL_S": "0.5",
@@ -140,6 +146,7 @@ def _connections(
 
 
 def test_the_daily_dag_with_a_date_with_a_window_and_with_neither(
+    airflow_home: Path,
     tmp_path: Path,
     postgres: Postgres,
     s3: S3,
@@ -150,7 +157,7 @@ def test_the_daily_dag_with_a_date_with_a_window_and_with_neither(
     window = {"window_start": "2026-03-02T00:00:00Z", "window_end": "2026-03-03T00:00:00Z"}
     with _sandbox(tmp_path, bucket, s3, imap_server, monkeypatch) as known:
         dated, windowed, neither = _run_dag(
-            tmp_path,
+            airflow_home,
             "audience_manager_daily",
             connections,
             # As the UI does it: by hand, a date means the last whole interval before it.
@@ -176,6 +183,7 @@ def test_the_daily_dag_with_a_date_with_a_window_and_with_neither(
 
 
 def test_the_snapshot_dag_delivers_what_has_changed(
+    airflow_home: Path,
     tmp_path: Path,
     postgres: Postgres,
     s3: S3,
@@ -190,12 +198,12 @@ def test_the_snapshot_dag_delivers_what_has_changed(
     s3.client().put_object(Bucket=bucket, Key=ids, Body=uuids.encode())
     dag, run = "audience_manager_snapshot", {"logical_date": None, "conf": {}}
     with _sandbox(tmp_path, bucket, s3, imap_server, monkeypatch) as known:
-        first, again = _run_dag(tmp_path, dag, connections, run, run)
+        first, again = _run_dag(airflow_home, dag, connections, run, run)
         with closing(psycopg2.connect(postgres.uri(crm["schema"]))) as connection:
             connection.cursor().execute("DELETE FROM customers WHERE customer_id = 'ben'")
             connection.commit()
         refused, changed = _run_dag(
-            tmp_path, dag, connections, run, {**run, "conf": {"max_removed": 1.0}}
+            airflow_home, dag, connections, run, {**run, "conf": {"max_removed": 1.0}}
         )
     assert first["returned"]["receipt"]["verdict"] == "reconciled"
     assert again["tasks"] == dict.fromkeys(("compare", "upload", "receipt"), "skipped")

@@ -49,10 +49,6 @@ pytestmark = pytest.mark.slow
 
 FIRST_DAY, SECOND_DAY = crm.DAYS
 PAGE = "/audience-manager/api"
-_NO_WINDOW = (
-    "sql: asks for window_start and window_end, but the run has no data interval. "
-    "Trigger the run with a logical date"
-)
 
 
 @pytest.fixture(scope="module")
@@ -316,31 +312,6 @@ def test_a_delivery_unlike_those_before_waits_for_a_person(examples: ExampleRun)
     (sent,) = examples.ledger()[len(ledger) :]
     assert sent.name == manifest["parts"][0]["file_name"]
     assert records.find(manifest["delivery_id"]).reason is None
-
-
-def test_a_run_without_a_date_fails_at_once_and_says_what_is_missing(examples: ExampleRun) -> None:
-    ledger = examples.ledger()
-    run_id = examples.api.trigger("audience_manager_daily")
-    assert examples.api.wait_for_run("audience_manager_daily", run_id) == "failed"
-    states = examples.states("audience_manager_daily", run_id)
-    assert states.pop("extract_ids") == ("failed", 1)
-    assert {state for state, _ in states.values()} == {"upstream_failed"}
-    log = examples.api.task_log("audience_manager_daily", run_id, "extract_ids")
-    assert _NO_WINDOW in log
-    assert examples.ledger() == ledger
-
-
-def test_a_run_without_a_date_extracts_the_window_it_is_given(examples: ExampleRun) -> None:
-    before = len(examples.ledger())
-    window = {"window_start": "2026-09-02T00:00:00Z", "window_end": "2026-09-03T00:00:00Z"}
-    run_id = examples.api.trigger("audience_manager_daily", conf=window)
-    assert examples.api.wait_for_run("audience_manager_daily", run_id) == "success"
-    truth = examples.truth.files(date(2026, 9, 2))
-    sent = [examples.sent_text(entry.name).decode() for entry in examples.ledger()[before:]]
-    assert [text.splitlines() for text in sent] == [
-        truth["audience_manager_daily", "extract_ids"].lines,
-        truth["audience_manager_daily", "format_traits"].lines,
-    ]
 
 
 def test_a_person_sees_a_delivery_on_the_page_in_airflows_ui(examples: ExampleRun) -> None:
