@@ -302,7 +302,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if os.fork() == 0:
     os.setsid()
     Path(sys.argv[1]).touch()
-    time.sleep(60)
+time.sleep(60)
 """
 
 
