@@ -1,12 +1,14 @@
 """Sending from a staging location in the same S3: copied by the server, checked all the same."""
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.deliveries.manifest import Manifest
+from airflow_am_provider.deliveries.uploads import s3_destination
 from airflow_am_provider.deliveries.uploads.s3_destination import OBJECT_ARGS, S3Destination
 from airflow_am_provider.storage import S3Folder
 from airflow_am_provider.storage.s3 import copy as s3_copy
@@ -96,6 +98,8 @@ def test_what_s3_refuses_to_copy_is_sent_from_here(
     caplog.set_level("INFO")
     # Parts this small go in one request, which is not one of those.
     monkeypatch.setattr("airflow_am_provider.storage.s3.stream._PIECE_BYTES", 16 * MIB)
+    whole = partial(s3_destination.ResumableObject, piece_bytes=16 * MIB)
+    monkeypatch.setattr(s3_destination, "ResumableObject", whole)
     with fault(to_s3.folder.client, operation, answer(status, code)):
         send_for_real(to_s3, manifest, staging, clock=lambda: LATE)
     assert objects(to_s3) == dict(zip(KEYS, CONTENTS.values(), strict=True))

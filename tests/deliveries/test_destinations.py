@@ -313,7 +313,7 @@ class TestS3:
     def test_the_next_task_sends_the_pieces_that_are_missing(
         self, staging: LocalFolder, to_s3: S3Destination
     ) -> None:
-        large = {NAMES[0]: content_of("large", 40 << 20)}
+        large = {NAMES[0]: content_of("large", 24 << 20)}
         manifest = stage(staging, large)
         client: Any = to_s3.folder.client
         pieces: list[int] = []
@@ -338,7 +338,7 @@ class TestS3:
     def test_of_what_is_given_up_no_pieces_stay(
         self, staging: LocalFolder, to_s3: S3Destination
     ) -> None:
-        large = {NAMES[0]: content_of("small", 10_000), NAMES[1]: content_of("large", 40 << 20)}
+        large = {NAMES[0]: content_of("small", 10_000), NAMES[1]: content_of("large", 24 << 20)}
         manifest = stage(staging, large)
         client: Any = to_s3.folder.client
 
@@ -365,7 +365,7 @@ class TestS3:
     def test_of_an_attempt_that_was_overtaken_no_pieces_stay(
         self, staging: LocalFolder, to_s3: S3Destination
     ) -> None:
-        manifest = stage(staging, {NAMES[0]: content_of("large", 40 << 20)})
+        manifest = stage(staging, {NAMES[0]: content_of("large", 24 << 20)})
         client: Any = to_s3.folder.client
         is_first = iter([True])
 

@@ -29,7 +29,7 @@ from airflow_am_provider.storage.s3.copy import Copy
 from airflow_am_provider.storage.s3.errors import AlreadyThere
 from airflow_am_provider.storage.s3.folder import S3Folder, checksum_args
 from airflow_am_provider.storage.s3.multipart import MultipartWriter, PiecesGone
-from airflow_am_provider.storage.s3.resumable import ResumableObject
+from airflow_am_provider.storage.s3.resumable import AT_ONCE, ResumableObject
 from airflow_am_provider.storage.s3.unfinished import abort_uploads
 from airflow_am_provider.storage.verified_read import VerifiedReader
 
@@ -288,6 +288,7 @@ class S3Destination:
             key=self.folder.key(key),
             args={**self.folder.extra_args, **checksum_args(part.sha256, mark)},
             only_new=mark is None,
+            at_once=AT_ONCE,
         )
 
 

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# 10,000 pieces are S3's limit, so that a file may have 160 GB; Adobe's limit is 1 GB compressed.
-PIECE_BYTES: Final = 16 << 20
+# 10,000 pieces are S3's limit, so that a file may have 80 GB; Adobe's limit is 1 GB compressed.
+PIECE_BYTES: Final = 8 << 20
+# As boto3 and ``aws s3 cp``: far from S3, one piece at a time fills no line.
+AT_ONCE: Final = 10
 
 
 class Note(Protocol):
