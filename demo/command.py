@@ -55,9 +55,9 @@ def run_alone(work: Callable[[], int], *, port: int | None, name: str, interrupt
     # where a shell that started this in the background turned it off.
     for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ending, _interrupt)
-    shutil.rmtree(DIRECTORY, ignore_errors=True)
-    DIRECTORY.mkdir(parents=True)
     try:
+        shutil.rmtree(DIRECTORY, ignore_errors=True)
+        DIRECTORY.mkdir(parents=True)
         return work()
     except KeyboardInterrupt:
         say("stopped")
