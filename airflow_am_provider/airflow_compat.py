@@ -6,6 +6,7 @@ Airflow 3.1.0 pins.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,11 @@ else:  # Airflow 3.1
     from airflow.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
     from airflow.exceptions import AirflowSkipException as AirflowSkipException
     from airflow.exceptions import TaskDeferred as TaskDeferred
+
+if TYPE_CHECKING or hasattr(import_module("airflow.sdk.exceptions"), "TaskAwaitingInput"):
+    from airflow.sdk.exceptions import TaskAwaitingInput as TaskAwaitingInput
+else:  # Airflow 3.1 and 3.2 defer a task that asks a person
+    TaskAwaitingInput = TaskDeferred
 
 
 def stats() -> Any:

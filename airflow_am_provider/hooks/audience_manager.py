@@ -105,8 +105,11 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
 
     def staging(self) -> Folder:
         """The folder in which deliveries are prepared."""
-        return self.open_folder(
-            self.settings.staging_location, extra_args=self.settings.staging_args
+        return folder_of(
+            self.settings.staging_location,
+            lambda: self.s3_client(*self._staging_aws()),
+            self.settings.staging_args,
+            setting=f"staging_location of connection {self.audience_manager_conn_id!r}",
         )
 
     def targets(self) -> Targets:

@@ -13,18 +13,23 @@ if TYPE_CHECKING:
 
 
 def folder_of(
-    url: str, client: Callable[[], Any], extra_args: Mapping[str, str] | None = None
+    url: str,
+    client: Callable[[], Any],
+    extra_args: Mapping[str, str] | None = None,
+    *,
+    setting: str = "",
 ) -> Folder:
     """The folder at a URL.
 
     :param url: ``s3://bucket/prefix``, ``file:///path`` or an absolute path.
     :param client: gives boto3's client, where it is a bucket's.
     :param extra_args: what objects on S3 are written with.
+    :param setting: what names a directory, for messages.
     :raises ConfigurationError: when the URL is none of them.
     """
     from airflow_am_provider.storage import LocalFolder, S3Folder
 
     bucket, path = split_location(url)
     if bucket is None:
-        return LocalFolder(path)
+        return LocalFolder(path, setting=setting)
     return S3Folder(client(), bucket, path, extra_args=extra_args)

@@ -7,6 +7,7 @@ below what the task itself has said, outside of these folds.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +17,10 @@ from airflow_am_provider.airflow_compat import (
     AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    TaskAwaitingInput,
     TaskDeferred,
 )
+from airflow_am_provider.audience_manager.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +49,8 @@ def last_line(execute: Callable[..., Any]) -> Callable[..., Any]:
     """Have ``execute`` or ``execute_complete`` of an operator end with a plain line in the log.
 
     :param execute: the method. Its operator has ``outcome(result)``, which says in a sentence
-        without its full stop what came of it; errors say it themselves.
+        without its full stop what came of it; errors say it themselves. Where a person has to do
+        something before it goes on, ``next_while_waiting`` says what.
 
     Example::
 
@@ -59,8 +63,9 @@ def last_line(execute: Callable[..., Any]) -> Callable[..., Any]:
     def told(operator: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             result = execute(operator, *args, **kwargs)
-        except TaskDeferred:
-            _logger.info("Waiting, without a worker. Next: this task goes on by itself.")
+        except (TaskDeferred, TaskAwaitingInput):
+            then = getattr(operator, "next_while_waiting", "this task goes on by itself")
+            _logger.info("Waiting, without a worker. Next: %s.", then)
             raise
         except AirflowRescheduleException as later:
             _logger.info(
@@ -78,7 +83,8 @@ def last_line(execute: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             # The words of other errors may quote rows.
             said = str(error) if type(error) is AirflowException else type(error).__name__
-            _tell(f"Failed for now: {said}", _retry(operator, args), is_error=True)
+            context = kwargs.get("context", args[0] if args else None)
+            _tell(f"Failed for now: {said}", _retry(operator, context), is_error=True)
             raise
         # What lineage is told of, once the task has ended.
         operator.returned = result
@@ -123,15 +129,15 @@ def _named(tasks: list[str]) -> str:
     return f"{', '.join(tasks[:-1])} and {tasks[-1]}"
 
 
-def _retry(operator: BaseOperator, args: tuple[Any, ...]) -> str:
-    task = getattr(args[0].get("ti"), "__dict__", {}) if args and isinstance(args[0], dict) else {}
-    tried, most = task.get("try_number"), task.get("max_tries")
+def _retry(operator: BaseOperator, context: object) -> str:
+    task = context.get("ti") if isinstance(context, Mapping) else None
+    tried, most = getattr(task, "try_number", None), getattr(task, "max_tries", None)
     if isinstance(tried, int) and isinstance(most, int):
         left = most + 1 - tried
         if left <= 0:
             return "no retry is left; look into it, and clear this task"
-        tries = "1 retry is" if left == 1 else f"{left} retries are"
-        return f"Airflow tries again in about {operator.retry_delay}; {tries} left"
+        tries = f"{counted(left, 'retry', 'retries')} {'is' if left == 1 else 'are'} left"
+        return f"Airflow tries again in about {operator.retry_delay}; {tries}"
     return "Airflow tries again, if a retry is left"
 
 

@@ -70,6 +70,7 @@ class Waiting:
     :param deadline: when to give up; None when somebody else sees to that.
     :param looks: how many looks there were before, by other processes.
     :param failures: how many of them failed in a row, up to now.
+    :param is_told: whether it was said just now what is waited for, as by a task that is deferred.
 
     Example::
 
@@ -86,6 +87,7 @@ class Waiting:
         deadline: datetime | None = None,
         looks: int = 0,
         failures: int = 0,
+        is_told: bool = False,
     ) -> None:
         self.failures = failures
         self._interval_s = interval_s
@@ -93,7 +95,7 @@ class Waiting:
         self._looks = looks
         self._known = ""
         self._last_error = ""
-        self._reminded: float | None = None
+        self._reminded: float | None = time.monotonic() if is_told else None
         self._next = time.monotonic() + (self._pause_s() if failures else 0.0)
 
     def look(self, look: Callable[[], Seen]) -> Seen | None:

@@ -106,6 +106,10 @@ class GuardOperator(HITLOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"manifest": "json"}
     operator_extra_links = (StagingLink(), DeliveryLink())
     ui_color = "#fff3c4"
+    #: For the last line of the log, while a person is asked.
+    next_while_waiting = (
+        "answer under Required Actions of this task in Airflow; it goes on by the answer"
+    )
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ from airflow_am_provider.outbound.parquet import batch_path, load_into_parquet
 from airflow_am_provider.outbound.reading import read_batch
 from airflow_am_provider.outbound.rows import Rows
 from airflow_am_provider.outbound.statements import PROBE, Statements
+from airflow_am_provider.sources.database_hook import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -148,7 +149,7 @@ def _statements(hook: DbApiHook, tables: Tables) -> Iterator[Statements]:
             f"current_table: it is kept in PostgreSQL, MySQL and SQLite; in others, make it a view "
             f"of {tables.rows}"
         )
-    with closing(hook.get_conn()) as connection:
+    with closing(connect(hook)) as connection:
         _begin(connection, hook)
         try:
             yield Statements(connection.cursor(), dialect, tables)
@@ -172,7 +173,7 @@ def _prove_transactions(hook: DbApiHook, tables: Tables) -> None:
 
     :raises ConfigurationError: when it is not: a load that is killed would leave half a batch.
     """
-    with closing(hook.get_conn()) as connection:
+    with closing(connect(hook)) as connection:
         _begin(connection, hook)
         statements = Statements(connection.cursor(), dialect_of(hook), tables)
         statements.make_batches_table()

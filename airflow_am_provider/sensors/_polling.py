@@ -43,7 +43,8 @@ class PollingSensor(BaseSensorOperator):
         try:
             return super().execute(context)
         except AirflowSensorTimeout as error:
-            raise AirflowSensorTimeout(f"{error} What is known: {self._waiting.told()}") from None
+            known = self._waiting.told().rstrip(".")
+            raise AirflowSensorTimeout(f"{error} What is known: {known}.") from None
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once, unless a failure before asks for a longer pause."""

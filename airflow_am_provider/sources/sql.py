@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.sources import duckdb_arrow, postgres_copy
+from airflow_am_provider.sources.database_hook import connect
 from airflow_am_provider.sources.fetched_rows import fetched_columns
 from airflow_am_provider.sources.hash_partition import PartitionRows, rows_of
 from airflow_am_provider.sources.parameter_errors import fitting
@@ -66,9 +67,10 @@ def read_sql(
         parameters do not fit its placeholders; when the window cannot be compared rightly, or
         the database does not know its zone.
     :raises DataError: when the database stumbles over a value.
-    :raises TransientError: for other errors of the database; none of them quotes a row.
+    :raises TransientError: for other errors of the database, and when there is no way to it; none
+        of them quotes a row.
     """
-    connection = hook.get_conn()
+    connection = connect(hook)
     with without_values(sql, parameter), closing(connection), can_be_cancelled(connection):
         driver = _driver(connection)
         if driver in postgres_copy.DRIVERS:

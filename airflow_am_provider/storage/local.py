@@ -9,6 +9,7 @@ import os
 import secrets
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -22,7 +23,8 @@ from airflow_am_provider.storage.folder import ListedFile, Unfinished
 from airflow_am_provider.storage.paths import checked_path, is_safe_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from typing_extensions import Buffer
 
@@ -40,6 +42,9 @@ _WRONG: Final = (
     NotADirectoryError,
     IsADirectoryError,
 )
+_MAKE_ROOM: Final = (
+    "; make room there, by the task that cleans staging (CleanStagingOperator) or a larger disk"
+)
 
 
 class LocalFolder:
@@ -49,14 +54,16 @@ class LocalFolder:
     that was there keeps its mode.
 
     :param root: its absolute path; made when the first file is written.
+    :param setting: what names it, for messages: ``staging_location of connection 'adobe'``.
     :raises ConfigurationError: when the path is not absolute.
 
     >>> LocalFolder("/data/staging").url
     '/data/staging'
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, *, setting: str = "") -> None:
         self.root = Path(root)
+        self._setting = setting
         if not self.root.is_absolute():
             raise ConfigurationError(
                 f"folder {printable(str(root))!r}: an absolute path is expected, since every "
@@ -78,16 +85,17 @@ class LocalFolder:
         """
         target = self._target(path)
         temporary = target.with_name(f".{secrets.token_hex(8)}{_UNFINISHED}")
-        with _os_errors("write", target):
+        with self._errors("write", target):
             make_private_folder(target.parent)
             raw = _File(temporary, "xb", opener=_open_private)
+            raw.errors_of = partial(self._errors, "write", target)
         try:
             with io.BufferedWriter(raw, _BUFFER_BYTES) as file:
                 yield file
                 file.flush()
-                with _os_errors("write", target):
+                with self._errors("write", target):
                     os.fsync(raw.fileno())
-            with _os_errors("write", target):
+            with self._errors("write", target):
                 temporary.replace(target)
                 _sync_directory(target.parent)
         except BaseException:
@@ -102,13 +110,13 @@ class LocalFolder:
         :raises ConfigurationError: when there is none, or it may not be read.
         """
         target = self._target(path)
-        with _os_errors("read", target):
+        with self._errors("read", target):
             return target.open("rb", buffering=_BUFFER_BYTES)
 
     def read_bytes(self, path: str) -> bytes | None:
         """The whole of a small file, or None when there is none."""
         target = self._target(path)
-        with _os_errors("read", target):
+        with self._errors("read", target):
             try:
                 return target.read_bytes()
             except FileNotFoundError:
@@ -122,19 +130,19 @@ class LocalFolder:
     def delete(self, path: str) -> None:
         """Delete a file; that there is none is no error."""
         target = self._target(path)
-        with _os_errors("delete", target):
+        with self._errors("delete", target):
             target.unlink(missing_ok=True)
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
         target = self._target(path)
-        with _os_errors("read", target):
+        with self._errors("read", target):
             return target.is_file()
 
     def size(self, path: str) -> int | None:
         """How many bytes a file has, or None when there is none."""
         target = self._target(path)
-        with _os_errors("read", target):
+        with self._errors("read", target):
             try:
                 return target.stat().st_size
             except FileNotFoundError:
@@ -148,7 +156,7 @@ class LocalFolder:
         start = self.root / prefix.rpartition("/")[0]
         if "/" in prefix:
             self._target(prefix.rpartition("/")[0])
-        with _os_errors("list", start):
+        with self._errors("list", start):
             for directory, names, files in os.walk(start, onerror=_raise_unless_missing):
                 names.sort()
                 for name in sorted(files):
@@ -177,12 +185,12 @@ class LocalFolder:
         import fcntl
 
         target = self._target(path)
-        with _os_errors("lock", target):
+        with self._errors("lock", target):
             make_private_folder(target.parent)
             # Opened, never replaced: two that make it at once must lock the same file.
             handle = os.open(target, os.O_CREAT | os.O_RDWR, _FILE_MODE)
         try:
-            with _os_errors("lock", target):
+            with self._errors("lock", target):
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
@@ -190,7 +198,7 @@ class LocalFolder:
 
     def unfinished(self, before: datetime) -> Iterator[Unfinished]:
         """Writes that were begun before a time and broke off, as when a worker was killed."""
-        with _os_errors("list", self.root):
+        with self._errors("list", self.root):
             for directory, _, files in os.walk(self.root, onerror=_raise_unless_missing):
                 for name in files:
                     if not name.endswith(_UNFINISHED):
@@ -202,8 +210,11 @@ class LocalFolder:
 
     def discard_unfinished(self, write: Unfinished) -> None:
         """Delete what such a write has left."""
-        with _os_errors("delete", Path(write.where)):
+        with self._errors("delete", Path(write.where)):
             Path(write.where).unlink(missing_ok=True)
+
+    def _errors(self, action: str, target: Path) -> AbstractContextManager[None]:
+        return _os_errors(action, target, self._setting)
 
     def _target(self, path: str) -> Path:
         target = self.root / checked_path(path)
@@ -235,26 +246,34 @@ def _open_private(path: str, flags: int) -> int:
 class _File(io.FileIO):
     """Tells what a failed write means, however deep in someone's writer it happens."""
 
+    errors_of: Callable[[], AbstractContextManager[None]]
+
     def write(self, data: Buffer, /) -> int:
-        with _os_errors("write", Path(os.fsdecode(self.name))):
+        with self.errors_of():
             return super().write(data) or 0
 
 
 @contextmanager
-def _os_errors(action: str, target: Path) -> Iterator[None]:
+def _os_errors(action: str, target: Path, setting: str = "") -> Iterator[None]:
     try:
         yield
     except AudienceManagerError:
         raise
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        where = printable(str(target))
+        where = f"{action} {_whole(target)!r}{f' ({setting})' if setting else ''}"
         if isinstance(error, _WRONG) or error.errno == errno.EROFS:
             raise ConfigurationError(
-                f"cannot {action} {where!r}: {reason}; check the path and the rights of the user "
-                f"that Airflow runs as"
+                f"cannot {where}: {reason}; check the path and the rights of the user that Airflow "
+                f"runs as"
             ) from None
-        raise TransientError(f"cannot {action} {where!r}: {reason}") from None
+        advice = _MAKE_ROOM if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise TransientError(f"cannot {where}: {reason}{advice}") from None
+
+
+def _whole(path: Path) -> str:
+    """A path as it may stand in a message: to find a place on a disk takes all of it."""
+    return "".join(one if one.isprintable() else "?" for one in str(path))
 
 
 def _raise_unless_missing(error: OSError) -> None:

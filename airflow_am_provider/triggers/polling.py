@@ -30,6 +30,9 @@ class PollingTrigger(BaseTrigger):
 
     #: The status when there is nothing to wait for any more.
     done = "done"
+    #: Whether the task that is deferred has said what is waited for, if its look went well: both
+    #: write into the same log.
+    is_told = True
 
     def __init__(self, *, poll_interval_s: float, deadline: str, failures: int = 0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's has no annotations
@@ -62,6 +65,7 @@ class PollingTrigger(BaseTrigger):
             self.poll_interval_s,
             deadline=datetime.fromisoformat(self.deadline),
             failures=self.failures,
+            is_told=self.is_told and not self.failures,
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

@@ -26,6 +26,8 @@ class QueueTrigger(PollingTrigger):
     """
 
     done = "free"
+    # The task says only that it is not its turn.
+    is_told = False
 
     def __init__(
         self,

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from airflow_am_provider.audience_manager.errors import DataError, TransientError
+from airflow_am_provider.audience_manager.errors import (
+    ConfigurationError,
+    DataError,
+    TransientError,
+)
 from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.deliveries.uploads import s3_destination
 from airflow_am_provider.deliveries.uploads.s3_destination import OBJECT_ARGS, S3Destination
@@ -77,7 +81,7 @@ def test_s3_copies_and_the_copy_has_checksum_and_acl(
 @pytest.mark.parametrize(
     ("operation", "status", "code"),
     [
-        ("HeadObject", 403, "AccessDenied"),
+        ("GetObject", 403, "AccessDenied"),
         ("CreateMultipartUpload", 403, "AccessDenied"),
         ("UploadPartCopy", 403, "AccessDenied"),
         ("UploadPartCopy", 501, "NotImplemented"),
@@ -105,6 +109,22 @@ def test_what_s3_refuses_to_copy_is_sent_from_here(
     assert objects(to_s3) == dict(zip(KEYS, CONTENTS.values(), strict=True))
     assert "Not copied within S3, so sent from here" in caplog.text
     assert unfinished(to_s3) == []
+
+
+def test_wrong_keys_of_the_destination_are_not_laid_to_staging(
+    manifest: Manifest, staging: S3Folder, to_s3: S3Destination, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    client, refused = to_s3.folder.client, answer(403, "InvalidAccessKeyId")
+    with (
+        fault(client, "GetObject", refused),
+        fault(client, "PutObject", refused),
+        fault(client, "CreateMultipartUpload", refused),
+        pytest.raises(ConfigurationError, match="the access key is unknown") as caught,
+    ):
+        send_for_real(to_s3, manifest, staging, clock=lambda: LATE)
+    assert to_s3.folder.url in str(caught.value)
+    assert staging.url not in caplog.text + str(caught.value)
 
 
 def test_a_server_that_takes_a_copied_piece_for_an_empty_one_gets_the_bytes(

@@ -18,6 +18,7 @@ from airflow_am_provider.airflow_compat import (
     AirflowFailException,
     AirflowRescheduleException,
     AirflowSkipException,
+    TaskAwaitingInput,
     TaskDeferred,
 )
 from airflow_am_provider.hooks import quiet_aws
@@ -49,16 +50,19 @@ def _said(
     caplog: pytest.LogCaptureFixture,
     ends: BaseException | None = None,
     context: dict[str, Any] | None = None,
+    asks: str | None = None,
 ) -> str:
     caplog.set_level("INFO")
     with DAG("example", schedule=None):
         task = _Task(ends=ends, task_id="format")
+        if asks is not None:
+            task.next_while_waiting = asks
         task >> [
             BaseOperator(task_id="upload"),
             BaseOperator(task_id="tidy", trigger_rule="all_done"),
         ]
     try:
-        task.execute(context or {})
+        task.execute(context=context or {})  # as Airflow does
     except BaseException as error:
         if ends is not error:
             raise
@@ -97,9 +101,13 @@ def test_what_other_errors_say_is_not_repeated(caplog: pytest.LogCaptureFixture)
 
 
 def test_waiting_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
-    deferred = TaskDeferred(trigger=object(), method_name="execute_complete")
+    deferred: BaseException = TaskDeferred(trigger=object(), method_name="execute_complete")
     assert _said(caplog, deferred) == (
         "Waiting, without a worker. Next: this task goes on by itself."
+    )
+    asked = TaskAwaitingInput(method_name="execute_complete")
+    assert _said(caplog, asked, asks="answer the question") == (
+        "Waiting, without a worker. Next: answer the question."
     )
     later = AirflowRescheduleException(datetime(2026, 3, 1, 4, 5, 6, tzinfo=UTC))
     assert _said(caplog, later) == (

@@ -58,6 +58,21 @@ def lite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DbApiHook:
     return BaseHook.get_hook("lite")
 
 
+def test_a_database_that_is_away_is_told_by_its_connection_and_what_to_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uri = f"postgres://ann:{JANE.replace('@', '%40')}@127.0.0.1:1/crm"
+    monkeypatch.setenv("AIRFLOW_CONN_AWAY", uri)
+    with pytest.raises(TransientError) as caught:
+        list(read_sql(BaseHook.get_hook("away"), "SELECT 1"))
+    assert str(caught.value) == (
+        "connection 'away': its database cannot be reached (OperationalError: Connection refused). "
+        "Does it run, is there a way to it from this worker, and are host, port, schema, login and "
+        "password of the connection right? The rest of the driver's words is left out, as it may "
+        "hold secrets"
+    )
+
+
 @pytest.fixture
 def functions(postgres: Postgres) -> None:
     """What a company's own SQL does: checks that raise, asserts, names made of values."""

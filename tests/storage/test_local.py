@@ -1,12 +1,14 @@
 """What is particular to a directory."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.storage import LocalFolder
+from airflow_am_provider.storage.local import _File
 
 
 def test_the_root_is_absolute() -> None:
@@ -39,17 +41,17 @@ def test_names_that_are_not_safe_are_not_listed(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_may_be_better_later() -> None:
-    with (
-        pytest.raises(TransientError, match="cannot write '/dev/full': No space left on device"),
-        _open_full() as file,
-    ):
-        file.write(b"1")
-
-
-def _open_full():
-    from airflow_am_provider.storage.local import _File
-
-    return _File("/dev/full", "wb")
+    folder = LocalFolder("/data/" + "long" * 50, setting="staging_location of connection 'adobe'")
+    target = folder.root / "parts/1"
+    with _File("/dev/full", "wb") as file:
+        file.errors_of = partial(folder._errors, "write", target)
+        with pytest.raises(TransientError) as caught:
+            file.write(b"1")
+    assert str(caught.value) == (
+        f"cannot write '{target}' (staging_location of connection 'adobe'): No space left on "
+        f"device; make room there, by the task that cleans staging (CleanStagingOperator) or a "
+        f"larger disk"
+    )
 
 
 def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:

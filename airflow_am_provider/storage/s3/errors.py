@@ -53,6 +53,7 @@ _ADVICE: Final = {
     "AuthorizationHeaderMalformed": "the region is wrong; set {region}",
     "AccessControlListNotSupported": "the bucket takes no ACLs; Adobe's buckets do",
 }
+_WRONG_KEYS: Final = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch"})
 # Requests by which boto asks STS for keys, before it asks S3 for anything.
 _FOR_KEYS: Final = frozenset(
     {
@@ -65,6 +66,10 @@ _FOR_KEYS: Final = frozenset(
 )
 # Settings that boto names in an error. Its other texts may repeat values, tokens among them.
 _SETTINGS: Final = ("profile", "region_name", "service_name")
+
+
+class WrongKeys(ConfigurationError):
+    """The keys are not known, whatever is asked with them."""
 
 
 class AlreadyThere(DataError):
@@ -162,7 +167,8 @@ def _from_answer(where: str, error: Any, access: Access) -> Exception:
             f"take that role"
         )
     advice = _ADVICE.get(code, f"check {access.who}, the bucket and the rights")
-    return ConfigurationError(f"{said}: {advice.format(region=access.region)}")
+    kind = WrongKeys if code in _WRONG_KEYS else ConfigurationError
+    return kind(f"{said}: {advice.format(region=access.region)}")
 
 
 def _from_local(where: str, error: Exception, access: Access) -> Exception:

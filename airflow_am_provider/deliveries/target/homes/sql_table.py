@@ -146,7 +146,10 @@ class SqlTableHome:
             yield
         except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
             # The database's own words are left out: they may quote what was written.
-            raise TransientError(f"{where}: {type(error).__name__}") from None
+            raise TransientError(
+                f"{where}: {type(error).__name__}; does the database of the connection in "
+                f"state_conn_id run, and is there a way to it from here?"
+            ) from None
         except exc.SQLAlchemyError as error:
             raise ConfigurationError(
                 f"{where}: {type(error).__name__}; check the connection in state_conn_id and its "
