@@ -57,6 +57,7 @@ def delivery_document(record: DeliveryRecord) -> dict[str, Any]:
         "set_aside_by_reason": manifest.set_aside_by_reason,
         "rejects": manifest.rejects,
         "guard": record.guard,
+        "upload_failure": record.upload_failure,
         "queue": _queue(record),
         **{
             name: found.get(name) or []
@@ -81,6 +82,9 @@ def delivery_lines(record: DeliveryRecord, document: dict[str, Any]) -> Iterator
     yield from _signs(document["signs"], document["disagreements"])
     for name in ("warnings", "problems"):
         yield from (f"{name.removesuffix('s')}: {sentence}" for sentence in document[name])
+    failure = document["upload_failure"]
+    if failure is not None:
+        yield f"not sent whole: an attempt failed at {failure['at']}: {failure['error']}"
     for name in ("reason", "series", "begun_at", "sent_at", "verdict", "location"):
         if document[name]:
             yield f"{name}: {document[name]}"

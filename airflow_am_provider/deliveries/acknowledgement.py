@@ -86,12 +86,31 @@ class AcknowledgementStatus:
         if self.is_assumed:
             said.append("taken for processed, as the fixed wait is over and nothing says otherwise")
         elif missing:
-            said.append(f"waiting for {', '.join(missing[:3])}{more}")
+            said += self._so_far()
+            in_part = self.reconciliation.in_part
+            names = [f"{one} (more pieces)" if one in in_part else one for one in missing[:3]]
+            said.append(f"waiting for {', '.join(names)}{more}")
             if self.left is not None:
                 said.append("or until the fixed wait is over")
         else:
             said.append("acknowledged")
         return f"delivery {self.delivery.delivery_id}: {'; '.join(said)}"
+
+    def _so_far(self) -> Iterator[str]:
+        """How much has come by receipts, and how much has not."""
+        found = self.reconciliation
+        received = (found.counts or found.shared_counts).get("records_received")
+        if not found.receipts or received is None:
+            return
+        lines = f"{counted(found.lines_sent, 'line')} sent"
+        if found.exact:
+            left = max(found.lines_sent - received, 0)
+            yield f"{counted(received, 'record')} of {lines} came back so far, {left:,} did not"
+        else:
+            yield (
+                f"{counted(received, 'record')} came back so far, those of other deliveries among "
+                f"them, of {lines}"
+            )
 
 
 class ReceiptWatch:
@@ -99,7 +118,9 @@ class ReceiptWatch:
 
     Every sign that the connection leads to is looked at, whatever counts, so that those which
     disagree are seen side by side. One that is not needed and cannot be had is left out.
-    ``deliveries`` is what was sent, ``marked`` are the files whose markers were seen so far.
+    ``deliveries`` is what was sent, ``marked`` are the files whose markers were seen so far,
+    ``written`` is what was written down of each delivery last, by
+    :func:`~airflow_am_provider.deliveries.receipt_report.note_what_came`.
 
     Another sign is one more method that gives a :class:`~airflow_am_provider.deliveries.signs.Sign`
     of a delivery, named in ``_signs``.
@@ -135,6 +156,7 @@ class ReceiptWatch:
         self._wait = FixedWait(hook.targets(), wait) if is_fixed else None
         self._seen: set[str] = set()
         self._noted: set[str] = set()
+        self.written: dict[str, object] = {}
         self.marked = frozenset(marked)
         self._intake = ReceiptIntake(hook.settings, deliveries)
         self._check()

@@ -18,8 +18,16 @@ MANIFEST_FILE: Final = "manifest.json"
 RECONCILIATION_FILE: Final = "reconciliation.json"
 GUARD_FILE: Final = "guard.json"
 ANNOUNCED_FILE: Final = "announced.json"
+UPLOAD_FAILURE_FILE: Final = "upload-failure.json"
 
-_KEPT: Final = (MANIFEST_FILE, REJECTS_FILE, RECONCILIATION_FILE, GUARD_FILE, ANNOUNCED_FILE)
+_KEPT: Final = (
+    MANIFEST_FILE,
+    REJECTS_FILE,
+    RECONCILIATION_FILE,
+    GUARD_FILE,
+    ANNOUNCED_FILE,
+    UPLOAD_FAILURE_FILE,
+)
 _KEPT_BEHIND_A_NAME: Final = (f".{MANIFEST_FILE}", f".{REJECTS_FILE}")
 
 

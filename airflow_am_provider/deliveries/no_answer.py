@@ -13,24 +13,38 @@ from airflow_am_provider.audience_manager.names import (
     IdSyncFileName,
     parse_file_name,
 )
+from airflow_am_provider.deliveries.past_answers import PastAnswers, in_words, past_answers
 from airflow_am_provider.deliveries.signs import AcknowledgedBy, Rung, reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus
+    from airflow_am_provider.deliveries.targets import Targets
 
 
-def what_to_ask(statuses: Iterable[AcknowledgementStatus]) -> str:
-    """Advice for the deliveries that are not acknowledged, in sentences; each is said once."""
+def what_to_ask(statuses: Iterable[AcknowledgementStatus], targets: Targets | None = None) -> str:
+    """Advice for the deliveries that are not acknowledged, in sentences; each is said once.
+
+    :param statuses: what is known of them.
+    :param targets: of the staging location, which know the past; None where it does not count.
+    :raises AudienceManagerError: when the past cannot be read.
+    """
     sentences = [
-        sentence for status in statuses if status.outstanding for sentence in _advice(status)
+        sentence
+        for status in statuses
+        if status.outstanding
+        for sentence in _advice(status, targets)
     ]
     return " ".join(dict.fromkeys(sentences))
 
 
-def _advice(status: AcknowledgementStatus) -> Iterator[str]:
+def _advice(status: AcknowledgementStatus, targets: Targets | None) -> Iterator[str]:
     found, seen = status.reconciliation, reached(status.signs)
+    past = PastAnswers()
+    if targets is not None and not any(one in seen for one in status.outstanding):
+        past = past_answers(status.delivery, targets)
+        yield in_words(past, status.delivery)
     name = _name(status.outstanding[0])
     if found.in_part:
         yield (
@@ -43,7 +57,7 @@ def _advice(status: AcknowledgementStatus) -> Iterator[str]:
             "Look at the Onboarding Status Report; to go by such receipts, "
             "acknowledged_by='processed'."
         )
-    if isinstance(name, IdSyncFileName):
+    if isinstance(name, IdSyncFileName) and not past.had_receipt:
         yield (
             "No page of Adobe's shows a receipt for an ID sync: ask Adobe whether your account "
             "gets them. If not, go by the .processed marker (acknowledged_by='processed' on S3) or "
@@ -67,9 +81,11 @@ def _nothing_came_back(name: DataFileName | IdSyncFileName | None) -> Iterator[s
             f"data source {name.dpid} and its kind of ID set up?"
         )
     else:
+        dpids = [] if name is None else [dpid for dpid in name.columns if dpid]
+        which = f" {', '.join(map(str, dpids))}" if dpids else ""
         yield (
-            "Nothing came back. Ask whoever administers Audience Manager whether the data sources "
-            "in the file name belong to your company."
+            f"Nothing came back. Ask whoever administers Audience Manager whether the data "
+            f"sources{which} of the file name belong to your company and are set up for IDs."
         )
 
 

@@ -24,7 +24,10 @@ from airflow_am_provider.deliveries.uploads.journal import timestamp
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus
+    from airflow_am_provider.deliveries.acknowledgement import (
+        AcknowledgementStatus,
+        ReceiptWatch,
+    )
     from airflow_am_provider.deliveries.connection import Connection
     from airflow_am_provider.deliveries.target.state import DeliveryEntry
     from airflow_am_provider.deliveries.targets import Targets
@@ -153,6 +156,31 @@ def judge_and_record(
     reports = [ReceiptReport.of(status, checked, targets, timeout_s) for status in statuses]
     log_reports(reports)
     return save_reports(hook, reports)
+
+
+def note_what_came(
+    hook: Connection, watch: ReceiptWatch, statuses: Iterable[AcknowledgementStatus]
+) -> None:
+    """Write down what signs say of deliveries that are still waited for, whenever that changes.
+
+    :param hook: leads to the staging location.
+    :param watch: has looked; knows what was written down before.
+    :param statuses: what it has seen.
+    """
+    for status in statuses:
+        delivery = status.delivery
+        if not status.outstanding or not any(sign.reached for sign in status.signs):
+            continue
+        known = {
+            "signs": [sign.to_json() for sign in status.signs],
+            "receipt_digests": list(status.reconciliation.receipt_digests),
+        }
+        if watch.written.get(delivery.delivery_id) != known:
+            record = delivery.record(hook.targets())
+            before = {} if record is None else record.reconciliation or {}
+            if record is not None and {name: before.get(name) for name in known} != known:
+                save_reports(hook, [ReceiptReport.of(status, {})])
+            watch.written[delivery.delivery_id] = known
 
 
 def log_reports(reports: Sequence[ReceiptReport]) -> None:

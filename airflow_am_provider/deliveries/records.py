@@ -37,6 +37,7 @@ from airflow_am_provider.deliveries.layout import (
     GUARD_FILE,
     MANIFEST_FILE,
     RECONCILIATION_FILE,
+    UPLOAD_FAILURE_FILE,
     numbered,
 )
 from airflow_am_provider.deliveries.manifest import Manifest
@@ -136,6 +137,18 @@ class DeliveryRecord:
         """
         return _json(self.staging, f"{self.entry.location}/{GUARD_FILE}")
 
+    @cached_property
+    def upload_failure(self) -> dict[str, Any] | None:
+        """When and why an attempt to send it failed last, while it is not sent whole; None else.
+
+        :raises DataError: when it cannot be read.
+        """
+        if self.state is not DeliveryState.SENDING:
+            return None
+        return _json(
+            self.staging, f"{self.entry.location}/{numbered(UPLOAD_FAILURE_FILE, self.sending)}"
+        )
+
     @property
     def is_acknowledged(self) -> bool:
         """Whether Audience Manager has processed it, well or not."""
@@ -167,7 +180,7 @@ class DeliveryRecord:
             "begun_at": None if sending is None else sending.begun_at,
             "sent_at": None if sending is None else sending.sent_at,
             "sending": self.sending,
-            "times_sent": 0 if sending is None else sending.number,
+            "times_sent": entry.times_sent,
             "match_rate": match_rate(
                 figures.get("records_received"), figures.get("stored_records")
             ),

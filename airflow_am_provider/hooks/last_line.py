@@ -42,7 +42,8 @@ _RUN_AFTER_A_SKIP: Final = frozenset(
         "one_success",
     }
 )
-_CLEAR: Final = "mend what it says, and clear this task: Airflow does not try again by itself"
+#: After a failure that no retry helps.
+CLEAR: Final = "mend what it says, and clear this task: Airflow does not try again by itself"
 
 
 def last_line(execute: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,7 +51,8 @@ def last_line(execute: Callable[..., Any]) -> Callable[..., Any]:
 
     :param execute: the method. Its operator has ``outcome(result)``, which says in a sentence
         without its full stop what came of it; errors say it themselves. Where a person has to do
-        something before it goes on, ``next_while_waiting`` says what.
+        something before it goes on, ``next_while_waiting`` says what; ``next_after_failure``, what
+        to do where clearing this task may not be enough.
 
     Example::
 
@@ -78,7 +80,8 @@ def last_line(execute: Callable[..., Any]) -> Callable[..., Any]:
             _tell(f"Skipped: {reason}", what_is_next(operator, is_skipped=True))
             raise
         except (AirflowFailException, AirflowSensorTimeout) as error:
-            _tell(f"Failed: {error}", _CLEAR, is_error=True)
+            then = getattr(operator, "next_after_failure", CLEAR)
+            _tell(f"Failed: {error}", then, is_error=True)
             raise
         except Exception as error:
             # The words of other errors may quote rows.

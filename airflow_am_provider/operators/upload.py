@@ -16,7 +16,7 @@ from airflow_am_provider.deliveries.manifest import Manifest
 from airflow_am_provider.deliveries.uploads.words import sent_in_words
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
-from airflow_am_provider.hooks.last_line import last_line
+from airflow_am_provider.hooks.last_line import CLEAR, last_line
 from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S
 from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.parameters import flag
@@ -93,6 +93,11 @@ class UploadOperator(BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"manifest": "json", "after": "json"}
     operator_extra_links = (StagingLink(), DeliveryLink())
     ui_color = "#fde3e1"
+    #: For the last line of the log, after a failure that no retry helps.
+    next_after_failure = (
+        f"{CLEAR}. Where that leads to another bucket, host or folder, clear the task that "
+        f"formatted it instead, with all that is after it: a delivery is made for its destination"
+    )
 
     def __init__(
         self,

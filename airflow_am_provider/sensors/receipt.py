@@ -187,7 +187,7 @@ class DeliveryReceiptSensor(PollingSensor):
                 return self._announced(context, seen.result)
         raise AirflowSensorTimeout(
             f"Not acknowledged within {timedelta(seconds=self.timeout)}. What is known: "
-            f"{known} {self._advice()}".rstrip()
+            f"{known.rstrip('.')}. {self._advice()}".rstrip()
         )
 
     def _advice(self) -> str:
@@ -198,12 +198,16 @@ class DeliveryReceiptSensor(PollingSensor):
 
         if not self._statuses:
             return ""
+        hook = AudienceManagerHook(self.audience_manager_conn_id)
         try:
-            hook = AudienceManagerHook(self.audience_manager_conn_id)
             judge_and_record(hook, self._statuses, self.limits or {}, timeout_s=self.timeout)
         except AudienceManagerError as error:
             self.log.warning("What is known was not written down: %s", error)
-        return what_to_ask(self._statuses)
+        try:
+            return what_to_ask(self._statuses, hook.targets())
+        except AudienceManagerError as error:
+            self.log.warning("The past was not looked at: %s", error)
+            return what_to_ask(self._statuses)
 
     def _announced(self, context: Context, result: Any) -> Any:
         """Tell other DAGs of what is acknowledged."""
@@ -249,10 +253,16 @@ class DeliveryReceiptSensor(PollingSensor):
 
     def look(self) -> Seen:
         """Look once for receipts and markers; judge what they say when all of them are there."""
+        from airflow_am_provider.deliveries.receipt_report import note_what_came
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+
         self._watch = self._watch or self._new_watch()
         statuses = self._statuses = self._watch.look()
         known = self._watch.known(statuses)
         if any(status.outstanding for status in statuses):
+            note_what_came(
+                AudienceManagerHook(self.audience_manager_conn_id), self._watch, statuses
+            )
             return Seen(known, is_over=False, waited_for=self._watch.waited_for())
         self._waiting.tell(known)
         return Seen(known, is_over=True, result=self._judge(statuses))

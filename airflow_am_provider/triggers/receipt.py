@@ -75,12 +75,14 @@ class ReceiptTrigger(PollingTrigger):
     def look(self) -> Seen:
         """Look once for receipts and markers."""
         from airflow_am_provider.deliveries.acknowledgement import ReceiptWatch
+        from airflow_am_provider.deliveries.receipt_report import note_what_came
         from airflow_am_provider.deliveries.signs import AcknowledgedBy
         from airflow_am_provider.deliveries.uploads.result import read_deliveries
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
+        hook = AudienceManagerHook(self.audience_manager_conn_id)
         self._watch = self._watch or ReceiptWatch(
-            AudienceManagerHook(self.audience_manager_conn_id),
+            hook,
             read_deliveries(self.deliveries),
             acknowledged_by=AcknowledgedBy(self.acknowledged_by),
             since=datetime.fromisoformat(self.since),
@@ -88,6 +90,7 @@ class ReceiptTrigger(PollingTrigger):
             wait=timedelta(seconds=self.wait_s),
         )
         statuses = self._watch.look()
+        note_what_came(hook, self._watch, statuses)
         return Seen(
             self._watch.known(statuses),
             is_over=not any(status.outstanding for status in statuses),

@@ -12,6 +12,8 @@ from airflow_am_provider.audience_manager.errors import (
     TransientError,
 )
 from airflow_am_provider.deliveries.manifest import Manifest
+from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
+from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.deliveries.uploads import s3_destination
 from airflow_am_provider.deliveries.uploads.s3_destination import OBJECT_ARGS, S3Destination
 from airflow_am_provider.storage import S3Folder
@@ -125,6 +127,11 @@ def test_wrong_keys_of_the_destination_are_not_laid_to_staging(
         send_for_real(to_s3, manifest, staging, clock=lambda: LATE)
     assert to_s3.folder.url in str(caught.value)
     assert staging.url not in caplog.text + str(caught.value)
+    # For the page, and whoever looks at the delivery by the command line.
+    record = DeliveryRecords(Targets(staging)).find(manifest.delivery_id)
+    assert record.upload_failure is not None
+    assert record.upload_failure["error"] == str(caught.value)
+    assert (record.state, record.to_json()["times_sent"]) == (DeliveryState.SENDING, 0)
 
 
 def test_a_server_that_takes_a_copied_piece_for_an_empty_one_gets_the_bytes(

@@ -238,7 +238,10 @@ def test_a_wrong_bucket_is_mended_by_formatting_anew(
         upload(made, conn_id)
     assert str(caught.value) == (
         f"manifest {made['delivery_id']} was made for 'custom/s3://{bucket}-mistyped/acme', but "
-        f"the connection {conn_id!r} leads to 'custom/s3://{bucket}/acme' now. {MAKE_ANEW}"
+        f"the connection {conn_id!r} leads to 'custom/s3://{bucket}/acme' now. {MAKE_ANEW}. "
+        f"am/format formatted it. The old delivery is given up by airflow-am deliveries abandon "
+        f"{made['delivery_id']} --reason 'wrong destination' --conn-id {conn_id}"
     )
+    assert "clear the task that formatted it instead" in UploadOperator.next_after_failure
     assert "clear the task that formatted it" in MAKE_ANEW
     assert upload(format_data.execute(context), conn_id)["destination"] == f"s3://{bucket}/acme"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_am_provider.audience_manager.errors import TransientError
+from airflow_am_provider.deliveries.records import DeliveryRecords
 from airflow_am_provider.plugins.page.places import Problem
 from tests.plugins.conftest import DAILY, ByDag, Page
 
@@ -70,6 +71,26 @@ def test_of_what_is_not_sent_yet_only_the_first_rung_is_reached(page: Page) -> N
     assert [rung["reached"] for rung in life["rungs"]] == [True, False, False, False]
     assert found["sendings"] == []
     assert found["guard"] is None
+
+
+def test_a_sending_that_failed_says_since_when_why_and_what_to_do(page: Page) -> None:
+    found = one(page, "state=sending")
+    assert found["times_sent"] == 0
+    assert any("is not finished" in problem for problem in found["problems"])
+    assert not any(" resend " in command["command"] for command in found["commands"])
+    note = {"at": "2026-11-28T04:05:06+00:00", "error": "S3 answered NoSuchBucket"}
+    where = page.targets.staging
+    entry = DeliveryRecords(page.targets).find(found["delivery_id"]).entry
+    where.write_bytes(f"{entry.location}/upload-failure.json", json.dumps(note).encode())
+    found = page.get(f"deliveries/{found['delivery_id']}")
+    assert found["state_words"] == "Sending failed and is not finished"
+    (told,) = [one for one in found["problems"] if "NoSuchBucket" in one]
+    assert told.startswith("Sending failed at 2026-11-28T04:05:06+00:00: S3 answered NoSuchBucket.")
+    assert "clear the upload" in told
+
+
+def test_on_s3_a_marker_shows_that_it_was_processed(page: Page) -> None:
+    assert one(page, "state=picked_up")["state_words"] == "Processed, not acknowledged yet"
 
 
 def test_reasons_have_row_numbers_masked_examples_and_the_command_for_the_rest(

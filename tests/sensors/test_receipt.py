@@ -280,7 +280,8 @@ def test_when_time_is_up_it_says_what_is_known(world: World, deferrable: bool) -
         run(sensor)
     assert (
         f"What is known: delivery {world.delivery['delivery_id']}: receipts: 1 of 2 files counted; "
-        f"markers: none of 2 files; waiting for {NAMES[1]} "
+        f"markers: none of 2 files; 1,000 records of 2,000 lines sent came back so far, 1,000 did "
+        f"not; waiting for {NAMES[1]}. "
     ) in str(caught.value)
 
 
@@ -886,9 +887,17 @@ class TestTimeIsUp:
         assert "does data source 478, whose traits are set, belong to your company" in message
         assert "is the address that is read here among the recipients?" in message
         assert "Onboarding Status Report" in message
+        assert "As far as the records of staging go, nothing was ever acknowledged." in message
         # What was known then is kept, with each sign of its own.
         assert world.written()["acknowledged"] is False
         assert [sign["sign"] for sign in world.written()["signs"]] == ["receipts", "markers"]
+
+    def test_what_has_come_is_written_down_while_more_is_awaited(self, world: World) -> None:
+        world.receipt([NAMES[0]], records_received=1000)
+        sensor = world.sensor()
+        assert "1,000 records of 2,000 lines sent came back so far" in sensor.look().known
+        assert world.written()["counts"]["records_received"] == 1000
+        assert world.written()["acknowledged"] is False
 
     def test_pieces_that_do_not_add_up_are_told(self, world: World) -> None:
         world.receipt([NAMES[0]], records_received=1000)
@@ -896,6 +905,10 @@ class TestTimeIsUp:
         with pytest.raises(AirflowSensorTimeout) as caught:
             world.sensor(timeout=0.2).execute(CONTEXT)
         assert "A file came back in pieces" in str(caught.value)
+        assert (
+            f"1,400 records of 2,000 lines sent came back so far, 600 did not; waiting for "
+            f"{NAMES[1]} (more pieces). A file" in str(caught.value)
+        )
         assert "Nothing came back" not in str(caught.value)
 
 

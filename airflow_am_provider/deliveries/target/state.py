@@ -116,6 +116,16 @@ class DeliveryEntry:
         return self.state in ON_ITS_WAY
 
     @property
+    def times_sent(self) -> int:
+        """How often all of it was sent; a sending that is not finished does not count."""
+        if self.sending is None:
+            return 0
+        # Acknowledged, it was there, whether or not the worker lived to note it.
+        is_read = self.state in PROCESSED_WELL or self.state is DeliveryState.FAILED
+        is_whole = self.sending.sent_at is not None or is_read
+        return self.sending.number if is_whole else self.sending.number - 1
+
+    @property
     def title(self) -> str:
         """For sentences: kind, window, version and delivery."""
         kind = "ID sync" if self.mode is None else f".{self.mode}"

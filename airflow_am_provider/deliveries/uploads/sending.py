@@ -120,7 +120,9 @@ def checked_manifest(hook: Connection, manifest: Manifest) -> Manifest:
         raise ConfigurationError(
             f"manifest {manifest.delivery_id} was made for {manifest.destination!r}, but the "
             f"connection {hook.audience_manager_conn_id!r} leads to {hook.destination_name!r} now. "
-            f"{MAKE_ANEW}"
+            f"{MAKE_ANEW}. {manifest.series} formatted it. The old delivery is given up by "
+            f"airflow-am deliveries abandon {manifest.delivery_id} --reason 'wrong destination' "
+            f"--conn-id {hook.audience_manager_conn_id}"
         )
     if manifest.parts:
         # The list may have been made shorter since.
@@ -269,6 +271,9 @@ def send_parts(
             rename_delivery(targets, book.manifest, clock)
             under_other_names.append(book)
             continue
+        except AudienceManagerError as error:
+            book.failed(error)
+            raise
         if places is None:
             _clear_up(destination, staging, under_other_names)
         return book

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from airflow_am_provider.deliveries.figures import match_rate
-from airflow_am_provider.deliveries.target.state import DeliveryState
 from airflow_am_provider.links import airflow_path
 from airflow_am_provider.plugins.page.index import COLUMNS
-from airflow_am_provider.plugins.page.words import STATE_WORDS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -72,7 +70,6 @@ def answer(row: sqlite3.Row) -> dict[str, Any]:
         **{name: row[name] for name in _STORED},
         "window": window,
         "connection": row["conn_id"],
-        "state_words": STATE_WORDS[DeliveryState(row["state"])],
         "is_outstanding": bool(row["is_outstanding"]),
         "set_aside": json.loads(row["set_aside"] or "{}"),
         "match_rate": match_rate(row["received"], row["stored"]),

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError
-from airflow_am_provider.deliveries.figures import TITLES
+from airflow_am_provider.deliveries.figures import TITLES, match_rate
 from airflow_am_provider.deliveries.guard_note import read_guard_note
 from airflow_am_provider.deliveries.layout import RECONCILIATION_FILE, numbered
 from airflow_am_provider.deliveries.records import DeliveryRecord
@@ -17,6 +17,7 @@ from airflow_am_provider.plugins.page.answers import answer, run_url, task_url
 from airflow_am_provider.plugins.page.guard import guard_of
 from airflow_am_provider.plugins.page.places import Place, place_of, sentence_of
 from airflow_am_provider.plugins.page.rejects import set_aside_reasons
+from airflow_am_provider.plugins.page.words import SENDING_FAILED
 
 if TYPE_CHECKING:
     import sqlite3
@@ -68,6 +69,10 @@ def one_delivery(
     except AudienceManagerError:
         # Rows that were set aside are deleted some time after the acknowledgement.
         reasons = set_aside_reasons(facts["set_aside"], manifest, None)
+    if facts["is_outstanding"]:
+        facts |= _so_far(found)
+    if known.failure is not None:
+        facts["state_words"] = SENDING_FAILED
     return {
         **facts,
         "funnel": _funnel(facts),
@@ -76,7 +81,12 @@ def one_delivery(
         "set_aside_reasons": reasons,
         "guard": guard_of(known.guard, row["reason"], row["since"]),
         "sendings": list(known.sendings()),
-        "problems": [*([facts["reason"]] if facts["reason"] else []), *_said(found), *problems],
+        "problems": [
+            *([facts["reason"]] if facts["reason"] else []),
+            *_not_sent(facts, known.failure),
+            *_said(found, is_outstanding=facts["is_outstanding"]),
+            *problems,
+        ],
         "disagreements": [str(one) for one in found.get("disagreements") or ()],
         "actions": list(_actions(facts, known.guard)),
         "commands": list(_commands(facts, conn_id)),
@@ -95,6 +105,7 @@ class _Files:
         self.manifest: Manifest | None = None
         self.reconciliation: dict[str, Any] = {}
         self.guard: dict[str, Any] | None = None
+        self.failure: dict[str, Any] | None = None
         self.problems: list[str] = []
 
     def read(self) -> None:
@@ -115,6 +126,7 @@ class _Files:
             self.place = place
             record = DeliveryRecord(self.entry, target, place.targets.staging)
             self.reconciliation = record.reconciliation or {}
+            self.failure = record.upload_failure
             self.guard = read_guard_note(place.targets.staging, self.entry.location)
             self.manifest = record.manifest
         except Exception as error:  # noqa: BLE001  # of drivers; see sentence_of
@@ -127,7 +139,8 @@ class _Files:
             return
         for number in range(max(1, last.number - _MOST_SENDINGS + 1), last.number):
             yield _sending(number, self._sent_at(number))
-        yield _sending(last.number, last.sent_at or last.begun_at)
+        is_whole = self.entry is not None and self.entry.times_sent == last.number
+        yield _sending(last.number, last.sent_at or last.begun_at, is_whole=is_whole)
 
     def _sent_at(self, number: int) -> str | None:
         assert self.place is not None
@@ -141,7 +154,9 @@ class _Files:
         return None if found is None else str(found)
 
 
-def _sending(number: int, at: str | None) -> dict[str, Any]:
+def _sending(number: int, at: str | None, *, is_whole: bool = True) -> dict[str, Any]:
+    if not is_whole:
+        return {"number": number, "at": at, "why": "Begun, and not finished"}
     why = (
         "Sent for the first time"
         if number == 1
@@ -216,9 +231,37 @@ def _signs(found: dict[str, Any], parts: int | None) -> Iterator[dict[str, Any]]
         }
 
 
-def _said(found: dict[str, Any]) -> list[str]:
-    """What was found wrong with it; its reason says the problems already."""
-    return [str(one) for one in found.get("warnings") or ()]
+def _said(found: dict[str, Any], *, is_outstanding: bool) -> list[str]:
+    """What was found wrong with it; its reason says the problems already.
+
+    While it is waited for, what has come and what is missing.
+    """
+    names = ("findings", "warnings") if is_outstanding else ("warnings",)
+    return [str(one) for name in names for one in found.get(name) or ()]
+
+
+def _so_far(found: dict[str, Any]) -> dict[str, Any]:
+    """Figures of the receipts that came, of a delivery that waits for more of them."""
+    counts = found.get("counts") or {}
+    received, stored = counts.get("records_received"), counts.get("stored_records")
+    return {"received": received, "stored": stored, "match_rate": match_rate(received, stored)}
+
+
+def _not_sent(facts: dict[str, Any], failure: dict[str, Any] | None) -> Iterator[str]:
+    """That a sending is not finished, since when, and what to do."""
+    if facts["state"] != DeliveryState.SENDING:
+        return
+    if failure is None:
+        yield (
+            f"Sending began at {facts['since']} and is not finished. If its upload does not run "
+            f"any more, clear that task: it goes on where it stopped"
+        )
+        return
+    yield (
+        f"Sending failed at {failure.get('at')}: {str(failure.get('error')).rstrip('.')}. Mend "
+        f"what it says, and clear the upload: it goes on where it stopped. Where that leads to "
+        f"another destination, clear the task that formatted it, with all that is after it"
+    )
 
 
 def _actions(facts: dict[str, Any], guard: dict[str, Any] | None) -> Iterator[dict[str, Any]]:

@@ -35,6 +35,7 @@ COLUMNS: Final = (
     "target_data_source",
     "mode",
     "state",
+    "state_words",
     "since",
     "is_outstanding",
     "reason",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_am_provider.audience_manager.errors import AudienceManagerError
 from airflow_am_provider.audience_manager.file_kinds import DataFileKind, parse_file_kind
 from airflow_am_provider.deliveries.target.state import ON_ITS_WAY, PROCESSED_WELL, DeliveryState
+from airflow_am_provider.plugins.page.words import state_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,7 @@ def row_of(entry: DeliveryEntry, *, space: str, destination: str, target: str) -
         "target_data_source": target_data_source,
         "mode": None if entry.mode is None else str(entry.mode),
         "state": str(entry.state),
+        "state_words": state_words(entry),
         "since": entry.since,
         "is_outstanding": int(entry.state in OUTSTANDING),
         "reason": entry.reason,
@@ -64,7 +66,7 @@ def row_of(entry: DeliveryEntry, *, space: str, destination: str, target: str) -
         "stored": figures.get("stored_records"),
         "failed": _text(figures.get("failed_records")),
         "limits": _text(_limits(figures)),
-        "times_sent": 0 if sending is None else sending.number,
+        "times_sent": entry.times_sent,
         "hours_to_acknowledgement": _hours(
             None if sending is None else sending.sent_at, acknowledged_at
         ),

@@ -1,0 +1,64 @@
+"""Whom an answer that does not come points to, by what the records of staging know."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from airflow_am_provider.deliveries.past_answers import in_words, past_answers
+from airflow_am_provider.deliveries.records import DeliveryRecords
+from airflow_am_provider.deliveries.targets import Targets
+from airflow_am_provider.storage import LocalFolder
+from tests.staged_deliveries import send, stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SENT = datetime(2026, 11, 6, 12, tzinfo=UTC)
+
+
+def _sent(targets: Targets, number: int, dpid: int, answered_at: datetime | None) -> Any:
+    """A delivery of a data source, and its receipt where there is one."""
+    name = f"ftp_dpm_{dpid}_136654571{number}.sync.gz"
+    manifest = stage(targets, {name: b"1"}, delivery_id=f"{number:020}", window=(None, None))
+    send(targets, manifest, at=SENT)
+    if answered_at is not None:
+        records = DeliveryRecords(targets)
+        report = {
+            "acknowledged": True,
+            "concluded_at": answered_at.isoformat(),
+            "counts": {"records_received": 1000},
+        }
+        records.record_reconciliation(records.find(manifest.delivery_id), 1, report)
+    return SimpleNamespace(
+        delivery_id=manifest.delivery_id,
+        destination_name=manifest.destination,
+        target=str(dpid),
+        sent_at=SENT,
+    )
+
+
+def test_a_wrong_data_source_reads_unlike_an_adobe_that_is_away(tmp_path: Path) -> None:
+    targets = Targets(LocalFolder(tmp_path))
+    yesterday, later = SENT - timedelta(days=1), SENT + timedelta(hours=1)
+    wrong = _sent(targets, 1, 889, None)
+    assert "nothing was ever acknowledged" in in_words(past_answers(wrong, targets), wrong)
+    _sent(targets, 2, 898, yesterday)
+    wrong = _sent(targets, 3, 889, None)
+    past = past_answers(wrong, targets)
+    assert past.had_receipt
+    assert in_words(past, wrong) == (
+        f"data source 889 was never acknowledged, in 1 delivery before this one, and data source "
+        f"898 was, last at {yesterday.isoformat()}: so look at data source 889 first, its number "
+        f"and its setting up."
+    )
+    away = _sent(targets, 4, 898, None)
+    assert in_words(past_answers(away, targets), away).startswith(
+        f"Nothing of any data source was acknowledged since {yesterday.isoformat()}, before"
+    )
+    _sent(targets, 5, 7, later)
+    assert in_words(past_answers(away, targets), away) == (
+        f"data source 898 was acknowledged last at {yesterday.isoformat()}, and data source 7 at "
+        f"{later.isoformat()}."
+    )
