@@ -64,7 +64,8 @@ def past_answers(delivery: UploadResult, targets: Targets) -> PastAnswers:
             continue
         if target.destination == own.destination:
             state = target.state()
-            found = _newest([*state.entries.values(), *state.landmarks, *state.done])
+            # Landmarks have no figures, so they come last.
+            found = _newest([*state.entries.values(), *state.done, *state.landmarks])
             if found is not None:
                 others.append((found, target.name))
     other, name = max(others, key=lambda one: _moment(one[0]), default=(None, ""))
