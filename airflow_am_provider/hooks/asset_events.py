@@ -80,7 +80,7 @@ def announce(
         kind = "data" if isinstance(name, DataFileName) else "id_sync"
         folder = f"deliveries/{kind}/{found['delivery_id']}"
         path = f"{folder}/{numbered(ANNOUNCED_FILE, found['sending'])}"
-        if not _is_new(staging, path, found, teller, is_retry=_is_retry(context)):
+        if not _is_new(staging, path, found, teller, is_retry=is_retry(context)):
             continue
         uri = asset_uri(destination, target_of(name.kind))
         extra = {fact: found.get(fact) for fact in _FACTS}
@@ -110,7 +110,7 @@ def _teller(context: Mapping[str, Any]) -> str:
     return "/".join(str(getattr(task, fact, "")) for fact in facts)
 
 
-def _is_retry(context: Mapping[str, Any]) -> bool:
+def is_retry(context: Mapping[str, Any]) -> bool:
     """Whether the try before this one failed. A cleared task has more tries than its retries."""
     task = context.get("ti")
     tried, most = getattr(task, "try_number", 1), getattr(task, "max_tries", 0)

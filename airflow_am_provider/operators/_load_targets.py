@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,10 @@ class LoadTarget(Protocol):
 
     def versions(self, batches: Sequence[Batch]) -> Mapping[str, str | None]:
         """The version in which each batch is loaded, by its ID; None, or none, where it is not."""
+        ...
+
+    def report(self, batch: Batch) -> dict[str, Any]:
+        """What became of a batch that is loaded, as the operator returns it."""
         ...
 
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
@@ -60,6 +64,12 @@ class ParquetTarget:
 
         return {batch.batch_id: loaded_version(self.folder, batch) for batch in batches}
 
+    def report(self, batch: Batch) -> dict[str, Any]:
+        """By the file's own metadata."""
+        from airflow_am_provider.outbound.parquet import loaded_report
+
+        return loaded_report(self.folder, batch)
+
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         """Write a file, which appears whole."""
         from airflow_am_provider.outbound.parquet import load_into_parquet
@@ -81,6 +91,12 @@ class TableTarget:
         from airflow_am_provider.outbound.table import loaded_versions
 
         return loaded_versions(self.hook, self.tables, [one.batch_id for one in batches])
+
+    def report(self, batch: Batch) -> dict[str, Any]:
+        """By the table of batches beside it."""
+        from airflow_am_provider.outbound.table import loaded_report
+
+        return loaded_report(self.hook, self.tables, batch.batch_id)
 
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         """Write rows in one transaction."""

@@ -203,7 +203,7 @@ class OutboundLoadOperator(BaseOperator):
     @last_line
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Load what is complete and not loaded yet."""
-        from airflow_am_provider.hooks.asset_events import announce_loaded
+        from airflow_am_provider.hooks.asset_events import announce_loaded, is_retry
         from airflow_am_provider.hooks.outbound_inbox import open_inbox
 
         notes = BatchNotes.of(self.audience_manager_conn_id, origin_of(context, self.task_id))
@@ -213,12 +213,16 @@ class OutboundLoadOperator(BaseOperator):
             wanted = self._wanted()
             notes.found(wanted)
             known = {} if flag("reload", self.reload) else target.versions(wanted)
+            is_again = is_given(self.batches) and is_retry(context)
             loaded = []
             failed: list[TransientError | DataError] = []
             for batch in wanted:
                 if known.get(batch.batch_id) == batch.version:
                     self.log.info("Batch %s is loaded already, as it is now", batch.batch_id)
                     notes.loaded(batch, None)
+                    if is_again:
+                        # The try before this one may have loaded it, and has told nobody.
+                        loaded.append(target.report(batch))
                     continue
                 try:
                     report = target.load(inbox, batch)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from datetime import UTC
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,15 +42,19 @@ def batch_path(batch: Batch) -> str:
 
 def loaded_version(target: Folder, batch: Batch) -> str | None:
     """The version in which a batch is loaded, by its file's own metadata; None when it is not."""
+    version = loaded_report(target, batch).get("version")
+    return None if version is None else str(version)
+
+
+def loaded_report(target: Folder, batch: Batch) -> dict[str, Any]:
+    """What became of a batch when it was loaded; nothing when it was not."""
     path = batch_path(batch)
     if not target.exists(path):
-        return None
+        return {}
     with target.open_read(path) as file:
         metadata = pq.read_metadata(file).metadata or {}
-    if METADATA_KEY not in metadata:
-        return None
-    version = json.loads(metadata[METADATA_KEY]).get("version")
-    return None if version is None else str(version)
+    report: dict[str, Any] = json.loads(metadata.get(METADATA_KEY, b"{}"))
+    return report
 
 
 def load_into_parquet(

@@ -131,6 +131,13 @@ class Statements:
             found |= {str(batch): str(version) for batch, version in self._cursor.fetchall()}
         return found
 
+    def report(self, batch_id: str) -> dict[str, Any]:
+        """What was written down of a batch when it was loaded; nothing when it was not."""
+        self._run(f"SELECT report FROM {self._tables.batches} WHERE batch = ?", batch_id)
+        row = self._cursor.fetchone()
+        report: dict[str, Any] = json.loads(row[0]) if row else {}
+        return report
+
     def is_next(self, batch: Batch) -> bool:
         """Whether a batch is newer than all that are loaded of its destination."""
         self._run(

@@ -140,6 +140,12 @@ def loaded_versions(hook: DbApiHook, tables: Tables, batch_ids: Sequence[str]) -
         return statements.versions(batch_ids)
 
 
+def loaded_report(hook: DbApiHook, tables: Tables, batch_id: str) -> dict[str, Any]:
+    """What became of a batch when it was loaded; nothing when it was not."""
+    with _statements(hook, tables) as statements:
+        return statements.report(batch_id)
+
+
 @contextmanager
 def _statements(hook: DbApiHook, tables: Tables) -> Iterator[Statements]:
     """One transaction: all of it or nothing."""

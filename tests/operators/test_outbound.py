@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 from contextlib import closing
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -319,3 +320,17 @@ def test_a_file_that_is_gone_when_it_is_read_is_waited_for(
     with pytest.raises(AirflowException, match="it was there and is gone") as raised:
         loader(inbox, into=str(tmp_path / "loaded")).execute({})
     assert not isinstance(raised.value, AirflowFailException)
+
+
+@pytest.mark.parametrize("into_table", [True, False])
+def test_what_a_failed_try_has_loaded_is_told_by_the_next(
+    inbox: Path, warehouse: str, tmp_path: Path, into_table: bool
+) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    where = {"table": "segments", "conn_id": warehouse} if into_table else {"into": str(tmp_path)}
+    task = loader(inbox, batches=sensor(inbox).execute({}), retries=2, **where)
+    (report,) = task.execute({})  # and dies before it has ended
+    with pytest.raises(AirflowSkipException):
+        task.execute({})
+    again: Any = {"ti": SimpleNamespace(try_number=2, max_tries=2), "task": task}
+    assert task.execute(again) == [report]
