@@ -196,6 +196,19 @@ def test_pins_that_airflow_was_published_with_are_allowed(pins: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "pins",
+    [ROOT / "constraints.txt", *sorted((ROOT / "constraints").glob("*.txt"))],
+    ids=lambda file: file.stem,
+)
+def test_every_dependency_of_every_extra_is_pinned(pins: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [text for texts in project["optional-dependencies"].values() for text in texts]
+    wanted = {Requirement(text).name for text in [*project["dependencies"], *extras]}
+    pinned = {line.partition("==")[0] for line in pins.read_text().splitlines()}
+    assert wanted - {"airflow-am-provider"} - pinned == set(), "run scripts/constraints.sh"
+
+
+@pytest.mark.parametrize(
     ("group", "name"),
     [("apache_airflow_provider", "provider_info"), ("airflow.plugins", "audience_manager")],
 )
