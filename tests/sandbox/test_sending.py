@@ -73,7 +73,12 @@ def test_every_device_and_every_login_is_in_a_feed(
     capsys: pytest.CaptureFixture[str],
     code: str | None,
 ) -> None:
-    for seed in range(8):
+    for seed in (
+        0,
+        3,
+        6,
+        7,
+    ):  # both spellings of null, new fields, late events, two ways to declare
         arguments = ["feed", "--database", database, "--dpid", 478, "--logins", logins]
         arguments += ["--hour", "2026-01-31T00", "--hours", 6, "--segment", "9001:24"]
         arguments += ["--seed", seed, "--into", tmp_path / f"feed-{seed}"]
