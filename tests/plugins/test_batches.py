@@ -70,6 +70,7 @@ def load(inbox: Path, conn_id: str) -> OutboundLoadOperator:
         task_id="load",
         location=str(inbox),
         into=str(inbox.parent / "loaded"),
+        max_set_aside=0.5,
         audience_manager_conn_id=conn_id,
     )
 
