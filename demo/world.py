@@ -18,7 +18,7 @@ from demo.local.s3 import S3, s3
 from demo.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import date
 
     from demo.local.ftp import FtpServer
@@ -62,6 +62,7 @@ def world(
     days: Sequence[date] = crm.DAYS,
     policies: str = "",
     in_database: bool = False,
+    environment: Mapping[str, str] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[World]:
     """Start everything; stop it when the block is left, however it is left.
@@ -72,6 +73,7 @@ def world(
     :param policies: for Airflow, see :func:`demo.local.airflow.airflow`.
     :param in_database: whether Airflow's connections are in its database, where the UI shows and
         changes them, and not in its environment.
+    :param environment: more settings of Airflow's.
     :param say: told what is going on.
     """
     with ExitStack() as stack:
@@ -98,7 +100,10 @@ def world(
                 dags_folder=DAGS_FOLDER,
                 port=port,
                 # The sandbox answers in seconds, not twice a day.
-                environment={"AIRFLOW__AUDIENCE_MANAGER__RECEIPT_POKE_INTERVAL_S": "2"},
+                environment={
+                    "AIRFLOW__AUDIENCE_MANAGER__RECEIPT_POKE_INTERVAL_S": "2",
+                    **(environment or {}),
+                },
                 connections={} if in_database else connections,
                 policies=policies,
             )

@@ -154,9 +154,7 @@ class AirflowApi:
         :param reprocess_behavior: ``none``, ``failed`` or ``completed``: which of the runs that
             exist already run again
         """
-        for backfill in self._list("/api/v2/backfills", "backfills", dag_id=dag_id):
-            if not backfill["completed_at"] and not _running(self.backfill_runs(backfill["id"])):
-                self._request("PUT", f"/api/v2/backfills/{backfill['id']}/cancel")
+        self.close_ended_backfills(dag_id)
         body = {
             "dag_id": dag_id,
             "from_date": _text(from_date),
@@ -167,6 +165,15 @@ class AirflowApi:
             "dag_run_conf": conf or {},
         }
         return int(self._request("POST", "/api/v2/backfills", json=body)["id"])
+
+    def close_ended_backfills(self, dag_id: str) -> None:
+        """Say of a DAG's backfills that they are over, where all of their runs are.
+
+        Airflow itself looks every 30 seconds, and until then refuses another one.
+        """
+        for backfill in self._list("/api/v2/backfills", "backfills", dag_id=dag_id):
+            if not backfill["completed_at"] and not _running(self.backfill_runs(backfill["id"])):
+                self._request("PUT", f"/api/v2/backfills/{backfill['id']}/cancel")
 
     def backfill_runs(self, backfill_id: int) -> list[Json]:
         """The runs of a backfill, in the order of their dates.

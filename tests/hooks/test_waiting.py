@@ -361,6 +361,12 @@ class TestPauses:
         waiting = Waiting(100, deadline=datetime.now(UTC) + timedelta(seconds=5), failures=9)
         assert 4 < (waiting.pause_s() or 0) <= 5
 
+    def test_a_failure_that_passes_says_that_nobody_has_to_act(
+        self, pauses: Callable[[float, int], list[float]], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        pauses(100, 1)
+        assert "no answer (that repairs itself; next look in 1" in caplog.messages[-1]
+
     def test_other_errors_pass_through(self) -> None:
         def refuse() -> Seen:
             raise ConfigurationError("bucket: missing")

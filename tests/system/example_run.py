@@ -4,7 +4,7 @@ import gzip
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -192,9 +192,12 @@ class ExampleRun:
 
 
 @contextmanager
-def backfilled(directory: Path) -> Iterator[ExampleRun]:
-    """Start the world, plant rows and backfill the example DAGs as the UI does."""
-    with world(directory, policies=_POLICY) as running:
+def backfilled(directory: Path, *, environment: Mapping[str, str]) -> Iterator[ExampleRun]:
+    """Start the world, plant rows and backfill the example DAGs as the UI does.
+
+    :param environment: more settings of Airflow's.
+    """
+    with world(directory, policies=_POLICY, environment=environment) as running:
         uri = crm_uri(running)
         plant(uri)
         run = ExampleRun(world=running, truth=Truth(uri), profiles=set())
@@ -240,6 +243,18 @@ def plant_addresses(crm_uri: str, day: date) -> set[str]:
                 [f"{number + 7:038}", person, day],
             )
     return people
+
+
+def plant_emails(crm_uri: str, first: date, last: date) -> None:
+    """Give some customers new e-mail addresses on days of their own."""
+    with closing(psycopg2.connect(crm_uri, options="-c timezone=UTC")) as connection:
+        connection.cursor().execute(
+            "INSERT INTO customer_emails SELECT customer_id(n), 'new' || n || '@example.com', "
+            "day + interval '1 hour' FROM generate_series(%s::date, %s, '1 day') AS day, "
+            "generate_series(1, 50) AS n",
+            [first, last],
+        )
+        connection.commit()
 
 
 def secrets_of(running: World) -> set[str]:

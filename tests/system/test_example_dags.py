@@ -20,6 +20,7 @@ from airflow_am_provider.storage import S3Folder
 from demo import crm
 from demo.world import ADOBE_BUCKET, STAGING_BUCKET
 from tests.browsers import chromium
+from tests.system import one_dag_viewer
 from tests.system.crm_truth import File
 from tests.system.example_run import (
     APPROVAL_DAG,
@@ -30,8 +31,10 @@ from tests.system.example_run import (
     backfilled,
     crm_uri,
     plant_addresses,
+    plant_emails,
     secrets_of,
 )
+from tests.system.one_dag_viewer import VIEWER, VIEWERS_DAG
 from tests.system.what_comes_back import (
     CIRCLE_DAG,
     DPID,
@@ -45,16 +48,39 @@ from tests.system.what_comes_back import (
     own_devices,
 )
 
+pytest.importorskip("playwright", reason="extra 'page' is not installed")
+from playwright.sync_api import Browser, expect
+
+from tests.system.airflow_in_browser import RUN_MS, Person
+
 pytestmark = pytest.mark.slow
 
 FIRST_DAY, SECOND_DAY = crm.DAYS
 PAGE = "/audience-manager/api"
+PASSWORDS = {"admin": "admin", VIEWER: "may-look"}
 
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleRun]:
-    with backfilled(tmp_path_factory.mktemp("world")) as run:
+    directory = tmp_path_factory.mktemp("world")
+    (directory / "running").mkdir()
+    environment = one_dag_viewer.settings(directory, PASSWORDS)
+    with backfilled(directory / "running", environment=environment) as run:
         yield run
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def admin(examples: ExampleRun, browser: Browser) -> Person:
+    """Somebody who may do everything, logged in."""
+    person = Person(browser, examples.api.url)
+    person.log_in("admin", PASSWORDS["admin"])
+    return person
 
 
 def expected_files(examples: ExampleRun) -> dict[tuple[str, str, date], File]:
@@ -268,7 +294,9 @@ def test_running_a_day_again_changes_nothing_and_sends_nothing(examples: Example
         assert "All of it was sent already, at " in sent
 
 
-def test_a_delivery_unlike_those_before_waits_for_a_person(examples: ExampleRun) -> None:
+def test_a_delivery_unlike_those_before_waits_for_a_person(
+    examples: ExampleRun, admin: Person
+) -> None:
     api, dag_id = examples.api, APPROVAL_DAG
     api.unpause(dag_id)
     # Of the last month, at once: the first of all, so there is nothing to compare it with.
@@ -280,11 +308,11 @@ def test_a_delivery_unlike_those_before_waits_for_a_person(examples: ExampleRun)
     ledger = examples.ledger()
 
     # By hand, the same month again: from a CRM that was emptied.
-    run_id = api.trigger(dag_id, logical_date=datetime.now(UTC))
+    run_id = admin.trigger(dag_id)
     asked = api.wait_for_question(dag_id, run_id, "guard")
     assert re.search(r"- [\d,]+ rows, 2\d\.\d\d% of 50,000, the median of ", asked["body"])
     assert asked["options"] == ["Approve", "Reject"]
-    api.answer(dag_id, run_id, "guard", "Reject", reason="the CRM was emptied")
+    admin.answer(dag_id, run_id, "guard", "Reject", "the CRM was emptied")
     # A delivery that is not sent is no green run.
     assert api.wait_for_run(dag_id, run_id) == "failed"
     states = examples.states(dag_id, run_id)
@@ -307,37 +335,11 @@ def test_a_delivery_unlike_those_before_waits_for_a_person(examples: ExampleRun)
     # Somebody has looked again.
     api.clear_task(dag_id, run_id, "guard")
     api.wait_for_question(dag_id, run_id, "guard")
-    api.answer(dag_id, run_id, "guard", "Approve", reason="the others have left")
+    admin.answer(dag_id, run_id, "guard", "Approve", "the others have left")
     assert api.wait_for_run(dag_id, run_id) == "success"
     (sent,) = examples.ledger()[len(ledger) :]
     assert sent.name == manifest["parts"][0]["file_name"]
     assert records.find(manifest["delivery_id"]).reason is None
-
-
-def test_a_person_sees_a_delivery_on_the_page_in_airflows_ui(examples: ExampleRun) -> None:
-    manifest = examples.manifest("audience_manager_daily", "format_traits", FIRST_DAY)
-    delivery_id, url = manifest["delivery_id"], examples.world.airflow.url
-    lines = sum(part["lines"] for part in manifest["parts"])
-    with chromium() as browser:
-        stranger = browser.new_context(viewport={"width": 1280, "height": 900})
-        assert stranger.request.get(f"{url}/audience-manager/api/deliveries").status == 401
-        window = stranger.new_page()
-        window.goto(f"{url}/plugin/audience-manager#/deliveries/{delivery_id}")
-        window.locator("input[name=username]").fill(examples.world.airflow.user)
-        window.locator("input[name=password]").fill(examples.world.airflow.password)
-        window.locator("input[name=password]").press("Enter")
-        page = window.frame_locator("iframe[title='Audience Manager']")
-        funnel = page.locator(".funnel li")
-        funnel.first.wait_for(timeout=90_000)
-        said = funnel.all_inner_texts()
-        assert f"{manifest['rows_read']:,}" in said[0]
-        # In the files, and received as the receipt counted them.
-        assert [f"{lines:,}" in text for text in said[2:4]] == [True, True], said
-        address = page.get_by_role("region", name="Table of files").inner_text()
-        assert f"s3://{ADOBE_BUCKET}/" in address
-        assert manifest["parts"][0]["file_name"] in address
-        reached = page.locator(".ladder", has_text="Receipts").locator("li.reached")
-        assert reached.count() == 3
 
 
 def test_the_way_back_and_the_circle(examples: ExampleRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,3 +395,103 @@ def test_the_way_back_and_the_circle(examples: ExampleRun, monkeypatch: pytest.M
     assert [(one["batch"], one["rows_loaded"], one["lines_set_aside"]) for one in told] == [
         (sent[1234], members, 0)
     ]
+
+
+def test_who_is_not_logged_in_sees_nothing(examples: ExampleRun, browser: Browser) -> None:
+    delivery_id = examples.manifest(VIEWERS_DAG, "extract_emails", FIRST_DAY)["delivery_id"]
+    stranger = Person(browser, examples.api.url)
+    for route in ("deliveries", "deliveries.csv", f"deliveries/{delivery_id}", "facets", "calendar",
+                  "charts/records", "charts/quality", "charts/audiences", "outbound"):  # fmt: skip
+        assert stranger.request.get(f"{stranger.url}{PAGE}/{route}").status == 401, route
+    stranger.window.goto(f"{stranger.url}/plugin/audience-manager#/deliveries/{delivery_id}")
+    expect(stranger.window.locator("input[name=password]")).to_be_visible()
+    stranger.picture("login")
+
+
+def test_three_days_are_backfilled_by_the_form_and_watched(
+    examples: ExampleRun, admin: Person
+) -> None:
+    first, last = date(2026, 10, 1), date(2026, 10, 3)
+    plant_emails(examples.world.crm_uri, first, last)
+    examples.api.close_ended_backfills(VIEWERS_DAG)
+    admin.backfill(VIEWERS_DAG, first, last)
+    window = admin.window
+    window.goto(f"{admin.url}/dags/{VIEWERS_DAG}/runs?run_type=backfill")
+    runs = window.locator("tbody tr").filter(has_text="backfill__2026-10")
+    expect(runs.filter(has_text="Success")).to_have_count(3, timeout=RUN_MS)
+    admin.picture("runs")
+    window.get_by_role("link", name="Audience Manager").last.click()
+    rows = admin.frame.locator("tbody tr:not(.group)")
+    done = rows.filter(has_text="reconciled").filter(has_text="backfill")
+    admin.until(done.filter(has_text="Oct 2026"), 3)
+    admin.picture("tab-of-a-dag")
+    assert "/plugin/audience-manager-dag" in window.url
+
+
+def test_the_page_leads_to_one_delivery_and_the_address_back_to_it(
+    examples: ExampleRun, admin: Person
+) -> None:
+    manifest = examples.manifest("audience_manager_daily", "format_traits", FIRST_DAY)
+    delivery_id, lines = manifest["delivery_id"], sum(p["lines"] for p in manifest["parts"])
+    page = admin.page(f"#/deliveries?q={delivery_id}")
+    expect(page.get_by_role("status")).to_contain_text("1 delivery")
+    admin.picture("deliveries")
+    page.locator("tbody a").first.click()
+    funnel = page.locator(".funnel li")
+    expect(funnel).to_have_count(5)
+    said = funnel.all_inner_texts()
+    assert f"{manifest['rows_read']:,}" in said[0]
+    # In the files, and received as the receipt counted them.
+    assert [f"{lines:,}" in text for text in said[2:4]] == [True, True], said
+    address = page.get_by_role("region", name="Table of files").inner_text()
+    assert f"s3://{ADOBE_BUCKET}/" in address
+    assert manifest["parts"][0]["file_name"] in address
+    reached = page.locator(".ladder", has_text="Receipts").locator("li.reached")
+    expect(reached).to_have_count(3)
+    admin.picture("one-delivery")
+    copied = admin.window.url
+    admin.window.goto("about:blank")
+    admin.window.goto(copied)
+    expect(admin.frame.locator(".funnel li").first).to_contain_text(f"{manifest['rows_read']:,}")
+
+
+def test_the_page_shows_the_batch_that_came_and_was_loaded(admin: Person) -> None:
+    loaded = admin.page("#/outbound").locator("tbody tr").filter(has_text="loaded")
+    admin.until(loaded.filter(has_text=OUTBOUND_DAG).filter(has_text="1234"), 1)
+    admin.picture("outbound")
+
+
+def test_charts_show_what_was_delivered(admin: Person) -> None:
+    page = admin.page("#/charts?days=365")
+    expect(page.locator(".chart > svg[role=img]")).to_have_count(5)
+    expect(page.get_by_text("Most that may be lost: 1 %")).to_be_visible()
+    expect(page.get_by_text("Limit: 48 hours")).to_be_visible()
+    expect(page.locator(".calendar a").first).to_be_visible()
+    admin.picture("charts")
+
+
+def test_a_viewer_of_one_dag_sees_its_deliveries_alone(
+    examples: ExampleRun, browser: Browser
+) -> None:
+    viewer = Person(browser, examples.api.url)
+    viewer.log_in(VIEWER, PASSWORDS[VIEWER])
+    mine = examples.manifest(VIEWERS_DAG, "extract_emails", FIRST_DAY)["delivery_id"]
+    other = examples.manifest("audience_manager_daily", "format_traits", FIRST_DAY)["delivery_id"]
+    page = viewer.page()
+    rows = page.locator("tbody tr:not(.group)")
+    expect(rows.first).to_be_visible()
+    assert rows.count() == rows.filter(has_text="extract_emails").count() >= 2
+    expect(page.get_by_label("DAG").locator("option")).to_have_text(["All", VIEWERS_DAG])
+    viewer.picture("viewer")
+    page = viewer.page(f"#/deliveries/{mine}")
+    expect(page.locator(".funnel li").first).to_be_visible()
+    # Another window, since only what stands after # differs.
+    viewer.window.goto("about:blank")
+    page = viewer.page(f"#/deliveries/{other}")
+    expect(page.get_by_role("alert")).to_contain_text("There is no such delivery")
+    viewer.picture("viewer-refused")
+    ask = viewer.request.get
+    assert ask(f"{viewer.url}{PAGE}/deliveries/{other}").status == 404
+    assert ask(f"{viewer.url}{PAGE}/deliveries/{mine}").status == 200
+    listed = ask(f"{viewer.url}{PAGE}/deliveries?limit=500").json()
+    assert {row["dag_id"] for row in listed["deliveries"]} == {VIEWERS_DAG}
