@@ -77,8 +77,9 @@ def deliver(
     :param id_sync: Parameters of
         :class:`~airflow_am_provider.operators.id_sync.IdSyncExtractOperator`, or None for no ID
         sync. ``conn_id``, ``audience_manager_conn_id``, the window and the suppression list are
-        those of the data unless given. Example: ``{"sql": "SELECT aam_uuid, customer_id FROM ids",
-        "master_dpid": 0, "dpids": [478], "columns": ["aam_uuid", "customer_id"]}``.
+        those of the data unless given; limits such as ``max_set_aside`` are not. Example: ``{"sql":
+        "SELECT aam_uuid, customer_id FROM ids", "master_dpid": 0, "dpids": [478], "columns":
+        ["aam_uuid", "customer_id"]}``.
     :param preflight: Parameters of
         :class:`~airflow_am_provider.operators.preflight.PreflightOperator`, which asks Adobe's REST
         API before the data's guard and upload. ``{}`` takes its defaults, None means no preflight.
