@@ -71,34 +71,34 @@ class ClientCredentials(httpx.Auth):
     requires_response_body = True
 
     def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
+        self.credentials = credentials
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send a request with a token."""
-        request.headers["x-api-key"] = self._credentials.client_id
-        token = _TOKENS.get(self._credentials)
+        request.headers["x-api-key"] = self.credentials.client_id
+        token = _TOKENS.get(self.credentials)
         if token is None:
             token = self._read((yield self._token_request()))
         request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             # It may have been revoked, or ended early. A second no is final.
-            _TOKENS.forget(self._credentials)
+            _TOKENS.forget(self.credentials)
             token = self._read((yield self._token_request()))
             request.headers["Authorization"] = f"Bearer {token}"
             yield request
 
     def _token_request(self) -> httpx.Request:
-        return httpx.Request("POST", self._credentials.token_url, data=self._credentials.form)
+        return httpx.Request("POST", self.credentials.token_url, data=self.credentials.form)
 
     def _read(self, response: httpx.Response) -> str:
-        where = f"connection {self._credentials.conn_id!r}"
+        where = f"connection {self.credentials.conn_id!r}"
         if response.status_code in _AGAIN:
             raise _Busy(response)
         if response.is_error:
             # What the service says has a code that helps, and nothing of the secret.
             raise ConfigurationError(
-                f"{where}: {_host(self._credentials.token_url)} gives no token: HTTP "
+                f"{where}: {_host(self.credentials.token_url)} gives no token: HTTP "
                 f"{response.status_code}{_word(response, 'error')}. Check login (client ID), "
                 f"password (client secret) and scope; the credential may have been revoked "
                 f"({_PAGE})"
@@ -110,10 +110,10 @@ class ClientCredentials(httpx.Auth):
                 raise ValueError
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ConfigurationError(
-                f"{where}: token_url: {_host(self._credentials.token_url)} answers with no token; "
+                f"{where}: token_url: {_host(self.credentials.token_url)} answers with no token; "
                 f"is it the URL of the identity service? ({_PAGE})"
             ) from None
-        _TOKENS.keep(self._credentials, token, lasts_s)
+        _TOKENS.keep(self.credentials, token, lasts_s)
         return token
 
 
@@ -165,6 +165,10 @@ class ApiLine:
         self._conn_id = credentials.conn_id
         self._auth = ClientCredentials(credentials)
         self._timeout_s = timeout_s
+
+    def forget_token(self) -> None:
+        """Let the next call ask for a new token."""
+        _TOKENS.forget(self._auth.credentials)
 
     def read(self, path: str, query: dict[str, Any]) -> Any:
         """GET some JSON; None where there is nothing (HTTP 404).

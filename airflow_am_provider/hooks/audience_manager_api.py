@@ -188,8 +188,10 @@ class AudienceManagerApiHook(FormForAirflow31, BaseHook):
         return [Trait.from_json(one) for one in await self._all_async("traits/", query, "sid")]
 
     def test_connection(self) -> tuple[bool, str]:
-        """Get a token and ask who we are; with role-based access this makes the account."""
+        """Get a new token and ask who we are; with role-based access this makes the account."""
         try:
+            # One from memory outlives the secret it was had by.
+            self._line.forget_token()
             self._line.read("users/self", {})
             count = len(self.data_sources())
         except AudienceManagerError as error:

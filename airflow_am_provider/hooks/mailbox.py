@@ -100,10 +100,12 @@ class Mailbox:
     def check(self) -> None:
         """Log in and open the mailbox, and fetch nothing.
 
+        A login by OAuth asks for a new token: one from memory outlives the secret it was had by.
+
         :raises ConfigurationError: when the server refuses.
         :raises TransientError: when it fails.
         """
-        with self._opened():
+        with self._opened(anew=True):
             pass
 
     def mails(self, since: datetime, *, seen: Container[str] = ()) -> Iterator[Mail]:
@@ -132,7 +134,7 @@ class Mailbox:
                     yield Mail(identity, raw)
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[ImapSession]:
+    def _opened(self, *, anew: bool = False) -> Iterator[ImapSession]:
         connection = get_connection(self.conn_id, asked_by="receipts_imap_conn_id")
         extra = connection.extra_dejson
         where = f"mailbox {self.conn_id!r}"
@@ -145,7 +147,7 @@ class Mailbox:
         try:
             session = ImapSession(client, where, f"imap:{connection.host}")
             if source is not None:
-                log_in_by_token(client, where, login, source)
+                log_in_by_token(client, where, login, source, anew=anew)
             else:
                 log_in_by_password(client, where, login, connection.password or "")
             session.examine(str(extra.get("mail_folder") or "INBOX"))

@@ -105,11 +105,14 @@ def _check_url(where: str, field: str, url: str) -> None:
         raise ConfigurationError(f"{where}: {field}: {printable(url)!r} is no https:// URL")
 
 
-def log_in_by_token(client: imaplib.IMAP4, where: str, user: str, source: TokenSource) -> None:
+def log_in_by_token(
+    client: imaplib.IMAP4, where: str, user: str, source: TokenSource, *, anew: bool = False
+) -> None:
     """Log in by ``AUTHENTICATE XOAUTH2``.
 
     A token from memory that is refused is tried once more as a new one: it may have been revoked.
 
+    :param anew: take no token from memory, which shows that the secret still holds.
     :raises ConfigurationError: when the server or the identity service refuses.
     :raises TransientError: when one of them fails.
     """
@@ -119,6 +122,9 @@ def log_in_by_token(client: imaplib.IMAP4, where: str, user: str, source: TokenS
             f"outlook.office365.com or imap.gmail.com, or leave oauth empty"
         )
     token = source.token()
+    if anew and not token.is_new:
+        source.forget()
+        token = source.token()
     try:
         _authenticate(client, where, user, token.text, source.refusal)
     except ConfigurationError:

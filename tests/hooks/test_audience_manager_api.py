@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -237,10 +238,14 @@ def test_the_history_of_files_that_the_sandbox_took(
 
 def test_the_test_button(hook_of: Callable[..., AudienceManagerApiHook]) -> None:
     with RestApi(config()) as api:
-        assert hook_of(api).test_connection() == (
+        hook = hook_of(api)
+        assert hook.test_connection() == (
             True,
             "The API answers, and shows 25 data sources",
         )
+        # As in an API server, whose process keeps the token that the secret was good for.
+        api.config = replace(api.config, client_secret="planted-new")
+        assert "gives no token" in hook.test_connection()[1]
         holds, said = hook_of(api, password="planted-other").test_connection()
         assert not holds
         assert "gives no token" in said

@@ -104,8 +104,8 @@ def test_a_token_is_renewed_before_its_end(
 ) -> None:
     identity.lasts_s = 200
     mailbox = mailbox_by(getattr(identity, kind))
-    mailbox.check()
-    mailbox.check()
+    for _ in range(2):
+        assert list(mailbox.mails(YESTERDAY)) == []
     assert len(identity.issued) == 2
 
 
@@ -116,9 +116,18 @@ def test_a_token_that_was_revoked_is_replaced_once(
     mailbox = mailbox_by(getattr(identity, kind))
     mailbox.check()
     identity.good.clear()
-    mailbox.check()
+    assert list(mailbox.mails(YESTERDAY)) == []
     assert len(identity.issued) == 2
     assert len(server.told) == 3
+
+
+def test_a_test_asks_for_a_new_token_since_the_secret_may_have_ended(
+    identity: Identity, mailbox_by: Callable[..., Mailbox]
+) -> None:
+    mailbox = mailbox_by(identity.microsoft)
+    mailbox.check()
+    identity.client_secret = "another"
+    assert failure(mailbox).startswith("client_secret: it is wrong")
 
 
 @pytest.mark.parametrize("kind", KINDS)
