@@ -177,7 +177,10 @@ def _told_of_recipients(source: Source) -> str:
         return "an OpenPGP message; gpg, which says to which keys, is not on this machine"
     if not key_ids:
         return "begins as an OpenPGP message, and names no key"
-    return f"an OpenPGP message to the key {' and '.join(key_ids)}"
+    return (
+        f"an OpenPGP message to the subkey {' and '.join(key_ids)}; gpg --show-keys "
+        f"--with-subkey-fingerprint shows whose it is, as the end of a subkey's fingerprint"
+    )
 
 
 def _is_encrypted_inside(source: Source) -> bool:

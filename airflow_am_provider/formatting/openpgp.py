@@ -60,6 +60,7 @@ class Recipient:
         *,
         key_field: str = "pgp_public_key",
         fingerprint_field: str = "pgp_fingerprint",
+        place: str | None = None,
     ) -> Recipient:
         """Read a public key, and see that it is the one that is meant.
 
@@ -67,6 +68,7 @@ class Recipient:
         :param fingerprint: of its primary key: 40 or 64 hexadecimal digits.
         :param key_field: the field or option that gave the key, for messages.
         :param fingerprint_field: the field or option that gave the fingerprint, for messages.
+        :param place: the file that the key was read from, for messages.
         :raises ConfigurationError: when there is no fingerprint, it is another key's, the key has
             expired or cannot be encrypted to, it is no public key, or GnuPG is missing.
         """
@@ -87,9 +89,11 @@ class Recipient:
             )
         found = next(row[9] for row in rows if row[0] == "fpr")
         if found != wanted:
+            of = f"the key in {place}" if place else "the key"
             raise ConfigurationError(
-                f"{fingerprint_field}: {wanted}, but the key's is {found}; nothing is encrypted to "
-                f"another key than the one that was pinned"
+                f"{fingerprint_field}: {wanted}, but that of {of} is {found}; nothing is "
+                f"encrypted to another key than the one that was pinned. Compare both with what "
+                f"the key's owner tells you; mend {fingerprint_field}, or put the right key there"
             )
         _check_usable(rows, key_field)
         return cls(key=key, fingerprint=found)

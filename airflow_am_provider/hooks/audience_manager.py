@@ -361,6 +361,7 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
             one that was pinned, has expired or is no public key, or GnuPG is missing.
         :raises TransientError: when the place that it lies in does not answer.
         """
+        from airflow_am_provider.audience_manager.names import printable
         from airflow_am_provider.formatting.openpgp import Recipient
 
         settings = self.settings
@@ -368,8 +369,11 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
         if place is None:
             return None
         try:
-            key = place.encode() if place.lstrip().startswith(ARMOUR) else self._file_at(place)
-            return Recipient.pinned(key, settings.pgp_fingerprint)
+            is_key = place.lstrip().startswith(ARMOUR)
+            key = place.encode() if is_key else self._file_at(place)
+            return Recipient.pinned(
+                key, settings.pgp_fingerprint, place=None if is_key else printable(place)
+            )
         except ConfigurationError as error:
             raise ConfigurationError(
                 f"connection {self.audience_manager_conn_id!r}: {error}"

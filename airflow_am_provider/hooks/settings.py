@@ -272,10 +272,11 @@ class _Check:
             f"that out",
         )
         inside = settings.ftp_directory.strip("/")
+        absolute = f"; write {printable('/' + inside)!r}" if is_safe_path(inside) else ""
         self.that(
             settings.ftp_directory.startswith("/") and (not inside or is_safe_path(inside)),
             "ftp_directory",
-            f"{printable(settings.ftp_directory)!r} is not an absolute path without '..'",
+            f"{printable(settings.ftp_directory)!r} is not an absolute path without '..'{absolute}",
         )
         for name in ("staging_location", "receipts_location", "suppression_source"):
             value = getattr(settings, name)

@@ -94,9 +94,9 @@ def _described(connection: Connection, who: str) -> Any:
         ) from None
     try:
         described = SFTPHook(ssh_conn_id=connection.conn_id)
-    except (AirflowException, SSHException, OSError, TypeError, ValueError) as error:
+    except (AirflowException, SSHException, OSError, TypeError, ValueError):
         # Its text may hold a key.
-        raise ConfigurationError(f"{who}: {unreadable(extra)} ({type(error).__name__})") from None
+        raise ConfigurationError(f"{who}: {unreadable(extra)}") from None
     if not (described.pkey or described.key_file or described.password):
         raise ConfigurationError(
             f"{who}: private_key: missing; Adobe's gateway takes OpenSSH keys only "
@@ -120,11 +120,9 @@ def _read_key_file(described: Any, passphrase: str | None, who: str) -> None:
             f"{who}: key_file: cannot read {printable(str(path))!r} on this machine "
             f"({error.strerror}); each worker needs it, or put the key into private_key"
         ) from None
-    except (paramiko.SSHException, paramiko.UnknownKeyType, TypeError, ValueError) as error:
+    except (paramiko.SSHException, paramiko.UnknownKeyType, TypeError, ValueError):
         problem = key_problem(text, passphrase, "key_file")
-        raise ConfigurationError(
-            f"{who}: {problem or 'key_file: cannot be read'} ({type(error).__name__})"
-        ) from None
+        raise ConfigurationError(f"{who}: {problem or 'key_file: cannot be read'}") from None
 
 
 def _trust(client: Any, described: Any, who: str) -> None:
@@ -223,8 +221,8 @@ def _refused(described: Any, who: str) -> str:
             f"private_key: Adobe's gateway takes OpenSSH keys only (faq/faq-data-collection.md)"
         )
     return (
-        f"{who}: {host} refuses the key {_shown(key)}; check login and private_key, "
-        f"and that Adobe has its public key"
+        f"{who}: {host} refuses the login {printable(described.username)!r} with the key "
+        f"{_shown(key)}; check login and private_key, and that Adobe has its public key"
     )
 
 

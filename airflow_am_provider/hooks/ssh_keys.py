@@ -15,6 +15,11 @@ def unreadable(extra: dict[str, Any]) -> str:
     problem = key_problem(private_key, extra.get("private_key_passphrase")) if private_key else None
     if problem is not None:
         return problem
+    if str(extra.get("host_key", "")).strip().upper().startswith(("SHA256:", "MD5:")):
+        return (
+            "host_key: is a fingerprint; host_key is the whole key, which Test shows without a "
+            "host_key"
+        )
     if "host_key" in extra:
         return "host_key: cannot be read; it is like 'ssh-ed25519 AAAA…'"
     return "the extra: cannot be read"
@@ -33,6 +38,9 @@ def key_problem(private_key: str, passphrase: str | None, field: str = "private_
         load_ssh_private_key,
     )
 
+    if "\n" not in private_key.strip() and "-----BEGIN" in private_key:
+        # Some readers take such a key, others say nothing of use.
+        return f"{field}: cannot be read: its line breaks are lost; in JSON each is \\n"
     text = private_key.strip().encode()
     load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in text else load_pem_private_key
 

@@ -27,9 +27,7 @@ class Decryption:
         try:
             from pysequoia import Tsk, decrypt_file
         except ImportError:
-            raise ConfigurationError(
-                "--pgp-secret-key: pysequoia is missing; install airflow-am-provider[local]"
-            ) from None
+            raise ConfigurationError("--pgp-secret-key: needs pip install pysequoia") from None
         try:
             self._decryptor = Tsk.from_bytes(secret_key.read_bytes()).decryptor()
         except OSError as error:

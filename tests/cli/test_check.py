@@ -518,8 +518,9 @@ def test_of_an_encrypted_file_it_is_said_for_which_key(check):
         code, verdict = check(name, content)
         assert (code, verdict["name"]["encoding"]) == (0, name[-3:])
         assert message(verdict) == (
-            f"an encrypted file cannot be looked into: an OpenPGP message to the key {key_id} "
-            f"(inbound-file-encryption.md)"
+            f"an encrypted file cannot be looked into: an OpenPGP message to the subkey "
+            f"{key_id}; gpg --show-keys --with-subkey-fingerprint shows whose it is, as the end of "
+            f"a subkey's fingerprint (inbound-file-encryption.md)"
         )
 
 

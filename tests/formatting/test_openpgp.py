@@ -75,8 +75,9 @@ def test_a_key_counts_only_with_its_own_fingerprint():
         "(inbound-file-encryption.md)"
     )
     assert refusal(keys.public, OTHER) == (
-        f"pgp_fingerprint: {OTHER}, but the key's is {keys.fingerprint}; nothing is encrypted to "
-        f"another key than the one that was pinned"
+        f"pgp_fingerprint: {OTHER}, but that of the key is {keys.fingerprint}; nothing is "
+        f"encrypted to another key than the one that was pinned. Compare both with what the key's "
+        f"owner tells you; mend pgp_fingerprint, or put the right key there"
     )
     assert refusal(keys.public, keys.fingerprint[-16:]) == (
         f"pgp_fingerprint: '{keys.fingerprint[-16:]}' is not a fingerprint, which has 40 or 64 "

@@ -162,6 +162,13 @@ def test_every_field_of_the_form_is_a_setting() -> None:
             "connection 'am': ftp_directory: '/in/../out' is not an absolute path without '..'",
         ),
         (
+            {**FTP, "ftp_directory": "inbound"},
+            (
+                "connection 'am': ftp_directory: 'inbound' is not an absolute path without '..'; "
+                "write '/inbound'"
+            ),
+        ),
+        (
             {"partner_name": "acme"},
             (
                 "connection 'am': staging_location: missing; it says where deliveries are "

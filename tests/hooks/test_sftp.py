@@ -86,8 +86,9 @@ def test_a_key_that_the_host_does_not_take(sftp_server: SftpServer, connect: Con
     private, public = new_key()
     conn_id = connect(sftp_server.airflow_connection(private_key=private))
     assert refused(conn_id) == (
-        f"SFTP connection {conn_id!r}: 127.0.0.1 refuses the key ssh-ed25519 "
-        f"{fingerprint(public)}; check login and private_key, and that Adobe has its public key"
+        f"SFTP connection {conn_id!r}: 127.0.0.1 refuses the login {sftp_server.user!r} with the "
+        f"key ssh-ed25519 {fingerprint(public)}; check login and private_key, and "
+        f"that Adobe has its public key"
     )
 
 
@@ -112,7 +113,7 @@ def test_keys_of_other_kinds_can_be_read(
     document = sftp_server.airflow_connection(
         private_key=private, private_key_passphrase="planted-secret"
     )
-    assert "refuses the key" in refused(connect(document))
+    assert "with the key" in refused(connect(document))
 
 
 def test_a_key_that_is_none_is_not_shown(sftp_server: SftpServer, connect: Connect) -> None:
@@ -120,14 +121,35 @@ def test_a_key_that_is_none_is_not_shown(sftp_server: SftpServer, connect: Conne
     message = refused(conn_id)
     assert message == (
         f"SFTP connection {conn_id!r}: private_key: cannot be read; it is a whole OpenSSH or PEM "
-        f"key with its line breaks (AirflowException)"
+        f"key with its line breaks"
     )
 
 
-@pytest.mark.parametrize("host_key", ["", "AAAA", "SHA256:abc", "127.0.0.1 ssh-ed25519 AAAA"])
+@pytest.mark.parametrize("between", [" ", ""])
+def test_a_key_whose_line_breaks_are_lost(
+    sftp_server: SftpServer, connect: Connect, between: str
+) -> None:
+    private = new_key()[0].strip().replace("\n", between)
+    conn_id = connect(sftp_server.airflow_connection(private_key=private))
+    assert refused(conn_id) == (
+        f"SFTP connection {conn_id!r}: private_key: cannot be read: its line breaks are lost; in "
+        f"JSON each is \\n"
+    )
+
+
+def test_a_fingerprint_is_no_host_key(sftp_server: SftpServer, connect: Connect) -> None:
+    shown = fingerprint(sftp_server.host_key)
+    conn_id = connect(sftp_server.airflow_connection(host_key=shown))
+    assert refused(conn_id) == (
+        f"SFTP connection {conn_id!r}: host_key: is a fingerprint; host_key is the whole key, "
+        f"which Test shows without a host_key"
+    )
+
+
+@pytest.mark.parametrize("host_key", ["", "AAAA", "127.0.0.1 ssh-ed25519 AAAA"])
 def test_a_host_key_that_is_none(sftp_server: SftpServer, connect: Connect, host_key: str) -> None:
     conn_id = connect(sftp_server.airflow_connection(host_key=host_key))
-    assert refused(conn_id).startswith(
+    assert refused(conn_id) == (
         f"SFTP connection {conn_id!r}: host_key: cannot be read; it is like 'ssh-ed25519 AAAA…'"
     )
 
@@ -151,7 +173,7 @@ def test_a_passphrase_that_is_wrong_or_missing(
 
     assert said(None).startswith(f"private_key_passphrase: missing, and {field} has one")
     assert said("planted-other").startswith(f"private_key_passphrase: is not that of {field}")
-    assert "refuses the key" in said("planted-secret")
+    assert "with the key" in said("planted-secret")
 
 
 def test_a_key_file_that_is_not_there_is_not_the_hosts_fault(

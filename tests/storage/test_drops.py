@@ -165,8 +165,8 @@ def test_a_refusal_is_not_tried_again(place: Place) -> None:
         drop.check()
     reply = "reply 550" if place.protocol == "FTP" else "no such file or directory"
     assert str(caught.value) == (
-        f"{place.protocol}: cannot enter '/absent': the host refuses with {reply}; check the "
-        f"account's rights and ftp_directory"
+        f"{place.protocol}: cannot enter '/absent': the host refuses with {reply}; check "
+        f"ftp_directory, and the account's rights"
     )
 
 

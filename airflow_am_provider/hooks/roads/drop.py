@@ -56,7 +56,12 @@ class DropRoad(ABC):
                 where = f"{printable(host)}, port {port}" if port else printable(host)
                 raise Unreached(f"{where}: {how}") from None
 
-        return Drop(connected, f"{self.protocol} connection {self.conn_id!r}", directory)
+        return Drop(
+            connected,
+            f"{self.protocol} connection {self.conn_id!r}",
+            directory,
+            configured_in=f"connection {self._hook.audience_manager_conn_id!r}",
+        )
 
     def prove(self) -> str:
         """Log in and enter the directory."""

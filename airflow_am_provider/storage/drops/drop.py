@@ -57,6 +57,7 @@ class Drop:
     :param directory: where files go, as the host names it, for messages.
     :param attempts: how often a step is tried before it is a :class:`TransientError`.
     :param pause_s: seconds before the second attempt; it doubles with each further one.
+    :param configured_in: where ``ftp_directory`` stands, for messages.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class Drop:
         *,
         attempts: int = 5,
         pause_s: float = 1.0,
+        configured_in: str = "",
     ) -> None:
         self._open_session = open_session
         self._name = name
         self._directory = directory
         self._attempts = attempts
         self._pause_s = pause_s
+        self._configured_in = f" of the {configured_in}" if configured_in else ""
         self._session: Session | None = None
         self._taken: set[str] = set()  # what the host has just taken, by temporary name
 
@@ -230,7 +233,7 @@ class Drop:
     def _refusal(self, action: str, what: str, reply: Exception) -> ConfigurationError:
         return ConfigurationError(
             f"{self._name}: cannot {action} {printable(what)!r}: the host refuses with {reply}; "
-            f"check the account's rights and ftp_directory"
+            f"check ftp_directory{self._configured_in}, and the account's rights"
         )
 
     def _connected(self) -> Session:
