@@ -203,7 +203,11 @@ def test_a_key_that_must_not_be_used_fails_before_a_row_is_read(
     keys = expired_pair()
     for key, fingerprint, said in (
         (keys.public, keys.fingerprint, "pgp_public_key: the key expired on 2020-06-02; "),
-        (pair().public, keys.fingerprint, f"pgp_fingerprint: {keys.fingerprint}, but the key's "),
+        (
+            pair().public,
+            keys.fingerprint,
+            f"pgp_fingerprint: {keys.fingerprint}, but that of the key ",
+        ),
         ("/nowhere/adobe.asc", keys.fingerprint, "pgp_public_key: there is no /nowhere/adobe.asc"),
     ):
         conn_id = audience_manager(
