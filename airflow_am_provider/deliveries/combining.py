@@ -89,9 +89,10 @@ class FormattedPartition:
             "context": with_texts(self.content.context),
             "staging": self.staging,
             "location": self.content.folder,
-            "max_set_aside": self.max_set_aside,
             **asdict(result),
             "parts": [asdict(part) for part in result.parts],
+            # That of all partitions, in place of what was allowed of this one: anything.
+            "max_set_aside": self.max_set_aside,
         }
 
     @classmethod
