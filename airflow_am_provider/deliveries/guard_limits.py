@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.rules import Rule
-from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.formatting.acceptance import limit, set_aside_problem
 
 if TYPE_CHECKING:
@@ -112,9 +111,10 @@ def _of_rows(manifest: Manifest, earlier: Sequence[Manifest], limits: GuardLimit
     if not usual:
         return
     share = manifest.rows_written / usual
-    comparison = (
-        f"{manifest.rows_written:,} rows, {share:.2%} of {usual:,.0f}, the median of the last "
-        f"{counted(len(earlier), 'comparable delivery', 'comparable deliveries')}"
+    comparison = f"{manifest.rows_written:,} rows, {share:.2%} of {usual:,.0f}, " + (
+        "those of the one comparable delivery before"
+        if len(earlier) == 1
+        else f"the median of the last {len(earlier):,} comparable deliveries"
     )
     if limits.min_rows_share is not None and share < limits.min_rows_share:
         yield f"{comparison}; min_rows_share asks for {limits.min_rows_share:.2%}"

@@ -87,7 +87,9 @@ def last_line(execute: Callable[..., Any]) -> Callable[..., Any]:
             # The words of other errors may quote rows.
             said = str(error) if type(error) is AirflowException else type(error).__name__
             context = kwargs.get("context", args[0] if args else None)
-            _tell(f"Failed for now: {said}", _retry(operator, context), is_error=True)
+            left = _retries_left(context)
+            what = "Failed" if left == 0 else "Failed for now"
+            _tell(f"{what}: {said}", _retry(operator, left), is_error=True)
             raise
         # What lineage is told of, once the task has ended.
         operator.returned = result
@@ -132,16 +134,22 @@ def _named(tasks: list[str]) -> str:
     return f"{', '.join(tasks[:-1])} and {tasks[-1]}"
 
 
-def _retry(operator: BaseOperator, context: object) -> str:
+def _retries_left(context: object) -> int | None:
+    """How often Airflow tries again by itself; None where it does not say."""
     task = context.get("ti") if isinstance(context, Mapping) else None
     tried, most = getattr(task, "try_number", None), getattr(task, "max_tries", None)
     if isinstance(tried, int) and isinstance(most, int):
-        left = most + 1 - tried
-        if left <= 0:
-            return "no retry is left; look into it, and clear this task"
-        tries = f"{counted(left, 'retry', 'retries')} {'is' if left == 1 else 'are'} left"
-        return f"Airflow tries again in about {operator.retry_delay}; {tries}"
-    return "Airflow tries again, if a retry is left"
+        return max(0, most + 1 - tried)
+    return None
+
+
+def _retry(operator: BaseOperator, left: int | None) -> str:
+    if left is None:
+        return "Airflow tries again, if a retry is left"
+    if not left:
+        return "no retry is left; look into it, and clear this task"
+    tries = f"{counted(left, 'retry', 'retries')} {'is' if left == 1 else 'are'} left"
+    return f"Airflow tries again in about {operator.retry_delay}; {tries}"
 
 
 def _tell(what: str, then: str, *, is_error: bool = False) -> None:

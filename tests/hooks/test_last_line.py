@@ -90,8 +90,8 @@ def test_a_failure_says_whether_airflow_tries_again(caplog: pytest.LogCaptureFix
         "are left."
     )
     context = {"ti": SimpleNamespace(try_number=3, max_tries=2)}
-    assert _said(caplog, AirflowException("S3 does not answer"), context).endswith(
-        "Next: no retry is left; look into it, and clear this task."
+    assert _said(caplog, AirflowException("S3 does not answer"), context) == (
+        "Failed: S3 does not answer. Next: no retry is left; look into it, and clear this task."
     )
 
 

@@ -156,7 +156,7 @@ def test_too_few_rows_fail_with_their_figures(world: World) -> None:
 def test_too_many_rows_fail(world: World) -> None:
     world.sent(1000)
     assert world.stopped(world.staged(2000)) is None
-    assert "2,001 rows, 200.10% of 1,000, the median of the last 1 comparable delivery; " in str(
+    assert "2,001 rows, 200.10% of 1,000, those of the one comparable delivery before; " in str(
         world.stopped(world.staged(2001))
     )
 

@@ -85,7 +85,7 @@ def test_a_sending_that_failed_says_since_when_why_and_what_to_do(page: Page) ->
     found = page.get(f"deliveries/{found['delivery_id']}")
     assert found["state_words"] == "Sending failed and is not finished"
     (told,) = [one for one in found["problems"] if "NoSuchBucket" in one]
-    assert told.startswith("Sending failed at 2026-11-28T04:05:06+00:00: S3 answered NoSuchBucket.")
+    assert told.startswith("Sending failed at 28 Nov 2026, 04:05 UTC: S3 answered NoSuchBucket.")
     assert "clear the upload" in told
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError
@@ -253,15 +254,29 @@ def _not_sent(facts: dict[str, Any], failure: dict[str, Any] | None) -> Iterator
         return
     if failure is None:
         yield (
-            f"Sending began at {facts['since']} and is not finished. If its upload does not run "
-            f"any more, clear that task: it goes on where it stopped"
+            f"Sending began at {_in_words(facts['since'])} and is not finished. If its upload does "
+            f"not run any more, clear that task: it goes on where it stopped"
         )
         return
     yield (
-        f"Sending failed at {failure.get('at')}: {str(failure.get('error')).rstrip('.')}. Mend "
-        f"what it says, and clear the upload: it goes on where it stopped. Where that leads to "
-        f"another destination, clear the task that formatted it, with all that is after it"
+        f"Sending failed at {_in_words(failure.get('at'))}: "
+        f"{str(failure.get('error')).rstrip('.')}. Mend what it says, and clear the upload: it "
+        f"goes on where it stopped. Where that leads to another destination, clear the task that "
+        f"formatted it, with all that is after it"
     )
+
+
+def _in_words(moment: object) -> str:
+    """A time as the page has it.
+
+    >>> _in_words("2026-11-28T19:06:18+00:00")
+    '28 Nov 2026, 19:06 UTC'
+    """
+    try:
+        at = datetime.fromisoformat(str(moment)).astimezone(UTC)
+    except ValueError:
+        return "a time that is not noted"
+    return f"{at.day} {at:%b %Y, %H:%M} UTC"
 
 
 def _actions(facts: dict[str, Any], guard: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
