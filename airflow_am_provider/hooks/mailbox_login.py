@@ -57,6 +57,11 @@ def token_source(where: str, login: str, extra: Mapping[str, Any]) -> TokenSourc
         raise ConfigurationError(
             f"{where}: use_ssl: a token is not sent without TLS; set it to true in its extra"
         )
+    if extra.get("ssl_context") == "none":
+        raise ConfigurationError(
+            f"{where}: ssl_context: 'none' trusts whoever answers, and a token is not sent there; "
+            f"take it out of its extra, and let the workers trust the server's authority"
+        )
     if not login:
         raise ConfigurationError(f"{where}: login: missing; enter the mailbox's address")
     return _microsoft(where, extra) if kind == "microsoft" else _google(where, login, extra)

@@ -404,6 +404,11 @@ def test_a_server_without_oauth(
             {"use_ssl": "false"},
             "use_ssl: a token is not sent without TLS; set it to true in its extra",
         ),
+        (
+            {"ssl_context": "none"},
+            "ssl_context: 'none' trusts whoever answers, and a token is not sent there; take it "
+            "out of its extra, and let the workers trust the server's authority",
+        ),
     ],
 )
 def test_fields_that_are_not_as_they_should_be(
