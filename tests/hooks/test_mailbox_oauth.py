@@ -406,8 +406,10 @@ def test_a_server_without_oauth(
         ),
         (
             {"ssl_context": "none"},
-            "ssl_context: 'none' trusts whoever answers, and a token is not sent there; take it "
-            "out of its extra, and let the workers trust the server's authority",
+            (
+                "ssl_context: 'none' trusts whoever answers, and a token is not sent there; take "
+                "it out of its extra, and let the workers trust the server's authority"
+            ),
         ),
     ],
 )
