@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.sources import duckdb_arrow, postgres_copy
-from airflow_am_provider.sources.database_hook import connect
 from airflow_am_provider.sources.fetched_rows import fetched_columns
 from airflow_am_provider.sources.hash_partition import PartitionRows, rows_of
 from airflow_am_provider.sources.parameter_errors import fitting
@@ -70,6 +69,9 @@ def read_sql(
     :raises TransientError: for other errors of the database, and when there is no way to it; none
         of them quotes a row.
     """
+    # Here, since that module alone knows Airflow.
+    from airflow_am_provider.sources.database_hook import connect
+
     connection = connect(hook)
     with without_values(sql, parameter), closing(connection), can_be_cancelled(connection):
         driver = _driver(connection)

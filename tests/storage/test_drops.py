@@ -233,7 +233,7 @@ def test_an_account_that_may_not_rename_is_told_what_to_mend(place: Place, direc
         put(drop)
         with pytest.raises(
             ConfigurationError,
-            match=r"cannot rename '.*part': the host refuses with permission denied; check the",
+            match=r"cannot rename '.*part': the host refuses with permission denied; check ftp_dir",
         ):
             drop.publish(TEMPORARY, NAME)
 
