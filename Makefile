@@ -26,7 +26,7 @@ serve-celery: setup  ## docker-compose.yaml without containers: Celery, two work
 
 test: setup  ## all tests on this Python and the newest Airflow
 	@.venv/bin/python -m pytest -n 2 -m "not slow"
-	@.venv/bin/python -m pytest -n 2 --dist loadgroup -m "slow and not long"
+	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "slow and not long"
 
 test-long: setup  ## what takes many minutes: ten days backfilled, more faults, all examples of properties
 	@.venv/bin/python -m pytest -m long

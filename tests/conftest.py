@@ -8,8 +8,8 @@ import atexit
 import os
 import shutil
 import tempfile
+from importlib.util import find_spec
 
-import pytest
 from hypothesis import settings
 
 from tests.quicker import let_the_disk_take_its_time, read_once
@@ -30,15 +30,6 @@ let_the_disk_take_its_time()
 pytest_plugins = ["tests.connections", "tests.local_servers", "tests.system.local_airflow"]
 # Airflow reads these.
 collect_ignore = ["system/dags"]
-
-
-# Before pytest-xdist looks at groups.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker have all slow tests of a file, with ``--dist loadgroup``: they share servers.
-
-    Those that use the one Airflow have a group of their own already.
-    """
-    for item in items:
-        if item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+# Its examples are looked for, which loads it: the extra "page" is not in every environment.
+if find_spec("playwright") is None:
+    collect_ignore.append("system/airflow_in_browser.py")

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from demo.local.airflow import Airflow
-from tests.system.local_airflow import GROUP
 
-pytestmark = [pytest.mark.slow, GROUP]
+pytestmark = pytest.mark.slow
 
 
 def test_a_connection_saved_in_the_form_can_be_tested_there(

@@ -14,9 +14,8 @@ import pytest
 from demo.local.airflow import Airflow
 from demo.local.airflow_api import ApiError
 from demo.local.processes import REPOSITORY
-from tests.system.local_airflow import GROUP
 
-pytestmark = [pytest.mark.slow, GROUP]
+pytestmark = pytest.mark.slow
 
 
 def test_runs_a_dag_by_hand(local_airflow: Airflow) -> None:

@@ -19,7 +19,6 @@ from airflow_am_provider.storage import LocalFolder
 from demo.local.airflow import Airflow
 from demo.local.s3 import S3
 from tests.staged_deliveries import NAMES, content_of, send, stage
-from tests.system.local_airflow import GROUP
 
 CONTEXT: Any = {}
 FIRST = "0123456789abcdef0123"
@@ -129,7 +128,6 @@ def test_the_command_lines_own_keys_are_not_those_of_a_connection(
 
 
 @pytest.mark.slow
-@GROUP
 def test_a_connection_in_airflows_database_is_found(
     local_airflow: Airflow, staging: LocalFolder
 ) -> None:

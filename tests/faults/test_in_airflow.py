@@ -12,14 +12,12 @@ from tests.faults.airflow_job import results_in_airflow
 from tests.faults.airflow_schedule import COMPONENTS, TASK, WATCHER, airflow_schedule_of
 from tests.faults.world import world
 from tests.system.components import Components
-from tests.system.local_airflow import GROUP
 
 # Kills a task, one's watcher, the triggerer and the scheduler.
 SEEDS = (2,)
 
 
 @pytest.mark.slow
-@GROUP
 def test_whatever_is_killed_when_each_delivery_is_whole(
     local_airflow: Airflow, components: Components, tmp_path: Path
 ) -> None:

@@ -17,9 +17,8 @@ from demo.local.airflow import Airflow
 from demo.local.imap import ImapServer
 from demo.local.s3 import S3
 from tests.staged_deliveries import NAMES, stage
-from tests.system.local_airflow import GROUP
 
-pytestmark = [pytest.mark.slow, GROUP]
+pytestmark = pytest.mark.slow
 
 
 def lineage_event(path: Path, job: str) -> dict[str, Any]:

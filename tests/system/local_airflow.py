@@ -1,8 +1,7 @@
 """One Airflow for all tests that need a running one and do not disturb each other.
 
 It takes half a minute of a processor to start. The DAGs lie in ``dags``; connections are added by
-the tests, under names of their own. pytest-xdist gives all these tests to one worker, see
-``tests/conftest.py``.
+the tests, under names of their own. Each worker of pytest-xdist that needs one has one.
 """
 
 from __future__ import annotations
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 DAGS = Path(__file__).with_name("dags")
 DAG_IDS = ("by_hand", "daily", "delivery", "faults", "receipt")
-#: What tests have that use it.
-GROUP = pytest.mark.xdist_group("local_airflow")
 # How soon Airflow misses those that do not say any more that they are alive. On a busy machine a
 # scheduler may take more than ten seconds to say so, and its tasks are begun anew.
 SOON_MISSED = {

@@ -32,10 +32,9 @@ from tests.system.delivery_airflow import (
     start,
     traits_of_all,
 )
-from tests.system.local_airflow import GROUP
 from tests.system.relay import Relay, Silence, relay_to
 
-pytestmark = [pytest.mark.slow, GROUP]
+pytestmark = pytest.mark.slow
 
 _STAGING = "interrupted-staging"
 _BUCKET = "interrupted-adobe"
