@@ -134,7 +134,7 @@ def test_a_run_that_an_arrival_has_started_takes_what_has_arrived(
     task = OutboundFilesSensor(
         task_id="arrived", location=str(tmp_path), deferrable=deferrable, poke_interval=0.01
     )
-    context: Any = {"triggering_asset_events": {Asset("batches"): events}}
+    context: Any = {"triggering_asset_events": {"batches": events}}
     # Its version is not waited for: it may have been sent again since.
     expected = {"batch": FIRST, "mode": "full", "files": 1, "bytes": 4}
     assert task.execute(context) == [expected]
