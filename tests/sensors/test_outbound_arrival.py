@@ -109,7 +109,7 @@ async def test_what_cannot_be_watched_is_said_and_looked_at_again(
     monkeypatch.setattr(outbound_arrival, "LONGEST_PAUSE_S", 0.01)
     events = trigger("sftp:///in", source_conn_id="not_there").run()
     with pytest.raises(TimeoutError):
-        await told(events, 0.3)
+        await told(events, 1.5)
     assert "sftp:///in cannot be watched: " in caplog.text
     assert "not_there" in caplog.text
 
