@@ -98,9 +98,9 @@ def in_words(past: PastAnswers, delivery: UploadResult) -> str:
     newest = max(filter(None, (past.own, past.other)), key=_moment)
     if _moment(newest) < delivery.sent_at:
         return (
-            f"Nothing of any data source was acknowledged since {newest.since}, before this was "
-            f"sent; {what} was, last at {past.own.since}. So look at Adobe, at the way there and "
-            f"at the mailbox first, rather than at {what}."
+            f"At this connection's destination, nothing of any data source was acknowledged since "
+            f"{newest.since}, before this was sent; {what} was, last at {past.own.since}. So "
+            f"look at Adobe, at the way there and at the mailbox first, rather than at {what}."
         )
     other = f", and {beside} at {past.other.since}" if past.other is not None else ""
     return f"{what} was acknowledged last at {past.own.since}{other}."

@@ -55,7 +55,8 @@ def test_a_wrong_data_source_reads_unlike_an_adobe_that_is_away(tmp_path: Path) 
     )
     away = _sent(targets, 4, 898, None)
     assert in_words(past_answers(away, targets), away).startswith(
-        f"Nothing of any data source was acknowledged since {yesterday.isoformat()}, before"
+        f"At this connection's destination, nothing of any data source was acknowledged since "
+        f"{yesterday.isoformat()}, before"
     )
     _sent(targets, 5, 7, later)
     assert in_words(past_answers(away, targets), away) == (
