@@ -131,10 +131,7 @@ def _sandbox(directory: Path, buckets: S3, ftp: FtpServer, mailbox: ImapServer) 
         ],
         environment={
             "AIRFLOW_AM_SANDBOX_MAIL_PASSWORD": mailbox.password,
-            "AWS_ENDPOINT_URL": buckets.endpoint_url,
-            "AWS_ACCESS_KEY_ID": buckets.access_key,
-            "AWS_SECRET_ACCESS_KEY": buckets.secret_key,
-            "AWS_DEFAULT_REGION": buckets.region,
+            **buckets.environment,
         },
         log=directory / "sandbox.log",
         profiles=profiles,

@@ -184,12 +184,7 @@ def _profiles_of_one_process(
         "audience_manager_default": {"conn_type": "audience_manager", "extra": extra},
     }.items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(connection))
-    variables = {
-        "AWS_ENDPOINT_URL": server.endpoint_url,
-        "AWS_ACCESS_KEY_ID": server.access_key,
-        "AWS_SECRET_ACCESS_KEY": server.secret_key,
-    }
-    for name, value in variables.items():
+    for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     context: Any = {"dag_run": SimpleNamespace(dag_id="one_process"), "run_id": "manual__1"}
     manifest = FormatDataFileOperator(

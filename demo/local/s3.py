@@ -40,6 +40,16 @@ class S3:
         """Create a bucket; one that is there already is kept."""
         self.client().create_bucket(Bucket=name)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which boto3 finds this server."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_DEFAULT_REGION": self.region,
+        }
+
     def airflow_connection(self) -> dict[str, object]:
         """The Airflow connection to this server."""
         return {

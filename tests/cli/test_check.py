@@ -430,10 +430,8 @@ def test_other_json_is_an_ordinary_file(check):
 def test_objects_and_prefixes_on_s3_are_looked_through(s3, folder, capsys, monkeypatch):
     bucket = "test-cli-check"
     s3.create_bucket(bucket)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint_url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", s3.region)
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
     client = s3.client()
     for key, body in {
         f"acme/date=2026-11-23/{NAME}.gz": gzip.compress(GOOD),

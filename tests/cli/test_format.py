@@ -419,10 +419,8 @@ def test_a_folder_is_this_one(days, capsys, monkeypatch):
 def test_prefixes_and_patterns_on_s3(s3, days, capsys, monkeypatch):
     bucket = "test-format-tables"
     s3.create_bucket(bucket)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint_url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", s3.region)
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
     client = s3.client()
     for path in [path for path in days.rglob("*") if path.is_file()]:
         client.put_object(

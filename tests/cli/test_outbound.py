@@ -79,12 +79,7 @@ def test_a_mistyped_location_is_not_an_empty_one(
 def test_a_prefix_without_objects_is_told(
     s3: S3, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in (
-        ("AWS_ENDPOINT_URL", s3.endpoint_url),
-        ("AWS_ACCESS_KEY_ID", s3.access_key),
-        ("AWS_SECRET_ACCESS_KEY", s3.secret_key),
-        ("AWS_DEFAULT_REGION", s3.region),
-    ):
+    for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     bucket = "test-cli-outbound"
     s3.create_bucket(bucket)

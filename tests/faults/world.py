@@ -42,12 +42,7 @@ def world(directory: Path) -> Iterator[World]:
             disk=directory / "disk",
             is_small_disk=stack.enter_context(_small_disk(directory / "disk")),
         )
-        environment = {
-            "AWS_ENDPOINT_URL": s3_server.endpoint_url,
-            "AWS_ACCESS_KEY_ID": s3_server.access_key,
-            "AWS_SECRET_ACCESS_KEY": s3_server.secret_key,
-            "AWS_DEFAULT_REGION": s3_server.region,
-        }
+        environment = s3_server.environment
         before = {name: os.environ.get(name) for name in environment}
         os.environ.update(environment)
         crm.fill(postgres_server)

@@ -46,10 +46,8 @@ def road(
     account = connect(server.airflow_connection())
     fields = {"environment": "custom", "transport": transport}
     if transport == "s3":
-        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint_url)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
-        monkeypatch.setenv("AWS_DEFAULT_REGION", s3.region)
+        for name, value in s3.environment.items():
+            monkeypatch.setenv(name, value)
         bucket = f"roads-{uuid4().hex[:12]}"
         s3.create_bucket(bucket)
         fields |= {"bucket": bucket, "partner_name": "acme", "aws_conn_id": account}

@@ -50,10 +50,8 @@ def logins(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch, s3: S3) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint_url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", s3.region)
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
 
 
 def pairs_of(url: str) -> set[tuple[str, str]]:

@@ -30,10 +30,8 @@ GAID = (20914, "e4fe9bde-caa0-47b6-908d-ffba3fa184f2")
 @pytest.fixture
 def bucket(s3: S3, monkeypatch: pytest.MonkeyPatch) -> str:
     """A bucket that boto3 finds by its usual environment variables."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint_url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", s3.region)
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
     name = f"inbound-{uuid4().hex[:12]}"
     s3.create_bucket(name)
     return name

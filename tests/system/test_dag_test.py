@@ -63,10 +63,8 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _sandbox(
     directory: Path, bucket: str, s3: S3, mail: ImapServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint_url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", s3.region)
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
     config = SandboxConfig(
         database=directory / "sandbox.sqlite",
         inboxes=(f"s3://{bucket}",),

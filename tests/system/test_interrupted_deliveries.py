@@ -86,10 +86,8 @@ def lines(
         relay_to(ftp_server.port) as to_ftp,
         pytest.MonkeyPatch.context() as environment,
     ):
-        environment.setenv("AWS_ENDPOINT_URL", s3.endpoint_url)
-        environment.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
-        environment.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
-        environment.setenv("AWS_DEFAULT_REGION", s3.region)
+        for name, value in s3.environment.items():
+            environment.setenv(name, value)
         aws = s3.airflow_connection()
         relayed = {"endpoint_url": f"http://127.0.0.1:{to_s3.port}"}
         connections: dict[str, Mapping[str, object]] = {

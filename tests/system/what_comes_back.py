@@ -46,12 +46,7 @@ class WhatComesBack:
     def prepare(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Make Adobe's and the company's buckets, and let the CRM know customers who log in."""
         s3 = self.examples.world.s3
-        for name, value in {
-            "AWS_ENDPOINT_URL": s3.endpoint_url,
-            "AWS_ACCESS_KEY_ID": s3.access_key,
-            "AWS_SECRET_ACCESS_KEY": s3.secret_key,
-            "AWS_DEFAULT_REGION": s3.region,
-        }.items():
+        for name, value in s3.environment.items():
             monkeypatch.setenv(name, value)
         for bucket in (FEEDS, EVENTS, SEGMENTS):
             s3.create_bucket(bucket)
