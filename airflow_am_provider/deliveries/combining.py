@@ -65,7 +65,6 @@ class FormattedPartition:
     :param is_by_user: whether no user can be in two partitions, by how they were told.
     :param staging: the staging location, for people.
     :param content: what was written.
-    :param max_set_aside: how many rows of all partitions may be set aside.
     """
 
     partition: Partition
@@ -73,7 +72,6 @@ class FormattedPartition:
     is_by_user: bool
     staging: str
     content: FormattedContent
-    max_set_aside: int | float
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; the layout is documented in docs/manifest.md."""
@@ -91,8 +89,6 @@ class FormattedPartition:
             "location": self.content.folder,
             **asdict(result),
             "parts": [asdict(part) for part in result.parts],
-            # That of all partitions, in place of what was allowed of this one: anything.
-            "max_set_aside": self.max_set_aside,
         }
 
     @classmethod
@@ -112,8 +108,8 @@ class FormattedPartition:
             )
         try:
             facts = ("rows_read", "rows_written", "rows_set_aside", "set_aside_by_reason",
-                     "text_sha256", "rejects", "contents", "items", "lines_without_items",
-                     "remarks")  # fmt: skip
+                     "text_sha256", "rejects", "max_set_aside", "contents", "items",
+                     "lines_without_items", "remarks")  # fmt: skip
             return cls(
                 partition=Partition(number=document["partition"], count=document["partitions"]),
                 partitioning=document["partitioning"],
@@ -129,7 +125,6 @@ class FormattedPartition:
                         **{fact: document[fact] for fact in facts},
                     ),
                 ),
-                max_set_aside=document["max_set_aside"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(f"formatted: {error}") from None
@@ -174,8 +169,9 @@ def combine(
     rejects = _join_rejects(ordered, storage, f"{folder}/{REJECTS_FILE}")
     rows_read = sum(result.rows_read for result in results)
     counts = {Rule(reason): count for reason, count in reasons.items()}
+    max_set_aside = first.content.result.max_set_aside
     try:
-        check_set_aside(counts, rows_read, first.max_set_aside)
+        check_set_aside(counts, rows_read, max_set_aside)
     except DataError as error:
         raise DataError(f"{error}. Rows set aside are listed in {storage.url}/{rejects}") from None
     whole = FormattedParts(
@@ -188,11 +184,11 @@ def combine(
             "".join(result.text_sha256 for result in results).encode()
         ).hexdigest(),
         rejects=rejects,
+        max_set_aside=max_set_aside,
         contents=_join_contents(ordered, storage, folder),
         items=_sum(result.items for result in results),
         lines_without_items=_sum(result.lines_without_items for result in results),
         remarks=together(result.remarks for result in results),
-        max_set_aside=first.max_set_aside,
     )
     content = replace(first.content, folder=folder, result=whole)
     return stage_content(content, targets, now=now, is_shared=True, origin=origin)
@@ -245,7 +241,7 @@ def _check_complete(ordered: Sequence[FormattedPartition]) -> None:
         "removes": {one.content.removes for one in ordered},
         "context": {one.content.context for one in ordered},
         "staging": {one.staging for one in ordered},
-        "max_set_aside": {one.max_set_aside for one in ordered},
+        "max_set_aside": {one.content.result.max_set_aside for one in ordered},
     }
     for fact, values in facts.items():
         if len(values) > 1:

@@ -69,8 +69,9 @@ class FormatOptions:
     :param max_set_aside: how many rows may be set aside: a whole number is a count, a
         fraction from 0.0 to 1.0 a share of the rows read. Duplicates and rows without items
         do not count, since nothing is lost with them.
-    :param is_partition: whether the rows are a share of a source's, of which a few say nothing
-        about a column.
+    :param is_partition: whether the rows are a share of a source's: a few of them say nothing about
+        a column, and ``max_set_aside`` is what holds for all shares together, so it is kept and not
+        checked.
     :param recipient: who can read files that are encrypted by PGP.
     :raises ConfigurationError: when ``max_set_aside`` is neither, or nobody could read the files.
     """
@@ -100,13 +101,13 @@ class FormattedParts:
     :param text_sha256: checksum of all their text, which tells whether content is the same
         wherever it is split and whatever packed it.
     :param rejects: path of the rejects file, or None.
+    :param max_set_aside: how many rows of the delivery might be set aside: a count, or a share.
     :param items: how many items all lines of an ``.overwrite`` have; None of other files.
     :param lines_without_items: how many of its lines have none, and so empty a user; None of
         other files.
     :param contents: path of the file that names the traits, or None when nobody asked for it.
     :param remarks: counts of what is worth a look and keeps no row out, by
         :class:`~airflow_am_provider.formatting.remarks.Remark`.
-    :param max_set_aside: how many rows might be set aside: a count, or a share.
     """
 
     rows_read: int
@@ -116,11 +117,11 @@ class FormattedParts:
     parts: tuple[WrittenPart, ...]
     text_sha256: str
     rejects: str | None
+    max_set_aside: int | float
     items: int | None = None
     lines_without_items: int | None = None
     contents: str | None = None
     remarks: dict[str, int] = field(default_factory=dict)
-    max_set_aside: int | float | None = None
 
 
 def format_rows(
@@ -208,7 +209,8 @@ class _Run(SourcePass):
         else:
             self._take_out_repeats()
         self._repeats.close()
-        check_set_aside(self._rejects.counts, self._rows_read, self._options.max_set_aside)
+        if not self._options.is_partition:
+            check_set_aside(self._rejects.counts, self._rows_read, self._options.max_set_aside)
         rejects = self._rejects.close()
         self._report_progress("Formatted")
         parts = self._parts
@@ -221,12 +223,12 @@ class _Run(SourcePass):
             parts=tuple(parts.parts),
             text_sha256=parts.text_sha256,
             rejects=rejects,
+            max_set_aside=self._options.max_set_aside,
             contents=write_contents(self._storage, self._folder, self._writer.contents),
             items=None if parts.counts is None else parts.counts.items,
             lines_without_items=(
                 None if parts.counts is None else parts.counts.lines_without_items
             ),
-            max_set_aside=self._options.max_set_aside,
         )
 
     def _clean_up(self, end_rejects: Callable[[], object]) -> None:

@@ -171,8 +171,7 @@ def stage_rows(
         rows.batches,
         writer,
         targets.staging,
-        # What is allowed of all rows says nothing of a share of them.
-        options if share is None else replace(options, max_set_aside=1.0, is_partition=True),
+        replace(options, is_partition=share is not None),
         context=DeliveryContext(
             destination=hook.destination_name,
             window=found.of_data,
@@ -197,7 +196,6 @@ def stage_rows(
         partitioning=rows.partitioning,
         is_by_user=rows.is_by_user,
         staging=targets.staging.url,
-        max_set_aside=options.max_set_aside,
     )
 
 
@@ -259,7 +257,6 @@ def _formatted(
     partitioning: str,
     is_by_user: bool,
     staging: str,
-    max_set_aside: float,
 ) -> dict[str, Any]:
     from airflow_am_provider.deliveries.combining import FormattedPartition
 
@@ -269,7 +266,6 @@ def _formatted(
         is_by_user=is_by_user,
         staging=staging,
         content=content,
-        max_set_aside=max_set_aside,
     ).to_json()
 
 

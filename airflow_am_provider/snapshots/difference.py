@@ -197,8 +197,8 @@ class _Run(SourcePass):
             parts=tuple(self._parts.parts),
             text_sha256=self._parts.text_sha256,
             rejects=self._rejects.close(),
-            contents=write_contents(self._storage, self._folder, self._contents),
             max_set_aside=self._options.max_set_aside,
+            contents=write_contents(self._storage, self._folder, self._contents),
         )
         return result, self._counts
 
