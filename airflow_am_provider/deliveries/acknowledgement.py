@@ -118,8 +118,8 @@ class ReceiptWatch:
 
     Every sign that the connection leads to is looked at, whatever counts, so that those which
     disagree are seen side by side. One that is not needed and cannot be had is left out.
-    ``deliveries`` is what was sent, ``marked`` are the files whose markers were seen so far,
-    ``written`` is what was written down of each delivery last, by
+    ``hook`` is the connection, ``deliveries`` is what was sent, ``marked`` are the files whose
+    markers were seen so far, ``written`` is what was written down of each delivery last, by
     :func:`~airflow_am_provider.deliveries.receipt_report.note_what_came`.
 
     Another sign is one more method that gives a :class:`~airflow_am_provider.deliveries.signs.Sign`
@@ -145,7 +145,7 @@ class ReceiptWatch:
         marked: Iterable[str] = (),
         wait: timedelta = ONE_DAY,
     ) -> None:
-        self._hook = hook
+        self.hook = hook
         self.deliveries = deliveries
         self._acknowledged_by = acknowledged_by
         self._since = since
@@ -195,7 +195,7 @@ class ReceiptWatch:
             f"{source.place} since {self._since:%Y-%m-%d %H:%M} UTC" for source in self._sources
         ]
         if self._markers is not None:
-            places.append(f"{self._hook.destination_url} for .processed markers")
+            places.append(f"{self.hook.destination_url} for .processed markers")
         if self._history is not None:
             places.append("the inbound history of Adobe's REST API")
         what = (
@@ -207,7 +207,7 @@ class ReceiptWatch:
         return (
             f"{what}: looking in {'; '.join(places)}. Files are processed twice a day, so hours "
             f"are usual. To check meanwhile: do Adobe's mails come in there, and what does "
-            f"airflow-am deliveries show {first} --conn-id {self._hook.audience_manager_conn_id} "
+            f"airflow-am deliveries show {first} --conn-id {self.hook.audience_manager_conn_id} "
             f"say"
         )
 
@@ -220,7 +220,7 @@ class ReceiptWatch:
             rows_written=delivery.rows_written,
             rows_set_aside=delivery.rows_set_aside,
             other_files=[name for name in others if name not in delivery.files],
-            cross_device=self._hook.settings.cross_device,
+            cross_device=self.hook.settings.cross_device,
         )
         return AcknowledgementStatus(
             delivery=delivery,
@@ -290,14 +290,14 @@ class ReceiptWatch:
         """Keep it in the record: markers go away, and receipts come later."""
         for delivery in self.deliveries:
             if delivery.delivery_id not in self._noted and self.marked.issuperset(delivery.files):
-                targets = self._hook.targets()
+                targets = self.hook.targets()
                 record = delivery.record(targets)
                 if record is not None:
                     DeliveryRecords(targets).picked_up(record, delivery.sending)
                 self._noted.add(delivery.delivery_id)
 
     def _check(self) -> None:
-        conn_id = self._hook.audience_manager_conn_id
+        conn_id = self.hook.audience_manager_conn_id
         if not (self._sources or self._needs_markers or self._needs_history or self._wait):
             raise ConfigurationError(
                 f"connection {conn_id!r}: neither receipts_imap_conn_id nor receipts_location says "
@@ -306,16 +306,16 @@ class ReceiptWatch:
                 f"{self._lower()}"
             )
         for delivery in self.deliveries:
-            if delivery.destination != self._hook.destination_url:
+            if delivery.destination != self.hook.destination_url:
                 raise ConfigurationError(
                     f"delivery {delivery.delivery_id} was sent to {delivery.destination}, but the "
-                    f"connection {conn_id!r} leads to {self._hook.destination_url}. "
+                    f"connection {conn_id!r} leads to {self.hook.destination_url}. "
                     f"{MAKE_ANEW}"
                 )
 
     def _lower(self) -> str:
         """What the connection can show without receipts, and what needs no sign."""
-        shown = rung_of_markers(self._hook.settings.transport).word
+        shown = rung_of_markers(self.hook.settings.transport).word
         return f"{shown!r} or {str(AcknowledgedBy.WAIT)!r}"
 
 

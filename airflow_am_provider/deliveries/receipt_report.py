@@ -158,13 +158,10 @@ def judge_and_record(
     return save_reports(hook, reports)
 
 
-def note_what_came(
-    hook: Connection, watch: ReceiptWatch, statuses: Iterable[AcknowledgementStatus]
-) -> None:
+def note_what_came(watch: ReceiptWatch, statuses: Iterable[AcknowledgementStatus]) -> None:
     """Write down what signs say of deliveries that are still waited for, whenever that changes.
 
-    :param hook: leads to the staging location.
-    :param watch: has looked; knows what was written down before.
+    :param watch: has looked; knows what was written down before, and where.
     :param statuses: what it has seen.
     """
     for status in statuses:
@@ -176,10 +173,10 @@ def note_what_came(
             "receipt_digests": list(status.reconciliation.receipt_digests),
         }
         if watch.written.get(delivery.delivery_id) != known:
-            record = delivery.record(hook.targets())
+            record = delivery.record(watch.hook.targets())
             before = {} if record is None else record.reconciliation or {}
             if record is not None and {name: before.get(name) for name in known} != known:
-                save_reports(hook, [ReceiptReport.of(status, {})])
+                save_reports(watch.hook, [ReceiptReport.of(status, {})])
             watch.written[delivery.delivery_id] = known
 
 

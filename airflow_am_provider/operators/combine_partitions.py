@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseOperator
-
 from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.formatting.choices import OnEmpty
 from airflow_am_provider.hooks import metrics
@@ -14,24 +12,20 @@ from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.hooks.origin import origin_of
-from airflow_am_provider.links import DeliveryLink, StagingLink
-from airflow_am_provider.operators._staging import (
-    report_staged,
-    staged_in_words,
-)
+from airflow_am_provider.operators._staging import report_staged
+from airflow_am_provider.operators._staging_task import StagingTask
 from airflow_am_provider.operators._watermark import note_outcome
 from airflow_am_provider.parameters import choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
 __all__ = ["CombinePartitionsOperator"]
 
 
-class CombinePartitionsOperator(BaseOperator):
+class CombinePartitionsOperator(StagingTask):
     """Make one delivery, with one numbering and one manifest, of all partitions of a source.
 
     Parts stay where they lie in staging; nothing is read or written again but the lists of rows
@@ -62,8 +56,6 @@ class CombinePartitionsOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("formatted", "audience_manager_conn_id", "on_empty")
     template_fields_renderers: ClassVar[dict[str, str]] = {"formatted": "json"}
-    operator_extra_links = (StagingLink(), DeliveryLink())
-    ui_color = "#f7e0d4"
 
     def __init__(
         self,
@@ -102,21 +94,6 @@ class CombinePartitionsOperator(BaseOperator):
             metrics.staged(manifest, content.file_kind, origin.dag_id if origin else "")
             note_outcome(target, content.context.watermark, manifest, on_empty)
             return report_staged(self.log, manifest, on_empty, targets.staging)
-
-    def outcome(self, result: dict[str, Any]) -> str:
-        """What was staged, for the last line of the log."""
-        return staged_in_words(result)
-
-    def get_openlineage_facets_on_complete(
-        self, task_instance: Any
-    ) -> OperatorLineage[Any, Any] | None:
-        """What Airflow's provider ``openlineage`` is told.
-
-        :param task_instance: whatever it is; the task knows what it did.
-        """
-        from airflow_am_provider.hooks.lineage import of_format
-
-        return of_format(self)
 
 
 def _listed(formatted: Any) -> list[object]:

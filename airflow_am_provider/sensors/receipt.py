@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus, ReceiptWatch
+    from airflow_am_provider.deliveries.connection import Connection
     from airflow_am_provider.deliveries.uploads.result import UploadResult
 
 __all__ = ["DeliveryReceiptSensor"]
@@ -254,18 +255,15 @@ class DeliveryReceiptSensor(PollingSensor):
     def look(self) -> Seen:
         """Look once for receipts and markers; judge what they say when all of them are there."""
         from airflow_am_provider.deliveries.receipt_report import note_what_came
-        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
         self._watch = self._watch or self._new_watch()
         statuses = self._statuses = self._watch.look()
         known = self._watch.known(statuses)
         if any(status.outstanding for status in statuses):
-            note_what_came(
-                AudienceManagerHook(self.audience_manager_conn_id), self._watch, statuses
-            )
+            note_what_came(self._watch, statuses)
             return Seen(known, is_over=False, waited_for=self._watch.waited_for())
         self._waiting.tell(known)
-        return Seen(known, is_over=True, result=self._judge(statuses))
+        return Seen(known, is_over=True, result=self._judge(self._watch.hook, statuses))
 
     def _new_watch(self) -> ReceiptWatch:
         from airflow_am_provider.deliveries.acknowledgement import ReceiptWatch
@@ -303,11 +301,9 @@ class DeliveryReceiptSensor(PollingSensor):
             raise AirflowSkipException("Nothing was sent, so there is no receipt to wait for")
         return deliveries
 
-    def _judge(self, statuses: Sequence[AcknowledgementStatus]) -> Any:
+    def _judge(self, hook: Connection, statuses: Sequence[AcknowledgementStatus]) -> Any:
         from airflow_am_provider.deliveries.receipt_report import judge_and_record
-        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
-        hook = AudienceManagerHook(self.audience_manager_conn_id)
         reports = judge_and_record(hook, statuses, self.limits or {}, timeout_s=self.timeout)
         metrics.acknowledged(reports)
         problems = "; ".join(report.problem for report in reports if report.problems)

@@ -80,9 +80,8 @@ class ReceiptTrigger(PollingTrigger):
         from airflow_am_provider.deliveries.uploads.result import read_deliveries
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
-        hook = AudienceManagerHook(self.audience_manager_conn_id)
         self._watch = self._watch or ReceiptWatch(
-            hook,
+            AudienceManagerHook(self.audience_manager_conn_id),
             read_deliveries(self.deliveries),
             acknowledged_by=AcknowledgedBy(self.acknowledged_by),
             since=datetime.fromisoformat(self.since),
@@ -90,7 +89,7 @@ class ReceiptTrigger(PollingTrigger):
             wait=timedelta(seconds=self.wait_s),
         )
         statuses = self._watch.look()
-        note_what_came(hook, self._watch, statuses)
+        note_what_came(self._watch, statuses)
         return Seen(
             self._watch.known(statuses),
             is_over=not any(status.outstanding for status in statuses),
