@@ -64,33 +64,33 @@ def announce(
 
     A task that is cleared, or another run that finds the delivery acknowledged, makes none: that it
     was told is noted beside the manifest, by sending. A try after one that died makes it again.
+    See :func:`teller_of`.
 
     :param context: the task's; without ``outlet_events`` outside of Airflow.
     :param staging: the staging location.
     :param destination: the connection's.
     :param reconciliations: what the sensor returns.
     """
-    outlet_events = context.get("outlet_events")
-    if outlet_events is None:
+    outlet_events, teller = context.get("outlet_events"), teller_of(context)
+    if outlet_events is None or teller is None:
         return
-    teller = _teller(context)
     for found in reconciliations:
         name = parse_file_name(found["files"][0])
         assert not isinstance(name, OracleDataCloudFileName)  # never written
         kind = "data" if isinstance(name, DataFileName) else "id_sync"
         folder = f"deliveries/{kind}/{found['delivery_id']}"
         path = f"{folder}/{numbered(ANNOUNCED_FILE, found['sending'])}"
-        if not _is_new(staging, path, found, teller, is_retry=is_retry(context)):
+        if not _is_new(staging, path, found, teller):
             continue
         uri = asset_uri(destination, target_of(name.kind))
         extra = {fact: found.get(fact) for fact in _FACTS}
         outlet_events[ACKNOWLEDGED].add(Asset(name=uri, uri=uri), extra=extra)
-        note = {"by": teller, "assumed": bool(found.get("assumed"))}
+        note = {**teller, "assumed": bool(found.get("assumed"))}
         staging.write_bytes(path, json.dumps(note).encode())
 
 
 def _is_new(
-    staging: Folder, path: str, found: Mapping[str, Any], teller: str, *, is_retry: bool
+    staging: Folder, path: str, found: Mapping[str, Any], teller: Mapping[str, Any]
 ) -> bool:
     """Whether nobody has told of it yet, or no one has lived to do so."""
     content = staging.read_bytes(path)
@@ -100,22 +100,23 @@ def _is_new(
     if note.get("assumed") and not found.get("assumed"):
         # Now a sign has said it.
         return True
-    return is_retry and note.get("by") == teller
+    return all(note.get(name) == value for name, value in teller.items())
 
 
-def _teller(context: Mapping[str, Any]) -> str:
-    """The task that tells: the same in each of its tries."""
+def teller_of(context: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Who tells Airflow by events, which it hears when the task succeeds; None outside of Airflow.
+
+    It is the same for the tries of a task of which each but the last has failed. Clearing a task
+    gives it more tries, so that it is another teller from then on.
+    """
     task = context.get("ti")
+    if task is None or context.get("outlet_events") is None:
+        return None
     facts = ("dag_id", "run_id", "task_id", "map_index")
-    return "/".join(str(getattr(task, fact, "")) for fact in facts)
-
-
-def is_retry(context: Mapping[str, Any]) -> bool:
-    """Whether the try before this one failed. A cleared task has more tries than its retries."""
-    task = context.get("ti")
-    tried, most = getattr(task, "try_number", 1), getattr(task, "max_tries", 0)
-    retries = getattr(context.get("task"), "retries", 0)
-    return bool(tried > 1 and most <= retries)
+    return {
+        "by": "/".join(str(getattr(task, fact, "")) for fact in facts),
+        "max_tries": getattr(task, "max_tries", 0),
+    }
 
 
 def announce_loaded(outlet_events: Any, reports: Iterable[Mapping[str, Any]]) -> None:

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 class LoadTarget(Protocol):
     """Where batches are loaded."""
 
-    def versions(self, batches: Sequence[Batch]) -> Mapping[str, str | None]:
-        """The version in which each batch is loaded, by its ID; None, or none, where it is not."""
+    def reports(self, batches: Sequence[Batch]) -> Mapping[str, dict[str, Any]]:
+        """What became of each batch when it was loaded, by its ID; nothing where it was not."""
         ...
 
-    def report(self, batch: Batch) -> dict[str, Any]:
-        """What became of a batch that is loaded, as the operator returns it."""
+    def note_announced(self, batch: Batch, teller: dict[str, Any]) -> bool:
+        """Write down who tells Airflow of a loaded batch; False when it is not theirs to tell."""
         ...
 
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
@@ -58,17 +58,17 @@ class ParquetTarget:
     folder: Folder
     reading: Reading
 
-    def versions(self, batches: Sequence[Batch]) -> dict[str, str | None]:
+    def reports(self, batches: Sequence[Batch]) -> dict[str, dict[str, Any]]:
         """By each file's own metadata."""
-        from airflow_am_provider.outbound.parquet import loaded_version
-
-        return {batch.batch_id: loaded_version(self.folder, batch) for batch in batches}
-
-    def report(self, batch: Batch) -> dict[str, Any]:
-        """By the file's own metadata."""
         from airflow_am_provider.outbound.parquet import loaded_report
 
-        return loaded_report(self.folder, batch)
+        return {batch.batch_id: loaded_report(self.folder, batch) for batch in batches}
+
+    def note_announced(self, batch: Batch, teller: dict[str, Any]) -> bool:
+        """In a file beside."""
+        from airflow_am_provider.outbound.parquet import note_announced
+
+        return note_announced(self.folder, batch, teller)
 
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         """Write a file, which appears whole."""
@@ -86,17 +86,17 @@ class TableTarget:
     tables: Tables
     reading: Reading
 
-    def versions(self, batches: Sequence[Batch]) -> dict[str, str]:
+    def reports(self, batches: Sequence[Batch]) -> dict[str, dict[str, Any]]:
         """By the table of batches beside it."""
-        from airflow_am_provider.outbound.table import loaded_versions
+        from airflow_am_provider.outbound.table import loaded_reports
 
-        return loaded_versions(self.hook, self.tables, [one.batch_id for one in batches])
+        return loaded_reports(self.hook, self.tables, [one.batch_id for one in batches])
 
-    def report(self, batch: Batch) -> dict[str, Any]:
-        """By the table of batches beside it."""
-        from airflow_am_provider.outbound.table import loaded_report
+    def note_announced(self, batch: Batch, teller: dict[str, Any]) -> bool:
+        """In the table of batches beside it."""
+        from airflow_am_provider.outbound.table import note_announced
 
-        return loaded_report(self.hook, self.tables, batch.batch_id)
+        return note_announced(self.hook, self.tables, batch, teller)
 
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         """Write rows in one transaction."""

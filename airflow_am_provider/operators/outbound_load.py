@@ -203,8 +203,9 @@ class OutboundLoadOperator(BaseOperator):
     @last_line
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Load what is complete and not loaded yet."""
-        from airflow_am_provider.hooks.asset_events import announce_loaded, is_retry
+        from airflow_am_provider.hooks.asset_events import announce_loaded, teller_of
         from airflow_am_provider.hooks.outbound_inbox import open_inbox
+        from airflow_am_provider.outbound.load_report import is_due, without_note
 
         notes = BatchNotes.of(self.audience_manager_conn_id, origin_of(context, self.task_id))
         with airflow_errors():
@@ -212,17 +213,18 @@ class OutboundLoadOperator(BaseOperator):
             inbox = open_inbox(self.location, self.source_conn_id)
             wanted = self._wanted()
             notes.found(wanted)
-            known = {} if flag("reload", self.reload) else target.versions(wanted)
-            is_again = is_given(self.batches) and is_retry(context)
-            loaded = []
+            known = {} if flag("reload", self.reload) else target.reports(wanted)
+            teller = teller_of(context)
+            loaded: list[tuple[Batch, dict[str, Any]]] = []
             failed: list[TransientError | DataError] = []
             for batch in wanted:
-                if known.get(batch.batch_id) == batch.version:
+                kept = known.get(batch.batch_id, {})
+                if kept.get("version") == batch.version:
                     self.log.info("Batch %s is loaded already, as it is now", batch.batch_id)
                     notes.loaded(batch, None)
-                    if is_again:
-                        # The try before this one may have loaded it, and has told nobody.
-                        loaded.append(target.report(batch))
+                    if is_due(kept, teller):
+                        # By a try that failed afterwards, so that Airflow has not heard of it.
+                        loaded.append((batch, without_note(kept)))
                     continue
                 try:
                     report = target.load(inbox, batch)
@@ -231,20 +233,26 @@ class OutboundLoadOperator(BaseOperator):
                     self.log.warning("Batch %s is not loaded: %s", batch.batch_id, error)
                     failed.append(error)
                     continue
-                loaded.append(report.to_json())
-                notes.loaded(batch, loaded[-1])
+                loaded.append((batch, report.to_json()))
+                notes.loaded(batch, report.to_json())
                 self._tell(report)
                 metrics.loaded(report, self.dag_id)
             if failed:
                 # What may go better next time counts for more: Airflow tries again then.
                 raise min(failed, key=lambda error: isinstance(error, DataError))
+            # Last of all: what fails before it tells nothing, and the next try does.
+            told = [
+                report
+                for batch, report in loaded
+                if teller and target.note_announced(batch, teller)
+            ]
         if not loaded:
             raise AirflowSkipException(
                 f"Nothing to load from {self.location}: "
                 + (f"{len(wanted)} complete, all of them loaded" if wanted else "no complete batch")
             )
-        announce_loaded(context.get("outlet_events"), loaded)
-        return loaded
+        announce_loaded(context.get("outlet_events"), told)
+        return [report for _, report in loaded]
 
     def outcome(self, result: list[dict[str, Any]]) -> str:
         """What was loaded, for the last line of the log."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.counts import ReadCounts
+
+#: Of a report as it is kept: who has told Airflow of the batch; None when nobody has.
+ANNOUNCED: Final = "announced"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,3 +63,26 @@ class LoadReport:
             "header_lines": counts.header_lines,
             "files_without_checksum": counts.unchecked,
         }
+
+    def to_kept_json(self) -> dict[str, Any]:
+        """As it is kept with the rows: nobody has told of them yet."""
+        return {**self.to_json(), ANNOUNCED: None}
+
+
+def without_note(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """A report that was kept, as :meth:`LoadReport.to_json` gives it."""
+    return {name: value for name, value in kept.items() if name != ANNOUNCED}
+
+
+def is_due(kept: Mapping[str, Any], teller: Mapping[str, Any] | None) -> bool:
+    """Whether a task has to tell Airflow of a batch that it finds loaded.
+
+    It has where the task that loaded it failed afterwards, and where an earlier try of this task
+    told of it and failed then, so that Airflow has heard nothing.
+
+    :param kept: the report as it is kept. One without a word of this is of a version that noted
+        nothing: it counts as told.
+    :param teller: the task, the same for all tries between which it was not cleared; None outside
+        of Airflow, where nobody is told.
+    """
+    return teller is not None and ANNOUNCED in kept and kept[ANNOUNCED] in (None, teller)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from airflow_am_provider.outbound.counts import ReadCounts
 from airflow_am_provider.outbound.layout import BASIC, Layout
-from airflow_am_provider.outbound.load_report import LoadReport
+from airflow_am_provider.outbound.load_report import ANNOUNCED, LoadReport, is_due
 from airflow_am_provider.outbound.reading import read_batch
 from airflow_am_provider.outbound.rows import NAMES, SCHEMA, Rows
 
@@ -54,7 +54,31 @@ def loaded_report(target: Folder, batch: Batch) -> dict[str, Any]:
     with target.open_read(path) as file:
         metadata = pq.read_metadata(file).metadata or {}
     report: dict[str, Any] = json.loads(metadata.get(METADATA_KEY, b"{}"))
+    if ANNOUNCED in report:
+        note = json.loads(target.read_bytes(_beside(path, "announced.json")) or b"{}")
+        if note.get("version") == report["version"]:
+            report[ANNOUNCED] = note[ANNOUNCED]
     return report
+
+
+def note_announced(target: Folder, batch: Batch, teller: dict[str, Any]) -> bool:
+    """Write down, beside its file, who tells Airflow of a loaded batch.
+
+    :param teller: as for :func:`~airflow_am_provider.outbound.load_report.is_due`.
+    :return: False when it is not theirs to tell, or it is loaded in another version by now.
+    """
+    kept = loaded_report(target, batch)
+    is_theirs = kept.get("version") == batch.version and is_due(kept, teller)
+    if is_theirs:
+        note = {"version": batch.version, ANNOUNCED: teller}
+        path = _beside(batch_path(batch), "announced.json")
+        target.write_bytes(path, json.dumps(note).encode())
+    return is_theirs
+
+
+def _beside(path: str, ending: str) -> str:
+    """A file beside a batch's."""
+    return f"{path.removesuffix('.parquet')}.{ending}"
 
 
 def load_into_parquet(
@@ -94,9 +118,12 @@ def load_into_parquet(
             for table in _tables(blocks, rows, rejects):
                 writer.write_table(table, row_group_size=_ROW_GROUP_ROWS)
             report = LoadReport.of(batch, f"{target.url}/{path}", counts)
-            writer.add_key_value_metadata({METADATA_KEY: json.dumps(report.to_json()).encode()})
-        # Before the file appears, so that no loaded batch is without its rejects.
-        rejects.write(target, f"{path.removesuffix('.parquet')}.rejects.csv")
+            kept = json.dumps(report.to_kept_json()).encode()
+            writer.add_key_value_metadata({METADATA_KEY: kept})
+        # Before the file appears, so that no loaded batch is without its rejects, and none passes
+        # for one that Airflow has heard of.
+        rejects.write(target, _beside(path, "rejects.csv"))
+        target.delete(_beside(path, "announced.json"))
     return report
 
 

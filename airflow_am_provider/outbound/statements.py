@@ -19,6 +19,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Tran
 from airflow_am_provider.outbound.csv_stream import CsvStream, csv_of
 from airflow_am_provider.outbound.dialects import POSTGRES
 from airflow_am_provider.outbound.load_data import load_data
+from airflow_am_provider.outbound.load_report import ANNOUNCED
 from airflow_am_provider.outbound.rows import SCHEMA, as_text, time_as_text
 
 if TYPE_CHECKING:
@@ -118,25 +119,29 @@ class Statements:
             if self._cursor.description is not None:
                 self._cursor.fetchall()
 
-    def versions(self, batch_ids: Sequence[str]) -> dict[str, str]:
-        """The version in which each batch is loaded."""
-        found: dict[str, str] = {}
+    def reports(self, batch_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What was written down of each batch when it was loaded."""
+        found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(batch_ids), _MOST_VALUES):
             some = batch_ids[start : start + _MOST_VALUES]
             values = ", ".join("?" for _ in some)
             self._run(
-                f"SELECT batch, version FROM {self._tables.batches} WHERE batch IN ({values})",
+                f"SELECT batch, report FROM {self._tables.batches} WHERE batch IN ({values})",
                 *some,
             )
-            found |= {str(batch): str(version) for batch, version in self._cursor.fetchall()}
+            found |= {str(batch): json.loads(report) for batch, report in self._cursor.fetchall()}
         return found
 
-    def report(self, batch_id: str) -> dict[str, Any]:
-        """What was written down of a batch when it was loaded; nothing when it was not."""
-        self._run(f"SELECT report FROM {self._tables.batches} WHERE batch = ?", batch_id)
-        row = self._cursor.fetchone()
-        report: dict[str, Any] = json.loads(row[0]) if row else {}
-        return report
+    def note_announced(self, kept: dict[str, Any], teller: dict[str, Any]) -> None:
+        """Write down who tells Airflow of a batch.
+
+        :param kept: what :meth:`reports` gives of it.
+        """
+        self._run(
+            f"UPDATE {self._tables.batches} SET report = ? WHERE batch = ?",
+            json.dumps({**kept, ANNOUNCED: teller}),
+            kept["batch"],
+        )
 
     def is_next(self, batch: Batch) -> bool:
         """Whether a batch is newer than all that are loaded of its destination."""
@@ -202,7 +207,7 @@ class Statements:
             batch.mode,
             time_as_text(_time(batch)),
             batch.version,
-            json.dumps(report.to_json()),
+            json.dumps(report.to_kept_json()),
         )
 
     def note_probe(self) -> None:

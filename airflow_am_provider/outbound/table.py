@@ -17,7 +17,7 @@ from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.outbound.counts import ReadCounts
 from airflow_am_provider.outbound.dialects import dialect_of
 from airflow_am_provider.outbound.layout import BASIC, Layout
-from airflow_am_provider.outbound.load_report import LoadReport
+from airflow_am_provider.outbound.load_report import LoadReport, is_due
 from airflow_am_provider.outbound.parquet import batch_path, load_into_parquet
 from airflow_am_provider.outbound.reading import read_batch
 from airflow_am_provider.outbound.rows import Rows
@@ -133,17 +133,28 @@ def load_by_copy(
     return report
 
 
-def loaded_versions(hook: DbApiHook, tables: Tables, batch_ids: Sequence[str]) -> dict[str, str]:
-    """The version in which each batch is loaded; those that are not are left out."""
+def loaded_reports(
+    hook: DbApiHook, tables: Tables, batch_ids: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """What became of each batch when it was loaded; those that are not are left out."""
     with _statements(hook, tables) as statements:
         statements.make_batches_table()
-        return statements.versions(batch_ids)
+        return statements.reports(batch_ids)
 
 
-def loaded_report(hook: DbApiHook, tables: Tables, batch_id: str) -> dict[str, Any]:
-    """What became of a batch when it was loaded; nothing when it was not."""
+def note_announced(hook: DbApiHook, tables: Tables, batch: Batch, teller: dict[str, Any]) -> bool:
+    """Write down who tells Airflow of a loaded batch.
+
+    :param teller: as for :func:`~airflow_am_provider.outbound.load_report.is_due`.
+    :return: False when it is not theirs to tell, or it is loaded in another version by now.
+    """
     with _statements(hook, tables) as statements:
-        return statements.report(batch_id)
+        statements.lock()
+        kept = statements.reports([batch.batch_id]).get(batch.batch_id, {})
+        is_theirs = kept.get("version") == batch.version and is_due(kept, teller)
+        if is_theirs:
+            statements.note_announced(kept, teller)
+        return is_theirs
 
 
 @contextmanager
@@ -188,7 +199,7 @@ def _prove_transactions(hook: DbApiHook, tables: Tables) -> None:
         statements.note_probe()
         try:
             connection.rollback()
-            is_gone = not statements.versions([PROBE])
+            is_gone = not statements.reports([PROBE])
         except Exception:  # noqa: BLE001  # each driver has errors of its own
             is_gone = False
         if not is_gone:

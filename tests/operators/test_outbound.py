@@ -322,15 +322,81 @@ def test_a_file_that_is_gone_when_it_is_read_is_waited_for(
     assert not isinstance(raised.value, AirflowFailException)
 
 
-@pytest.mark.parametrize("into_table", [True, False])
-def test_what_a_failed_try_has_loaded_is_told_by_the_next(
-    inbox: Path, warehouse: str, tmp_path: Path, into_table: bool
+class Events:
+    """What a task tells other DAGs, by whatever alias."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+
+    def __getitem__(self, alias: Any) -> Events:
+        return self
+
+    def add(self, asset: Any, extra: dict[str, Any]) -> None:
+        self.told.append({"asset": asset.uri, **extra})
+
+
+@pytest.fixture(params=["table", "parquet"])
+def where(request: pytest.FixtureRequest, warehouse: str, tmp_path: Path) -> dict[str, str]:
+    if request.param == "table":
+        return {"table": "segments", "conn_id": warehouse}
+    return {"into": str(tmp_path / "loaded")}
+
+
+def told(task: OutboundLoadOperator, run: str = "one", most: int = 2) -> list[dict[str, Any]]:
+    """Which batches a try tells of, without failing after that.
+
+    :param most: how many tries the task has; clearing it gives it more.
+    """
+    ti = SimpleNamespace(dag_id="d", run_id=run, task_id="load", map_index=-1, max_tries=most)
+    events = Events()
+    context: Any = {"ti": ti, "outlet_events": events}
+    try:
+        result = task.execute(context)
+    except AirflowSkipException:
+        return []
+    assert [report["batch"] for report in result] == [event["batch"] for event in events.told]
+    return events.told
+
+
+LATER = ROOT.replace("1768953600000", "1769040000000")
+
+
+@pytest.mark.parametrize("run", ["one", "other"])
+def test_what_a_failed_task_has_loaded_is_told_once_by_who_succeeds(
+    inbox: Path, where: dict[str, str], run: str
 ) -> None:
     (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
-    where = {"table": "segments", "conn_id": warehouse} if into_table else {"into": str(tmp_path)}
-    task = loader(inbox, batches=sensor(inbox).execute({}), retries=2, **where)
-    (report,) = task.execute({})  # and dies before it has ended
-    with pytest.raises(AirflowSkipException):
-        task.execute({})
-    again: Any = {"ti": SimpleNamespace(try_number=2, max_tries=2), "task": task}
-    assert task.execute(again) == [report]
+    (inbox / f"{LATER}.info").write_bytes(control(**{f"{LATER}.sync.gz": 5}))
+    (inbox / f"{LATER}.sync.gz").write_bytes(b"12345")
+    task = loader(inbox, **where)
+    with pytest.raises(AirflowFailException, match="no whole gzip file"):
+        told(task)
+    (inbox / f"{LATER}.sync.gz").write_bytes(gzip.compress(b"C 3\n", mtime=0))
+    size = (inbox / f"{LATER}.sync.gz").stat().st_size
+    (inbox / f"{LATER}.info").write_bytes(control(**{f"{LATER}.sync.gz": size}))
+    # The failed task is cleared, or another run comes by.
+    events = told(task, run, most=3)
+    assert [event["batch"] for event in events] == [ROOT, LATER]
+    assert (events[0]["asset"], events[0]["rows_loaded"]) == ("audience-manager://outbound/1234", 2)
+    assert told(task, run, most=5) == []
+    assert told(task, "third") == []
+
+
+def test_a_try_that_died_after_it_told_tells_it_again(inbox: Path, where: dict[str, str]) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    task = loader(inbox, batches=sensor(inbox).execute({}), **where)
+    (event,) = told(task)
+    assert told(task, "other") == []
+    assert told(task) == [event]
+
+
+def test_a_batch_that_is_sent_again_or_loaded_again_is_told_again(
+    inbox: Path, where: dict[str, str]
+) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    assert len(told(loader(inbox, **where))) == 1
+    assert len(told(loader(inbox, reload=True, **where), "other")) == 1
+    (inbox / f"{ROOT}.info").write_bytes(control(**{f"{ROOT}.sync": 4}))
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\n")
+    assert [event["rows_loaded"] for event in told(loader(inbox, **where), "third")] == [1]
+    assert told(loader(inbox, **where), "fourth") == []

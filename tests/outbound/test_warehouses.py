@@ -14,7 +14,7 @@ from airflow_am_provider.audience_manager.errors import (
     TransientError,
 )
 from airflow_am_provider.outbound.statements import Tables
-from airflow_am_provider.outbound.table import load_by_copy, load_into_table, loaded_versions
+from airflow_am_provider.outbound.table import load_by_copy, load_into_table, loaded_reports
 from airflow_am_provider.storage import LocalFolder
 
 if TYPE_CHECKING:
@@ -67,6 +67,12 @@ def warehouse(tmp_path: Path) -> Warehouse:
     return Warehouse(tmp_path / "warehouse.duckdb")
 
 
+def versions(warehouse: Warehouse, *batches: str) -> dict[str, str]:
+    """Which of some batches are loaded, each in which version."""
+    reports = loaded_reports(warehouse, TABLES, batches)
+    return {batch: report["version"] for batch, report in reports.items()}
+
+
 def test_rows_go_into_any_database_that_can_roll_back(sender: Sender, warehouse: Warehouse) -> None:
     root = sender.send(0, "full", "A 1,2\nB x\n")
     load_into_table(sender.inbox, sender.batch(root), warehouse, TABLES)
@@ -75,8 +81,7 @@ def test_rows_go_into_any_database_that_can_roll_back(sender: Sender, warehouse:
     sender.send(0, "full", "C 3\n")
     load_into_table(sender.inbox, sender.batch(root), warehouse, TABLES)
     assert warehouse.rows(said) == [("C", "3", root)]
-    versions = loaded_versions(warehouse, TABLES, [root, "other"])
-    assert versions == {root: sender.batch(root).version}
+    assert versions(warehouse, root, "other") == {root: sender.batch(root).version}
 
 
 def test_a_load_that_breaks_leaves_nothing_there(sender: Sender, warehouse: Warehouse) -> None:
@@ -129,7 +134,7 @@ def test_a_warehouse_takes_its_rows_from_parquet(
     )
     said = "SELECT user_id, segments, removed_segments, batch FROM segments"
     assert columns.rows(said) == [("A", [1, 2], [3], root)]
-    assert loaded_versions(columns, TABLES, [root]) == {root: sender.batch(root).version}
+    assert versions(columns, root) == {root: sender.batch(root).version}
 
 
 def test_rows_that_a_statement_leaves_out_are_missed(
@@ -141,7 +146,7 @@ def test_rows_that_a_statement_leaves_out_are_missed(
             sender.inbox, sender.batch(root), stage, columns, TABLES, f"{COPY} WHERE user_id = 'A'"
         )
     assert columns.rows("SELECT * FROM segments") == []
-    assert loaded_versions(columns, TABLES, [root]) == {}
+    assert versions(columns, root) == {}
 
 
 def test_no_name_of_a_file_gets_out_of_its_quotes(
