@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,7 @@ from airflow_am_provider.outbound.reading import read_batch
 from airflow_am_provider.outbound.rows import NAMES, SCHEMA, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_am_provider.audience_manager.api.answers import Mapping
     from airflow_am_provider.outbound.batches import Batch
@@ -115,8 +116,7 @@ def load_into_parquet(
             ],
         ) as writer:
             blocks = read_batch(inbox, batch, counts, layout)
-            for table in _tables(blocks, rows, rejects):
-                writer.write_table(table, row_group_size=_ROW_GROUP_ROWS)
+            _write(writer, _tables(blocks, rows, rejects))
             report = LoadReport.of(batch, f"{target.url}/{path}", counts)
             kept = json.dumps(report.to_kept_json()).encode()
             writer.add_key_value_metadata({METADATA_KEY: kept})
@@ -125,6 +125,17 @@ def load_into_parquet(
         rejects.write(target, _beside(path, "rejects.csv"))
         target.delete(_beside(path, "announced.json"))
     return report
+
+
+def _write(writer: pq.ParquetWriter, tables: Iterable[pa.Table]) -> None:
+    """Write one table while the next one is read: each takes about as long."""
+    with ThreadPoolExecutor(1, "parquet") as beside:
+        writing: Future[None] = Future()
+        writing.set_result(None)
+        for table in tables:
+            writing.result()
+            writing = beside.submit(writer.write_table, table, row_group_size=_ROW_GROUP_ROWS)
+        writing.result()
 
 
 def _tables(blocks: Iterator[BatchLines], rows: Rows, rejects: _Rejects) -> Iterator[pa.Table]:
