@@ -35,8 +35,9 @@ test-long: setup  ## what takes many minutes: ten days backfilled, more faults, 
 test-matrix: setup  ## the fast tests on every supported Airflow and every Python found
 	@scripts/test-matrix.sh full
 
-faults: setup  ## seeded schedules of faults on real servers (N=, SEED=, LOADED=1)
-	@.venv/bin/python -m tests.faults $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(LOADED),--loaded)
+faults: setup  ## seeded schedules of faults on real servers (N=, SEED=, AT_ONCE=, LOADED=1)
+	@.venv/bin/python -m tests.faults $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(AT_ONCE),--at-once $(AT_ONCE)) $(if $(LOADED),--loaded)
 
 faults-airflow: setup  ## a whole Airflow whose processes are killed at drawn moments (N=, SEED=)
 	@.venv/bin/python -m tests.faults.in_airflow $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED))

@@ -16,6 +16,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("-n", type=int, default=20, help="how many schedules (N=)")
     parser.add_argument("--seed", type=int, default=1, help="the first one's number (SEED=)")
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        default=2,
+        help="how many at the same time; for the most part each waits (AT_ONCE=)",
+    )
     parser.add_argument("--calm", action="store_true", help="the same jobs without faults")
     parser.add_argument(
         "--loaded", action="store_true", help="something else keeps all cores busy (LOADED=1)"
@@ -27,7 +33,7 @@ def main() -> int:
     begun = time.monotonic()
     results = []
     with busy() if asked.loaded else nullcontext():
-        for result in results_of(seeds, directory, is_calm=asked.calm):
+        for result in results_of(seeds, directory, is_calm=asked.calm, at_once=asked.at_once):
             results.append(result)
             print(f"{len(results):4} of {asked.n}  {result['said']}", flush=True)
             if asked.json:

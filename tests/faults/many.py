@@ -1,4 +1,4 @@
-"""Runs many schedules, two at a time, and sums up what came of them."""
+"""Runs many schedules, several at a time, and sums up what came of them."""
 
 import multiprocessing
 import os
@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_SIDES = 2
 
-
-def results_of(seeds: Iterable[int], directory: Path, *, is_calm: bool) -> Iterable[dict[str, Any]]:
-    """What came of each schedule, as it comes; on two sides at a time."""
+def results_of(
+    seeds: Iterable[int], directory: Path, *, is_calm: bool, at_once: int
+) -> Iterable[dict[str, Any]]:
+    """What came of each schedule, as it comes; so many at once, each beside its own servers."""
     context = multiprocessing.get_context("spawn")
     waiting, done = context.Queue(), context.Queue()
     count = 0
@@ -24,7 +24,7 @@ def results_of(seeds: Iterable[int], directory: Path, *, is_calm: bool) -> Itera
         count += 1
     sides = [
         context.Process(target=_side, args=(waiting, done, directory / f"side-{number}", is_calm))
-        for number in range(min(_SIDES, count))
+        for number in range(min(at_once, count))
     ]
     for side in sides:
         side.start()
