@@ -76,24 +76,25 @@ def prove_parts(hook: Connection) -> tuple[bool, str]:
     """Prove staging, destination and receipts.
 
     :param hook: the hook of the connection.
-    :return: whether all of them hold, and a sentence for each.
+    :return: whether all of them hold, and a sentence for each: what failed comes first, then what
+        is worth a look, then what is well.
     """
     try:
         checks = list(_checks(hook))
+        notes = [_sentence("note", part, said) for part, said in _notes(hook.settings)]
     except AudienceManagerError as error:
         return False, str(error)
-    holds, sentences = True, []
+    failed, well = [], []
     for part, check in checks:
         try:
-            sentences.append(_sentence(part, check()))
+            well.append(_sentence("ok", part, check()))
         except AudienceManagerError as error:
-            holds = False
-            sentences.append(_sentence(part, str(error)))
-    return holds, " ".join(sentences)
+            failed.append(_sentence("FAILED", part, str(error)))
+    return not failed, " ".join([*failed, *notes, *well])
 
 
-def _sentence(part: str, said: str) -> str:
-    return f"{part}: {said}" if said.endswith(("?", ".")) else f"{part}: {said}."
+def _sentence(verdict: str, part: str, said: str) -> str:
+    return f"{verdict} {part}: {said}" + ("" if said.endswith(("?", ".")) else ".")
 
 
 def _checks(hook: Connection) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -106,15 +107,19 @@ def _checks(hook: Connection) -> Iterator[tuple[str, Callable[[], str]]]:
     if settings.pgp_public_key is not None:
         yield "PGP", lambda: _pgp(hook)
     yield "Destination", lambda: _destination(hook)
-    if not (settings.receipts_imap_conn_id or settings.receipts_location):
-        yield "Receipts", lambda: "none are read, since neither a mailbox nor a folder is named"
-        return
     for source in hook.receipt_sources():
         yield "Receipts", partial(_receipts, source)
+
+
+def _notes(settings: ConnectionSettings) -> Iterator[tuple[str, str]]:
+    """What is allowed, and yet a person should know."""
+    if not (settings.receipts_imap_conn_id or settings.receipts_location):
+        yield "Receipts", "none are read, since neither a mailbox nor a folder is named"
+        return
     if settings.receipts_authserv_id is None:
-        yield "Receipts", lambda: _UNKNOWN_SERVER
+        yield "Receipts", _UNKNOWN_SERVER
     if settings.receipts_partner_id is None:
-        yield "Receipts", lambda: _UNKNOWN_PARTNER
+        yield "Receipts", _UNKNOWN_PARTNER
 
 
 def _staging(folder: Folder, encryption: str) -> str:

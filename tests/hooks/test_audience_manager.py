@@ -31,15 +31,15 @@ def test_a_connection_of_which_everything_holds(
     hook = AudienceManagerHook(conn_id)
     holds, message = hook.test_connection()
     assert message == (
-        f"Staging: s3://{bucket}/staging can be written, read and deleted from. "
-        f"Decisions: s3://{bucket}/staging lets one of two win that decide at once. "
-        f"Destination: s3://{bucket}/acme is there. "
-        f"Receipts: the mailbox {mailbox!r} takes the login and opens for reading. "
-        f"Receipts: s3://{bucket}/mail can be listed. "
-        f"Receipts: receipts_authserv_id is empty, so a header that a forger wrote would be "
+        f"note Receipts: receipts_authserv_id is empty, so a header that a forger wrote would be "
         f"believed; fill in the name of your mail server. "
-        f"Receipts: receipts_partner_id is empty, so receipts of any partner count; fill in the "
-        f"number that yours greet."
+        f"note Receipts: receipts_partner_id is empty, so receipts of any partner count; fill in "
+        f"the number that yours greet. "
+        f"ok Staging: s3://{bucket}/staging can be written, read and deleted from. "
+        f"ok Decisions: s3://{bucket}/staging lets one of two win that decide at once. "
+        f"ok Destination: s3://{bucket}/acme is there. "
+        f"ok Receipts: the mailbox {mailbox!r} takes the login and opens for reading. "
+        f"ok Receipts: s3://{bucket}/mail can be listed."
     )
     assert holds
     assert list(hook.open_folder(f"s3://{bucket}").list()) == []
@@ -124,11 +124,11 @@ def test_an_ftp_connection(
     )
     holds, message = AudienceManagerHook(conn_id).test_connection()
     assert message == (
-        f"Staging: {tmp_path} can be written, read and deleted from. "
-        f"Decisions: {tmp_path} lets one of two win that decide at once. "
-        f"Destination: ftp://127.0.0.1/{directory.name} takes the login and has the directory; "
-        f"over plain FTP the password and the users' IDs are readable. "
-        f"Receipts: none are read, since neither a mailbox nor a folder is named."
+        f"note Receipts: none are read, since neither a mailbox nor a folder is named. "
+        f"ok Staging: {tmp_path} can be written, read and deleted from. "
+        f"ok Decisions: {tmp_path} lets one of two win that decide at once. "
+        f"ok Destination: ftp://127.0.0.1/{directory.name} takes the login and has the directory; "
+        f"over plain FTP the password and the users' IDs are readable."
     )
     assert holds
     assert list(directory.iterdir()) == []
@@ -155,14 +155,14 @@ def test_each_part_that_fails_says_so_and_no_secret(
     holds, message = AudienceManagerHook(conn_id).test_connection()
     assert not holds
     assert "planted" not in message
-    assert "Staging: cannot write" in message
+    assert message.startswith("FAILED Staging: cannot write")
     assert (
-        f"Destination: FTP connection {ftp!r}: 127.0.0.1 refuses the login; check login and "
+        f"FAILED Destination: FTP connection {ftp!r}: 127.0.0.1 refuses the login; check login and "
         f"password." in message
     )
     assert (
-        f"Receipts: mailbox {imap!r}: the server refuses the login; check login and password."
-        in message
+        f"FAILED Receipts: mailbox {imap!r}: the server refuses the login; check login and "
+        f"password." in message
     )
 
 

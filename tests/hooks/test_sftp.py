@@ -312,7 +312,9 @@ def test_the_hook_proves_the_road(
     hook = AudienceManagerHook(conn_id)
     holds, message = hook.test_connection()
     assert holds
-    said = f"Destination: sftp://127.0.0.1/{directory.name} takes the login and has the directory."
+    said = (
+        f"ok Destination: sftp://127.0.0.1/{directory.name} takes the login and has the directory."
+    )
     assert said in message
     assert hook.destination_name == f"custom/sftp://127.0.0.1/{directory.name}"
     assert list(directory.iterdir()) == []

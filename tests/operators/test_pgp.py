@@ -261,7 +261,8 @@ def test_without_gpg_the_test_of_the_connection_says_so_and_proves_the_rest(
     monkeypatch.setenv("PATH", str(tmp_path))
     holds, told = AudienceManagerHook(pgp_conn_id).test_connection()
     assert not holds
-    assert f"PGP: connection '{pgp_conn_id}': {NO_GPG}. Destination: s3://" in told
+    assert told.startswith(f"FAILED PGP: connection '{pgp_conn_id}': {NO_GPG}. ")
+    assert "ok Destination: s3://" in told
 
 
 def test_without_gpg_files_that_are_not_encrypted_are_made_as_ever(
