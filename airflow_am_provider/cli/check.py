@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.lines import Finding, Severity
 from airflow_am_provider.audience_manager.names import printable
-from airflow_am_provider.audience_manager.outbound.names import is_control_file
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.deliveries import find_sources
-from airflow_am_provider.cli.outbound import check_control_file
+from airflow_am_provider.cli.from_adobe import is_from_adobe, is_good, verdict_lines, verdicts_on
 from airflow_am_provider.cli.shared_users import note_shared_users
+from airflow_am_provider.cli.sources import Source
 from airflow_am_provider.cli.text import Colour, coloured, number, print_json, table
 from airflow_am_provider.cli.verdict import Verdict, judge_all
 
@@ -33,30 +33,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         nargs="+",
         help="A file, a folder, the manifest of a delivery, s3://bucket/key or s3://bucket/prefix. "
-        "The control file (.info) of a batch that Adobe sent stands for all of its files.",
+        "What Adobe sent counts, too: segment files and feeds, and the control file (.info) of a "
+        "batch or an hour stands for all of its files.",
     )
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Look at the files and print the verdicts."""
-    controls = [path for path in args.paths if is_control_file(path)]
-    if not controls:
-        return _check_files(args)
-    # A control file stands for its batch of segment files from Audience Manager.
-    codes = [check_control_file(path, as_json=args.json) for path in controls]
-    args.paths = [path for path in args.paths if path not in controls]
-    return max([*codes, *([_check_files(args)] if args.paths else [])])
-
-
-def _check_files(args: argparse.Namespace) -> int:
-    verdicts = judge_all(find_sources(args.paths))
+    sent, ours = list[Source](), list[Source]()
+    for source in find_sources(args.paths):
+        (sent if is_from_adobe(source.file_name) else ours).append(source)
+    batches = list(verdicts_on(sent))
+    verdicts = judge_all(ours)
     note_shared_users(verdicts)
     if args.json:
-        print_json({"files": [verdict.to_json() for verdict in verdicts]})
+        files = {"files": [verdict.to_json() for verdict in verdicts]} if ours else {}
+        print_json(files | ({"batches": batches} if sent else {}))
     else:
-        print(*_report(verdicts), sep="\n")
-    return 0 if all(verdict.ok for verdict in verdicts) else 1
+        print(*(_report(verdicts) if ours else ()), *_lines(batches), sep="\n")
+    is_right = all(map(is_good, batches)) and all(verdict.ok for verdict in verdicts)
+    return 0 if is_right else 1
+
+
+def _lines(batches: list[dict[str, Any]]) -> Iterator[str]:
+    for batch in batches:
+        yield from verdict_lines(batch)
 
 
 def _report(verdicts: list[Verdict]) -> Iterator[str]:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.cli.arguments import add_json
+from airflow_am_provider.cli.from_adobe import batch_verdict, facts_of, is_good, verdict_lines
 from airflow_am_provider.cli.sources import S3, folder_at
-from airflow_am_provider.cli.text import Colour, coloured, counted, number, print_json, table
+from airflow_am_provider.cli.text import number, print_json, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import argparse
+    from collections.abc import Mapping, Sequence
 
     from airflow_am_provider.outbound.arrival import Look, WantedBatches
     from airflow_am_provider.outbound.batches import Batch
+    from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.outbound.layout import Layout
     from airflow_am_provider.outbound.sent_history import SentHistory
-    from airflow_am_provider.storage import Folder
 
 _LOCATION: Final = "LOCATION"
 _LIST, _SHOW, _CHECK = "list", "show", "check"
@@ -45,11 +46,18 @@ def _add_options(parser: argparse.ArgumentParser, mode: str) -> None:
     add(
         "location",
         metavar=_LOCATION,
-        help="Where Adobe puts its files: s3://bucket/prefix or a folder.",
+        help="Where Adobe puts its files: s3://bucket/prefix or a folder; with --source-conn-id "
+        "also sftp:///directory, ftps:///directory and ftp:///directory.",
     )
     if mode != _LIST:
         help_of = "The batch: the name that all of its files share, or that of its control file."
         add("batch", metavar="BATCH", nargs="?" if mode == _CHECK else None, help=help_of)
+    add(
+        "--source-conn-id",
+        metavar="CONN_ID",
+        help="Airflow connection that leads there; without it, S3 is reached by boto3's usual "
+        "settings.",
+    )
     add("--destination", type=int, help="ID of the destination whose batches count.")
     add(
         "--without-control-files",
@@ -67,12 +75,19 @@ def _add_options(parser: argparse.ArgumentParser, mode: str) -> None:
         choices=(10, 13, 14),
         help="Digits of the timestamp, where names do not say which.",
     )
-    if mode == _LIST:
+    if mode != _CHECK:
         add(
             "--into",
             metavar="PLACE",
             help="Where OutboundLoadOperator puts Parquet files, to say which batches are loaded.",
         )
+        add(
+            "--table",
+            metavar="TABLE",
+            help="The table that it loads batches into, for the same; with --conn-id.",
+        )
+        add("--conn-id", metavar="CONN_ID", help="Airflow connection of the table's database.")
+    if mode == _LIST:
         add(
             "--api-conn-id",
             metavar="CONN_ID",
@@ -109,31 +124,33 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace, look: Look) -> int:
     waiting = dict(look.waiting)
-    target = None
-    if args.into is not None:
-        target = folder_at(args.into, asked_by="--into", may_be_new=True)
+    batches = sorted([*look.complete, *waiting], key=lambda one: one.batch_id)
+    loaded = _loaded(args, batches)
     rows = []
-    for batch in sorted([*look.complete, *waiting], key=lambda one: one.batch_id):
-        row = _facts(batch)
+    for batch in batches:
+        row = facts_of(batch)
         row["state"] = "waiting" if batch in waiting else "complete"
         row["lacks"] = waiting.get(batch)
-        if target is not None:
-            row["loaded"] = _is_loaded(target, batch)
+        if loaded is not None:
+            row["loaded"] = loaded[batch.batch_id]
         rows.append(row)
+    code = int(bool(waiting or look.missing or look.not_here))
     if args.json:
         print_json({"batches": rows, "notes": look.notes, "passed_over": look.passed_over})
-        return int(bool(waiting))
+        return code
     headers = ["batch", "made", "mode", "files", "bytes", "state"]
-    headers += ["loaded"] if target is not None else []
+    headers += ["loaded"] if loaded is not None else []
     lines = table(headers, [_cells(row, headers) for row in rows], right="files bytes")
     lacks = [f"{row['batch']}: {row['lacks']}" for row in rows if row["lacks"]]
     nothing = [f"{printable(args.location)}: no batch is there"]
     print(*(lines if rows else nothing), *lacks, *look.notes, *look.passed_over, sep="\n")
-    return int(bool(waiting))
+    return code
 
 
 def _show(args: argparse.Namespace, look: Look) -> int:
     batch = _batch(args.batch, look)
+    loaded = _loaded(args, [batch])
+    facts = facts_of(batch) | ({} if loaded is None else {"loaded": loaded[batch.batch_id]})
     files: list[dict[str, Any]] = [
         {
             "file": file.path,
@@ -145,9 +162,9 @@ def _show(args: argparse.Namespace, look: Look) -> int:
         for file in batch.files
     ]
     if args.json:
-        print_json({**_facts(batch), "control_file": batch.control_path, "parts": files})
+        print_json({**facts, "control_file": batch.control_path, "parts": files})
         return int(bool(batch.lacks))
-    print(*(f"{name:13} {value}" for name, value in _facts(batch).items()), sep="\n")
+    print(*(f"{name:13} {value}" for name, value in facts.items()), sep="\n")
     print(f"{'control file':13} {batch.control_path or 'none'}")
     headers = ["file", "lines", "bytes", "there", "checksum"]
     rows = [
@@ -167,15 +184,15 @@ def _show(args: argparse.Namespace, look: Look) -> int:
 
 def _check(args: argparse.Namespace, look: Look) -> int:
     batches = look.complete if args.batch is None else (_batch(args.batch, look),)
-    inbox = folder_at(args.location, asked_by=_LOCATION)
+    inbox = _inbox(args)
     layout = _layout(args)
-    found = [_verdict(inbox, batch, layout) for batch in batches]
+    found = [batch_verdict(inbox, batch, layout) for batch in batches]
     if args.json:
         print_json({"batches": found})
     for verdict in () if args.json else found:
-        for line in _verdict_lines(verdict):
+        for line in verdict_lines(verdict):
             print(line)
-    return int(any(verdict["problem"] or verdict["set_aside"] for verdict in found))
+    return int(not all(map(is_good, found)))
 
 
 def _layout(args: argparse.Namespace) -> Layout:
@@ -190,59 +207,6 @@ def _layout(args: argparse.Namespace) -> Layout:
     )
 
 
-def _verdict(inbox: Folder, batch: Batch, layout: Layout) -> dict[str, Any]:
-    from airflow_am_provider.outbound.counts import ReadCounts
-    from airflow_am_provider.outbound.reading import read_batch
-
-    counts, problem = ReadCounts(), "; ".join(batch.lacks) or None
-    if problem is None:
-        try:
-            for _ in read_batch(inbox, batch, counts, layout):
-                pass
-        except AudienceManagerError as error:
-            problem = str(error)
-    return {
-        **_facts(batch),
-        "lines_read": counts.lines_read,
-        "lines_good": counts.lines_loaded,
-        "set_aside": dict(counts.set_aside),
-        "examples": counts.examples,
-        "reasons": [str(reason) for reason in counts.reasons()],
-        "without_checksum": counts.unchecked,
-        "problem": problem,
-    }
-
-
-def _verdict_lines(verdict: dict[str, Any]) -> Iterator[str]:
-    is_good = not verdict["problem"] and not verdict["set_aside"]
-    word = coloured("ok", Colour.GOOD) if is_good else coloured("WRONG", Colour.BAD)
-    aside = sum(verdict["set_aside"].values())
-    yield (
-        f"{verdict['batch']}: {word}: {counted(verdict['lines_read'], 'line')} read = "
-        f"{verdict['lines_good']:,} good + {aside:,} to be set aside"
-    )
-    if verdict["problem"]:
-        yield f"  {verdict['problem']}"
-    for reason in verdict["reasons"]:
-        yield f"  {reason}"
-    if verdict["without_checksum"]:
-        files = counted(verdict["without_checksum"], "file")
-        yield f"  {files} without a checksum that can be one; sizes are right"
-
-
-def check_control_file(path: str, *, as_json: bool = False) -> int:
-    """Check the batch of a control file, as ``airflow-am check`` does.
-
-    :param path: the control file.
-    :return: the exit code.
-    """
-    parser = argparse.ArgumentParser()
-    _add_options(parser, _CHECK)
-    folder, _, name = path.rpartition("/")
-    args = parser.parse_args([folder or ".", name, *(["--json"] if as_json else [])])
-    return _check(args, _look(args))
-
-
 def _look(args: argparse.Namespace) -> Look:
     from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
     from airflow_am_provider.outbound.batches import NameForm
@@ -253,9 +217,9 @@ def _look(args: argparse.Namespace) -> Look:
         destination=args.destination,
     )
     wanted = WantedBatches(form=form, needs_control=not args.without_control_files)
-    folder = folder_at(args.location, asked_by=_LOCATION)
-    look = ArrivalWatch(folder, wanted, _history(args, wanted)).look()
-    if args.location.startswith(S3) and next(iter(folder.list()), None) is None:
+    inbox = _inbox(args)
+    look = ArrivalWatch(inbox, wanted, _history(args, wanted)).look()
+    if args.location.startswith(S3) and next(iter(inbox.list()), None) is None:
         # A directory can be empty; of a prefix that has no object, nothing says that it is one.
         raise ConfigurationError(
             f"{_LOCATION}: {printable(args.location)!r}: no object lies below it; check bucket and "
@@ -264,11 +228,19 @@ def _look(args: argparse.Namespace) -> Look:
     return look
 
 
+def _inbox(args: argparse.Namespace) -> Inbox:
+    if args.source_conn_id is None:
+        return folder_at(args.location, asked_by=_LOCATION)
+    # Airflow takes its time to import, and is needed for connections only.
+    from airflow_am_provider.hooks.outbound_inbox import open_inbox
+
+    return open_inbox(args.location, args.source_conn_id, asked_by="--source-conn-id")
+
+
 def _history(args: argparse.Namespace, wanted: WantedBatches) -> SentHistory | None:
     conn_id = getattr(args, "api_conn_id", None)
     if conn_id is None:
         return None
-    # Airflow takes its time to import, and is needed for connections only.
     from airflow_am_provider.hooks.outbound_inbox import sent_history
 
     return sent_history(conn_id, wanted)
@@ -285,18 +257,6 @@ def _batch(name: str, look: Look) -> Batch:
     )
 
 
-def _facts(batch: Batch) -> dict[str, Any]:
-    made = batch.timestamp
-    return {
-        "batch": batch.batch_id,
-        "destination": batch.name.destination,
-        "made": None if made is None else f"{made:%Y-%m-%d %H:%M:%S}",
-        "mode": batch.mode,
-        "files": len(batch.files),
-        "bytes": batch.size,
-    }
-
-
 def _cells(row: dict[str, Any], headers: list[str]) -> list[str]:
     return [
         f"{row[name]:,}"
@@ -306,10 +266,43 @@ def _cells(row: dict[str, Any], headers: list[str]) -> list[str]:
     ]
 
 
-def _is_loaded(target: Folder, batch: Batch) -> str:
-    from airflow_am_provider.outbound.parquet import loaded_version
+def _loaded(args: argparse.Namespace, batches: Sequence[Batch]) -> dict[str, str] | None:
+    """Whether each batch is loaded, in a word or a few; None where nobody asks."""
+    if args.table is None and args.conn_id is not None:
+        raise ConfigurationError("--conn-id: it goes with --table")
+    if args.into is None and args.table is None:
+        return None
+    found = _in_table(args, batches) if args.table is not None else _in_folder(args, batches)
+    states: dict[str, str] = {}
+    for batch in batches:
+        version = found.get(batch.batch_id, {}).get("version")
+        is_as_now = version == batch.version
+        states[batch.batch_id] = "yes" if is_as_now else "as it was before" if version else "no"
+    return states
 
-    version = loaded_version(target, batch)
-    if version is None:
-        return "no"
-    return "yes" if version == batch.version else "as it was before"
+
+def _in_folder(args: argparse.Namespace, batches: Sequence[Batch]) -> Mapping[str, dict[str, Any]]:
+    from airflow_am_provider.outbound.parquet import loaded_report
+
+    folder = folder_at(args.into, asked_by="--into", may_be_new=True)
+    return {batch.batch_id: loaded_report(folder, batch) for batch in batches}
+
+
+def _in_table(args: argparse.Namespace, batches: Sequence[Batch]) -> Mapping[str, dict[str, Any]]:
+    if args.conn_id is None or args.into is not None:
+        raise ConfigurationError("--table: it goes with --conn-id, and without --into")
+    from airflow_am_provider.outbound.statements import Tables
+    from airflow_am_provider.outbound.table import loaded_reports
+    from airflow_am_provider.sources.database_hook import database_hook
+
+    hook, tables = database_hook(args.conn_id, asked_by="--conn-id"), Tables(rows=args.table)
+    names = [batch.batch_id for batch in batches]
+    try:
+        return loaded_reports(hook, tables, names, makes_table=False)
+    except AudienceManagerError:
+        raise
+    except Exception as error:  # noqa: BLE001  # each driver has errors of its own
+        raise ConfigurationError(
+            f"--table: {tables.batches} cannot be read ({type(error).__name__}); "
+            f"OutboundLoadOperator makes it with its first load"
+        ) from None

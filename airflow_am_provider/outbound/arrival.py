@@ -80,6 +80,7 @@ class Look:
     :param passed_over: files that belong to no batch, with the reason.
     :param notes: days without a batch, days with two, odd control files.
     :param missing: the days without a batch.
+    :param not_here: of the notes, what Adobe's outbound history says of batches that are not here.
     """
 
     complete: tuple[Batch, ...]
@@ -87,6 +88,7 @@ class Look:
     passed_over: tuple[str, ...]
     notes: tuple[str, ...]
     missing: tuple[MissingDay, ...] = ()
+    not_here: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = [_counted(len(self.complete), "complete batch", "complete batches")]
@@ -132,12 +134,14 @@ class ArrivalWatch:
                 waiting.append((batch, why))
             else:
                 complete.append(batch)
+        not_here = tuple(self._not_here(found, listing))
         return Look(
             complete=tuple(complete),
             waiting=tuple(waiting),
             passed_over=tuple(found.passed_over[path] for path in sorted(found.passed_over)),
-            notes=(*_notes(found.batches), *self._not_here(found, listing)),
+            notes=(*_notes(found.batches), *not_here),
             missing=tuple(self._missing(found.batches, is_there=bool(complete or waiting))),
+            not_here=not_here,
         )
 
     def _missing(self, batches: Sequence[Batch], *, is_there: bool) -> Iterator[MissingDay]:

@@ -29,7 +29,7 @@ from airflow_am_provider.outbound.inbox import ControlFiles
 from airflow_am_provider.outbound.reading import file_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_am_provider.audience_manager.outbound.control_files import (
         ControlFile,
@@ -109,7 +109,7 @@ def hours_of(inbox: Inbox, since: datetime, until: datetime) -> Hours:
                 by_hour.setdefault(hour, []).append(file)
         said = controls.read(file for files in by_hour.values() for file in files)
         for hour in sorted(by_hour):
-            batch, why = _hour(hour, by_hour[hour], said)
+            batch, why = hour_batch(f"{hour:%Y-%m-%dT%H}", by_hour[hour], said)
             if batch is None:
                 waiting.append((hour, why))
             else:
@@ -118,12 +118,17 @@ def hours_of(inbox: Inbox, since: datetime, until: datetime) -> Hours:
     return Hours(complete=tuple(complete), waiting=tuple(waiting))
 
 
-def _hour(
-    hour: datetime,
+def hour_batch(
+    name: str,
     files: list[ListedFile],
     controls: Mapping[str, ControlFile | DataError],
 ) -> tuple[Batch | None, str]:
-    """An hour's files as a batch, or why it is not complete."""
+    """An hour's files as a batch, or why it is not complete.
+
+    :param name: what the batch is called: its hour, such as ``2026-01-31T14``.
+    :param files: what lies in its folder.
+    :param controls: each control file by its path, or why it cannot be read yet.
+    """
     here = sorted((file for file in files if file.path in controls), key=_age)
     if not here:
         return None, "its control file has not come"
@@ -136,25 +141,24 @@ def _hour(
             return None, str(control)
         entries |= {entry.name: entry for entry in control.files}
     found = []
-    for name in sorted(entries):
-        entry, listed = entries[name], by_name.get(name)
-        if not is_feed_file(name):
+    for text in sorted(entries):
+        entry, listed = entries[text], by_name.get(text)
+        if not is_feed_file(text):
             return None, (
-                f"its control file lists {printable(name)}, which is no name of a feed's file "
+                f"its control file lists {printable(text)}, which is no name of a feed's file "
                 f"({PAGE})"
             )
         if listed is None or listed.size != entry.size:
-            return None, f"{printable(name)} has not come, or not whole"
+            return None, f"{printable(text)} has not come, or not whole"
         found.append(
             BatchFile(
                 path=listed.path,
-                name=SegmentFileName(text=name, root=name, packing="gz"),
+                name=SegmentFileName(text=text, root=text, packing="gz"),
                 size=entry.size,
                 checksum=_checksum(entry, listed),
                 found=listed,
             )
         )
-    name = f"{hour:%Y-%m-%dT%H}"
     return Batch(batch_id=name, files=tuple(found), control_path=here[-1].path), ""
 
 
@@ -199,14 +203,9 @@ def extract(inbox: Inbox, batch: Batch, target: Folder) -> HourReport:
     pairs: list[pa.RecordBatch] = []
     with ExitStack() as stack:
         writers: dict[str, pq.ParquetWriter] = {}
-        for file in batch.files:
-            number = 1
-            for block, _ in file_blocks(inbox, file, report.counts, 0):
-                events = read_events(block)
-                report.counts.add(events.lines, events.bad, file.path, number)
-                number += events.lines
-                _write(events.rows, batch, target, writers, stack, report)
-                pairs.append(id_pairs(events.rows))
+        for rows in read_hour(inbox, batch, report.counts):
+            _write(rows, batch, target, writers, stack, report)
+            pairs.append(id_pairs(rows))
         # Before the first file appears: whoever is killed among them leaves none that nobody knows.
         if not set(report.files) <= set(before):
             _note(inbox, batch, target, {"files": sorted({*before, *report.files})})
@@ -221,6 +220,24 @@ def extract(inbox: Inbox, batch: Batch, target: Folder) -> HourReport:
     # Last: what has no marker is extracted again.
     _note(inbox, batch, target, report.to_json())
     return report
+
+
+def read_hour(inbox: Inbox, batch: Batch, counts: ReadCounts) -> Iterator[pa.RecordBatch]:
+    """The events of an hour, block by block; its files are known to be right at the end.
+
+    :param inbox: where its files lie.
+    :param batch: a complete hour.
+    :param counts: are counted up.
+    :raises NotAsListed: when a file is not, or not yet, what its control file says.
+    :raises DataError: when a file cannot be read.
+    """
+    for file in batch.files:
+        number = 1
+        for block, _ in file_blocks(inbox, file, counts, 0):
+            events = read_events(block)
+            counts.add(events.lines, events.bad, file.path, number)
+            number += events.lines
+            yield events.rows
 
 
 def latest_pairs(batches: Iterable[pa.RecordBatch | pa.Table]) -> pa.Table:

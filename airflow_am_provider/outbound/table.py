@@ -134,11 +134,15 @@ def load_by_copy(
 
 
 def loaded_reports(
-    hook: DbApiHook, tables: Tables, batch_ids: Sequence[str]
+    hook: DbApiHook, tables: Tables, batch_ids: Sequence[str], *, makes_table: bool = True
 ) -> dict[str, dict[str, Any]]:
-    """What became of each batch when it was loaded; those that are not are left out."""
+    """What became of each batch when it was loaded; those that are not are left out.
+
+    :param makes_table: whether the table of batches is made where it is not there yet.
+    """
     with _statements(hook, tables) as statements:
-        statements.make_batches_table()
+        if makes_table:
+            statements.make_batches_table()
         return statements.reports(batch_ids)
 
 

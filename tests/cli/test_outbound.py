@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import time
@@ -50,13 +51,42 @@ def test_list_says_what_came_what_is_missing_and_what_is_loaded(
         task_id="load", location=str(folder), into=str(tmp_path / "in"), batch_date="2026-01-21"
     ).execute({})
     capsys.readouterr()
-    assert main(["outbound", "list", str(folder), "--into", str(tmp_path / "in")]) == 0
+    # A day is missing.
+    assert main(["outbound", "list", str(folder), "--into", str(tmp_path / "in")]) == 1
     printed = capsys.readouterr().out
     assert [line.split()[-2:] for line in printed.splitlines()[1:3]] == [
         ["complete", "yes"],
         ["complete", "no"],
     ]
     assert "no batch of 2026-01-22" in printed
+
+
+def test_what_is_loaded_into_a_table_is_told(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    connection = {"conn_type": "sqlite", "host": str(tmp_path / "warehouse.sqlite")}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
+    where = ["--table", "segments", "--conn-id", "warehouse"]
+    words = ["outbound", "show", str(folder), FIRST, *where]
+    assert main(words) == 2
+    assert "segments_batches cannot be read (OperationalError)" in capsys.readouterr().err
+    OutboundLoadOperator(
+        task_id="load",
+        location=str(folder),
+        table="segments",
+        conn_id="warehouse",
+        batch_date="2026-01-21",
+    ).execute({})
+    capsys.readouterr()
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["loaded"] == "yes"
+    send(folder, FIRST, b"A 2\n")
+    assert main(["outbound", "list", str(folder), *where, "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)["batches"]
+    assert [batch["loaded"] for batch in told] == ["as it was before", "no"]
 
 
 def test_list_names_what_is_waited_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +135,11 @@ def test_list_asks_the_api_what_was_sent(
         }
         monkeypatch.setenv("AIRFLOW_CONN_AAM_API", json.dumps(connection))
         words = ["outbound", "list", str(folder), "--destination", "1234"]
-        assert main([*words, "--api-conn-id", "aam_api"]) == 0
+        (folder / f"{SECOND}.sync").unlink()
+        (folder / f"{SECOND}.info").unlink()
+        assert main(words) == 0
+        capsys.readouterr()
+        assert main([*words, "--api-conn-id", "aam_api"]) == 1
     (told,) = [line for line in capsys.readouterr().out.splitlines() if "history" in line]
     assert told.startswith("S3_1234_20914_full_1769212800000.sync: Audience Manager's outbound")
 
@@ -139,5 +173,49 @@ def test_without_control_files(folder: Path, capsys: pytest.CaptureFixture[str])
     assert main(["outbound", "list", str(folder)]) == 0
     assert "its control file has not come" in capsys.readouterr().out
     arguments = ["outbound", "list", str(folder), "--without-control-files"]
-    assert main([*arguments, "--timestamp-digits", "13", "--json"]) == 0
+    assert main([*arguments, "--timestamp-digits", "13", "--json"]) == 1  # a day is missing
     assert len(json.loads(capsys.readouterr().out)["batches"]) == 2
+
+
+def test_check_knows_what_adobe_sent_by_its_names(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = "S3_1234_20914_iter_1769212800001.sync"  # ten digits and a part, or thirteen
+    (folder / alone).write_bytes(b"A 1\n")
+    (folder / f"{SECOND}001.sync.tmp").write_bytes(b"A")
+    (folder / "ftp_dpm_478_1366545717.sync").write_bytes(b"ann\td_sid=24\n")
+    assert main(["check", str(folder / alone)]) == 0
+    printed = capsys.readouterr().out
+    assert "1 line read = 1 good" in printed
+    assert "no control file says" in printed
+    assert main(["check", "--json", str(folder)]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [(file["kind"], file["ok"]) for file in found["files"]] == [("data", True)]
+    assert [(one["batch"], one["problem"]) for one in found["batches"]] == [
+        (FIRST, None),
+        (SECOND, None),
+        (f"{SECOND}001.sync.tmp", "it is still being written, by its ending"),
+        (alone, None),
+    ]
+    (folder / f"{FIRST}.info").write_text("{")
+    assert main(["check", str(folder / f"{FIRST}.info")]) == 1
+    assert "still being written" in capsys.readouterr().out
+
+
+def test_check_reads_the_hours_of_a_feed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hour = tmp_path / "day=2026-01-31" / "hour=14"
+    hour.mkdir(parents=True)
+    event = "\x01".join(["2026-01-31 14:00:00", "17", *["\\N"] * 9])
+    content = gzip.compress(f"{event}\nno event\n".encode(), mtime=0)
+    (hour / "AAM_CDF_7_0_0.gz").write_bytes(content)
+    said = {"FileName": "AAM_CDF_7_0_0.gz", "FileByteSize": len(content)}
+    (hour / "AAM_CDF_7.info").write_text(json.dumps({"Files": [said]}))
+    for path in (hour / "AAM_CDF_7.info", hour / "AAM_CDF_7_0_0.gz", tmp_path):
+        assert main(["check", "--json", str(path)]) == 1
+        (batch,) = json.loads(capsys.readouterr().out)["batches"]
+        assert (batch["kind"], batch["lines_read"], batch["lines_good"]) == ("feed", 2, 1)
+    (hour / "AAM_CDF_7_0_0.gz").write_bytes(content[:-1])
+    assert main(["check", str(hour / "AAM_CDF_7.info")]) == 1
+    assert "AAM_CDF_7_0_0.gz has not come, or not whole" in capsys.readouterr().out
