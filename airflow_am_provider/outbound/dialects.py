@@ -16,6 +16,7 @@ class Dialect:
     :param placeholder: of a value in a statement.
     :param moment: the type of a time.
     :param key: the type of a text that is a key.
+    :param text: the type of any other text.
     :param lock: what keeps other loads out until the transaction ends; ``{table}`` is the table.
         None where nothing is known that does.
     :param numbers: a FROM item that gives each number of a column of text, as ``part.value``. None
@@ -31,6 +32,7 @@ class Dialect:
     placeholder: str
     moment: str
     key: str = "TEXT"
+    text: str = "TEXT"
     integer: str = "BIGINT"
     as_moment: str = "TEXT"
     upsert: str = ""
@@ -83,6 +85,17 @@ MYSQL: Final = Dialect(
     ),
     index="inline",
 )
+# Its hook says that it is PostgreSQL, of which it has neither indexes nor modes of locks. What it
+# calls TEXT has 256 bytes (docs.aws.amazon.com/redshift/latest/dg: r_LOCK, r_Character_types).
+REDSHIFT: Final = Dialect(
+    placeholder="%s",
+    moment="VARCHAR(40)",
+    key="VARCHAR(255)",
+    text="VARCHAR(65535)",
+    lock="LOCK {table}",
+    index=None,
+    is_known=False,
+)
 _ON: Final = ("1", "true", "yes", "on")
 _DIALECTS: Final = {
     "postgresql": POSTGRES,
@@ -98,6 +111,8 @@ def dialect_of(hook: DbApiHook) -> Dialect:
 
     :param hook: the database's.
     """
+    if _is_redshift(hook):
+        return REDSHIFT
     known = _DIALECTS.get(str(getattr(hook, "dialect_name", "") or ""))
     if known is MYSQL and str(hook.connection_extra.get("local_infile")).lower() in _ON:
         return replace(MYSQL, bulk="load_data")
@@ -109,3 +124,11 @@ def dialect_of(hook: DbApiHook) -> Dialect:
         index=None,
         is_known=False,
     )
+
+
+def _is_redshift(hook: DbApiHook) -> bool:
+    """By a connection of its own type, or one of PostgreSQL that says so."""
+    if getattr(hook, "conn_type", None) == "redshift":
+        return True
+    extra = hook.connection_extra
+    return any(extra.get(name) for name in ("redshift", "redshift-serverless"))

@@ -84,15 +84,16 @@ class Statements:
 
         :param schema: the columns of rows; what is not of every row is text.
         """
-        more = "".join(f", {name} TEXT" for name in schema.names[len(SCHEMA) :])
+        more = "".join(f", {name} {self._dialect.text}" for name in schema.names[len(SCHEMA) :])
         self.make_batches_table()
         tables, moment, key = self._tables, self._dialect.moment, self._dialect.key
+        text = self._dialect.text
         index = f"{tables.rows.replace('.', '_')}_by_batch"
         inline = f", INDEX {index} (batch)" if self._dialect.index == "inline" else ""
         self._run(
             f"CREATE TABLE IF NOT EXISTS {tables.rows} (user_id {key} NOT NULL, id_dpid BIGINT, "
-            f"segments TEXT NOT NULL, removed_segments TEXT NOT NULL, destination BIGINT, "
-            f"mode TEXT, batch_time {moment}, batch {key} NOT NULL{more}{inline})"
+            f"segments {text} NOT NULL, removed_segments {text} NOT NULL, destination BIGINT, "
+            f"mode {text}, batch_time {moment}, batch {key} NOT NULL{more}{inline})"
         )
         if self._dialect.index == "statement":
             self._run(f"CREATE INDEX IF NOT EXISTS {index} ON {tables.rows} (batch)")
@@ -108,8 +109,9 @@ class Statements:
         dialect = self._dialect
         self._run(
             f"CREATE TABLE IF NOT EXISTS {self._tables.batches} (batch {dialect.key} PRIMARY KEY, "
-            f"destination BIGINT NOT NULL, mode TEXT, batch_time {dialect.moment} NOT NULL, "
-            f"version TEXT NOT NULL, report TEXT NOT NULL)"
+            f"destination BIGINT NOT NULL, mode {dialect.text}, "
+            f"batch_time {dialect.moment} NOT NULL, version {dialect.text} NOT NULL, "
+            f"report {dialect.text} NOT NULL)"
         )
 
     def lock(self) -> None:
@@ -227,9 +229,10 @@ class Statements:
 
     def make_names_table(self) -> None:
         """Make the table of what segments are called, unless it is there."""
+        text = self._dialect.text
         self._run(
             f"CREATE TABLE IF NOT EXISTS {self._tables.names} (destination BIGINT NOT NULL, "
-            f"segment BIGINT NOT NULL, name TEXT NOT NULL, description TEXT, status TEXT, "
+            f"segment BIGINT NOT NULL, name {text} NOT NULL, description {text}, status {text}, "
             f"PRIMARY KEY (destination, segment))"
         )
 

@@ -10,10 +10,12 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 from uuid import uuid4
 
 import pyarrow.parquet as pq
 import pytest
+from airflow.providers.amazon.aws.hooks.redshift_sql import RedshiftSQLHook
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
@@ -21,9 +23,10 @@ from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.audience_manager.outbound.line_templates import LineTemplate
 from airflow_am_provider.outbound.batches import Batch
+from airflow_am_provider.outbound.dialects import dialect_of
 from airflow_am_provider.outbound.layout import Layout
 from airflow_am_provider.outbound.parquet import load_into_parquet, loaded_version
-from airflow_am_provider.outbound.statements import Tables
+from airflow_am_provider.outbound.statements import Statements, Tables
 from airflow_am_provider.outbound.table import load_into_table
 from airflow_am_provider.storage import LocalFolder
 from benchmarks.mysql_server import mysql_server
@@ -320,3 +323,26 @@ def test_an_older_batch_sent_again_with_other_content_is_seen_through(
     load(sender, hook, sender.send(1, "iter", "A 2\n"))
     load(sender, hook, sender.send(0, "full", "A 3\n"))
     assert current_of(hook) == {("A", 3), ("A", 2)}
+
+
+@pytest.mark.parametrize(
+    ("hook", "connection"),
+    [
+        (RedshiftSQLHook, {"conn_type": "redshift"}),
+        (PostgresHook, {"conn_type": "postgres", "extra": {"iam": True, "redshift": True}}),
+    ],
+    ids=["its own hook", "that of PostgreSQL"],
+)
+def test_redshift_gets_no_statement_that_postgresql_alone_knows(
+    hook: type[DbApiHook], connection: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_REDSHIFT", json.dumps({"host": "a.b", **connection}))
+    cursor = MagicMock(spec=["execute", "fetchall", "description"], description=None)
+    dialect = dialect_of(hook("redshift"))
+    statements = Statements(cursor, dialect, Tables(rows="segments"))
+    statements.make_tables()
+    statements.lock()
+    said = [call.args[0] for call in cursor.execute.call_args_list]
+    assert said[-1] == "LOCK segments_batches"
+    assert not any(word in one for one in said for word in (" TEXT", "INDEX", "TIMESTAMPTZ"))
+    assert not dialect.is_known  # whether it can roll back is tried
