@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -157,6 +157,8 @@ def sent_history(api_conn_id: object, wanted: WantedBatches) -> SentHistory | No
 def seen_batches(watch: ArrivalWatch, notes: BatchNotes) -> Seen:
     """One look, for a sensor or a trigger: over when a batch is complete and none is on its way.
 
+    What has waited for more than a day is not waited for: the next run finds it when it is whole.
+
     :param notes: what the page is told.
     """
     look = watch.look()
@@ -165,7 +167,7 @@ def seen_batches(watch: ArrivalWatch, notes: BatchNotes) -> Seen:
     known = "; ".join([str(look), *look.notes])
     return Seen(
         known,
-        is_over=bool(batches) and not look.waiting,
+        is_over=bool(batches) and not look.is_one_on_its_way(datetime.now(UTC)),
         result={"batches": batches},
         waited_for=f"a complete batch of outbound files: {known}",
     )

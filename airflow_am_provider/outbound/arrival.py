@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from airflow_am_provider.storage.folder import ListedFile
 
 _SHOWN: Final = 3
+#: Adobe delivers up to 24 hours late (reporting-file-transfer-timeframe.md).
+MOST_LATE: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,16 @@ class Look:
     notes: tuple[str, ...]
     missing: tuple[MissingDay, ...] = ()
     not_here: tuple[str, ...] = ()
+
+    def is_one_on_its_way(self, now: datetime) -> bool:
+        """Whether a batch waits that may still become complete by itself.
+
+        One whose files are gone, or were never sent, waits for ever; it must hold no other up.
+        """
+        return any(
+            batch.timestamp is None or now - batch.timestamp < MOST_LATE
+            for batch, _ in self.waiting
+        )
 
     def __str__(self) -> str:
         parts = [_counted(len(self.complete), "complete batch", "complete batches")]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 from contextlib import closing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,21 @@ def test_it_waits_for_the_files_that_the_control_file_lists(inbox: Path) -> None
     (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
     (found,) = sensor(inbox, batch_date="2026-01-21").execute({})
     assert (found["batch"], found["files"], found["bytes"]) == (ROOT, 1, 8)
+
+
+@pytest.mark.parametrize(("age_h", "is_waited_for"), [(30, False), (1, True)])
+def test_a_batch_that_stays_incomplete_holds_no_other_up_for_ever(
+    inbox: Path, age_h: int, is_waited_for: bool
+) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"12345678")
+    made_at = int((time.time() - age_h * 3600) * 1000)
+    other = f"S3_1234_20914_full_{made_at}"
+    (inbox / f"{other}.info").write_bytes(control(**{f"{other}.sync": 8}))
+    if is_waited_for:
+        with pytest.raises(AirflowSensorTimeout):
+            sensor(inbox).execute({})
+    else:
+        assert [one["batch"] for one in sensor(inbox).execute({})] == [ROOT]
 
 
 def test_a_batch_of_another_day_or_destination_is_not_its_own(inbox: Path) -> None:
