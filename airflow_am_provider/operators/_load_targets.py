@@ -26,8 +26,11 @@ class LoadTarget(Protocol):
         """What became of each batch when it was loaded, by its ID; nothing where it was not."""
         ...
 
-    def note_announced(self, batch: Batch, teller: dict[str, Any]) -> bool:
-        """Write down who tells Airflow of a loaded batch; False when it is not theirs to tell."""
+    def note_announced(self, batch: Batch, teller: dict[str, Any], *, tells: bool = True) -> bool:
+        """Write down who tells Airflow of a loaded batch; False when it is not theirs to tell.
+
+        :param tells: False to take back what an earlier try of the same task has noted.
+        """
         ...
 
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
@@ -64,11 +67,11 @@ class ParquetTarget:
 
         return {batch.batch_id: loaded_report(self.folder, batch) for batch in batches}
 
-    def note_announced(self, batch: Batch, teller: dict[str, Any]) -> bool:
+    def note_announced(self, batch: Batch, teller: dict[str, Any], *, tells: bool = True) -> bool:
         """In a file beside."""
         from airflow_am_provider.outbound.parquet import note_announced
 
-        return note_announced(self.folder, batch, teller)
+        return note_announced(self.folder, batch, teller, tells=tells)
 
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         """Write a file, which appears whole."""
@@ -92,11 +95,11 @@ class TableTarget:
 
         return loaded_reports(self.hook, self.tables, [one.batch_id for one in batches])
 
-    def note_announced(self, batch: Batch, teller: dict[str, Any]) -> bool:
+    def note_announced(self, batch: Batch, teller: dict[str, Any], *, tells: bool = True) -> bool:
         """In the table of batches beside it."""
         from airflow_am_provider.outbound.table import note_announced
 
-        return note_announced(self.hook, self.tables, batch, teller)
+        return note_announced(self.hook, self.tables, batch, teller, tells=tells)
 
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         """Write rows in one transaction."""

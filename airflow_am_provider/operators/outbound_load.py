@@ -222,8 +222,10 @@ class OutboundLoadOperator(BaseOperator):
                 if kept.get("version") == batch.version:
                     self.log.info("Batch %s is loaded already, as it is now", batch.batch_id)
                     notes.loaded(batch, None)
-                    if is_due(kept, teller):
-                        # By a try that failed afterwards, so that Airflow has not heard of it.
+                    if teller and is_due(kept, teller):
+                        # By a try that failed afterwards, so that Airflow has not heard of it; if
+                        # this one fails too, and is cleared, it is another teller's.
+                        target.note_announced(batch, teller, tells=False)
                         loaded.append((batch, without_note(kept)))
                     continue
                 try:

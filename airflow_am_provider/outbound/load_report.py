@@ -74,7 +74,7 @@ def without_note(kept: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if name != ANNOUNCED}
 
 
-def is_due(kept: Mapping[str, Any], teller: Mapping[str, Any] | None) -> bool:
+def is_due(kept: Mapping[str, Any], teller: Mapping[str, Any]) -> bool:
     """Whether a task has to tell Airflow of a batch that it finds loaded.
 
     It has where the task that loaded it failed afterwards, and where an earlier try of this task
@@ -82,7 +82,6 @@ def is_due(kept: Mapping[str, Any], teller: Mapping[str, Any] | None) -> bool:
 
     :param kept: the report as it is kept. One without a word of this is of a version that noted
         nothing: it counts as told.
-    :param teller: the task, the same for all tries between which it was not cleared; None outside
-        of Airflow, where nobody is told.
+    :param teller: the task, the same for all tries between which it was not cleared.
     """
-    return teller is not None and ANNOUNCED in kept and kept[ANNOUNCED] in (None, teller)
+    return ANNOUNCED in kept and kept[ANNOUNCED] in (None, teller)

@@ -62,16 +62,19 @@ def loaded_report(target: Folder, batch: Batch) -> dict[str, Any]:
     return report
 
 
-def note_announced(target: Folder, batch: Batch, teller: dict[str, Any]) -> bool:
+def note_announced(
+    target: Folder, batch: Batch, teller: dict[str, Any], *, tells: bool = True
+) -> bool:
     """Write down, beside its file, who tells Airflow of a loaded batch.
 
     :param teller: as for :func:`~airflow_am_provider.outbound.load_report.is_due`.
+    :param tells: False to take back what an earlier try of the same task has noted.
     :return: False when it is not theirs to tell, or it is loaded in another version by now.
     """
     kept = loaded_report(target, batch)
     is_theirs = kept.get("version") == batch.version and is_due(kept, teller)
     if is_theirs:
-        note = {"version": batch.version, ANNOUNCED: teller}
+        note = {"version": batch.version, ANNOUNCED: teller if tells else None}
         path = _beside(batch_path(batch), "announced.json")
         target.write_bytes(path, json.dumps(note).encode())
     return is_theirs

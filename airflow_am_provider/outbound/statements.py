@@ -134,8 +134,8 @@ class Statements:
             found |= {str(batch): json.loads(report) for batch, report in self._cursor.fetchall()}
         return found
 
-    def note_announced(self, kept: dict[str, Any], teller: dict[str, Any]) -> None:
-        """Write down who tells Airflow of a batch.
+    def note_announced(self, kept: dict[str, Any], teller: dict[str, Any] | None) -> None:
+        """Write down who tells Airflow of a batch; None for nobody.
 
         :param kept: what :meth:`reports` gives of it.
         """

@@ -146,10 +146,13 @@ def loaded_reports(
         return statements.reports(batch_ids)
 
 
-def note_announced(hook: DbApiHook, tables: Tables, batch: Batch, teller: dict[str, Any]) -> bool:
+def note_announced(
+    hook: DbApiHook, tables: Tables, batch: Batch, teller: dict[str, Any], *, tells: bool = True
+) -> bool:
     """Write down who tells Airflow of a loaded batch.
 
     :param teller: as for :func:`~airflow_am_provider.outbound.load_report.is_due`.
+    :param tells: False to take back what an earlier try of the same task has noted.
     :return: False when it is not theirs to tell, or it is loaded in another version by now.
     """
     with _statements(hook, tables) as statements:
@@ -157,7 +160,7 @@ def note_announced(hook: DbApiHook, tables: Tables, batch: Batch, teller: dict[s
         kept = statements.reports([batch.batch_id]).get(batch.batch_id, {})
         is_theirs = kept.get("version") == batch.version and is_due(kept, teller)
         if is_theirs:
-            statements.note_announced(kept, teller)
+            statements.note_announced(kept, teller if tells else None)
         return is_theirs
 
 

@@ -404,6 +404,22 @@ def test_a_try_that_died_after_it_told_tells_it_again(inbox: Path, where: dict[s
     (event,) = told(task)
     assert told(task, "other") == []
     assert told(task) == [event]
+    assert told(task, most=3) == []
+
+
+def test_what_was_told_in_vain_is_told_when_the_task_is_cleared(
+    inbox: Path, where: dict[str, str]
+) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    task = loader(inbox, **where)
+    (event,) = told(task)  # and dies before Airflow hears of it
+    (inbox / f"{LATER}.info").write_bytes(control(**{f"{LATER}.sync.gz": 5}))
+    (inbox / f"{LATER}.sync.gz").write_bytes(b"12345")
+    with pytest.raises(AirflowFailException, match="no whole gzip file"):
+        told(task)  # its last try
+    (inbox / f"{LATER}.info").unlink()
+    assert told(task, most=3) == [event]
+    assert told(task, most=5) == []
 
 
 def test_a_batch_that_is_sent_again_or_loaded_again_is_told_again(

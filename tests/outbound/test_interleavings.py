@@ -1,9 +1,10 @@
-"""Seeded interleavings of arrival: no batch is taken incomplete, none loaded twice, none left.
+"""Seeded interleavings of arrival: no batch is taken incomplete, loaded or told twice, or left.
 
 Adobe's side is a list of steps in an order drawn by the seed, as its pages allow it: files appear
 empty and grow, control files come first, last, twice or half written, a batch is sent again, and a
-load is killed while it reads. After each step the sensor looks and the operator loads what is
-complete. ``AIRFLOW_AM_INTERLEAVINGS=500`` draws more than CI does.
+load is killed while it reads, or before or after it has noted that it tells other DAGs. After each
+step the sensor looks and the operator loads what is complete. ``AIRFLOW_AM_INTERLEAVINGS=500``
+draws more than CI does.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +22,13 @@ import pytest
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
 from airflow_am_provider.outbound.batches import Batch, NameForm
-from airflow_am_provider.outbound.parquet import batch_path, load_into_parquet, loaded_version
+from airflow_am_provider.outbound.load_report import is_due
+from airflow_am_provider.outbound.parquet import (
+    batch_path,
+    load_into_parquet,
+    loaded_report,
+    note_announced,
+)
 from airflow_am_provider.storage import LocalFolder
 
 SEEDS = range(int(os.environ.get("AIRFLOW_AM_INTERLEAVINGS", "40")))
@@ -126,6 +133,52 @@ def lines_of(path: Path) -> list[str]:
     return [f"{row['user_id']} {','.join(map(str, row['segments']))}" for row in rows]
 
 
+class Tasks:
+    """Tasks that load what is complete, one after the other; each may be killed at any place.
+
+    What :class:`OutboundLoadOperator` does, with its parts.
+    """
+
+    def __init__(self, inbox: Inbox, target: LocalFolder, chance: random.Random) -> None:
+        self.inbox = inbox
+        self.target = target
+        self.chance = chance
+        self.loads: Counter[tuple[str, str]] = Counter()
+        self.told: Counter[tuple[str, str]] = Counter()
+        self.task = 0
+        self.told_in_vain: set[str] = set()
+
+    def run(self, batches: Sequence[Batch]) -> None:
+        """A try of a task: of the same one until it has succeeded, or is cleared."""
+        if not self.told_in_vain <= {batch.batch_id for batch in batches}:
+            return  # it has the batches from the sensor, and is tried again until they are there
+        self.told_in_vain.clear()
+        teller = {"by": "task", "max_tries": self.task}
+        due, has_failed = list[Batch](), False
+        for batch in batches:
+            kept = loaded_report(self.target, batch)
+            if kept.get("version") != batch.version:
+                try:
+                    load_into_parquet(self.inbox, batch, self.target)
+                except (Killed, TransientError, DataError):
+                    has_failed = True
+                    continue
+                self.loads[batch.batch_id, batch.version] += 1
+                due.append(batch)
+            elif is_due(kept, teller):
+                note_announced(self.target, batch, teller, tells=False)
+                due.append(batch)
+        if has_failed or self.chance.random() < 0.2:
+            self.task += self.chance.randrange(2)
+            return
+        noted = [batch for batch in due if note_announced(self.target, batch, teller)]
+        if self.chance.random() < 0.1:
+            self.told_in_vain = {batch.batch_id for batch in noted}
+            return  # it has died before Airflow knew that it succeeded
+        self.told.update((batch.batch_id, batch.version) for batch in noted)
+        self.task += 1
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_batch_is_taken_incomplete_none_twice_and_none_is_left(
     seed: int, tmp_path: Path
@@ -134,38 +187,32 @@ def test_no_batch_is_taken_incomplete_none_twice_and_none_is_left(
     folder, target = tmp_path / "inbox", LocalFolder(str(tmp_path / "loaded"))
     folder.mkdir()
     inbox, adobe = Inbox(folder, chance), Adobe(folder, chance)
-    loads: Counter[tuple[str, str]] = Counter()
-
-    def load(batch: Batch) -> None:
-        if loaded_version(target, batch) == batch.version:
-            return
-        try:
-            load_into_parquet(inbox, batch, target)
-        except (Killed, TransientError, DataError):
-            return
-        loads[batch.batch_id, batch.version] += 1
+    tasks = Tasks(inbox, target, chance)
 
     def look() -> None:
         watch = ArrivalWatch(LocalFolder(str(folder)), WantedBatches(form=NameForm()))
-        for batch in watch.look().complete:
-            load(batch)
+        complete = watch.look().complete
+        tasks.run(complete)
+        for batch in complete:
             path = tmp_path / "loaded" / batch_path(batch)
             if path.exists():
                 # Whatever is there is whole: as sent now, or as it was sent before.
                 assert len({line.split()[1] for line in lines_of(path)}) == 1
 
-    def is_all_loaded() -> bool:
+    def is_all_told() -> bool:
         watch = ArrivalWatch(LocalFolder(str(folder)), WantedBatches(form=NameForm()))
-        complete = watch.look().complete
-        return all(loaded_version(target, batch) == batch.version for batch in complete)
+        complete = {(batch.batch_id, batch.version) for batch in watch.look().complete}
+        return {batch for batch, _ in complete} == set(adobe.sent) and complete <= set(tasks.told)
 
     for _ in adobe.steps():
         look()
     for _ in range(60):  # a loader that is killed again and again comes through some time
         look()
-        if {batch for batch, _ in loads} == set(adobe.sent) and is_all_loaded():
+        if is_all_told():
             break
     for root, expected in adobe.sent.items():
         (path,) = (tmp_path / "loaded").rglob(f"{root}.parquet")
         assert sorted(lines_of(path)) == sorted(expected)
-    assert set(loads.values()) == {1}
+    assert set(tasks.loads.values()) == {1}
+    assert is_all_told()
+    assert set(tasks.told.values()) == {1}
