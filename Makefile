@@ -4,7 +4,7 @@
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve serve-celery test test-long test-matrix faults faults-airflow fuzz bench docs site ui lint format
+.PHONY: help setup demo serve serve-celery rehearse test test-long test-matrix faults faults-airflow fuzz bench docs site ui lint format
 
 # A shell that forbids bytecode would make every Airflow process start at half the speed.
 unexport PYTHONDONTWRITEBYTECODE
@@ -23,6 +23,9 @@ serve: setup  ## to play with: the same, more days, and it stays (PORT=8080)
 
 serve-celery: setup  ## docker-compose.yaml without containers: Celery, two workers (PORT=8080)
 	@.venv/bin/python -m demo.celery $(if $(PORT),--port $(PORT))
+
+rehearse: setup  ## an account by SFTP and PGP and a mailbox by OAuth, simulated, for your own Airflow
+	@.venv/bin/python -m demo.rehearse
 
 test: setup  ## all tests on this Python and the newest Airflow
 	@.venv/bin/python -m pytest -n 2 -m "not slow"

@@ -1,4 +1,4 @@
-"""What ``make demo``, ``make serve`` and ``make serve-celery`` have in common.
+"""What ``make demo``, ``make serve``, ``make serve-celery`` and ``make rehearse`` have in common.
 
 Each works alone in an empty folder, and ends all that it started when it is interrupted.
 """
@@ -28,13 +28,21 @@ SERVE_PORT: Final = 8080
 _started = time.monotonic()
 
 
-def run_alone(work: Callable[[], int], *, port: int | None, name: str, interrupted: int = 0) -> int:
+def run_alone(
+    work: Callable[[], int],
+    *,
+    port: int | None,
+    name: str,
+    interrupted: int = 0,
+    directory: Path = DIRECTORY,
+) -> int:
     """Do the work in an empty folder, or say in a sentence what hinders it.
 
     :param work: gives the exit code.
     :param port: that must be free.
     :param name: of the command that another port is given to.
     :param interrupted: the exit code after Ctrl-C.
+    :param directory: the folder, which is emptied.
     :return: the exit code; 1 when it was hindered.
     """
     if port is not None and accepts_connections(port):
@@ -44,8 +52,8 @@ def run_alone(work: Callable[[], int], *, port: int | None, name: str, interrupt
         )
     if not _is_alone():
         return refused(
-            "Another make demo, make serve or make serve-celery runs in this folder: end that one "
-            "first."
+            "Another make demo, make serve, make serve-celery or make rehearse runs in this "
+            "folder: end that one first."
         )
     try:
         check_startable()
@@ -56,8 +64,8 @@ def run_alone(work: Callable[[], int], *, port: int | None, name: str, interrupt
     for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ending, _interrupt)
     try:
-        shutil.rmtree(DIRECTORY, ignore_errors=True)
-        DIRECTORY.mkdir(parents=True)
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
         return work()
     except KeyboardInterrupt:
         say("stopped")

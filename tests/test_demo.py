@@ -65,8 +65,8 @@ def test_a_second_demo_in_the_same_folder_does_not_delete_the_first_ones_data() 
         with suppress(BlockingIOError):
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         assert refusal() == (
-            "Another make demo, make serve or make serve-celery runs in this folder: end that one "
-            "first.\n"
+            "Another make demo, make serve, make serve-celery or make rehearse runs in this "
+            "folder: end that one first.\n"
         )
     finally:
         os.close(folder)

@@ -95,9 +95,11 @@ def test_the_key_for_sftp_becomes_the_extra_of_the_connection(tmp_path):
 
 
 def test_connections_of_the_how_tos_are_good():
+    # Those of the rehearsal are made, and tested, by a test of its own.
     found = [
         json.loads(words[words.index("--conn-extra") + 1])
         for path in HOW_TOS
+        if path.stem != "rehearse"
         for words in shell_commands(path.read_text(), "airflow")
         if words[:2] == ["connections", "add"] and "audience_manager" in words
     ]

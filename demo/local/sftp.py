@@ -53,10 +53,14 @@ class SftpServer:
 
 
 @contextmanager
-def sftp_server(directory: Path) -> Iterator[SftpServer]:
+def sftp_server(directory: Path, **account: str) -> Iterator[SftpServer]:
     """Run an SFTP server on the files in ``directory/root``, created if absent.
 
+    Whoever has the key whose public half is in ``directory/user_key.pub`` may log in, also one that
+    is put there later.
+
     :param directory: for the files, the keys and ``sftp.log``
+    :param account: another ``user`` or ``password``; an empty one lets nobody in by password
     :raises ServerError: if it does not start
     """
     import asyncssh
@@ -72,6 +76,7 @@ def sftp_server(directory: Path) -> Iterator[SftpServer]:
         faults=directory / "faults.json",
         host_key=host.export_public_key().decode().strip(),
         private_key=user.export_private_key().decode(),
+        **account,
     )
     server.faults.unlink(missing_ok=True)
     command = [sys.executable, "-m", "demo.local.sftp_daemon", str(server.port), server.user]

@@ -18,9 +18,22 @@ from demo.local.processes import HOST
 class _Login(asyncssh.SSHServer):
     user: str
     password: str
+    keys: Path
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+
+    def begin_auth(self, username: str) -> bool:
+        # Read at each login: a key may come, or be replaced, while the server runs.
+        if username == self.user and self.keys.exists():
+            self._connection.set_authorized_keys(str(self.keys))
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
 
     def password_auth_supported(self) -> bool:
-        return True
+        return bool(self.password)
 
     def validate_password(self, username: str, password: str) -> bool:
         return (username, password) == (self.user, self.password)
@@ -72,7 +85,6 @@ async def serve(port: int, directory: Path) -> None:
         port,
         server_factory=_Login,
         server_host_keys=[directory / "host_key"],
-        authorized_client_keys=str(directory / "user_key.pub"),
         sftp_factory=_Files,
     )
     await asyncio.Event().wait()
@@ -82,6 +94,7 @@ def main(arguments: list[str]) -> None:
     """Serve on localhost."""
     port, _Login.user, _Login.password, directory = arguments
     _Files.directory = Path(directory)
+    _Login.keys = Path(directory) / "user_key.pub"
     (Path(directory) / "pid").write_text(str(os.getpid()))
     asyncio.run(serve(int(port), Path(directory)))
 

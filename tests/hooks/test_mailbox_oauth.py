@@ -16,14 +16,14 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Tran
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 from airflow_am_provider.hooks.mailbox import Mailbox
 from demo.local.imap import ImapServer
-from tests.connections import Connect
-from tests.oauth_servers import (
+from demo.local.oauth import (
     Certificate,
     Identity,
     TokenMailbox,
     identity_service,
     token_mailbox,
 )
+from tests.connections import Connect
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 KINDS = ("microsoft", "google")

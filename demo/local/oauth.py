@@ -3,71 +3,62 @@
 The mailbox behind that server is a real one: after the login all is passed on to it.
 """
 
+from __future__ import annotations
+
 import base64
 import contextlib
-import datetime
-import ipaddress
 import json
 import secrets
 import socketserver
 import ssl
+import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import parse_qs
 
 import jwt
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from demo.local.imap import ImapServer
+from demo.local.certificate import write_certificate
+from demo.local.processes import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from demo.local.imap import ImapServer
 
 Answer = tuple[int, dict[str, Any]]
+
+_SCOPE: Final = "https://outlook.office365.com/.default"
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate for this machine; whoever trusts the file trusts the servers here."""
+    """A certificate for this machine.
+
+    :param file: whoever trusts it trusts the servers here.
+    :param key: the same with its key.
+    """
 
     file: Path
     key: Path
 
     @classmethod
     def make(cls, directory: Path) -> Self:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "here")])
-        now = datetime.datetime.now(datetime.UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(1)
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-                critical=False,
-            )
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        made = cls(directory / "here.pem", directory / "here.key")
-        made.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        made.key.write_bytes(_pem(key))
+        made = cls(directory / "trust.pem", directory / "server.pem")
+        made.file.write_text(write_certificate(made.key))
         return made
 
     def context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.file, self.key)
+        context.load_cert_chain(self.key)
         return context
 
 
@@ -148,14 +139,13 @@ class Identity:
             return self.instead
         if path == "/google/token":
             return self._by_assertion(form)
+        if form["client_id"] != self.client_id:
+            return _refused(400, "unauthorized_client", 700016, form["client_id"])
         if form["client_secret"] != self.client_secret:
-            return 401, {
-                "error": "invalid_client",
-                "error_description": f"AADSTS7000215: not {form['client_secret']}",
-                "error_codes": [7000215],
-            }
+            return _refused(401, "invalid_client", 7000215, form["client_secret"])
+        if form["scope"] != _SCOPE:
+            return _refused(400, "invalid_resource", 500011, form["scope"])
         assert form["grant_type"] == "client_credentials"
-        assert form["scope"] == "https://outlook.office365.com/.default"
         return self.token()
 
     def _by_assertion(self, form: dict[str, str]) -> Answer:
@@ -173,6 +163,12 @@ class Identity:
             said = "Invalid email or User ID"
             return 400, {"error": "invalid_grant", "error_description": said}
         return self.token()
+
+
+def _refused(status: int, error: str, code: int, given: str) -> Answer:
+    """As Microsoft does, which repeats what it was given."""
+    said = f"AADSTS{code}: not {given}"
+    return status, {"error": error, "error_description": said, "error_codes": [code]}
 
 
 @contextmanager
@@ -201,9 +197,9 @@ def identity_service(certificate: Certificate, mailbox: str) -> Iterator[Identit
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((HOST, 0), Handler)
     server.socket = certificate.context().wrap_socket(server.socket, server_side=True)
-    identity.url = f"https://127.0.0.1:{server.server_address[1]}"
+    identity.url = f"https://{HOST}:{server.server_address[1]}"
     with _served(server):
         yield identity
 
@@ -288,8 +284,13 @@ def token_mailbox(
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
 
+        def handle_error(self, *address: Any) -> None:
+            # Whoever does not trust the certificate hangs up in the middle of the handshake.
+            if not isinstance(sys.exception(), OSError):
+                super().handle_error(*address)
+
     context = certificate.context()
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server((HOST, 0), Handler)
     server.socket = context.wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False
     )
