@@ -167,6 +167,21 @@ def public_names(prefix: str, ending: str = "") -> list[str]:
     )
 
 
+def test_what_an_index_shows_is_what_the_readme_says() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    readme = (ROOT / "README.md").read_text()
+    kind = "Programming Language :: Python :: 3."
+    minors = [int(name.removeprefix(kind)) for name in project["classifiers"] if kind in name]
+    assert minors == list(range(minors[0], minors[-1] + 1))
+    assert project["requires-python"] == f">=3.{minors[0]}"
+    assert f"Python 3.{minors[0]} to 3.{minors[-1]}" in readme
+    # The others are for those who work on the package.
+    extras = project["optional-dependencies"].keys()
+    extras -= {"local", "compose", "bench", "page", "ui", "docs", "dev"}
+    assert all(f"`{extra}`" in readme for extra in extras)
+    assert all(url.startswith("https://") for url in project["urls"].values())
+
+
 def test_version_is_the_same_everywhere() -> None:
     version = airflow_am_provider.__version__
     assert metadata.version("airflow-am-provider") == version
