@@ -71,7 +71,7 @@ def _serve(port: int | None) -> int:
     with world(
         DIRECTORY, port=port, days=days.all, policies=policies, in_database=True, say=say
     ) as running:
-        play.prepare(DIRECTORY, running.crm_uri)
+        play.prepare(DIRECTORY, running.crm_uri, running.s3.environment)
         login = playing.login(running)
         say(f"Airflow's UI: {login}")
         say("it can be looked at now; the first days are sent meanwhile")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.deliveries.figures import COUNTS, TITLES
-from demo.world import ADOBE_BUCKET, STAGING_BUCKET
+from demo.world import BUCKETS, STAGING_BUCKET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +92,7 @@ def keep(server: S3, directory: Path) -> None:
     :param directory: has a folder for each bucket.
     """
     client = server.client()
-    for bucket in (ADOBE_BUCKET, STAGING_BUCKET):
+    for bucket in BUCKETS:
         here = set()
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
             for entry in page.get("Contents", ()):

@@ -4,6 +4,7 @@
     .venv/bin/python -m demo.play repair          they are back
     .venv/bin/python -m demo.play stop-sandbox    Audience Manager takes nothing in
     .venv/bin/python -m demo.play start-sandbox   it does again
+    .venv/bin/python -m demo.play segments        Audience Manager sends who is in which segment
 
 Each works on the ``make serve`` of the same folder.
 """
@@ -12,19 +13,28 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
 from demo import crm
 from demo.command import DIRECTORY
+from demo.world import SEGMENTS_BUCKET
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-COMMANDS: Final = ("damage", "repair", "stop-sandbox", "start-sandbox")
+COMMANDS: Final = ("damage", "repair", "stop-sandbox", "start-sandbox", "segments")
+# Of the traits that the daily DAG sends, in its data source; where audience_manager_outbound looks.
+_SEGMENTS: Final = (
+    *("--into", f"s3://{SEGMENTS_BUCKET}/from-adobe", "--destination", "1234", "--dpid", "478"),
+    *("--segment", "24:101", "--segment", "25:110,111,112"),
+)
 
 
 def main(arguments: Sequence[str] | None = None, *, directory: Path = DIRECTORY) -> int:
@@ -39,19 +49,22 @@ def main(arguments: Sequence[str] | None = None, *, directory: Path = DIRECTORY)
     parser.add_argument("command", choices=COMMANDS)
     command = parser.parse_args(arguments).command
     try:
-        uri = json.loads(_notes(directory).read_text())["crm"]
-        print(_do(command, uri, directory))
+        notes = json.loads(_notes(directory).read_text())
+        print(_do(command, notes, directory))
     except (FileNotFoundError, psycopg2.OperationalError):
         print("No make serve runs in this folder: start it first.", file=sys.stderr)
         return 1
     return 0
 
 
-def prepare(directory: Path, crm_uri: str) -> None:
-    """Tell the commands where the CRM is."""
+def prepare(directory: Path, crm_uri: str, s3: Mapping[str, str]) -> None:
+    """Tell the commands where things are.
+
+    :param s3: variables by which the S3 server is found.
+    """
     notes = _notes(directory)
     notes.touch(mode=0o600)
-    notes.write_text(json.dumps({"crm": crm_uri}))
+    notes.write_text(json.dumps({"crm": crm_uri, "s3": dict(s3)}))
 
 
 def wants_sandbox(directory: Path) -> bool:
@@ -59,7 +72,20 @@ def wants_sandbox(directory: Path) -> bool:
     return not _stopped(directory).exists()
 
 
-def _do(command: str, uri: str, directory: Path) -> str:
+def batch_time(is_first: bool, now: datetime) -> datetime:
+    """The time in the names of a batch.
+
+    The first is of the day that audience_manager_outbound runs for once it is switched on.
+    """
+    today = now.replace(hour=14, minute=0, second=0, microsecond=0)
+    last = today if today <= now else today - timedelta(days=1)
+    return last if is_first else now
+
+
+def _do(command: str, notes: Mapping[str, Any], directory: Path) -> str:
+    uri = notes["crm"]
+    if command == "segments":
+        return _send_segments(notes["s3"], directory)
     if command == "damage":
         if crm.damage(uri):
             return "Two customers in three are gone from the CRM."
@@ -73,6 +99,18 @@ def _do(command: str, uri: str, directory: Path) -> str:
         return "The sandbox stops within seconds: make serve says when."
     _stopped(directory).unlink(missing_ok=True)
     return "The sandbox starts within seconds: make serve says when."
+
+
+def _send_segments(s3: Mapping[str, str], directory: Path) -> str:
+    sent = directory / "segments-sent"
+    time = batch_time(not sent.exists(), datetime.now(UTC))
+    command = [sys.executable, "-m", "airflow_am_provider.cli", "sandbox", "segments", *_SEGMENTS]
+    command += ["--database", str(directory / "sandbox.sqlite"), "--time", f"{time:%FT%T}"]
+    done = subprocess.run(command, env={**os.environ, **s3}, capture_output=True, text=True)
+    if done.returncode:
+        return f"No segments were sent: {done.stderr.strip()}"
+    sent.touch()
+    return f"Audience Manager has sent the batch {done.stdout.strip()}"
 
 
 def _notes(directory: Path) -> Path:

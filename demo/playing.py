@@ -55,10 +55,14 @@ Try this, in the UI or in another terminal in this folder:
        {play} stop-sandbox
    Backfill another day. Its receipt task is deferred, and its log says what it waits for.
        {play} start-sandbox
-5. Change a connection under Admin → Connections: they are in Airflow's database.
+5. Get segments back from Audience Manager into the table current_segments:
+       {play} segments
+   Then switch audience_manager_outbound on, in the list of Dags. The command again sends who is in
+   which segment by then, and what has arrived starts a run by itself.
+6. Change a connection under Admin → Connections: they are in Airflow's database.
 
-audience_manager_feed, audience_manager_outbound and audience_manager_circle need files that Adobe
-writes, and audience_manager_snapshot reads who has which trait today: they stay paused.
+audience_manager_feed and audience_manager_circle need event files of a web site, and
+audience_manager_snapshot reads who has which trait today: they stay paused.
 """
 
 _POLICY: Final = '''

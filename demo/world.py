@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 ADOBE_BUCKET: Final = "adobe-inbound"
 STAGING_BUCKET: Final = "company-staging"
+#: Where Audience Manager puts segment files, as the example DAG has it.
+SEGMENTS_BUCKET: Final = "acme-segments"
+#: All buckets that there are.
+BUCKETS: Final = (ADOBE_BUCKET, STAGING_BUCKET, SEGMENTS_BUCKET)
 PARTNER: Final = "acme"
 DAGS_FOLDER: Final = Path(__file__).parent.parent / "dags"
 
@@ -85,7 +89,7 @@ def world(
             lambda: ftp_server(directory / "ftp"),
             lambda: imap_server(directory / "imap"),
         )
-        for bucket in (ADOBE_BUCKET, STAGING_BUCKET):
+        for bucket in BUCKETS:
             bucket_server.create_bucket(bucket)
         say(f"filling the CRM: {crm.CUSTOMERS:,} customers, {len(days)} days of changes")
         crm.seed(database, days)

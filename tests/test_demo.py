@@ -13,13 +13,16 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from runpy import run_path
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
 from airflow.sdk import DAG
 
+from airflow_am_provider.audience_manager.outbound.names import SegmentFileName
 from airflow_am_provider.cli.arguments import parse
+from airflow_am_provider.sandbox.profiles import Profiles
 from demo import crm, play, playing
 from demo.celery import __main__ as celery
 from demo.celery.stack import Stack
@@ -27,7 +30,7 @@ from demo.deliveries import keep
 from demo.local.postgres import Postgres
 from demo.local.processes import Process, dead, running
 from demo.sandbox import Sandbox
-from demo.world import ADOBE_BUCKET, STAGING_BUCKET
+from demo.world import ADOBE_BUCKET, BUCKETS, SEGMENTS_BUCKET, STAGING_BUCKET
 
 if TYPE_CHECKING:
     from demo.local.s3 import S3
@@ -99,10 +102,10 @@ class TestDays:
 
 class TestPlay:
     @pytest.fixture
-    def folder(self, tmp_path: Path, postgres: Postgres) -> Path:
+    def folder(self, tmp_path: Path, postgres: Postgres, s3: S3) -> Path:
         server = NamedDatabase(postgres, f"play_{tmp_path.name}")
         crm.seed(server, [])
-        play.prepare(tmp_path, server.uri())
+        play.prepare(tmp_path, server.uri(), s3.environment)
         return tmp_path
 
     def test_damage_loses_most_customers_and_repair_brings_them_back(
@@ -146,6 +149,35 @@ class TestPlay:
             "the sandbox is stopped",
             "the sandbox is started",
         ]
+
+    def test_segments_are_sent_to_where_the_example_looks(
+        self, folder: Path, s3: S3, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with Profiles(folder / "sandbox.sqlite"):
+            pass
+        s3.create_bucket(SEGMENTS_BUCKET)
+        for _ in range(2):
+            assert play.main(["segments"], directory=folder) == 0
+        said = capsys.readouterr().out.split("Audience Manager has sent the batch ")
+        assert len({name.strip() for name in said if name}) == 2
+        example = run_path(str(ROOT / "dags" / "audience_manager_outbound.py"))
+        _, _, prefix = example["LOCATION"].partition(f"s3://{SEGMENTS_BUCKET}/")
+        client = s3.client()
+        listed = client.list_objects_v2(Bucket=SEGMENTS_BUCKET, Prefix=f"{prefix}/")
+        for entry in listed["Contents"]:
+            client.delete_object(Bucket=SEGMENTS_BUCKET, Key=entry["Key"])
+        found = {
+            SegmentFileName.parse(entry["Key"].rpartition("/")[2]).destination
+            for entry in listed["Contents"]
+            if not entry["Key"].endswith(".info")
+        }
+        assert found == {example["DESTINATION"]}
+
+    def test_the_first_batch_is_of_the_day_that_the_example_runs_for(self) -> None:
+        morning, evening = (datetime(2026, 3, 3, hour, 30, tzinfo=UTC) for hour in (9, 21))
+        assert play.batch_time(True, morning) == datetime(2026, 3, 2, 14, tzinfo=UTC)
+        assert play.batch_time(True, evening) == datetime(2026, 3, 3, 14, tzinfo=UTC)
+        assert play.batch_time(False, morning) == morning
 
     def test_without_make_serve_one_sentence_says_so(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -226,7 +258,7 @@ class TestServeCelery:
 
 def test_folders_are_as_the_buckets_are(s3: S3, tmp_path: Path) -> None:
     client = s3.client()
-    for bucket in (ADOBE_BUCKET, STAGING_BUCKET):
+    for bucket in BUCKETS:
         s3.create_bucket(bucket)
     try:
         client.put_object(Bucket=ADOBE_BUCKET, Key="acme/a", Body=b"old")
