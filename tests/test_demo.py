@@ -167,7 +167,7 @@ class TestPlay:
         for entry in listed["Contents"]:
             client.delete_object(Bucket=SEGMENTS_BUCKET, Key=entry["Key"])
         found = {
-            SegmentFileName.parse(entry["Key"].rpartition("/")[2]).destination
+            SegmentFileName.parse(entry["Key"].rpartition("/")[2], timestamp_digits=13).destination
             for entry in listed["Contents"]
             if not entry["Key"].endswith(".info")
         }
