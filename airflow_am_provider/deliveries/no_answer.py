@@ -68,6 +68,14 @@ def _advice(status: AcknowledgementStatus, targets: Targets | None) -> Iterator[
             yield from _nothing_came_back(name)
         yield _recipients(name)
     elif status.acknowledged_by is AcknowledgedBy.COUNTED:
+        if not (found.in_part or found.uncounted) and all(
+            one in seen and seen[one] >= Rung.PROCESSED for one in status.outstanding
+        ):
+            yield (
+                "Audience Manager has read what was sent, so nothing has to be sent again: only "
+                "the receipt is late or was lost on its way. Is its mail in the spam folder of the "
+                "mailbox, or named above as 'Not taken as a receipt'?"
+            )
         yield _recipients(name)
 
 

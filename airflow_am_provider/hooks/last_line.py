@@ -52,7 +52,8 @@ def last_line(execute: Callable[..., Any]) -> Callable[..., Any]:
     :param execute: the method. Its operator has ``outcome(result)``, which says in a sentence
         without its full stop what came of it; errors say it themselves. Where a person has to do
         something before it goes on, ``next_while_waiting`` says what; ``next_after_failure``, what
-        to do where clearing this task may not be enough.
+        to do where clearing this task may not be enough; ``next_after_timeout``, when a sensor has
+        waited in vain.
 
     Example::
 
@@ -79,7 +80,10 @@ def last_line(execute: Callable[..., Any]) -> Callable[..., Any]:
         except AirflowSkipException as reason:
             _tell(f"Skipped: {reason}", what_is_next(operator, is_skipped=True))
             raise
-        except (AirflowFailException, AirflowSensorTimeout) as error:
+        except AirflowSensorTimeout as error:
+            _tell(f"Failed: {error}", getattr(operator, "next_after_timeout", CLEAR), is_error=True)
+            raise
+        except AirflowFailException as error:
             then = getattr(operator, "next_after_failure", CLEAR)
             _tell(f"Failed: {error}", then, is_error=True)
             raise

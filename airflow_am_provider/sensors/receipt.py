@@ -102,6 +102,11 @@ class DeliveryReceiptSensor(PollingSensor):
     template_fields_renderers: ClassVar[dict[str, str]] = {"delivery": "json", "limits": "json"}
     operator_extra_links = (DeliveryLink(),)
     ui_color = "#e1effd"
+    #: For the last line of the log.
+    next_after_timeout = (
+        "look into what it says; when the receipt has come, clear this task: it looks again, and "
+        "nothing is sent for that"
+    )
 
     def __init__(
         self,

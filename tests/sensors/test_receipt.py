@@ -892,6 +892,21 @@ class TestTimeIsUp:
         assert world.written()["acknowledged"] is False
         assert [sign["sign"] for sign in world.written()["signs"]] == ["receipts", "markers"]
 
+    def test_a_receipt_that_is_lost_asks_for_the_mail_alone(
+        self, s3: S3, bucket: str, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        TestMarkers().mark(s3, bucket, world, NAMES[0])
+        with pytest.raises(AirflowSensorTimeout) as caught:
+            world.sensor(timeout=0.2).execute(CONTEXT)
+        assert "only the receipt is late" not in str(caught.value)
+        TestMarkers().mark(s3, bucket, world, NAMES[1])
+        with pytest.raises(AirflowSensorTimeout) as caught:
+            world.sensor(timeout=0.2).execute(CONTEXT)
+        assert "nothing has to be sent again: only the receipt is late or was lost" in str(
+            caught.value
+        )
+        assert "Next: look into what it says; when the receipt has come, clear" in caplog.text
+
     def test_what_has_come_is_written_down_while_more_is_awaited(self, world: World) -> None:
         world.receipt([NAMES[0]], records_received=1000)
         sensor = world.sensor()
