@@ -44,7 +44,8 @@ def _advice(status: AcknowledgementStatus, targets: Targets | None) -> Iterator[
     past = PastAnswers()
     if targets is not None and not any(one in seen for one in status.outstanding):
         past = past_answers(status.delivery, targets)
-        yield in_words(past, status.delivery)
+        said = in_words(past, status.delivery)
+        yield f"{said[:1].upper()}{said[1:]}"
     name = _name(status.outstanding[0])
     if found.in_part:
         yield (
@@ -90,11 +91,15 @@ def _nothing_came_back(name: DataFileName | IdSyncFileName | None) -> Iterator[s
         )
     else:
         dpids = [] if name is None else [dpid for dpid in name.columns if dpid]
-        which = f" {', '.join(map(str, dpids))}" if dpids else ""
-        yield (
-            f"Nothing came back. Ask whoever administers Audience Manager whether the data "
-            f"sources{which} of the file name belong to your company and are set up for IDs."
+        named = f" {', '.join(map(str, dpids))}" if dpids else ""
+        question = (
+            f"is{named} the data source that was meant, does it belong to your company, and is it "
+            f"set up for IDs?"
+            if len(dpids) == 1
+            else f"do the data sources{named} of the file name belong to your company, and are "
+            f"they set up for IDs?"
         )
+        yield f"Nothing came back. Ask whoever administers Audience Manager: {question}"
 
 
 def _recipients(name: DataFileName | IdSyncFileName | None) -> str:

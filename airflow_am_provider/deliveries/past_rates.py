@@ -74,11 +74,14 @@ def rate_doubt(
     usual = median(past)
     if abs(rate - usual) <= FAR * usual or (only_below and rate > usual):
         return None
-    side = "below" if rate < usual else "above"
+    side, then = "above", ""
+    if rate < usual:
+        side = "below"
+        then = " Once that is mended, clear the task that formatted it, with all that is after it"
     return (
         f"the match rate is {share_in_words(rate)}, far {side} {share_in_words(usual)}, the median "
         f"of the last {len(past)} acknowledged deliveries of {entry.name}: has the source changed "
-        f"how it writes user IDs, or did an ID sync fail?"
+        f"how it writes user IDs, or did an ID sync fail?{then}"
     )
 
 

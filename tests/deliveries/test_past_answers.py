@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from airflow_am_provider.deliveries.no_answer import what_to_ask
 from airflow_am_provider.deliveries.past_answers import in_words, past_answers
 from airflow_am_provider.deliveries.records import DeliveryRecords
+from airflow_am_provider.deliveries.signs import AcknowledgedBy
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.storage import LocalFolder
 from tests.staged_deliveries import send, stage
@@ -63,3 +65,18 @@ def test_a_wrong_data_source_reads_unlike_an_adobe_that_is_away(tmp_path: Path) 
         f"data source 898 was acknowledged last at {yesterday.isoformat()}, and data source 7 at "
         f"{later.isoformat()}."
     )
+
+
+def test_an_id_sync_without_an_answer_asks_for_its_number() -> None:
+    def asked(name: str) -> str:
+        found = SimpleNamespace(in_part=(), uncounted=())
+        status: Any = SimpleNamespace(outstanding=(name,), reconciliation=found, signs=())
+        status.acknowledged_by = AcknowledgedBy.COUNTED
+        return what_to_ask([status])
+
+    assert (
+        "Nothing came back. Ask whoever administers Audience Manager: is 487 the data source that "
+        "was meant, does it belong to your company, and is it set up for IDs?"
+    ) in asked("adobe_id_0_487_1795901749.sync.gz")
+    several = asked("adobe_id_0_487_488_1795901749.sync.gz")
+    assert "do the data sources 487, 488 of the file name belong to your company" in several

@@ -69,6 +69,7 @@ def test_a_rate_that_is_far_from_its_past_is_told(stored: int, said: str) -> Non
     past = [_past(stored, at) for at, stored in enumerate((880, 900, 950, 890, 910, 10, 10, 10))]
     (told,) = _told(past, 1000, stored)
     assert told.startswith(said)
+    assert ("Once that is mended, clear the task that formatted it" in told) is ("below" in told)
 
 
 @pytest.mark.parametrize("stored", [730, 1000, None])
