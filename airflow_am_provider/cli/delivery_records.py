@@ -128,7 +128,8 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
         action="append",
         choices=STATES_TO_ASK_FOR,
         help="Only deliveries in this state. May be repeated. outstanding stands for sending, sent"
-        " and picked_up.",
+        " and picked_up; needs_attention for all in which nothing goes on before somebody has "
+        "looked.",
     )
     parser.add_argument(
         "--target", metavar="DPID", help="Only deliveries that set traits of this data source."
@@ -166,6 +167,9 @@ def _list(args: argparse.Namespace) -> str:
         return "No such delivery."
     outstanding = sum(record.state in ON_ITS_WAY for record in records)
     total = f"{number(len(records))} in all, {number(outstanding)} outstanding"
+    attention = sum(record.standing.needs_attention for record in records)
+    if attention:
+        total += f", {number(attention)} in need of attention (show DELIVERY says why)"
     return "\n".join([*deliveries_table(records), total])
 
 

@@ -35,17 +35,23 @@ def deliveries_table(records: Iterable[DeliveryRecord]) -> list[str]:
 
 
 def _row(record: DeliveryRecord) -> list[str]:
-    facts = record.to_json()
+    facts, standing = record.to_json(), record.standing
     return [
         facts["delivery_id"],
         facts["target"],
         f"{_short(facts['window_start'])} to {_short(facts['window_end'])}",
-        coloured(str(record.state), _COLOURS.get(record.state, Colour.DOUBTFUL)),
-        _short(record.since),
+        coloured(standing.name.replace("_", " "), _colour(record)),
+        _short(standing.since),
         *(number(facts[name]) for name in COUNTS),
         share_in_words(facts["match_rate"]),
         number(facts["times_sent"]),
     ]
+
+
+def _colour(record: DeliveryRecord) -> Colour:
+    if record.standing.needs_attention:
+        return Colour.BAD
+    return _COLOURS.get(record.state, Colour.DOUBTFUL)
 
 
 def delivery_document(record: DeliveryRecord) -> dict[str, Any]:
@@ -58,6 +64,7 @@ def delivery_document(record: DeliveryRecord) -> dict[str, Any]:
         "rejects": manifest.rejects,
         "guard": record.guard,
         "upload_failure": record.upload_failure,
+        "looking": None if record.notes.looking is None else dict(record.notes.looking),
         "queue": _queue(record),
         **{
             name: found.get(name) or []
@@ -69,6 +76,7 @@ def delivery_document(record: DeliveryRecord) -> dict[str, Any]:
 def delivery_lines(record: DeliveryRecord, document: dict[str, Any]) -> Iterator[str]:
     """The same for people."""
     yield from deliveries_table([record])
+    yield f"how it stands: {document['standing_words']}, since {document['standing_since']}"
     manifest = record.manifest
     lines = sum(document["files"].values())
     yield f"rows: {rows_in_words(document)}; {lines_in_words(manifest.rows_written, lines)}"
@@ -79,13 +87,16 @@ def delivery_lines(record: DeliveryRecord, document: dict[str, Any]) -> Iterator
     if manifest.rejects:
         yield f"which rows, by their numbers: {record.staging.url}/{manifest.rejects}"
     yield from _people(document["guard"])
+    yield from _looking(document["looking"])
     yield from _signs(document["signs"], document["disagreements"])
     for name in ("warnings", "problems"):
         yield from (f"{name.removesuffix('s')}: {sentence}" for sentence in document[name])
     failure = document["upload_failure"]
     if failure is not None:
         yield f"not sent whole: an attempt failed at {failure['at']}: {failure['error']}"
-    for name in ("reason", "series", "begun_at", "sent_at", "verdict", "location"):
+    elif document["reason"]:
+        yield f"reason: {document['reason']}"
+    for name in ("series", "begun_at", "sent_at", "verdict", "location"):
         if document[name]:
             yield f"{name}: {document[name]}"
     for file_name, count in document["files"].items():
@@ -103,6 +114,18 @@ def _people(guard: dict[str, Any] | None) -> Iterator[str]:
         word = "approved" if decision["approved"] else "rejected"
         by = decision["by"] or "the DAG"
         yield f"guard: {word} by {by} at {decision['at']}: {decision['note']}"
+
+
+def _looking(note: dict[str, Any] | None) -> Iterator[str]:
+    """Where its acknowledgement is looked for; or that nobody looks any more."""
+    if note is None:
+        return
+    if note.get("gave_up_at"):
+        why = note.get("error") or "time was up"
+        yield f"nobody looks for its acknowledgement since {note['gave_up_at']}: {why}"
+        return
+    places = "; ".join(map(str, note.get("places") or ()))
+    yield f"waiting for {note.get('for')}, until {note.get('until')}: looking in {places}"
 
 
 def _address(record: DeliveryRecord, file_name: str) -> str:

@@ -13,6 +13,7 @@ from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.deliveries.connection import MAKE_ANEW
 from airflow_am_provider.deliveries.fixed_wait import ONE_DAY, FixedWait
 from airflow_am_provider.deliveries.history_watch import HistoryWatch
+from airflow_am_provider.deliveries.looking_note import Looking
 from airflow_am_provider.deliveries.marker_watch import MarkerWatch, rung_of_markers
 from airflow_am_provider.deliveries.receipt_intake import ReceiptIntake
 from airflow_am_provider.deliveries.records import DeliveryRecords
@@ -181,7 +182,7 @@ class ReceiptWatch:
         refusals = self._intake.refusals
         return "; ".join([*map(str, statuses), *([refusals] if refusals else [])])
 
-    def waited_for(self) -> str:
+    def waited_for(self) -> Looking:
         """What is waited for, where it is looked for since when, and what to check meanwhile."""
         word = str(self._acknowledged_by).replace("_", " ")
         sent = ", ".join(
@@ -204,11 +205,14 @@ class ReceiptWatch:
             else f"a sign that {sent}{rest} was {word}"
         )
         first = self.deliveries[0].delivery_id
-        return (
-            f"{what}: looking in {'; '.join(places)}. Files are processed twice a day, so hours "
-            f"are usual. To check meanwhile: do Adobe's mails come in there, and what does "
-            f"airflow-am deliveries show {first} --conn-id {self.hook.audience_manager_conn_id} "
-            f"say"
+        return Looking(
+            what=what,
+            places=tuple(places),
+            since=self._since,
+            check=(
+                f"do Adobe's mails come in there, and what does airflow-am deliveries show {first} "
+                f"--conn-id {self.hook.audience_manager_conn_id} say"
+            ),
         )
 
     def _status(self, delivery: UploadResult) -> AcknowledgementStatus:

@@ -19,6 +19,7 @@ RECONCILIATION_FILE: Final = "reconciliation.json"
 GUARD_FILE: Final = "guard.json"
 ANNOUNCED_FILE: Final = "announced.json"
 UPLOAD_FAILURE_FILE: Final = "upload-failure.json"
+LOOKING_FILE: Final = "looking.json"
 
 _KEPT: Final = (
     MANIFEST_FILE,
@@ -27,6 +28,7 @@ _KEPT: Final = (
     GUARD_FILE,
     ANNOUNCED_FILE,
     UPLOAD_FAILURE_FILE,
+    LOOKING_FILE,
 )
 _KEPT_BEHIND_A_NAME: Final = (f".{MANIFEST_FILE}", f".{REJECTS_FILE}")
 

@@ -1,11 +1,13 @@
-"""What may be wrong, and what to ask of whom, when time is up and files are not acknowledged.
+"""What is said when time is up: what is known, what to check, and whom to ask what.
+
+Three sentences, and a link to more.
 
 Pages: inbound-receipt-message.md, faq/faq-inbound-data-ingestion.md, faq/faq-data-collection.md.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.names import (
@@ -13,93 +15,108 @@ from airflow_am_provider.audience_manager.names import (
     IdSyncFileName,
     parse_file_name,
 )
+from airflow_am_provider.audience_manager.words import counted
+from airflow_am_provider.deliveries.notices import DOCS, TITLES, Topic
 from airflow_am_provider.deliveries.past_answers import PastAnswers, in_words, past_answers
 from airflow_am_provider.deliveries.signs import AcknowledgedBy, Rung, reached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Sequence
 
     from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus
     from airflow_am_provider.deliveries.targets import Targets
 
+MORE: Final = f"{DOCS}{TITLES[Topic.LATE][1]}"
+_NAMED: Final = 2
 
-def what_to_ask(statuses: Iterable[AcknowledgementStatus], targets: Targets | None = None) -> str:
-    """Advice for the deliveries that are not acknowledged, in sentences; each is said once.
 
-    :param statuses: what is known of them.
+def in_short(statuses: Sequence[AcknowledgementStatus], told: str) -> str:
+    """What is known, without its full stop: of many deliveries, of the first that lack something.
+
+    :param statuses: what the last look has shown.
+    :param told: all of it, in the words of the log.
+    """
+    lacking = [status for status in statuses if status.outstanding]
+    if len(lacking) <= _NAMED:
+        return told.rstrip(".")
+    named = "; ".join(map(str, lacking[:_NAMED]))
+    more = counted(len(lacking) - _NAMED, "delivery", "deliveries")
+    return f"{named}; and {more} more"
+
+
+def what_to_ask(
+    statuses: Sequence[AcknowledgementStatus], targets: Targets | None = None
+) -> tuple[str, str]:
+    """What to check, and whom to ask what: a sentence each, for the first that is awaited.
+
+    :param statuses: what is known of deliveries; one of them is outstanding.
     :param targets: of the staging location, which know the past; None where it does not count.
     :raises AudienceManagerError: when the past cannot be read.
     """
-    sentences = [
-        sentence
-        for status in statuses
-        if status.outstanding
-        for sentence in _advice(status, targets)
-    ]
-    return " ".join(dict.fromkeys(sentences))
-
-
-def _advice(status: AcknowledgementStatus, targets: Targets | None) -> Iterator[str]:
-    found, seen = status.reconciliation, reached(status.signs)
+    status = next(status for status in statuses if status.outstanding)
+    is_silent = not reached(status.signs)
     past = PastAnswers()
-    if targets is not None and not any(one in seen for one in status.outstanding):
+    if targets is not None and is_silent:
         past = past_answers(status.delivery, targets)
-        said = in_words(past, status.delivery)
-        yield f"{said[:1].upper()}{said[1:]}"
+    check = _check(status, past, is_silent=is_silent)
     name = _name(status.outstanding[0])
+    ask = _ask(name, past, is_silent=is_silent)
+    return f"Check {check}.", f"Ask {ask}: {MORE}"
+
+
+def _check(status: AcknowledgementStatus, past: PastAnswers, *, is_silent: bool) -> str:
+    found = status.reconciliation
     if found.in_part:
-        yield (
-            "A file came back in pieces which do not show that all of it was read: look at the "
-            "Onboarding Status Report, which has its rows by file."
+        return (
+            "the Onboarding Status Report, which has rows by file: a file came back in pieces "
+            "which do not show that all of it was read"
         )
     if found.uncounted and status.acknowledged_by is AcknowledgedBy.COUNTED:
-        yield (
-            "A receipt has no 'Records received', so no line is proven: was it cut on its way? "
-            "Look at the Onboarding Status Report; to go by such receipts, "
-            "acknowledged_by='processed'."
+        return (
+            "whether a receipt was cut on its way: it has no 'Records received', so no line is "
+            "proven (acknowledged_by='processed' goes by such receipts)"
         )
+    if is_silent:
+        return in_words(past, status.delivery)
+    seen = reached(status.signs)
+    if all(seen.get(name, 0) >= Rung.PROCESSED for name in status.delivery.files):
+        return (
+            "the mailbox's spam folder, and the log for 'Not taken as a receipt': Audience Manager "
+            "has read what was sent, so nothing has to be sent again: only the receipt is late or "
+            "was lost"
+        )
+    if all(name in seen for name in status.delivery.files):
+        return "whether mails from Adobe come in: the files were picked up, a receipt is lacking"
+    return (
+        "the mailbox and the Onboarding Status Report for the files that are awaited: others of "
+        "this delivery came back, so data source and way are right"
+    )
+
+
+def _ask(name: DataFileName | IdSyncFileName | None, past: PastAnswers, *, is_silent: bool) -> str:
+    who = "whoever administers Audience Manager whether "
     if isinstance(name, IdSyncFileName) and not past.had_receipt:
-        yield (
-            "No page of Adobe's shows a receipt for an ID sync: ask Adobe whether your account "
-            "gets them. If not, go by the .processed marker (acknowledged_by='processed' on S3) or "
-            "by time (acknowledged_by='wait')."
+        owner = f"{who}{_owner(name)}, and " if is_silent else ""
+        return (
+            f"{owner}Adobe whether your account gets receipts for ID syncs, which no page of "
+            f"Adobe's shows (if not: acknowledged_by='processed' on S3, or 'wait')"
         )
-    if all(rung < Rung.PROCESSED for rung in (seen.get(one) for one in status.outstanding) if rung):
-        if not any(one in seen for one in status.outstanding):
-            yield from _nothing_came_back(name)
-        yield _recipients(name)
-    elif status.acknowledged_by is AcknowledgedBy.COUNTED:
-        if not (found.in_part or found.uncounted) and all(
-            one in seen and seen[one] >= Rung.PROCESSED for one in status.outstanding
-        ):
-            yield (
-                "Audience Manager has read what was sent, so nothing has to be sent again: only "
-                "the receipt is late or was lost on its way. Is its mail in the spam folder of the "
-                "mailbox, or named above as 'Not taken as a receipt'?"
-            )
-        yield _recipients(name)
+    if not is_silent:
+        return f"{who}{_recipients(name)}"
+    return f"{who}{_owner(name)}, and {_recipients(name)}"
 
 
-def _nothing_came_back(name: DataFileName | IdSyncFileName | None) -> Iterator[str]:
+def _owner(name: DataFileName | IdSyncFileName | None) -> str:
     if isinstance(name, DataFileName):
         target = name.dpid if name.target_dpid is None else name.target_dpid
-        yield (
-            f"Nothing came back. Ask whoever administers Audience Manager: does data source "
-            f"{target}, whose traits are set, belong to your company, or is there an access "
-            f"mapping to it? Without one the file is not processed and nothing comes back. Are "
-            f"data source {name.dpid} and its kind of ID set up?"
+        return f"data source {target} is your company's own or has an access mapping to it"
+    dpids = [] if name is None else [str(dpid) for dpid in name.columns if dpid]
+    if len(dpids) == 1:
+        return (
+            f"{dpids[0]} is the data source that was meant, your company's own and set up for IDs"
         )
-    else:
-        dpids = [] if name is None else [dpid for dpid in name.columns if dpid]
-        named = f" {', '.join(map(str, dpids))}" if dpids else ""
-        question = (
-            f"is{named} the data source that was meant, does it belong to your company, and is it "
-            f"set up for IDs?"
-            if len(dpids) == 1
-            else f"do the data sources{named} of the file name belong to your company, and are "
-            f"they set up for IDs?"
-        )
-        yield f"Nothing came back. Ask whoever administers Audience Manager: {question}"
+    which = f"the data sources {', '.join(dpids)} are" if dpids else "its data sources are"
+    return f"{which} your company's own and set up for IDs"
 
 
 def _recipients(name: DataFileName | IdSyncFileName | None) -> str:
@@ -107,11 +124,7 @@ def _recipients(name: DataFileName | IdSyncFileName | None) -> str:
     if isinstance(name, DataFileName):
         dpids = tuple(dict.fromkeys(one for one in (name.dpid, name.target_dpid) if one))
     of = f"data source {' and '.join(map(str, dpids))}" if dpids else "each data source"
-    return (
-        f"Who gets receipts is set in Audience Manager for {of}, by your company: is the address "
-        f"that is read here among the recipients? The Onboarding Status Report there has the same "
-        f"counts within 24 hours, with a receipt or without."
-    )
+    return f"the address that is read here gets the receipts of {of}"
 
 
 def _name(file_name: str) -> DataFileName | IdSyncFileName | None:

@@ -31,6 +31,8 @@ class Topic(StrEnum):
     IDLE_KEYS = "idle_keys"
 
 
+#: Where the documentation is.
+DOCS: Final = "https://github.com/airflow-am-provider/airflow-am-provider/blob/main/docs/"
 #: What each is called in a subject, and the section of the documentation that says what to do.
 TITLES: Final = {
     Topic.LATE: ("late acknowledgement", "receipts.md#when-no-receipt-comes"),

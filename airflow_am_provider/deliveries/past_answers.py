@@ -80,10 +80,13 @@ def past_answers(delivery: UploadResult, targets: Targets) -> PastAnswers:
 
 
 def in_words(past: PastAnswers, delivery: UploadResult) -> str:
-    """What that says of one that has no answer, in a sentence or two."""
+    """What to look at first, and what says so: the rest of a sentence that begins with *Check*."""
     what, beside = _named(delivery.target), _named(past.other_name)
     if past.own is None and past.other is None:
-        return "As far as the records of staging go, nothing was ever acknowledged."
+        return (
+            "the mailbox and the way to Adobe first: as far as the records of staging go, nothing "
+            "was ever acknowledged"
+        )
     if past.own is None:
         assert past.other is not None
         times = (
@@ -92,18 +95,18 @@ def in_words(past: PastAnswers, delivery: UploadResult) -> str:
             else ""
         )
         return (
-            f"{what} was never acknowledged{times}, and {beside} was, last at {past.other.since}: "
-            f"so look at {what} first, its number and its setting up."
+            f"the number and the setting up of {what} first: it was never acknowledged{times}, and "
+            f"{beside} was, last at {past.other.since}"
         )
     newest = max(filter(None, (past.own, past.other)), key=_moment)
     if _moment(newest) < delivery.sent_at:
         return (
-            f"At this connection's destination, nothing of any data source was acknowledged since "
-            f"{newest.since}, before this was sent; {what} was, last at {past.own.since}. So "
-            f"look at Adobe, at the way there and at the mailbox first, rather than at {what}."
+            f"Adobe, the way there and the mailbox first, rather than {what}: at this connection's "
+            f"destination nothing of any data source was acknowledged since {newest.since}, before "
+            f"this was sent"
         )
     other = f", and {beside} at {past.other.since}" if past.other is not None else ""
-    return f"{what} was acknowledged last at {past.own.since}{other}."
+    return f"{what} first: it was acknowledged last at {past.own.since}{other}"
 
 
 def _newest(entries: Iterable[DeliveryEntry]) -> DeliveryEntry | None:

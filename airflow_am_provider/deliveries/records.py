@@ -37,10 +37,17 @@ from airflow_am_provider.deliveries.layout import (
     GUARD_FILE,
     MANIFEST_FILE,
     RECONCILIATION_FILE,
-    UPLOAD_FAILURE_FILE,
     numbered,
 )
 from airflow_am_provider.deliveries.manifest import Manifest
+from airflow_am_provider.deliveries.standing import (
+    NEEDS_ATTENTION,
+    Notes,
+    Special,
+    Standing,
+    notes_beside,
+    standing_of,
+)
 from airflow_am_provider.deliveries.target.commands import Acknowledge, End, PickUp, Reopen
 from airflow_am_provider.deliveries.target.events import Outcome, Refused
 from airflow_am_provider.deliveries.target.state import (
@@ -63,7 +70,14 @@ if TYPE_CHECKING:
 #: Stands for all states in which Audience Manager may still be at work.
 OUTSTANDING: Final = "outstanding"
 #: What deliveries can be asked for by.
-STATES_TO_ASK_FOR: Final = (*map(str, DeliveryState), OUTSTANDING)
+STATES_TO_ASK_FOR: Final = (
+    *map(str, DeliveryState),
+    OUTSTANDING,
+    *map(str, Special),
+    NEEDS_ATTENTION,
+)
+# To tell these, notes beside open deliveries are read.
+_SPECIAL: Final = frozenset((*map(str, Special), NEEDS_ATTENTION))
 KINDS: Final = ("data", "id_sync")
 DELIVERIES: Final = "deliveries"
 _CLOCKS: Final = timedelta(days=1)
@@ -138,16 +152,19 @@ class DeliveryRecord:
         return _json(self.staging, f"{self.entry.location}/{GUARD_FILE}")
 
     @cached_property
-    def upload_failure(self) -> dict[str, Any] | None:
-        """When and why an attempt to send it failed last, while it is not sent whole; None else.
+    def notes(self) -> Notes:
+        """What lies beside it that says more than its state, while it is open."""
+        return notes_beside(self.staging, self.entry)
 
-        :raises DataError: when it cannot be read.
-        """
-        if self.state is not DeliveryState.SENDING:
-            return None
-        return _json(
-            self.staging, f"{self.entry.location}/{numbered(UPLOAD_FAILURE_FILE, self.sending)}"
-        )
+    @property
+    def standing(self) -> Standing:
+        """How it stands, in plain words: its state, or what that does not say."""
+        return standing_of(self.entry, self.notes)
+
+    @property
+    def upload_failure(self) -> dict[str, Any] | None:
+        """When and why an attempt to send it failed last, while it is not sent whole; None else."""
+        return None if self.notes.failure is None else dict(self.notes.failure)
 
     @property
     def is_acknowledged(self) -> bool:
@@ -164,7 +181,7 @@ class DeliveryRecord:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, for the command line."""
         entry, figures = self.entry, self.entry.figures
-        sending = entry.sending
+        sending, standing = entry.sending, self.standing
         return {
             "delivery_id": entry.delivery_id,
             "kind": "id_sync" if entry.mode is None else "data",
@@ -172,7 +189,10 @@ class DeliveryRecord:
             "target": self.target.name,
             "state": str(entry.state),
             "since": entry.since,
-            "reason": entry.reason,
+            "standing": standing.name,
+            "standing_words": standing.words,
+            "standing_since": standing.since,
+            "reason": standing.reason,
             "series": entry.series,
             "version": entry.version,
             **entry.window.to_json(),
@@ -226,7 +246,8 @@ class DeliveryRecords:
     ) -> list[DeliveryRecord]:
         """Some of them, the newest last; history is read as far as it is needed.
 
-        :param states: only those; ``outstanding`` stands for sending, sent and picked_up. By
+        :param states: only those; ``outstanding`` stands for sending, sent and picked_up,
+            ``needs_attention`` for all in which nothing goes on before somebody has looked. By
             default all.
         :param target: only those whose traits are set there.
         :param dag: only those that a task of this DAG has formatted.
@@ -251,7 +272,7 @@ class DeliveryRecords:
                 (
                     each
                     for each in self._since(one, since)
-                    if (not wanted or str(each.state) in wanted)
+                    if (not wanted or _is_one_of(each, wanted))
                     and (dag is None or each.entry.series.startswith(f"{dag}/"))
                 ),
                 limit,
@@ -403,6 +424,16 @@ class DeliveryRecords:
             for number in range(1, sending)
         ]
         return [one for each in found for one in each.get("receipts_said") or ()]
+
+
+def _is_one_of(record: DeliveryRecord, wanted: Collection[str]) -> bool:
+    """Whether a delivery is in one of some states, or stands so."""
+    if str(record.state) in wanted:
+        return True
+    if _SPECIAL.isdisjoint(wanted):
+        return False
+    standing = record.standing
+    return standing.name in wanted or (NEEDS_ATTENTION in wanted and standing.needs_attention)
 
 
 def _json(staging: Folder, path: str) -> dict[str, Any] | None:

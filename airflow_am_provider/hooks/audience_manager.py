@@ -260,7 +260,8 @@ class AudienceManagerHook(FormForAirflow31, BaseHook):
         """The records of deliveries in the staging location, the newest last.
 
         :param states: only those, such as ``sent`` or ``failed``; ``outstanding`` stands for
-            ``sending``, ``sent`` and ``picked_up``. By default all.
+            ``sending``, ``sent`` and ``picked_up``, ``needs_attention`` for all in which nothing
+            goes on before somebody has looked. By default all.
         :param target: only those whose traits are set there, such as ``"478"``.
         :param limit: at most so many of each target, the newest ones; by default all.
         :return: records; ``to_json()`` of one is what ``airflow-am deliveries list --json`` prints.

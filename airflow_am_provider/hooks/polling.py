@@ -52,12 +52,15 @@ class Seen(NamedTuple):
     :param result: what whoever waits gets then.
     :param waited_for: what is waited for, where it is looked for, and what to check meanwhile: a
         few sentences that are said when waiting begins, and again every hour.
+    :param note: called whenever that is said, with the seconds between two looks and with when to
+        give up, where that is known: it keeps for others what the log says.
     """
 
     known: str
     is_over: bool
     result: Any = None
-    waited_for: str = ""
+    waited_for: object = ""
+    note: Callable[[float, datetime | None], None] | None = None
 
 
 class Waiting:
@@ -126,7 +129,7 @@ class Waiting:
         self.failures = 0
         self.tell(seen.known)
         if not seen.is_over:
-            self._remind(seen.waited_for)
+            self._remind(seen)
         self._next = time.monotonic() + self._pause_s()
         return seen
 
@@ -188,8 +191,9 @@ class Waiting:
         count = "look" if self.failures == 1 else f"{self.failures} looks in a row"
         return f"{known}; the last {count} failed, at last: {self._last_error}"
 
-    def _remind(self, waited_for: str) -> None:
+    def _remind(self, seen: Seen) -> None:
         """Say what is waited for, when that begins and every hour."""
+        waited_for = str(seen.waited_for)
         if not waited_for or self._is_reminded():
             return
         until = "" if self._until is None else f", until {self._until:%Y-%m-%d %H:%M} UTC"
@@ -203,6 +207,8 @@ class Waiting:
             duration(self._interval_s),
             until,
         )
+        if seen.note is not None:
+            seen.note(self._interval_s, self._until)
 
     def _is_reminded(self) -> bool:
         if self._reminded is not None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from airflow.sdk import BaseNotifier
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
-from airflow_am_provider.deliveries.notices import TITLES, Notice, Topic, of_dag, of_delivery
+from airflow_am_provider.deliveries.notices import DOCS, TITLES, Notice, Topic, of_dag, of_delivery
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.polling import Seen, Waiting, in_thread
 from airflow_am_provider.links import NAMED_BY, delivery_ids, page_url
@@ -31,7 +31,6 @@ _logger = logging.getLogger(__name__)
 # Nobody looks again later, so a line that breaks for a moment is borne.
 _INTERVAL_S: Final = 5.0
 _TIMEOUT: Final = timedelta(minutes=2)
-_DOCS: Final = "https://github.com/airflow-am-provider/airflow-am-provider/blob/main/docs/"
 
 
 class DeliveryNotifier(BaseNotifier):
@@ -82,7 +81,7 @@ class DeliveryNotifier(BaseNotifier):
         delegate: object = None,
         audience_manager_conn_id: str = DEFAULT_CONN_ID,
         about: Sequence[str] | None = None,
-        docs_url: str = _DOCS,
+        docs_url: str = DOCS,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -17,6 +17,7 @@ from airflow_am_provider.deliveries.uploads.words import sent_in_words
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import CLEAR, last_line
+from airflow_am_provider.hooks.origin import origin_of
 from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S
 from airflow_am_provider.links import DeliveryLink, StagingLink
 from airflow_am_provider.parameters import flag
@@ -125,7 +126,7 @@ class UploadOperator(BaseOperator):
     @last_line
     def execute(self, context: Context) -> dict[str, Any]:
         """Send what was not sent yet, when nothing has to be processed before it."""
-        return self._send(datetime.now(UTC) + timedelta(seconds=self.order_timeout))
+        return self._send(context, datetime.now(UTC) + timedelta(seconds=self.order_timeout))
 
     @last_line
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +136,7 @@ class UploadOperator(BaseOperator):
         """
         status, message = event["status"], event["message"]
         if status == "free":
-            return self._send(datetime.fromisoformat(event["deadline"]))
+            return self._send(context, datetime.fromisoformat(event["deadline"]))
         if status == "timeout":
             raise self._not_its_turn(message)
         raise AirflowFailException(message)
@@ -155,9 +156,10 @@ class UploadOperator(BaseOperator):
 
         return of_upload(self)
 
-    def _send(self, deadline: datetime) -> dict[str, Any]:
+    def _send(self, context: Context, deadline: datetime) -> dict[str, Any]:
         from airflow_am_provider.deliveries.uploads.journal import MustWait, Superseded
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.operators._upload_failure import noting_failure
 
         with airflow_errors():
             manifest = Manifest.from_json(self.manifest)
@@ -170,7 +172,8 @@ class UploadOperator(BaseOperator):
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             while True:
                 try:
-                    return self._sent(hook, manifest)
+                    with noting_failure(hook, manifest, origin_of(context, self.task_id)):
+                        return self._sent(hook, manifest)
                 except MustWait as wait:
                     self.log.info("Not its turn yet: %s", wait)
                 except Superseded as reason:

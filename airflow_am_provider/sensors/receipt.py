@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -18,19 +19,21 @@ from airflow_am_provider.hooks.asset_events import ACKNOWLEDGED
 from airflow_am_provider.hooks.connections import DEFAULT_CONN_ID
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
+from airflow_am_provider.hooks.origin import origin_of
 from airflow_am_provider.hooks.polling import GRACE, POKE_INTERVAL_S, Seen, Waiting
 from airflow_am_provider.links import DeliveryLink
 from airflow_am_provider.parameters import choice
 from airflow_am_provider.sensors._polling import PollingSensor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus, ReceiptWatch
     from airflow_am_provider.deliveries.connection import Connection
+    from airflow_am_provider.deliveries.origin import Origin
     from airflow_am_provider.deliveries.uploads.result import UploadResult
 
 __all__ = ["DeliveryReceiptSensor"]
@@ -136,17 +139,20 @@ class DeliveryReceiptSensor(PollingSensor):
         self._watch: ReceiptWatch | None = None
         self._marked: Sequence[str] = ()
         self._statuses: Sequence[AcknowledgementStatus] = ()
+        self._task: Origin | None = None
 
     @last_line
     def execute(self, context: Context) -> Any:
         """Look at once; then wait, in the triggerer or here."""
-        if self.deferrable:
-            deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
-            return self._announced(context, self._or_defer(deadline))
-        try:
-            return self._announced(context, super().execute(context))
-        except AirflowSensorTimeout as error:
-            raise AirflowSensorTimeout(f"{error} {self._advice()}".rstrip()) from None
+        self._task = origin_of(context, self.task_id)
+        with self._noting_its_end():
+            if self.deferrable:
+                deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
+                return self._announced(context, self._or_defer(deadline))
+            try:
+                return self._announced(context, super().execute(context))
+            except AirflowSensorTimeout:
+                raise self._time_is_up(self._waiting.told()) from None
 
     @last_line
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -154,6 +160,11 @@ class DeliveryReceiptSensor(PollingSensor):
 
         :param event: the trigger's.
         """
+        self._task = origin_of(context, self.task_id)
+        with self._noting_its_end():
+            return self._go_on(context, event)
+
+    def _go_on(self, context: Context, event: dict[str, Any]) -> Any:
         status, message = event["status"], event["message"]
         if status == "acknowledged":
             # Read again by the worker: receipts do not travel through the database. Markers may be
@@ -191,19 +202,25 @@ class DeliveryReceiptSensor(PollingSensor):
         else:
             if seen.is_over:
                 return self._announced(context, seen.result)
-        raise AirflowSensorTimeout(
-            f"Not acknowledged within {timedelta(seconds=self.timeout)}. What is known: "
-            f"{known.rstrip('.')}. {self._advice()}".rstrip()
-        )
+        raise self._time_is_up(known)
 
-    def _advice(self) -> str:
-        """What may be wrong and what to ask; what is known goes into the record."""
+    def _time_is_up(self, told: str) -> AirflowSensorTimeout:
+        """What is known, what to check and what to ask: three sentences, and a link to more."""
+        from airflow_am_provider.deliveries.no_answer import in_short
+
+        known = in_short(self._statuses, told)
+        within = timedelta(seconds=self.timeout)
+        sentences = [f"Not acknowledged within {within}: {known}.", *self._advice()]
+        return AirflowSensorTimeout(" ".join(sentences))
+
+    def _advice(self) -> tuple[str, ...]:
+        """What to check and what to ask; what is known goes into the record."""
         from airflow_am_provider.deliveries.no_answer import what_to_ask
         from airflow_am_provider.deliveries.receipt_report import judge_and_record
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
-        if not self._statuses:
-            return ""
+        if not any(status.outstanding for status in self._statuses):
+            return ()
         hook = AudienceManagerHook(self.audience_manager_conn_id)
         try:
             judge_and_record(hook, self._statuses, self.limits or {}, timeout_s=self.timeout)
@@ -225,6 +242,26 @@ class DeliveryReceiptSensor(PollingSensor):
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             announce(context, hook.staging(), hook.destination_name, found)
         return result
+
+    @contextmanager
+    def _noting_its_end(self) -> Iterator[None]:
+        """Note beside the deliveries that nobody looks any more, and why: the page says it."""
+        from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.hooks.looking import note_end
+
+        try:
+            yield
+        except (AirflowFailException, AirflowSensorTimeout) as end:
+            error = None if isinstance(end, AirflowSensorTimeout) else str(end)
+            with suppress(AirflowSkipException, AudienceManagerError):
+                hook: Connection = AudienceManagerHook(self.audience_manager_conn_id)
+                given: Sequence[UploadResult]
+                if self._watch is None:
+                    given = self._deliveries()
+                else:
+                    hook, given = self._watch.hook, self._watch.deliveries
+                note_end(hook, given, error=error, task=self._task)
+            raise
 
     def _or_defer(self, deadline: datetime) -> Any:
         """Look, and give the result when it is over; else wait in the triggerer."""
@@ -260,13 +297,17 @@ class DeliveryReceiptSensor(PollingSensor):
     def look(self) -> Seen:
         """Look once for receipts and markers; judge what they say when all of them are there."""
         from airflow_am_provider.deliveries.receipt_report import note_what_came
+        from airflow_am_provider.hooks.looking import looking_note
 
         self._watch = self._watch or self._new_watch()
         statuses = self._statuses = self._watch.look()
         known = self._watch.known(statuses)
         if any(status.outstanding for status in statuses):
             note_what_came(self._watch, statuses)
-            return Seen(known, is_over=False, waited_for=self._watch.waited_for())
+            looking = self._watch.waited_for()
+            awaited = [status.delivery for status in statuses if status.outstanding]
+            note = looking_note(self._watch.hook, awaited, looking, self._task)
+            return Seen(known, is_over=False, waited_for=looking, note=note)
         self._waiting.tell(known)
         return Seen(known, is_over=True, result=self._judge(self._watch.hook, statuses))
 

@@ -79,6 +79,7 @@ class ReceiptTrigger(PollingTrigger):
         from airflow_am_provider.deliveries.signs import AcknowledgedBy
         from airflow_am_provider.deliveries.uploads.result import read_deliveries
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
+        from airflow_am_provider.hooks.looking import looking_note
 
         self._watch = self._watch or ReceiptWatch(
             AudienceManagerHook(self.audience_manager_conn_id),
@@ -90,9 +91,12 @@ class ReceiptTrigger(PollingTrigger):
         )
         statuses = self._watch.look()
         note_what_came(self._watch, statuses)
+        looking = self._watch.waited_for()
+        awaited = [status.delivery for status in statuses if status.outstanding]
         return Seen(
             self._watch.known(statuses),
             is_over=not any(status.outstanding for status in statuses),
             result={"marked": [name for status in statuses for name in status.marked]},
-            waited_for=self._watch.waited_for(),
+            waited_for=looking,
+            note=looking_note(self._watch.hook, awaited, looking),
         )

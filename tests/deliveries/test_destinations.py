@@ -211,6 +211,8 @@ class TestS3:
                 send(to_s3, manifest, staging, clock=lambda: NEXT_DAY)
             assert f"deliveries confirm {manifest.delivery_id} {NAMES[0]}" in str(caught.value)
             assert f"deliveries rename {manifest.delivery_id}" in str(caught.value)
+            record = DeliveryRecords(Targets(staging)).find(manifest.delivery_id)
+            assert record.standing.name == "file_in_doubt"
             confirm(manifest, staging, NAMES[0])
         send(to_s3, manifest, staging, clock=lambda: NEXT_DAY)
         assert objects(to_s3) == dict(zip(KEYS, map(content_of, NAMES), strict=True))

@@ -51,19 +51,19 @@ def test_a_wrong_data_source_reads_unlike_an_adobe_that_is_away(tmp_path: Path) 
     past = past_answers(wrong, targets)
     assert past.had_receipt
     assert in_words(past, wrong) == (
-        f"data source 889 was never acknowledged, in 1 delivery before this one, and data source "
-        f"898 was, last at {yesterday.isoformat()}: so look at data source 889 first, its number "
-        f"and its setting up."
+        f"the number and the setting up of data source 889 first: it was never acknowledged, in 1 "
+        f"delivery before this one, and data source 898 was, last at {yesterday.isoformat()}"
     )
     away = _sent(targets, 4, 898, None)
     assert in_words(past_answers(away, targets), away).startswith(
-        f"At this connection's destination, nothing of any data source was acknowledged since "
+        f"Adobe, the way there and the mailbox first, rather than data source 898: at this "
+        f"connection's destination nothing of any data source was acknowledged since "
         f"{yesterday.isoformat()}, before"
     )
     _sent(targets, 5, 7, later)
     assert in_words(past_answers(away, targets), away) == (
-        f"data source 898 was acknowledged last at {yesterday.isoformat()}, and data source 7 at "
-        f"{later.isoformat()}."
+        f"data source 898 first: it was acknowledged last at {yesterday.isoformat()}, and data "
+        f"source 7 at {later.isoformat()}"
     )
 
 
@@ -72,11 +72,13 @@ def test_an_id_sync_without_an_answer_asks_for_its_number() -> None:
         found = SimpleNamespace(in_part=(), uncounted=())
         status: Any = SimpleNamespace(outstanding=(name,), reconciliation=found, signs=())
         status.acknowledged_by = AcknowledgedBy.COUNTED
-        return what_to_ask([status])
+        status.delivery = SimpleNamespace(target=name.partition(".")[0])
+        return what_to_ask([status])[1]
 
-    assert (
-        "Nothing came back. Ask whoever administers Audience Manager: is 487 the data source that "
-        "was meant, does it belong to your company, and is it set up for IDs?"
-    ) in asked("adobe_id_0_487_1795901749.sync.gz")
+    assert asked("adobe_id_0_487_1795901749.sync.gz").startswith(
+        "Ask whoever administers Audience Manager whether 487 is the data source that was meant, "
+        "your company's own and set up for IDs, and Adobe whether your account gets receipts for "
+        "ID syncs"
+    )
     several = asked("adobe_id_0_487_488_1795901749.sync.gz")
-    assert "do the data sources 487, 488 of the file name belong to your company" in several
+    assert "the data sources 487, 488 are your company's own and set up" in several

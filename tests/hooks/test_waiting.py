@@ -385,13 +385,21 @@ class TestWhatIsWaitedFor:
         clock = [1000.0]
         monkeypatch.setattr("airflow_am_provider.hooks.polling.time.monotonic", lambda: clock[0])
         waiting = Waiting(300, deadline=datetime(2026, 3, 3, 4, 5, tzinfo=UTC))
-        seen = Seen("nothing yet", is_over=False, waited_for="a receipt, in mailbox 'imap'")
+        noted: list[tuple[float, datetime | None]] = []
+        seen = Seen(
+            "nothing yet",
+            is_over=False,
+            waited_for="a receipt, in mailbox 'imap'",
+            note=lambda *said: noted.append(said),
+        )
         for _ in range(25):
             waiting.look(lambda: seen)
             clock[0] += 300
         told = [one for one in caplog.messages if "aiting for" in one]
         said = "a receipt, in mailbox 'imap'. It is looked for every 5 min, until 2026-03-03 04:05"
         assert told == [f"Waiting for {said} UTC", *[f"Still waiting for {said} UTC"] * 2]
+        # What the log says is kept for the page as often.
+        assert noted == [(300, datetime(2026, 3, 3, 4, 5, tzinfo=UTC))] * 3
 
     def test_where_each_look_is_a_process_of_its_own_too(
         self, caplog: pytest.LogCaptureFixture

@@ -211,6 +211,18 @@ def test_old_data_after_newer_is_refused_with_both_named(world: World) -> None:
     assert world.traits() == {4}
 
 
+def test_a_refusal_stands_beside_the_delivery_until_it_is_queued(world: World) -> None:
+    old, new = world.stage(1), world.stage(2)
+    world.acknowledge(world.upload(new))
+    with pytest.raises(AirflowFailException) as caught:
+        world.upload(old)
+    record = world.records.find(old.delivery_id)
+    assert (record.state, record.standing.name) == (DeliveryState.STAGED, "sending_failed")
+    assert record.standing.reason in str(caught.value)
+    world.upload(old, on_older="send")
+    assert world.records.find(old.delivery_id).standing.name == "sent"
+
+
 def test_an_older_overwrite_is_refused_unless_this_run_allows_it(world: World) -> None:
     new, old = (world.stage(day, f"ann\td_sid={day}", mode="overwrite") for day in (4, 3))
     world.acknowledge(world.upload(new))

@@ -32,9 +32,11 @@ def calendar(deliveries: list[Json], query: dict[str, str]) -> Json:
             status = "delivered"
             if any(row["is_outstanding"] for row in mine):
                 status = "waiting"
+            if any(row["needs_attention"] for row in mine):
+                status = "attention"
             if "failed" in states:
                 status = "rejected"
-            elif states <= {"superseded", "abandoned"}:
+            if states <= {"superseded", "abandoned"}:
                 status = "nothing"
             found.append({"date": day, "data_source": source, "status": status, "count": len(mine)})
     return {"days": found}

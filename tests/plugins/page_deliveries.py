@@ -20,7 +20,11 @@ STATES = [
     "abandoned",
 ]
 OUTSTANDING = STATES[:5]
+# Of some that are open their state says too little.
+SPECIAL = {0: "approval_waiting", 2: "sending_failed"}
 WORDS = {
+    "approval_waiting": "Not sent: a person is asked to approve it",
+    "sending_failed": "Sending failed and is not finished",
     "staged": "Formatted and checked; the upload comes next.",
     "queued": "Waits for its turn: an earlier delivery of this data source is on its way.",
     "sending": "The files are being uploaded.",
@@ -97,11 +101,16 @@ def _row(number: int, today: datetime, chance: random.Random) -> Json:
         "target_data_source": None if is_sync else target,
         "mode": None if is_sync else ("overwrite" if number % 11 == 3 else "sync"),
         "state": state,
-        "state_words": WORDS[state],
+        "standing": SPECIAL.get(number, state),
+        "state_words": WORDS[SPECIAL.get(number, state)],
         "since": iso(min(created + timedelta(minutes=chance.randint(5, 200)), today)),
         "is_outstanding": state in OUTSTANDING,
+        "needs_attention": number in SPECIAL,
         "reason": "the guard: 48,210 lines are 61 % fewer than the median of the last 7, 123,000"
         if state == "failed"
+        else "s3://demdex-s2s-clients/acme: S3 answered 403 AccessDenied to PutObject; the keys of "
+        "connection adobe_s3 may not write there"
+        if number == 2
         else None,
         "rows_read": read,
         "rows_written": lines,
@@ -160,6 +169,13 @@ def one(row: Json) -> Json:
                         "rung": rung,
                         "reached": level < min(reached, most),
                         "at": at[level] if level < min(reached, most) else None,
+                        "unreached": None
+                        if level < min(reached, most)
+                        else "only a receipt says so"
+                        if level == most
+                        else "not yet"
+                        if row["is_outstanding"]
+                        else "not seen, and not needed: it is acknowledged",
                     }
                     for level, rung in enumerate(("picked_up", "processed", "counted"))
                 ],
@@ -170,6 +186,7 @@ def one(row: Json) -> Json:
             _reason(reason, count, row) for reason, count in row["set_aside"].items()
         ],
         "guard": _guard(row, created),
+        "waiting": _waiting(row, at) if row["state"] == "sent" else None,
         "sendings": [
             {
                 "number": number,
@@ -182,23 +199,7 @@ def one(row: Json) -> Json:
         "disagreements": ["The marker says processed, and the receipt names 2 files fewer"]
         if row["state"] == "acknowledged"
         else [],
-        "actions": [
-            {
-                "label": "Approve or reject in Airflow",
-                "url": f"{row['task_url']}/required_actions",
-                "hint": "Airflow asks whether these files may go.",
-            }
-        ]
-        if row["state"] == "failed"
-        else [
-            {
-                "label": "Clear the task in Airflow",
-                "url": row["task_url"],
-                "hint": "A cleared task sends the same files again.",
-            }
-        ]
-        if row["is_outstanding"]
-        else [],
+        "actions": _actions(row),
         "commands": [
             {
                 "label": "Show this delivery",
@@ -209,6 +210,42 @@ def one(row: Json) -> Json:
                 "command": f"airflow-am deliveries resend {row['delivery_id']}",
             },
         ],
+    }
+
+
+def _actions(row: Json) -> list[Json]:
+    run = {"label": "Open the run in Airflow", "url": row["run_url"], "hint": None}
+    label, url, hint = {
+        "approval_waiting": (
+            "Approve or reject in Airflow",
+            f"{row['task_url']}/required_actions",
+            "The guard waits for a person: nothing is sent before",
+        ),
+        "sending_failed": (
+            "Clear the upload in Airflow",
+            f"{row['run_url']}/tasks/upload",
+            "Once what it says is mended: it goes on where it stopped",
+        ),
+        "failed": ("Clear the task that formatted it in Airflow", row["task_url"], None),
+    }.get(row["standing"], (None, None, None))
+    return [{"label": label, "url": url, "hint": hint}, run] if label else [run]
+
+
+def _waiting(row: Json, at: list[str]) -> Json:
+    place = "mailbox adobe_mail, folder INBOX, for mails since 2026-11-27 23:12 UTC"
+    facts = [
+        ("For", f"a sign that delivery {row['delivery_id']} (1 file) was counted", None),
+        ("Looked for in", place, None),
+        ("Looked for in", "s3://demdex-s2s-clients/acme for .processed markers", None),
+        ("Every", "5 min", None),
+        ("Until", None, at[2]),
+        ("Given up", None, None),
+        ("Last noted", None, at[1]),
+        ("To check", "do Adobe's mails come in there", None),
+    ]
+    return {
+        "title": "Waiting for Audience Manager",
+        "facts": [{"label": label, "text": text, "at": when} for label, text, when in facts],
     }
 
 

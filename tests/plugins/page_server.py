@@ -80,7 +80,7 @@ class PageServer(ThreadingHTTPServer):
                     {row["target_data_source"] or row["data_source"] for row in self.deliveries}
                 ),
                 "environments": ["beta", "production"],
-                "states": page_deliveries.STATES,
+                "states": sorted({*page_deliveries.STATES, *page_deliveries.SPECIAL.values()}),
                 "dags": sorted({row["dag_id"] for row in self.deliveries}),
             }
         if path == "outbound":
@@ -106,6 +106,8 @@ class PageServer(ThreadingHTTPServer):
             "next_cursor": str(start + limit) if start + limit < len(found) else None,
             "total": len(found),
             "outstanding": sum(row["is_outstanding"] for row in found),
+            "needs_attention": sum(row["needs_attention"] for row in found),
+            "failed_runs_url": "/dag_runs?state=failed",
             "indexed_at": self.deliveries[0]["created_at"] if self.is_indexed else None,
             "problems": [] if self.is_indexed else ["The list is being read from staging"],
         }
@@ -118,7 +120,10 @@ def _matches(row: Json, query: dict[str, str]) -> bool:
         for state in (page_deliveries.OUTSTANDING if one == "outstanding" else [one])
         if state
     }
-    if states and row["state"] not in states:
+    is_wanted = states & {row["state"], row["standing"]} or (
+        "needs_attention" in states and row["needs_attention"]
+    )
+    if states and not is_wanted:
         return False
     if query.get("data_source", "") not in ("", row["target_data_source"], row["data_source"]):
         return False

@@ -165,11 +165,13 @@ def test_nothing_was_delivered_yet(page_of: PageOf) -> None:
     found = page_of(0).get("deliveries")
     assert found["indexed_at"] is not None
     del found["indexed_at"]
+    assert found.pop("failed_runs_url") == "/dag_runs?state=failed"
     assert found == {
         "deliveries": [],
         "next_cursor": None,
         "total": 0,
         "outstanding": 0,
+        "needs_attention": 0,
         "problems": [],
     }
 

@@ -108,6 +108,19 @@ def test_deliveries_that_are_not_done_with_come_first_and_more_come_when_wanted(
     page.get_by_role("button", name="Show more").click()
     expect(rows).to_have_count(100)
     assert "cursor=50" in server.asked[-1]
+    # What a state does not say stands in the row, and what is not in the list beside it.
+    failing = first(server, standing="sending_failed")
+    row = page.locator("tr.attention").filter(has_text="sending failed")
+    expect(row).to_contain_text("Sending failed and is not finished.")
+    expect(row).to_contain_text("S3 answered 403 AccessDenied")
+    expect(page.get_by_role("link", name="failed runs in Airflow")).to_have_attribute(
+        "href", "/dag_runs?state=failed"
+    )
+    page.get_by_role("link", name="2 need attention").click()
+    expect(page.locator("tr.attention")).to_have_count(2)
+    row.get_by_role("link").first.click()
+    clear = page.get_by_role("link", name="Clear the upload in Airflow")
+    expect(clear).to_have_attribute("href", f"{failing['run_url']}/tasks/upload")
 
 
 def test_filters_are_in_the_address_and_a_link_brings_them_back(
@@ -157,6 +170,13 @@ def test_one_delivery_says_what_became_of_its_rows(page: Page, server: PageServe
     )
     expect(page.get_by_role("region", name="Sent 2 times")).to_contain_text("sent again by anna")
     expect(page.locator("time").first).to_have_attribute("title", re.compile("Local time"))
+    expect(page.get_by_role("link", name="Open the run in Airflow")).to_be_visible()
+    expect(page.get_by_role("link", name=re.compile("Clear"))).to_have_count(0)
+    expect(page.locator(".ladder").last).to_contain_text("Counted – only a receipt says so")
+    page.goto(f"{server.page}#/deliveries/{first(server, state='sent')['delivery_id']}")
+    waiting = page.get_by_role("region", name="Waiting for Audience Manager")
+    expect(waiting).to_contain_text("mailbox adobe_mail")
+    expect(waiting).to_contain_text("5 min")
     page.goto(f"{server.page}#/deliveries/{first(server, state='failed')['delivery_id']}")
     expect(page.locator(".note-box.red")).to_contain_text("The guard: 48,210 lines")
     page.goto(f"{server.page}#/deliveries/none")
@@ -199,7 +219,7 @@ def test_who_is_logged_out_is_led_to_the_login(page: Page, server: PageServer) -
 def test_a_server_that_is_away_is_said_and_asked_again(page: Page, server: PageServer) -> None:
     page.goto(server.page)
     expect(page.locator("tr.outstanding")).to_have_count(5)
-    expect(page.get_by_role("option", name="Failed")).to_be_attached()
+    expect(page.get_by_role("option", name="Failed", exact=True)).to_be_attached()
     page.context.set_offline(True)
     page.get_by_label("State").select_option("failed")
     expect(page.get_by_role("alert")).to_contain_text("Airflow cannot be reached")
@@ -310,7 +330,11 @@ def test_everybody_can_use_each_view(page: Page, server: PageServer) -> None:
     failed = first(server, state="failed")["delivery_id"]
     whole = first(server, state="reconciled", dag_id="daily_crm")["delivery_id"]
     server.batches = page_deliveries.batches()
+    stuck = first(server, standing="sending_failed")["delivery_id"]
+    waits = first(server, state="sent")["delivery_id"]
     views = {
+        "sending-failed": f"#/deliveries/{stuck}",
+        "waiting": f"#/deliveries/{waits}",
         "deliveries": "#/deliveries?since=" + server.deliveries[20]["created_at"][:10],
         "failed": f"#/deliveries/{failed}",
         "reconciled": f"#/deliveries/{whole}",

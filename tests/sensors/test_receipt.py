@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -279,10 +280,14 @@ def test_when_time_is_up_it_says_what_is_known(world: World, deferrable: bool) -
     with pytest.raises(AirflowSensorTimeout) as caught:
         run(sensor)
     assert (
-        f"What is known: delivery {world.delivery['delivery_id']}: receipts: 1 of 2 files counted; "
-        f"markers: none of 2 files; 1,000 records of 2,000 lines sent came back so far, 1,000 did "
-        f"not; waiting for {NAMES[1]}. "
+        f"Not acknowledged within 0:00:00.200000: delivery {world.delivery['delivery_id']}: "
+        f"receipts: 1 of 2 files counted; markers: none of 2 files; 1,000 records of 2,000 lines "
+        f"sent came back so far, 1,000 did not; waiting for {NAMES[1]}. "
     ) in str(caught.value)
+    assert "others of this delivery came back, so data source and way are right" in str(
+        caught.value
+    )
+    assert str(caught.value).count(". ") == 2
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
@@ -884,10 +889,19 @@ class TestTimeIsUp:
         with pytest.raises(AirflowSensorTimeout) as caught:
             run(sensor)
         message = str(caught.value)
-        assert "does data source 478, whose traits are set, belong to your company" in message
-        assert "is the address that is read here among the recipients?" in message
-        assert "Onboarding Status Report" in message
-        assert "As far as the records of staging go, nothing was ever acknowledged." in message
+        known, check, ask = message.split(". ")
+        assert known.startswith("Not acknowledged within 0:00:00.200000: delivery ")
+        assert check == (
+            "Check the mailbox and the way to Adobe first: as far as the records of staging go, "
+            "nothing was ever acknowledged"
+        )
+        assert re.fullmatch(
+            "Ask whoever administers Audience Manager whether data source 478 is your company's "
+            "own or has an access mapping to it, and the address that is read here gets the "
+            r"receipts of data source 478: https://\S+"
+            "/receipts.md#when-no-receipt-comes",
+            ask,
+        )
         # What was known then is kept, with each sign of its own.
         assert world.written()["acknowledged"] is False
         assert [sign["sign"] for sign in world.written()["signs"]] == ["receipts", "markers"]
@@ -919,12 +933,54 @@ class TestTimeIsUp:
         world.receipt([f"{NAMES[1].removesuffix('.gz')}.1213788"], records_received=400)
         with pytest.raises(AirflowSensorTimeout) as caught:
             world.sensor(timeout=0.2).execute(CONTEXT)
-        assert "A file came back in pieces" in str(caught.value)
+        assert ": a file came back in pieces which do not show that all" in str(caught.value)
         assert (
             f"1,400 records of 2,000 lines sent came back so far, 600 did not; waiting for "
-            f"{NAMES[1]} (more pieces). A file" in str(caught.value)
+            f"{NAMES[1]} (more pieces). Check the Onboarding Status Report" in str(caught.value)
         )
-        assert "Nothing came back" not in str(caught.value)
+        assert "access mapping" not in str(caught.value)
+
+
+def looking(world: World) -> dict[str, Any]:
+    content = world.staging.read_bytes(f"{world.delivery['location']}/looking.json")
+    found: dict[str, Any] = json.loads(content or b"{}")
+    return found
+
+
+def standing(world: World) -> str:
+    records = DeliveryRecords(Targets(world.staging))
+    return records.find(world.delivery["delivery_id"]).standing.name
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_where_it_looks_and_that_it_gave_up_is_kept_beside_the_delivery(
+    world: World, deferrable: bool
+) -> None:
+    run_of = SimpleNamespace(dag_id="daily", run_type="manual")
+    context: Any = {"dag_run": run_of, "run_id": "manual__1", "ti": None}
+    sensor = world.sensor(deferrable=True, timeout=3600)
+    with pytest.raises(TaskDeferred):
+        sensor.execute(context)
+    found = looking(world)
+    assert found["places"][0].startswith("folder ")
+    assert (found["every_s"], found["gave_up_at"]) == (0.05, None)
+    left = datetime.fromisoformat(found["until"]) - datetime.now(UTC)
+    assert timedelta(minutes=55) < left < timedelta(hours=1)
+    assert found["task"]["task_id"] == "receipt"
+    assert standing(world) == "sent"
+    with pytest.raises(AirflowSensorTimeout):
+        run(world.sensor(deferrable=deferrable, timeout=0.2))
+    assert looking(world)["gave_up_at"] is not None
+    # Another process of the task may not know which one it is.
+    assert looking(world)["task"]["run_id"] == "manual__1"
+    assert standing(world) == "no_answer_in_time"
+    # Somebody clears it: it is waited for again, and comes.
+    with pytest.raises(TaskDeferred):
+        world.sensor(deferrable=True).execute(context)
+    assert standing(world) == "sent"
+    world.receipt(NAMES, records_received=2000)
+    run(world.sensor(deferrable=deferrable))
+    assert standing(world) == "reconciled"
 
 
 def test_older_mail_is_not_looked_at(world: World) -> None:

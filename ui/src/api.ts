@@ -13,9 +13,12 @@ export interface Row {
   target_data_source: string | null
   mode: 'sync' | 'overwrite' | null
   state: string
+  /** The state, or what it alone does not say, as sending_failed. */
+  standing: string
   state_words: string | null
   since: string | null
   is_outstanding: boolean
+  needs_attention: boolean
   reason: string | null
   rows_read: number | null
   rows_written: number | null
@@ -42,6 +45,8 @@ export interface Deliveries {
   next_cursor: string | null
   total: number
   outstanding: number
+  needs_attention: number
+  failed_runs_url: string
   indexed_at: string | null
   problems: string[]
 }
@@ -71,9 +76,10 @@ export interface Guard {
 export interface Delivery extends Row {
   funnel: { step: string; label: string; count: number | null }[]
   files: { name: string; address: string | null; bytes: number | null; lines: number | null }[]
-  signs: { name: string; rungs: { rung: string; reached: boolean; at: string | null }[] }[]
+  signs: { name: string; rungs: { rung: string; reached: boolean; at: string | null; unreached: string | null }[] }[]
   set_aside_reasons: SetAsideReason[]
   guard: Guard | null
+  waiting: { title: string; facts: { label: string; text: string | null; at: string | null }[] } | null
   sendings: { number: number; at: string | null; why: string | null }[]
   problems: string[]
   disagreements: string[]
@@ -81,7 +87,7 @@ export interface Delivery extends Row {
   commands: { label: string; command: string }[]
 }
 
-export type DayStatus = 'delivered' | 'waiting' | 'rejected' | 'nothing'
+export type DayStatus = 'delivered' | 'waiting' | 'attention' | 'rejected' | 'nothing'
 
 export interface Calendar {
   days: { date: string; data_source: string; status: DayStatus; count: number }[]

@@ -180,6 +180,7 @@ function StatusLegend() {
       items={[
         ['Delivered', 'var(--green)'],
         ['Waiting', 'var(--amber)'],
+        ['Needs attention', 'var(--violet)'],
         ['Rejected or failed', 'var(--red)'],
         ['Nothing due', 'var(--bg-strong)'],
       ]}

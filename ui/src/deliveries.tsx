@@ -37,6 +37,14 @@ export function DeliveriesView({ query }: { query: Record<string, string> }) {
                   , <a href={link(['deliveries'], { ...set, state: 'outstanding' })}>{format.number(first.outstanding)} outstanding</a>
                 </>
               )}
+              {first.needs_attention > 0 && (
+                <>
+                  ,{' '}
+                  <a href={link(['deliveries'], { ...set, state: 'needs_attention' })}>
+                    {format.counted(first.needs_attention, 'needs attention', 'need attention')}
+                  </a>
+                </>
+              )}
               {first.indexed_at && (
                 <span className="faint">
                   {' '}
@@ -49,8 +57,9 @@ export function DeliveriesView({ query }: { query: Record<string, string> }) {
               {rows.length > 0 && <Export url={address('deliveries.csv', { ...set, ...scope })} />}
             </div>
           </div>
+          {rows.length > 0 && <NotHere failedRuns={first.failed_runs_url} />}
           {rows.length === 0 ? (
-            <NoDeliveries filtered={Object.keys(set).length > 0} />
+            <NoDeliveries filtered={Object.keys(set).length > 0} failedRuns={first.failed_runs_url} />
           ) : (
             <TableBox label="Deliveries">
               <table className="deliveries" aria-busy={loading}>
@@ -100,18 +109,29 @@ function Export({ url }: { url: string }) {
   )
 }
 
-function NoDeliveries({ filtered }: { filtered: boolean }) {
+/** What this list cannot know: nothing is in staging of it. */
+function NotHere({ failedRuns }: { failedRuns: string }) {
+  return (
+    <p className="not-here faint">
+      What fails before there is a delivery is not listed here, as when the database is down, or its SQL or a connection is wrong: see the{' '}
+      <AirflowLink href={failedRuns}>failed runs in Airflow</AirflowLink>.
+    </p>
+  )
+}
+
+function NoDeliveries({ filtered, failedRuns }: { filtered: boolean; failedRuns: string }) {
   if (filtered) {
     return (
       <Empty title="No delivery matches">
         <a href={link(['deliveries'])}>Clear the filters</a>
+        <NotHere failedRuns={failedRuns} />
       </Empty>
     )
   }
-  if (isTab) return <Empty title="Nothing was delivered here yet" />
   return (
-    <Empty title="No deliveries yet">
-      <p>They appear as soon as a DAG with a format task has run, if you may read that DAG.</p>
+    <Empty title={isTab ? 'Nothing was delivered here yet' : 'No deliveries yet'}>
+      {!isTab && <p>They appear as soon as a DAG with a format task has run, if you may read that DAG.</p>}
+      <NotHere failedRuns={failedRuns} />
     </Empty>
   )
 }
@@ -180,7 +200,7 @@ function DeliveryRow({ row }: { row: Row }) {
     location.hash = to
   }
   return (
-    <tr className={row.is_outstanding ? 'outstanding' : `is-${row.state}`} onClick={open}>
+    <tr className={row.needs_attention ? 'outstanding attention' : row.is_outstanding ? 'outstanding' : `is-${row.state}`} onClick={open}>
       <th scope="row">
         <a href={to}>
           <Time at={row.created_at} zone={false} />
@@ -188,11 +208,12 @@ function DeliveryRow({ row }: { row: Row }) {
         {row.window && <div className="sub">for {format.window_(row.window)}</div>}
       </th>
       <td title={row.state_words ?? undefined}>
-        <State state={row.state} />
+        <State state={row.standing} />
         <div className="sub">
           <Ago at={row.since} />
         </div>
-        {row.reason && <div className="sub reason">{row.reason}</div>}
+        {row.needs_attention && row.state_words && <div className="sub reason">{format.sentence(row.state_words)}</div>}
+        {row.reason && <div className="sub reason clipped">{row.reason}</div>}
       </td>
       <td>
         <strong>{row.target_data_source ?? row.data_source ?? format.NOTHING}</strong>

@@ -1,5 +1,5 @@
 /** One delivery: what became of its rows, its files, what tells so, and what can be done. */
-import { useEffect, useState } from 'react'
+import { Fragment, useEffect, useState } from 'react'
 import { AirflowLink } from './airflow'
 import { address, type Delivery, type Row, type SetAsideReason, useAnswer } from './api'
 import * as format from './format'
@@ -16,6 +16,7 @@ const NOTHING_KNOWN: Omit<Delivery, keyof Row> = {
   signs: [],
   set_aside_reasons: [],
   guard: null,
+  waiting: null,
   sendings: [],
   problems: [],
   disagreements: [],
@@ -23,6 +24,7 @@ const NOTHING_KNOWN: Omit<Delivery, keyof Row> = {
   commands: [],
 }
 
+const RED = ['failed', 'rejected', 'sending_failed', 'stopped_by_guard', 'no_answer_in_time', 'looking_failed']
 const TRIES = 20
 const PAUSE_S = 3
 
@@ -69,6 +71,11 @@ function Whole({ delivery }: { delivery: Delivery }) {
       )}
       <div className="cards">
         <div className="column">
+          {delivery.waiting && (
+            <Card title={delivery.waiting.title}>
+              <Waiting facts={delivery.waiting.facts} />
+            </Card>
+          )}
           {delivery.funnel.length > 0 && (
             <Card title="From rows to records">
               <Funnel steps={delivery.funnel} />
@@ -116,12 +123,12 @@ function Whole({ delivery }: { delivery: Delivery }) {
 function Title({ delivery }: { delivery: Delivery }) {
   const name = delivery.target_data_source ?? delivery.data_source
   // What went well asks for nothing to be done.
-  const isOpen = delivery.is_outstanding || delivery.state === 'failed'
+  const isOpen = delivery.needs_attention || delivery.state === 'failed'
   return (
     <header className="title">
       <div>
         <h2>
-          {delivery.kind === 'id_sync' ? 'ID sync' : 'Data source'} {name} <State state={delivery.state} />
+          {delivery.kind === 'id_sync' ? 'ID sync' : 'Data source'} {name} <State state={delivery.standing} />
         </h2>
         <p>
           {delivery.state_words && <>{format.sentence(delivery.state_words)} </>}
@@ -132,7 +139,7 @@ function Title({ delivery }: { delivery: Delivery }) {
           )}
         </p>
         {delivery.reason && (
-          <Note tone={delivery.state === 'failed' || delivery.state === 'rejected' ? 'red' : 'amber'}>{format.sentence(delivery.reason)}</Note>
+          <Note tone={RED.includes(delivery.standing) ? 'red' : 'amber'}>{format.sentence(delivery.reason)}</Note>
         )}
       </div>
       {delivery.actions.length > 0 && (
@@ -201,6 +208,21 @@ function Facts({ delivery }: { delivery: Delivery }) {
         </dd>
       </dl>
     </Card>
+  )
+}
+
+function Waiting({ facts }: { facts: NonNullable<Delivery['waiting']>['facts'] }) {
+  return (
+    <dl className="facts">
+      {facts
+        .filter((fact) => fact.at !== null || fact.text !== null)
+        .map((fact) => (
+          <Fragment key={`${fact.label} ${fact.text ?? fact.at}`}>
+            <dt>{fact.label}</dt>
+            <dd>{fact.at === null ? fact.text : <Time at={fact.at} />}</dd>
+          </Fragment>
+        ))}
+    </dl>
   )
 }
 

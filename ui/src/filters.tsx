@@ -95,6 +95,7 @@ export function Filters({ query }: { query: Record<string, string> }) {
         any="Any state"
         options={[
           ['outstanding', 'Outstanding'],
+          ['needs_attention', 'Needs attention'],
           ...(data?.states ?? []).map((state): [string, string] => [state, format.sentenceCase(format.words(state))]),
         ]}
       />

@@ -142,7 +142,7 @@ export function sentence(text: string): string {
 }
 
 export function sentenceCase(text: string): string {
-  // A name, such as that of a limit, stays as it is written elsewhere.
-  if (/^\w+_/.test(text)) return text
+  // A name, such as that of a limit, stays as it is written elsewhere; an address too.
+  if (/^\w+(_|:\/\/)/.test(text)) return text
   return text.charAt(0).toUpperCase() + text.slice(1)
 }

@@ -17,7 +17,7 @@ export function Ladders({ signs }: { signs: Delivery['signs'] }) {
                 </span>
                 <span>
                   {format.sentenceCase(format.words(rung.rung))}
-                  {!rung.reached && <span className="faint"> – not yet</span>}
+                  {!rung.reached && <span className="faint"> – {rung.unreached ?? 'not yet'}</span>}
                 </span>
                 {rung.reached && rung.at && (
                   <span className="sub">

@@ -21,6 +21,12 @@ const TONES: Record<string, string> = {
   failed: 'red',
   rejected: 'red',
   refused: 'red',
+  sending_failed: 'red',
+  stopped_by_guard: 'red',
+  no_answer_in_time: 'red',
+  looking_failed: 'red',
+  file_in_doubt: 'amber',
+  approval_waiting: 'amber',
   superseded: 'gray',
   abandoned: 'gray',
 }

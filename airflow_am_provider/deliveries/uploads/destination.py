@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.deliveries.uploads.failure_note import FileInDoubt
 from airflow_am_provider.formatting.progress import BytesProgress
 
 if TYPE_CHECKING:
@@ -79,9 +80,9 @@ def taken(part: Part, url: str, journal: UploadJournal) -> Exception:
     )
 
 
-def in_doubt(part: Part, url: str, journal: UploadJournal) -> ConfigurationError:
+def in_doubt(part: Part, url: str, journal: UploadJournal) -> FileInDoubt:
     """What a person is told who has to say whose file it is."""
-    return ConfigurationError(
+    return FileInDoubt(
         f"{part.file_name}: {url} is there already, and this account cannot tell whether an "
         f"earlier attempt put it there. Nothing was overwritten. If the file there is this "
         f"delivery's ({part.compressed_bytes:,} bytes, SHA-256 {part.sha256}): airflow-am "

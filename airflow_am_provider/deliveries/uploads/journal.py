@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import json
 import secrets
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_am_provider.audience_manager.errors import (
-    AudienceManagerError,
-    ConfigurationError,
-    TransientError,
-)
-from airflow_am_provider.deliveries.layout import UPLOAD_FAILURE_FILE, numbered
+from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.deliveries.target.commands import Begin, Complete
 from airflow_am_provider.deliveries.target.events import Outcome, Refused, RefusedFor
+from airflow_am_provider.deliveries.uploads.failure_note import write_failure
 from airflow_am_provider.deliveries.uploads.record import (
     UploadedPart,
     UploadPaths,
@@ -223,10 +218,13 @@ class UploadJournal:
 
     def failed(self, error: Exception) -> None:
         """Note for people why this attempt ended, as well as can be."""
-        note = {"at": timestamp(self._clock()), "error": str(error)}
-        name = numbered(UPLOAD_FAILURE_FILE, self.sending.number)
-        with suppress(AudienceManagerError):
-            self._staging.write_bytes(f"{self.manifest.location}/{name}", _text(note))
+        write_failure(
+            self._staging,
+            self.manifest.location,
+            error,
+            sending=self.sending.number,
+            at=timestamp(self._clock()),
+        )
 
     def complete(self) -> UploadRecord:
         """Decide that all of it was sent."""

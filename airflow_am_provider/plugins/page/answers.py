@@ -15,7 +15,7 @@ from airflow_am_provider.plugins.page.index import COLUMNS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 CSV_COLUMNS: Final = (
     "delivery_id",
@@ -30,9 +30,11 @@ CSV_COLUMNS: Final = (
     "target_data_source",
     "mode",
     "state",
+    "standing",
     "state_words",
     "since",
     "is_outstanding",
+    "needs_attention",
     "reason",
     "rows_read",
     "rows_written",
@@ -61,7 +63,7 @@ _airflow_path: Final = cache(airflow_path)
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-def answer(row: sqlite3.Row) -> dict[str, Any]:
+def answer(row: sqlite3.Row | Mapping[str, Any]) -> dict[str, Any]:
     """A row of the table."""
     window = None
     if row["window_start"] or row["window_end"]:
@@ -71,6 +73,7 @@ def answer(row: sqlite3.Row) -> dict[str, Any]:
         "window": window,
         "connection": row["conn_id"],
         "is_outstanding": bool(row["is_outstanding"]),
+        "needs_attention": bool(row["needs_attention"]),
         "set_aside": json.loads(row["set_aside"] or "{}"),
         "match_rate": match_rate(row["received"], row["stored"]),
         "is_backfill": bool(row["is_backfill"]),
@@ -113,6 +116,12 @@ def task_url(
         return None
     mapped = f"/mapped/{map_index}" if run_id and map_index is not None and map_index >= 0 else ""
     return f"{run_url(dag_id, run_id)}/tasks/{_quoted(task_id)}{mapped}"
+
+
+def failed_runs_url(dag_id: str | None) -> str:
+    """Airflow's list of runs that have failed, of a DAG or of all."""
+    runs = f"dags/{_quoted(dag_id)}/runs" if dag_id else "dag_runs"
+    return f"{_airflow_path()}/{runs}?state=failed"
 
 
 def _quoted(name: str) -> str:

@@ -31,7 +31,7 @@ _CREATED_ON: Final = "substr(created_at, 1, 10)"
 _WEEK: Final = "date(substr(created_at, 1, 10), 'weekday 0', '-6 days')"
 # Worst first: what a day of several deliveries is called by.
 _REJECTED: Final = frozenset((DeliveryState.FAILED, DeliveryState.ABANDONED))
-_ORDER: Final = ("rejected", "waiting", "delivered")
+_ORDER: Final = ("rejected", "attention", "waiting", "delivered")
 # Rows that are set aside for these count against no limit: what they say is sent all the same.
 _LOSES_NOTHING: Final = json.dumps([rule.value for rule in Rule if RULES[rule].loses_nothing])
 # As many of the newest deliveries say which limits hold.
@@ -76,16 +76,17 @@ def calendar(
     conditions.equal(environment=environment)
     # Of several versions of one window the newest counts.
     query = (
-        f"SELECT day, {_DATA_SOURCE} AS source, state, COUNT(*) AS count FROM (SELECT *, "
-        "ROW_NUMBER() OVER (PARTITION BY destination, target, series, mode, window_start, "
-        "window_end, CASE WHEN window_start IS NULL AND window_end IS NULL THEN delivery_id END "
+        f"SELECT day, {_DATA_SOURCE} AS source, state, needs_attention, COUNT(*) AS count "
+        "FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY destination, target, series, mode, "
+        "window_start, window_end, "
+        "CASE WHEN window_start IS NULL AND window_end IS NULL THEN delivery_id END "
         f"ORDER BY created_at DESC) AS number FROM deliveries WHERE {conditions} "
-        "AND state <> 'superseded') WHERE number = 1 GROUP BY day, source, state"
+        "AND state <> 'superseded') WHERE number = 1 GROUP BY day, source, state, needs_attention"
     )
     found: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     for row in connection.execute(query, conditions.values):
         statuses = found[row["source"]][row["day"]]
-        status = _status(row["state"])
+        status = _status(row["state"], needs_attention=bool(row["needs_attention"]))
         statuses[status] = statuses.get(status, 0) + row["count"]
     cells = []
     for source, by_day in sorted(found.items()):
@@ -210,7 +211,9 @@ def _cell(day: str, source: str, status: str, count: int) -> dict[str, Any]:
     return {"date": day, "data_source": source, "status": status, "count": count}
 
 
-def _status(state: str) -> str:
+def _status(state: str, *, needs_attention: bool) -> str:
+    if needs_attention:
+        return "attention"
     if state in OUTSTANDING:
         return "waiting"
     if state in _REJECTED:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,17 +11,22 @@ from airflow_am_provider.deliveries.figures import TITLES, match_rate
 from airflow_am_provider.deliveries.guard_note import read_guard_note
 from airflow_am_provider.deliveries.layout import RECONCILIATION_FILE, numbered
 from airflow_am_provider.deliveries.records import DeliveryRecord
-from airflow_am_provider.deliveries.target.state import PROCESSED_WELL, DeliveryState
+from airflow_am_provider.deliveries.standing import Notes
+from airflow_am_provider.deliveries.target.queries import blockers
+from airflow_am_provider.deliveries.target.state import DeliveryState
 from airflow_am_provider.hooks.process_context import connections_of_the_database
-from airflow_am_provider.plugins.page.answers import answer, run_url, task_url
+from airflow_am_provider.plugins.page.actions import actions, commands
+from airflow_am_provider.plugins.page.answers import answer
 from airflow_am_provider.plugins.page.guard import guard_of
+from airflow_am_provider.plugins.page.ladders import ladders
 from airflow_am_provider.plugins.page.places import Place, place_of, sentence_of
 from airflow_am_provider.plugins.page.rejects import set_aside_reasons
-from airflow_am_provider.plugins.page.words import SENDING_FAILED
+from airflow_am_provider.plugins.page.rows import row_of
+from airflow_am_provider.plugins.page.waiting import waiting
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow_am_provider.deliveries.manifest import Manifest
     from airflow_am_provider.deliveries.target.state import DeliveryEntry
@@ -39,12 +43,6 @@ _FUNNEL: Final = {
     "lines": "lines",
     "received": "records_received",
     "stored": "stored_records",
-}
-_RUNGS: Final = {"picked_up": "Picked up", "processed": "Processed", "counted": "Counted"}
-_SIGNS: Final = {
-    "receipts": "Receipts",
-    "markers": "Markers at the destination",
-    "inbound history": "Adobe's API",
 }
 _HIDDEN: Final = "What lies in staging cannot be read; whoever may read all DAGs is told why"
 
@@ -63,7 +61,7 @@ def one_delivery(
     with connections_of_the_database():
         known.read()
     problems = known.problems if tells_all else [_HIDDEN] if known.problems else []
-    facts, manifest, found = answer(row), known.manifest, known.reconciliation
+    facts, manifest, found = known.facts(), known.manifest, known.reconciliation
     staging = None if known.place is None else known.place.targets.staging
     try:
         reasons = set_aside_reasons(facts["set_aside"], manifest, staging)
@@ -72,25 +70,26 @@ def one_delivery(
         reasons = set_aside_reasons(facts["set_aside"], manifest, None)
     if facts["is_outstanding"]:
         facts |= _so_far(found)
-    if known.failure is not None:
-        facts["state_words"] = SENDING_FAILED
+    if known.notes.failure is not None:
+        facts["reason"] = _why_not_sent(facts, known.notes.failure)
     return {
         **facts,
         "funnel": _funnel(facts),
         "files": list(_files(manifest, known.entry)),
-        "signs": [_life(facts, known.entry), *_signs(found, facts["parts"])],
+        "signs": ladders(facts, known.entry, found),
         "set_aside_reasons": reasons,
-        "guard": guard_of(known.guard, row["reason"], row["since"]),
+        "guard": guard_of(known.guard, facts["reason"], facts["since"]),
+        "waiting": waiting(facts, known.notes, known.before),
         "sendings": list(known.sendings()),
         "problems": [
             *([facts["reason"]] if facts["reason"] else []),
-            *_not_sent(facts, known.failure),
+            *_not_finished(facts),
             *_said(found, is_outstanding=facts["is_outstanding"]),
             *problems,
         ],
         "disagreements": [str(one) for one in found.get("disagreements") or ()],
-        "actions": list(_actions(facts, known.guard)),
-        "commands": list(_commands(facts, conn_id)),
+        "actions": list(actions(facts, known.notes, known.guard)),
+        "commands": list(commands(facts, conn_id, known.in_doubt())),
     }
 
 
@@ -106,7 +105,9 @@ class _Files:
         self.manifest: Manifest | None = None
         self.reconciliation: dict[str, Any] = {}
         self.guard: dict[str, Any] | None = None
-        self.failure: dict[str, Any] | None = None
+        self.notes = Notes()
+        #: What goes before it in the queue of its target.
+        self.before: list[DeliveryEntry] = []
         self.problems: list[str] = []
 
     def read(self) -> None:
@@ -120,18 +121,41 @@ class _Files:
             return
         try:
             target = place.targets.named(self._row["destination"], self._row["target"])
-            self.entry = target.find(self._row["delivery_id"])
+            state = target.state()
+            self.entry = target.find(self._row["delivery_id"], state)
             if self.entry is None:
                 self.problems.append("Its target does not know it any more")
                 return
             self.place = place
             record = DeliveryRecord(self.entry, target, place.targets.staging)
             self.reconciliation = record.reconciliation or {}
-            self.failure = record.upload_failure
+            self.notes = record.notes
+            if self.entry.state is DeliveryState.QUEUED:
+                self.before = blockers(state, self.entry)
             self.guard = read_guard_note(place.targets.staging, self.entry.location)
             self.manifest = record.manifest
         except Exception as error:  # noqa: BLE001  # of drivers; see sentence_of
             self.problems.append(sentence_of(self._conn_id, error))
+
+    def facts(self) -> dict[str, Any]:
+        """The row of the table: as staging says it now, which the index may not know yet."""
+        row = dict(self._row)
+        if self.entry is not None:
+            row |= row_of(
+                self.entry,
+                space=row["space"],
+                destination=row["destination"],
+                target=row["target"],
+                notes=self.notes,
+            )
+        return answer(row)
+
+    def in_doubt(self) -> str | None:
+        """The file of which a person has to say whose it is."""
+        failure = self.notes.failure or {}
+        name = str(failure.get("error", "")).partition(":")[0]
+        names = [] if self.manifest is None else [one.file_name for one in self.manifest.parts]
+        return name if failure.get("asks") and name in names else None
 
     def sendings(self) -> Iterator[dict[str, Any]]:
         """Each time that it was sent; of long ago the last five."""
@@ -191,47 +215,6 @@ def _files(manifest: Manifest | None, entry: DeliveryEntry | None) -> Iterator[d
         }
 
 
-def _life(facts: dict[str, Any], entry: DeliveryEntry | None) -> dict[str, Any]:
-    """The delivery's own way, as this package has noted it."""
-    sending = None if entry is None else entry.sending
-    state = DeliveryState(facts["state"])
-    is_done = state in PROCESSED_WELL or (
-        state is DeliveryState.FAILED and bool(entry and entry.may_have_left)
-    )
-    last = "Taken for processed" if state is DeliveryState.ASSUMED else "Acknowledged"
-    rungs = (
-        ("Formatted", True, facts["created_at"] or None),
-        ("Sending began", sending is not None, sending and sending.begun_at),
-        ("Sent whole", bool(sending and sending.sent_at), sending and sending.sent_at),
-        (last, is_done, facts["since"] if is_done else None),
-    )
-    return {
-        "name": "This delivery",
-        "rungs": [{"rung": rung, "reached": reached, "at": at} for rung, reached, at in rungs],
-    }
-
-
-def _signs(found: dict[str, Any], parts: int | None) -> Iterator[dict[str, Any]]:
-    """What receipts, markers and Adobe's API said of the last sending."""
-    files = len(found.get("files") or ()) or parts or 0
-    ended = [one.get("job_end") for one in found.get("receipts_said") or ()]
-    receipt_at = max(filter(None, ended), default=None)
-    for sign in found.get("signs") or ():
-        name = str(sign["sign"])
-        yield {
-            "name": _SIGNS.get(name, name.capitalize()),
-            "rungs": [
-                {
-                    "rung": f"{words}: {sign.get(rung, 0):,} of {files:,} "
-                    f"{'file' if files == 1 else 'files'}",
-                    "reached": bool(files) and sign.get(rung, 0) >= files,
-                    "at": receipt_at if name == "receipts" else None,
-                }
-                for rung, words in _RUNGS.items()
-            ],
-        }
-
-
 def _said(found: dict[str, Any], *, is_outstanding: bool) -> list[str]:
     """What was found wrong with it; its reason says the problems already.
 
@@ -248,28 +231,37 @@ def _so_far(found: dict[str, Any]) -> dict[str, Any]:
     return {"received": received, "stored": stored, "match_rate": match_rate(received, stored)}
 
 
-def _not_sent(facts: dict[str, Any], failure: dict[str, Any] | None) -> Iterator[str]:
-    """That a sending is not finished, since when, and what to do."""
-    if facts["state"] != DeliveryState.SENDING:
-        return
-    if failure is None:
+def _why_not_sent(facts: dict[str, Any], failure: Mapping[str, Any]) -> str:
+    """That its sending failed, when, why, and what to do."""
+    told = f"Sending failed at {in_words(failure.get('at'))}: {_sentence(failure.get('error'))}"
+    if failure.get("asks"):
+        return told  # it says what to do already
+    if facts["state"] == DeliveryState.SENDING:
+        return (
+            f"{told}. Mend what it says, and clear the upload: it goes on where it stopped. Where "
+            f"that leads to another destination, clear the task that formatted it, with all that "
+            f"is after it"
+        )
+    return f"{told}. That was before it began: mend what it says, and clear the upload"
+
+
+def _not_finished(facts: dict[str, Any]) -> Iterator[str]:
+    """That it is being sent, as far as anybody knows."""
+    if facts["standing"] == DeliveryState.SENDING:
         yield (
-            f"Sending began at {_in_words(facts['since'])} and is not finished. If its upload does "
+            f"Sending began at {in_words(facts['since'])} and is not finished. If its upload does "
             f"not run any more, clear that task: it goes on where it stopped"
         )
-        return
-    yield (
-        f"Sending failed at {_in_words(failure.get('at'))}: "
-        f"{str(failure.get('error')).rstrip('.')}. Mend what it says, and clear the upload: it "
-        f"goes on where it stopped. Where that leads to another destination, clear the task that "
-        f"formatted it, with all that is after it"
-    )
 
 
-def _in_words(moment: object) -> str:
+def _sentence(text: object) -> str:
+    return str(text).rstrip(".")
+
+
+def in_words(moment: object) -> str:
     """A time as the page has it.
 
-    >>> _in_words("2026-11-28T19:06:18+00:00")
+    >>> in_words("2026-11-28T19:06:18+00:00")
     '28 Nov 2026, 19:06 UTC'
     """
     try:
@@ -277,48 +269,3 @@ def _in_words(moment: object) -> str:
     except ValueError:
         return "a time that is not noted"
     return f"{at.day} {at:%b %Y, %H:%M} UTC"
-
-
-def _actions(facts: dict[str, Any], guard: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """Airflow's own pages, where what is to be done is done."""
-    task = (guard or {}).get("task") or {}
-    is_asked = guard is not None and guard.get("is_asked") and guard.get("breaches")
-    if is_asked and not (guard or {}).get("decision") and facts["state"] == DeliveryState.STAGED:
-        url = task_url(task.get("dag_id"), task.get("run_id"), task.get("task_id"), -1)
-        if url is not None:
-            yield {
-                "label": "Approve or reject in Airflow",
-                "url": f"{url}/required_actions",
-                "hint": "The guard waits for a person: nothing is sent before",
-            }
-    if facts["task_url"] is not None:
-        yield {
-            "label": "Clear the task in Airflow",
-            "url": facts["task_url"],
-            "hint": "It formats again; the same rows are the same delivery, and are not sent twice",
-        }
-    url = run_url(facts["dag_id"], facts["run_id"])
-    if url is not None:
-        yield {
-            "label": "Open the run in Airflow",
-            "url": url,
-            "hint": "Its upload goes on where it stopped when it is cleared; its receipt sensor "
-            "looks again",
-        }
-
-
-def _commands(facts: dict[str, Any], conn_id: str | None) -> Iterator[dict[str, str]]:
-    where = f"--conn-id {shlex.quote(conn_id)}" if conn_id else "--conn-id CONNECTION"
-    delivery_id, state = facts["delivery_id"], facts["state"]
-    base = "airflow-am deliveries"
-    yield {"label": "All that is known", "command": f"{base} show {delivery_id} {where}"}
-    if facts["times_sent"]:
-        yield {
-            "label": "Send the same bytes again, as when a receipt is lost",
-            "command": f"{base} resend {delivery_id} {where}",
-        }
-    if facts["is_outstanding"] or state == DeliveryState.FAILED:
-        yield {
-            "label": "Give it up, so that nothing waits for it",
-            "command": f"{base} abandon {delivery_id} --reason 'WHY' {where}",
-        }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # The number of the layout; another one makes a file of its own.
-_LAYOUT: Final = 2
+_LAYOUT: Final = 3
 COLUMNS: Final = (
     "space",
     "target",
@@ -35,9 +35,11 @@ COLUMNS: Final = (
     "target_data_source",
     "mode",
     "state",
+    "standing",
     "state_words",
     "since",
     "is_outstanding",
+    "needs_attention",
     "reason",
     "rows_read",
     "rows_written",
@@ -77,10 +79,11 @@ CREATE TABLE IF NOT EXISTS deliveries (
 -- In the order of the table, with all that is filtered by, so that only rows to show are read.
 CREATE INDEX IF NOT EXISTS in_order ON deliveries (
     is_outstanding DESC, created_at DESC, delivery_id, space, dag_id, data_source,
-    target_data_source, environment, state, is_backfill, day);
+    target_data_source, environment, state, standing, needs_attention, is_backfill, day);
 CREATE INDEX IF NOT EXISTS by_run ON deliveries (dag_id, run_id, task_id, is_outstanding);
 CREATE INDEX IF NOT EXISTS by_creation ON deliveries (created_at, dag_id);
-CREATE INDEX IF NOT EXISTS by_day ON deliveries (day, data_source, state, environment, dag_id);
+CREATE INDEX IF NOT EXISTS by_day ON deliveries (
+    day, data_source, state, needs_attention, environment, dag_id);
 CREATE TABLE IF NOT EXISTS pages (name PRIMARY KEY, before, is_complete INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS targets (key PRIMARY KEY, space, target, destination, version)
     WITHOUT ROWID;

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.deliveries.records import OUTSTANDING, STATES_TO_ASK_FOR
+from airflow_am_provider.deliveries.standing import NEEDS_ATTENTION
 from airflow_am_provider.plugins.page.index import COLUMNS
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ _FROM: Final = "FROM deliveries LEFT JOIN connections USING (space, destination)
 class Filters:
     """Which deliveries; None and empty for all.
 
-    :param states: states, ``outstanding`` among them.
+    :param states: states and how deliveries stand besides, ``outstanding`` and
+        ``needs_attention`` among them.
     :param since: made on this day or later, ``YYYY-MM-DD`` in UTC.
     :param until: made on this day or earlier.
     :param day: whose window begins on this day; without a window, made on it.
@@ -107,11 +109,12 @@ def where(rights: Rights, filters: Filters) -> Where:
     """The conditions of filters."""
     found = Where(rights)
     if filters.states:
-        states = json.dumps([state for state in filters.states if state != OUTSTANDING])
-        condition = "state IN (SELECT value FROM json_each(?))"
-        if OUTSTANDING in filters.states:
-            condition = f"({condition} OR is_outstanding = 1)"
-        found.add(condition, states)
+        named = json.dumps(filters.states)
+        names = "(SELECT value FROM json_each(?))"
+        conditions = [f"state IN {names}", f"standing IN {names}"]
+        conditions += ["is_outstanding = 1"] * (OUTSTANDING in filters.states)
+        conditions += ["needs_attention = 1"] * (NEEDS_ATTENTION in filters.states)
+        found.add(f"({' OR '.join(conditions)})", named, named)
     found.of_data_source(filters.data_source)
     found.equal(
         environment=filters.environment,
@@ -181,11 +184,14 @@ def all_rows(
     yield from connection.execute(query, conditions.values)
 
 
-def counts(connection: sqlite3.Connection, conditions: Where) -> tuple[int, int]:
-    """How many there are, and how many of them are outstanding."""
-    query = f"SELECT COUNT(*), SUM(is_outstanding) FROM deliveries WHERE {conditions}"
-    total, outstanding = connection.execute(query, conditions.values).fetchone()
-    return total, outstanding or 0
+def counts(connection: sqlite3.Connection, conditions: Where) -> tuple[int, int, int]:
+    """How many there are, how many of them are outstanding, and how many need attention."""
+    query = (
+        "SELECT COUNT(*), SUM(is_outstanding), SUM(needs_attention) FROM deliveries "
+        f"WHERE {conditions}"
+    )
+    total, outstanding, attention = connection.execute(query, conditions.values).fetchone()
+    return total, outstanding or 0, attention or 0
 
 
 def one(connection: sqlite3.Connection, rights: Rights, delivery_id: str) -> sqlite3.Row | None:
@@ -220,7 +226,7 @@ def facets(connection: sqlite3.Connection, rights: Rights) -> dict[str, list[str
     return {
         "data_sources": distinct("data_source", "target_data_source"),
         "environments": distinct("environment"),
-        "states": distinct("state"),
+        "states": distinct("state", "standing"),
         "dags": distinct("dag_id"),
     }
 

@@ -1,7 +1,8 @@
 """Fills the index: what has changed in staging since the last look, and nothing else.
 
-A look costs a listing of the targets and one read for each, and for those that have changed the
-pages of history that are new: fifty deliveries a page, each page read once.
+A look costs a listing of the targets and one read for each, one or two small reads for each
+delivery that is open, and for targets that have changed the pages of history that are new: fifty
+deliveries a page, each page read once.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from airflow_am_provider.audience_manager.errors import DataError
+from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
 from airflow_am_provider.deliveries.expiry import TTL_DAYS
+from airflow_am_provider.deliveries.standing import Notes, notes_beside
 from airflow_am_provider.deliveries.target.document import from_text, whose
 from airflow_am_provider.deliveries.target.history import read_page
 from airflow_am_provider.deliveries.target.target import TARGETS
@@ -33,13 +35,18 @@ if TYPE_CHECKING:
     from airflow_am_provider.deliveries.target.homes import Home, Loaded
     from airflow_am_provider.deliveries.target.state import DeliveryEntry, TargetState
     from airflow_am_provider.plugins.page.index import Index
+    from airflow_am_provider.storage.folder import Folder
 
 INDEXED_AT: Final = "indexed_at"
 PROBLEMS: Final = "problems"
 # Nobody looks at the page: staging is left alone until somebody does.
 _IDLE_S: Final = 600
 _PAGES_AT_ONCE: Final = 20
+# Of so many open deliveries of a target, the newest, notes are read at each look: of those that a
+# DAG formats and nobody ever sends there is one more each day.
+_NOTES_READ: Final = 200
 _BY_SPACE: Final = ("deliveries", "targets", "connections", "expiry")
+_NO_NOTES: Final = Notes()
 _logger = logging.getLogger(__name__)
 
 
@@ -135,18 +142,26 @@ class Refresher:
 
     def _look_at(self, place: Place) -> Iterator[Problem]:
         home, known = place.targets.home, self._versions(place.space)
+        has_open = self._with_open_deliveries(place.space)
         found = []
+        problems: dict[str, None] = {}
         for key in home.keys(f"{TARGETS}/"):
             loaded = home.load(key)
             if loaded is None:
                 continue
             found.append(key)
-            if known.get(key) != loaded.version:
-                try:
-                    self._write(place, key, loaded)
-                except DataError as error:
-                    # One that is damaged does not hide the others.
-                    yield Problem(conn_id=place.conn_id, sentence=sentence_of(place.conn_id, error))
+            is_new = known.get(key) != loaded.version
+            if not (is_new or key in has_open):
+                continue
+            try:
+                problem = self._write(place, key, loaded, is_new=is_new)
+            except DataError as error:
+                # One that is damaged does not hide the others.
+                problem = error
+            if problem is not None:
+                problems[sentence_of(place.conn_id, problem)] = None
+        for sentence in problems:
+            yield Problem(conn_id=place.conn_id, sentence=sentence)
         gone = known.keys() - set(found)
         if known and not found:
             yield Problem(
@@ -159,16 +174,37 @@ class Refresher:
             for key in gone:
                 _forget_target(connection, place.space, key)
 
-    def _write(self, place: Place, key: str, loaded: Loaded) -> None:
+    def _write(
+        self, place: Place, key: str, loaded: Loaded, *, is_new: bool
+    ) -> AudienceManagerError | None:
+        """Write down what a target says, or of a known one what has changed beside it.
+
+        :return: why notes of its deliveries could not be read.
+        """
         where = f"{place.targets.home.url}/{key}"
         destination, target = whose(loaded.content, where)
+        writer = _TargetWriter(self._index, place, key, destination, target)
         state = from_text(loaded.content, where)
-        _TargetWriter(self._index, place, key, destination, target).write(state, loaded.version)
+        if is_new:
+            writer.write(state, loaded.version)
+        else:
+            writer.write_open(state)
+        return writer.problem
 
     def _versions(self, space: str) -> dict[str, str]:
         with self._index.open() as connection:
             query = "SELECT key, version FROM targets WHERE space = ?"
             return {row[0].partition(":")[2]: row[1] for row in connection.execute(query, (space,))}
+
+    def _with_open_deliveries(self, space: str) -> set[str]:
+        """Targets, by their keys, of which something is not done with."""
+        query = (
+            "SELECT key FROM targets WHERE (space, target, destination) IN "
+            "(SELECT space, target, destination FROM deliveries WHERE is_outstanding = 1) "
+            "AND space = ?"
+        )
+        with self._index.open() as connection:
+            return {row[0].partition(":")[2] for row in connection.execute(query, (space,))}
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
@@ -191,6 +227,9 @@ class _TargetWriter:
     def __init__(self, index: Index, place: Place, key: str, destination: str, target: str) -> None:
         self._index = index
         self._home: Home = place.targets.home
+        self._staging: Folder = place.targets.staging
+        #: Why notes could not be read.
+        self.problem: AudienceManagerError | None = None
         self._space = place.space
         self._key = key
         self._destination = destination
@@ -198,8 +237,9 @@ class _TargetWriter:
 
     def write(self, state: TargetState, version: str) -> None:
         """The document, then pages that are new; last its version, so that a break is made up."""
+        rows = self._open(state)
         with self._index.open() as connection:
-            upsert(connection, map(self._row, state.entries.values()), state.sequence)
+            upsert(connection, rows, state.sequence)
             self._done(connection, state.done)
             self._expiry(connection, state)
         self._pages(state.history)
@@ -214,6 +254,29 @@ class _TargetWriter:
                     version,
                 ),
             )
+
+    def write_open(self, state: TargetState) -> None:
+        """What is open: notes beside it may have changed, although its target has not."""
+        rows = self._open(state) if state.entries else []
+        # What was known stays where notes cannot be read.
+        if rows and self.problem is None:
+            with self._index.open() as connection:
+                upsert(connection, rows, state.sequence)
+
+    def _open(self, state: TargetState) -> list[dict[str, object]]:
+        newest = sorted(state.entries.values(), key=lambda entry: -entry.staged)
+        return [
+            self._row(entry, self._notes(entry) if place < _NOTES_READ else _NO_NOTES)
+            for place, entry in enumerate(newest)
+        ]
+
+    def _notes(self, entry: DeliveryEntry) -> Notes:
+        if self.problem is None:
+            try:
+                return notes_beside(self._staging, entry)
+            except AudienceManagerError as error:
+                self.problem = error
+        return _NO_NOTES
 
     def _pages(self, newest: str | None) -> None:
         """Each page once; those before a page that is complete are all known."""
@@ -272,8 +335,14 @@ class _TargetWriter:
                 ),
             )
 
-    def _row(self, entry: DeliveryEntry) -> dict[str, object]:
-        return row_of(entry, space=self._space, destination=self._destination, target=self._target)
+    def _row(self, entry: DeliveryEntry, notes: Notes = _NO_NOTES) -> dict[str, object]:
+        return row_of(
+            entry,
+            space=self._space,
+            destination=self._destination,
+            target=self._target,
+            notes=notes,
+        )
 
     def _name(self, page: str) -> str:
         return f"{self._space}:{page}"

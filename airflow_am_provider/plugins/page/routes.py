@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from airflow_am_provider.plugins.page import charts, queries
 from airflow_am_provider.plugins.page.access import Rights, RightsDep
-from airflow_am_provider.plugins.page.answers import answer, csv_lines
+from airflow_am_provider.plugins.page.answers import answer, csv_lines, failed_runs_url
 from airflow_am_provider.plugins.page.batches import batches
 from airflow_am_provider.plugins.page.detail import one_delivery
 from airflow_am_provider.plugins.page.index import Index, noted
@@ -86,13 +86,16 @@ def deliveries(
     with index.open() as connection:
         conditions = queries.where(rights, queries.of_task(connection, rights, filters))
         rows, next_cursor = queries.page(connection, conditions, limit=limit, cursor=cursor)
-        total, outstanding = queries.counts(connection, conditions)
+        total, outstanding, attention = queries.counts(connection, conditions)
         return JSONResponse(
             {
                 "deliveries": [answer(row) for row in rows],
                 "next_cursor": next_cursor,
                 "total": total,
                 "outstanding": outstanding,
+                "needs_attention": attention,
+                # What fails before there is a delivery left nothing in staging to be listed.
+                "failed_runs_url": failed_runs_url(filters.dag_id),
                 **_freshness(connection, rights),
             }
         )

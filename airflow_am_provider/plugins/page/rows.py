@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError
 from airflow_am_provider.audience_manager.file_kinds import DataFileKind, parse_file_kind
+from airflow_am_provider.deliveries.standing import Notes, standing_of
 from airflow_am_provider.deliveries.target.state import ON_ITS_WAY, PROCESSED_WELL, DeliveryState
-from airflow_am_provider.plugins.page.words import state_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,24 +18,28 @@ if TYPE_CHECKING:
 
 OUTSTANDING: Final = (DeliveryState.STAGED, DeliveryState.QUEUED, *ON_ITS_WAY)
 _BACKFILL: Final = "backfill"
+_NO_NOTES: Final = Notes()
 # The series of differences is named after the folder of their snapshots, and not after a task.
 _SNAPSHOTS: Final = "snapshots/"
 
 
-def row_of(entry: DeliveryEntry, *, space: str, destination: str, target: str) -> dict[str, Any]:
+def row_of(
+    entry: DeliveryEntry, *, space: str, destination: str, target: str, notes: Notes = _NO_NOTES
+) -> dict[str, Any]:
     """What the index keeps of a delivery.
 
     :param entry: the delivery, as its target knows it.
     :param space: the staging location and home that it was found in.
     :param destination: where its target's deliveries go, such as ``production/acme``.
     :param target: the target's name.
+    :param notes: what lies beside it that says more than its state.
     """
-    figures, sending = entry.figures, entry.sending
+    figures, sending, standing = entry.figures, entry.sending, standing_of(entry, notes)
     created_at = _utc(figures.get("created_at") or entry.since)
     data_source, target_data_source = _data_sources(entry.name, target)
     acknowledged_at = _acknowledged_at(entry)
     origin = _origin(entry)
-    searched = (entry.delivery_id, data_source, target_data_source, destination, entry.reason)
+    searched = (entry.delivery_id, data_source, target_data_source, destination, standing.reason)
     named = (origin["dag_id"], origin["run_id"], origin["task_id"])
     return {
         "space": space,
@@ -51,10 +55,12 @@ def row_of(entry: DeliveryEntry, *, space: str, destination: str, target: str) -
         "target_data_source": target_data_source,
         "mode": None if entry.mode is None else str(entry.mode),
         "state": str(entry.state),
-        "state_words": state_words(entry),
-        "since": entry.since,
+        "standing": standing.name,
+        "state_words": standing.words,
+        "since": standing.since,
         "is_outstanding": int(entry.state in OUTSTANDING),
-        "reason": entry.reason,
+        "needs_attention": int(standing.needs_attention),
+        "reason": standing.reason,
         "rows_read": figures.get("rows_read"),
         "rows_written": figures.get("rows_written"),
         "rows_set_aside": figures.get("rows_set_aside"),

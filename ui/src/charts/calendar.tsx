@@ -5,10 +5,11 @@ import * as format from '../format'
 import { TableBox } from '../parts'
 import { link } from '../route'
 
-const MARKS: Record<DayStatus, string> = { delivered: '✓', waiting: '…', rejected: '✕', nothing: '' }
+const MARKS: Record<DayStatus, string> = { delivered: '✓', waiting: '…', attention: '!', rejected: '✕', nothing: '' }
 const WORDS: Record<DayStatus, string> = {
   delivered: 'delivered',
   waiting: 'waiting',
+  attention: 'needs attention: its sending failed, or a person is asked',
   rejected: 'rejected or failed',
   nothing: 'nothing due',
 }
