@@ -215,12 +215,12 @@ class DeliveryReceiptSensor(PollingSensor):
 
     def _advice(self) -> tuple[str, ...]:
         """What to check and what to ask; what is known goes into the record."""
-        from airflow_am_provider.deliveries.no_answer import what_to_ask
+        from airflow_am_provider.deliveries.no_answer import MORE, what_to_ask
         from airflow_am_provider.deliveries.receipt_report import judge_and_record
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
         if not any(status.outstanding for status in self._statuses):
-            return ()
+            return (f"Check what did not answer: {MORE}",)
         hook = AudienceManagerHook(self.audience_manager_conn_id)
         try:
             judge_and_record(hook, self._statuses, self.limits or {}, timeout_s=self.timeout)

@@ -267,7 +267,7 @@ def test_when_time_is_up_it_is_said_how_many_looks_failed(world: World) -> None:
     world.door.shut()
     with pytest.raises(AirflowSensorTimeout) as caught:
         world.sensor(DeliveryReceiptSensor, sent, timeout=8).execute(CONTEXT)
-    assert "What is known: no look succeeded; the last " in str(caught.value)
+    assert "Not acknowledged within 0:00:08: no look succeeded; the last " in str(caught.value)
     assert " failed, at last: " in str(caught.value)
     with pytest.raises(TaskDeferred) as deferred:
         world.sensor(DeliveryReceiptSensor, sent, timeout=2, deferrable=True).execute(CONTEXT)
