@@ -7,6 +7,7 @@ Airflow 3.1.0 pins.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,16 @@ if TYPE_CHECKING or hasattr(import_module("airflow.sdk.exceptions"), "TaskAwaiti
     from airflow.sdk.exceptions import TaskAwaitingInput as TaskAwaitingInput
 else:  # Airflow 3.1 and 3.2 defer a task that asks a person
     TaskAwaitingInput = TaskDeferred
+
+
+def takes_nested_extra() -> bool:
+    """Whether the extra of an asset's event, made by an alias, may hold lists and documents.
+
+    Before 3.1.3 the API server breaks on them (github.com/apache/airflow/pull/57352), and marks the
+    task as failed that has just succeeded.
+    """
+    numbers = version("apache-airflow-task-sdk").split(".")[:3]
+    return tuple(int("".join(filter(str.isdigit, one))) for one in numbers) >= (1, 1, 3)
 
 
 def stats() -> Any:

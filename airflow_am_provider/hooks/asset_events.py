@@ -11,10 +11,12 @@ scheduled on one target by its asset, on all of them by the alias.
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import Asset, AssetAlias
 
+from airflow_am_provider.airflow_compat import takes_nested_extra
 from airflow_am_provider.audience_manager.names import (
     DataFileName,
     OracleDataCloudFileName,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 ACKNOWLEDGED: Final = AssetAlias(name="audience_manager_acknowledged", group="audience_manager")
 #: Batches that were loaded, each to the asset ``audience-manager://outbound/DESTINATION``.
 LOADED: Final = AssetAlias(name="audience_manager_loaded", group="audience_manager")
+_logger = logging.getLogger(__name__)
 _FACTS: Final = (
     "delivery_id",
     "window",
@@ -84,7 +87,7 @@ def announce(
             continue
         uri = asset_uri(destination, target_of(name.kind))
         extra = {fact: found.get(fact) for fact in _FACTS}
-        outlet_events[ACKNOWLEDGED].add(Asset(name=uri, uri=uri), extra=extra)
+        outlet_events[ACKNOWLEDGED].add(Asset(name=uri, uri=uri), extra=_extra(extra))
         note = {**teller, "assumed": bool(found.get("assumed"))}
         staging.write_bytes(path, json.dumps(note).encode())
 
@@ -129,7 +132,34 @@ def announce_loaded(outlet_events: Any, reports: Iterable[Mapping[str, Any]]) ->
         return
     for report in reports:
         uri = f"audience-manager://outbound/{report['destination']}"
-        outlet_events[LOADED].add(Asset(name=uri, uri=uri), extra=dict(report))
+        outlet_events[LOADED].add(Asset(name=uri, uri=uri), extra=_extra(report))
+
+
+def has_heard(report: Mapping[str, Any]) -> bool:
+    """Whether Airflow has an event of a loaded batch; asked for a task that was cleared.
+
+    :param report: the batch.
+    """
+    facts = ("batch", "version", "url")
+    try:
+        # What ``inlet_events`` of a task's context gives, but for assets that are no inlets.
+        from airflow.sdk.execution_time.context import InletEventsAccessors
+
+        heard = [event.extra or {} for event in InletEventsAccessors([LOADED])[LOADED]]
+    except Exception as error:  # noqa: BLE001  # of whatever Airflow runs; twice would be worse
+        _logger.warning("Airflow does not say of which batches it has heard: %s", error)
+        return True
+    return any(all(extra.get(fact) == report[fact] for fact in facts) for extra in heard)
+
+
+def _extra(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event tells; lists and documents as JSON where Airflow takes none."""
+    if takes_nested_extra():
+        return dict(facts)
+    return {
+        name: json.dumps(value) if isinstance(value, list | dict) else value
+        for name, value in facts.items()
+    }
 
 
 def arrived_batches(

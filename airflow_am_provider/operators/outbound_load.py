@@ -205,7 +205,7 @@ class OutboundLoadOperator(BaseOperator):
         """Load what is complete and not loaded yet."""
         from airflow_am_provider.hooks.asset_events import announce_loaded, teller_of
         from airflow_am_provider.hooks.outbound_inbox import open_inbox
-        from airflow_am_provider.outbound.load_report import is_due, without_note
+        from airflow_am_provider.outbound.load_report import without_note
 
         notes = BatchNotes.of(self.audience_manager_conn_id, origin_of(context, self.task_id))
         with airflow_errors():
@@ -222,9 +222,9 @@ class OutboundLoadOperator(BaseOperator):
                 if kept.get("version") == batch.version:
                     self.log.info("Batch %s is loaded already, as it is now", batch.batch_id)
                     notes.loaded(batch, None)
-                    if teller and is_due(kept, teller):
-                        # By a try that failed afterwards, so that Airflow has not heard of it; if
-                        # this one fails too, and is cleared, it is another teller's.
+                    if teller and self._is_untold(kept, teller):
+                        # By a try that failed afterwards. Should this one fail too, and be cleared,
+                        # it is another teller, to whom the note would say that it was told.
                         target.note_announced(batch, teller, tells=False)
                         loaded.append((batch, without_note(kept)))
                     continue
@@ -271,6 +271,14 @@ class OutboundLoadOperator(BaseOperator):
         from airflow_am_provider.hooks.lineage import of_load
 
         return of_load(self)
+
+    def _is_untold(self, kept: dict[str, Any], teller: dict[str, Any]) -> bool:
+        """Whether Airflow has not heard of a batch that is loaded."""
+        from airflow_am_provider.hooks.asset_events import has_heard
+        from airflow_am_provider.outbound.load_report import is_due, is_free
+
+        # A task that told, and was cleared, may have failed before Airflow knew its success.
+        return is_due(kept, teller) or (is_free(kept, teller) and not has_heard(kept))
 
     def _tell(self, report: LoadReport) -> None:
         counts = report.counts

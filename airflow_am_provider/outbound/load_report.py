@@ -85,3 +85,11 @@ def is_due(kept: Mapping[str, Any], teller: Mapping[str, Any]) -> bool:
     :param teller: the task, the same for all tries between which it was not cleared.
     """
     return ANNOUNCED in kept and kept[ANNOUNCED] in (None, teller)
+
+
+def is_free(kept: Mapping[str, Any], teller: Mapping[str, Any]) -> bool:
+    """Whether no other task has told of a batch; this one may have, before it was cleared."""
+    if ANNOUNCED not in kept:
+        return False
+    note = kept[ANNOUNCED]
+    return note is None or note.get("by") == teller["by"]

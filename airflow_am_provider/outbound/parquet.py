@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from airflow_am_provider.outbound.counts import ReadCounts
 from airflow_am_provider.outbound.layout import BASIC, Layout
-from airflow_am_provider.outbound.load_report import ANNOUNCED, LoadReport, is_due
+from airflow_am_provider.outbound.load_report import ANNOUNCED, LoadReport, is_free
 from airflow_am_provider.outbound.reading import read_batch
 from airflow_am_provider.outbound.rows import NAMES, SCHEMA, Rows
 
@@ -67,12 +67,12 @@ def note_announced(
 ) -> bool:
     """Write down, beside its file, who tells Airflow of a loaded batch.
 
-    :param teller: as for :func:`~airflow_am_provider.outbound.load_report.is_due`.
+    :param teller: as for :func:`~airflow_am_provider.outbound.load_report.is_free`.
     :param tells: False to take back what an earlier try of the same task has noted.
     :return: False when it is not theirs to tell, or it is loaded in another version by now.
     """
     kept = loaded_report(target, batch)
-    is_theirs = kept.get("version") == batch.version and is_due(kept, teller)
+    is_theirs = kept.get("version") == batch.version and is_free(kept, teller)
     if is_theirs:
         note = {"version": batch.version, ANNOUNCED: teller if tells else None}
         path = _beside(batch_path(batch), "announced.json")

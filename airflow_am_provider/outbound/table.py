@@ -17,7 +17,7 @@ from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.outbound.counts import ReadCounts
 from airflow_am_provider.outbound.dialects import dialect_of
 from airflow_am_provider.outbound.layout import BASIC, Layout
-from airflow_am_provider.outbound.load_report import LoadReport, is_due
+from airflow_am_provider.outbound.load_report import LoadReport, is_free
 from airflow_am_provider.outbound.parquet import batch_path, load_into_parquet
 from airflow_am_provider.outbound.reading import read_batch
 from airflow_am_provider.outbound.rows import Rows
@@ -151,14 +151,14 @@ def note_announced(
 ) -> bool:
     """Write down who tells Airflow of a loaded batch.
 
-    :param teller: as for :func:`~airflow_am_provider.outbound.load_report.is_due`.
+    :param teller: as for :func:`~airflow_am_provider.outbound.load_report.is_free`.
     :param tells: False to take back what an earlier try of the same task has noted.
     :return: False when it is not theirs to tell, or it is loaded in another version by now.
     """
     with _statements(hook, tables) as statements:
         statements.lock()
         kept = statements.reports([batch.batch_id]).get(batch.batch_id, {})
-        is_theirs = kept.get("version") == batch.version and is_due(kept, teller)
+        is_theirs = kept.get("version") == batch.version and is_free(kept, teller)
         if is_theirs:
             statements.note_announced(kept, teller if tells else None)
         return is_theirs

@@ -22,7 +22,7 @@ import pytest
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
 from airflow_am_provider.outbound.batches import Batch, NameForm
-from airflow_am_provider.outbound.load_report import is_due
+from airflow_am_provider.outbound.load_report import is_due, is_free
 from airflow_am_provider.outbound.parquet import (
     batch_path,
     load_into_parquet,
@@ -145,15 +145,11 @@ class Tasks:
         self.chance = chance
         self.loads: Counter[tuple[str, str]] = Counter()
         self.told: Counter[tuple[str, str]] = Counter()
-        self.task = 0
-        self.told_in_vain: set[str] = set()
+        self.teller = {"by": 0, "max_tries": 0}
 
     def run(self, batches: Sequence[Batch]) -> None:
         """A try of a task: of the same one until it has succeeded, or is cleared."""
-        if not self.told_in_vain <= {batch.batch_id for batch in batches}:
-            return  # it has the batches from the sensor, and is tried again until they are there
-        self.told_in_vain.clear()
-        teller = {"by": "task", "max_tries": self.task}
+        teller = self.teller
         due, has_failed = list[Batch](), False
         for batch in batches:
             kept = loaded_report(self.target, batch)
@@ -165,18 +161,21 @@ class Tasks:
                     continue
                 self.loads[batch.batch_id, batch.version] += 1
                 due.append(batch)
-            elif is_due(kept, teller):
+            elif is_due(kept, teller) or (
+                is_free(kept, teller) and not self.told[batch.batch_id, batch.version]
+            ):
                 note_announced(self.target, batch, teller, tells=False)
                 due.append(batch)
-        if has_failed or self.chance.random() < 0.2:
-            self.task += self.chance.randrange(2)
+        dies_at = self.chance.random()
+        is_cleared = self.chance.random() < 0.5
+        noted = list[Batch]()
+        if not has_failed and dies_at > 0.2:
+            noted = [batch for batch in due if note_announced(self.target, batch, teller)]
+        if has_failed or dies_at < 0.3:  # before Airflow knows that it has succeeded
+            self.teller = {**teller, "max_tries": teller["max_tries"] + is_cleared}
             return
-        noted = [batch for batch in due if note_announced(self.target, batch, teller)]
-        if self.chance.random() < 0.1:
-            self.told_in_vain = {batch.batch_id for batch in noted}
-            return  # it has died before Airflow knew that it succeeded
         self.told.update((batch.batch_id, batch.version) for batch in noted)
-        self.task += 1
+        self.teller = {"by": teller["by"] + 1, "max_tries": 0}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
