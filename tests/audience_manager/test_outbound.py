@@ -1,5 +1,6 @@
 """What Adobe sends: names, control files, as its pages write and picture them."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -191,6 +192,16 @@ def test_a_feeds_control_file_has_etags() -> None:
 def test_a_control_file_is_hostile_input(content: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         parse_control_file(content, "x.info")
+
+
+@pytest.mark.parametrize("beginning", ["a", 'a:"', '"a\\', "a ", ", ", "{Files:[{a:1},", "9", '"'])
+def test_the_time_for_a_control_file_grows_with_its_size_alone(beginning: str) -> None:
+    content = (beginning * 100_000)[:100_000].encode()
+    began = time.process_time()
+    with pytest.raises(DataError):
+        parse_control_file(b"{Files:[{" + content, "x.info")
+    # It was minutes.
+    assert time.process_time() - began < 1
 
 
 def test_strings_of_a_lenient_control_file_stay_as_they_are() -> None:

@@ -21,11 +21,16 @@ from airflow_am_provider.audience_manager.file_kinds import printable
 
 PAGE: Final = "transfer-control-files.md"
 FEED_PAGE: Final = "features/cdf-files.md"
-#: A control file of 100,000 files has about 20 MB.
-MOST_BYTES: Final = 32 << 20
+#: A file takes about 200 bytes of it, so that 40,000 files have room.
+MOST_BYTES: Final = 8 << 20
 MOST_FILES: Final = 100_000
 
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[A-Za-z_]\w*(?=\s*:)|,(?=\s*[}\]])')
+# Each alternative takes at once all that it could be tried for again: a string as far as it goes,
+# closed or not, and a whole word. Without that, the time grows with the square of the size.
+_TOKEN: Final = re.compile(
+    r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|(?P<word>[A-Za-z_]\w*+)(?P<colon>\s*+:)?|,(?=\s*+[}\]])',
+    re.DOTALL,
+)
 _MD5: Final = re.compile(r"(?P<digest>[0-9a-f]{32})(?:-(?P<parts>[1-9]\d{0,4}))?", re.IGNORECASE)
 
 
@@ -138,7 +143,7 @@ def _quoted(match: re.Match[str]) -> str:
     found = match[0]
     if found == ",":
         return ""
-    return found if found.startswith('"') else f'"{found}"'
+    return f'"{match["word"]}"{match["colon"]}' if match["colon"] else found
 
 
 def _file(entry: object, place: str) -> ControlledFile:
