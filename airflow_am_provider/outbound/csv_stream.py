@@ -27,6 +27,8 @@ def csv_of(rows: pa.RecordBatch) -> bytes:
 class CsvStream(io.RawIOBase):
     """Rows as one stream of CSV, for a driver that reads.
 
+    ``error`` is what went wrong with the rows, of which a driver may keep the words alone.
+
     :param blocks: rows; the next ones are asked for when those before were read.
     """
 
@@ -34,6 +36,7 @@ class CsvStream(io.RawIOBase):
         super().__init__()
         self._blocks = blocks
         self._block = io.BytesIO()
+        self.error: BaseException | None = None
 
     def readable(self) -> bool:
         """It is for reading."""
@@ -42,7 +45,11 @@ class CsvStream(io.RawIOBase):
     def read(self, size: int = -1, /) -> bytes:
         """Read up to ``size`` bytes; nothing at the end."""
         while not (data := self._block.read(size)):
-            rows = next(self._blocks, None)
+            try:
+                rows = next(self._blocks, None)
+            except BaseException as error:
+                self.error = error
+                raise
             if rows is None:
                 return b""
             self._block = io.BytesIO(csv_of(rows))

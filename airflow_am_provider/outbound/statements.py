@@ -72,12 +72,16 @@ class Tables:
 
 
 class Statements:
-    """The statements of one load. Names of tables are checked; values are always parameters."""
+    """The statements of one load. Names of tables are checked; values are always parameters.
+
+    ``last`` is the statement that was run last, without its values.
+    """
 
     def __init__(self, cursor: Any, dialect: Dialect, tables: Tables) -> None:
         self._cursor = cursor
         self._dialect = dialect
         self._tables = tables
+        self.last = ""
 
     def make_tables(self, schema: pa.Schema = SCHEMA) -> None:
         """Make what is not there.
@@ -168,14 +172,22 @@ class Statements:
         """
         columns, bulk = ", ".join(schema.names), self._dialect.bulk
         copy = f"COPY {self._tables.rows} ({columns}) FROM STDIN WITH (FORMAT csv)"
+        self.last = copy
         if bulk == "load_data":
             load_data(self._cursor, self._tables.rows, schema, blocks)
         elif bulk == "copy" and hasattr(self._cursor, "copy_expert"):
-            self._cursor.copy_expert(copy, CsvStream(blocks))
+            stream = CsvStream(blocks)
+            try:
+                self._cursor.copy_expert(copy, stream)
+            except Exception:
+                # The driver has words of its own for what went wrong with the rows.
+                if stream.error is not None:
+                    raise stream.error from None
+                raise
         elif bulk == "copy" and hasattr(self._cursor, "copy"):
-            with self._cursor.copy(copy) as stream:
+            with self._cursor.copy(copy) as copying:
                 for block in blocks:
-                    stream.write(csv_of(block))
+                    copying.write(csv_of(block))
         else:
             values = ", ".join(self._dialect.placeholder for _ in schema.names)
             insert = f"INSERT INTO {self._tables.rows} ({columns}) VALUES ({values})"
@@ -185,6 +197,7 @@ class Statements:
 
     def copy(self, statement: str) -> None:
         """Have the database read a file."""
+        self.last = statement
         self._cursor.execute(statement)
 
     def check_count(self, batch: Batch, expected: int) -> None:
@@ -326,6 +339,7 @@ class Statements:
             self.merge(batch_id)
 
     def _run(self, statement: str, *values: object) -> None:
+        self.last = statement
         self._cursor.execute(statement.replace("?", self._dialect.placeholder), values)
 
 

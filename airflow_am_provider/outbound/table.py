@@ -9,7 +9,7 @@ with ``since`` and ``until``. What is written how stands in
 from __future__ import annotations
 
 import re
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
@@ -23,6 +23,7 @@ from airflow_am_provider.outbound.reading import read_batch
 from airflow_am_provider.outbound.rows import Rows
 from airflow_am_provider.outbound.statements import PROBE, Statements
 from airflow_am_provider.sources.database_hook import connect
+from airflow_am_provider.sources.sql_errors import without_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +56,7 @@ def load_into_table(
     :raises ConfigurationError: when the database has no transactions, or cannot keep a current
         table.
     :raises TransientError: when a file is not, or not yet, what its control file says.
-    :raises DataError: when a file cannot be read.
+    :raises DataError: when a file cannot be read, or the database does not take a row.
     """
     counts = ReadCounts()
     rows = Rows(batch, layout.more)
@@ -166,7 +167,7 @@ def note_announced(
 
 @contextmanager
 def _statements(hook: DbApiHook, tables: Tables) -> Iterator[Statements]:
-    """One transaction: all of it or nothing."""
+    """One transaction: all of it or nothing. What the database says of an error quotes no row."""
     dialect = dialect_of(hook)
     if tables.current and dialect.numbers is None:
         raise ConfigurationError(
@@ -174,13 +175,17 @@ def _statements(hook: DbApiHook, tables: Tables) -> Iterator[Statements]:
             f"of {tables.rows}"
         )
     with closing(connect(hook)) as connection:
-        _begin(connection, hook)
-        try:
-            yield Statements(connection.cursor(), dialect, tables)
-            connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
+        statements = Statements(connection.cursor(), dialect, tables)
+        with without_rows(lambda: statements.last, f"table {tables.rows}"):
+            _begin(connection, hook)
+            try:
+                yield statements
+                connection.commit()
+            except BaseException:
+                # A line that is lost has nothing to roll back, and says less than what was raised.
+                with suppress(Exception):
+                    connection.rollback()
+                raise
 
 
 def _begin(connection: Any, hook: DbApiHook) -> None:
@@ -198,22 +203,23 @@ def _prove_transactions(hook: DbApiHook, tables: Tables) -> None:
     :raises ConfigurationError: when it is not: a load that is killed would leave half a batch.
     """
     with closing(connect(hook)) as connection:
-        _begin(connection, hook)
         statements = Statements(connection.cursor(), dialect_of(hook), tables)
-        statements.make_batches_table()
-        connection.commit()
-        _begin(connection, hook)
-        statements.note_probe()
-        try:
-            connection.rollback()
-            is_gone = not statements.reports([PROBE])
-        except Exception:  # noqa: BLE001  # each driver has errors of its own
-            is_gone = False
-        if not is_gone:
-            statements.forget_probe()
+        with without_rows(lambda: statements.last, f"table {tables.rows}"):
+            _begin(connection, hook)
+            statements.make_batches_table()
             connection.commit()
-            raise ConfigurationError(
-                f"conn_id: what is rolled back stays in {tables.batches}, so that a load that is "
-                f"killed would leave half a batch. Load into Parquet (into='s3://…'), and let the "
-                f"database take it from there"
-            )
+            _begin(connection, hook)
+            statements.note_probe()
+            try:
+                connection.rollback()
+                is_gone = not statements.reports([PROBE])
+            except Exception:  # noqa: BLE001  # each driver has errors of its own
+                is_gone = False
+            if not is_gone:
+                statements.forget_probe()
+                connection.commit()
+                raise ConfigurationError(
+                    f"conn_id: what is rolled back stays in {tables.batches}, so that a load that "
+                    f"is killed would leave half a batch. Load into Parquet (into='s3://…'), and "
+                    f"let the database take it from there"
+                )

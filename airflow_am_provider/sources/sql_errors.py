@@ -3,7 +3,8 @@
 Which errors do is not to be told: besides failed casts and constraints there are a function's own
 ``RAISE``, ``ASSERT``, texts that a query gives to ``error()``, and names that dynamic SQL makes of
 values. So it is the other way round: shown are the error's type and code, words from a list, and
-names that stand in the user's own query.
+names that stand in the statement. PostgreSQL says apart which constraint a row breaks; that is
+shown where its own checks say it, and not a function's ``RAISE``.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from airflow_am_provider.audience_manager.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # Classes of SQLSTATE: data exceptions and constraints; syntax and access.
 _OF_VALUES: Final = ("22", "23")
 _OF_THE_QUERY: Final = "42"
+# Of a statement that writes there are besides: what the database does not have, and a schema that
+# is not there.
+_OF_THE_STATEMENT: Final = ("42", "0A", "3F")
 # A table that is not there: another job may be making it anew.
 _MISSING_TABLE: Final = "42P01"
 # For drivers without SQLSTATE (PEP 249).
@@ -65,12 +69,25 @@ _WORDS: Final = (
     "disk I/O error",
     "unable to open database file",
     "file is not a database",
+    "constraint failed",
+    "violates check constraint",
+    "violates not-null constraint",
+    "violates unique constraint",
+    "violates foreign key constraint",
+    "Duplicate entry",
+    "value too long for type",
+    "Data too long for column",
+    "invalid input syntax for type",
+    "no partition of relation",
     "malformed JSON",
     "Could not decode to UTF-8",
     "Incorrect number of bindings",
     "placeholders but",
     "not all arguments converted",
 )
+# Where PostgreSQL itself says that a row breaks a constraint; a function that raises may say any
+# text to be its name.
+_CHECKS: Final = frozenset({"execMain.c", "nbtinsert.c", "execIndexing.c", "ri_triggers.c"})
 _MOST_NAMES: Final = 3
 _QUOTED = re.compile(r"""["'`]([^"'`]{1,200})["'`]|: ([\w.$]{1,200})(?=\s|$)""")
 _NAME = re.compile(r"[^\W\d]\w*")
@@ -104,23 +121,85 @@ def without_values(sql: str, parameter: str = "sql") -> Iterator[None]:
         raise _told(error, sql, parameter) from None
 
 
+@contextmanager
+def without_rows(statement: Callable[[], str], parameter: str) -> Iterator[None]:
+    """Turn whatever writing rows raises into an error that quotes none.
+
+    Errors of this package go on as they are, those of the operating system, and Arrow's, which
+    are for whoever catches these.
+
+    :param statement: gives the statement that was run last; names in it may be shown.
+    :param parameter: what names the tables or their database, for messages.
+    :raises DataError: for a value that a column or a constraint does not take.
+    :raises ConfigurationError: for a statement that the database does not understand or allow.
+    :raises TransientError: for anything else.
+    """
+    try:
+        yield
+    except AudienceManagerError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        if any(kind.__name__ == "ArrowException" for kind in type(error).__mro__):
+            raise
+        raise _not_written(error, statement(), parameter) from None
+
+
 def _told(error: Exception, sql: str, parameter: str) -> AudienceManagerError:
-    # psycopg and psycopg2 each have a name of their own for it.
-    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    state = state if isinstance(state, str) else ""
-    bases = {kind.__name__ for kind in type(error).__mro__}
+    state = _state(error)
     kind: type[AudienceManagerError]
-    if state.startswith(_OF_VALUES) or (not state and bases & _DATA_ERRORS):
+    if _is_of_values(error, state):
         kind, what = DataError, "the database stumbled over a value"
     elif state.startswith(_OF_THE_QUERY) and state != _MISSING_TABLE:
         kind, what = ConfigurationError, "the database refuses the query"
     else:
         kind, what = TransientError, "the database did not give all rows"
-    shown = f"{type(error).__name__}{_code(error, state)}{_shown(str(error), sql)}"
     return kind(
-        f"{parameter}: {what}: {shown}. The rest of its words is left out, as it may quote rows; "
-        f"run the query by hand to see it"
+        f"{parameter}: {what}: {_known(error, state, sql)}. The rest of its words is left out, as "
+        f"it may quote rows; run the query by hand to see it"
     )
+
+
+def _not_written(error: Exception, sql: str, parameter: str) -> AudienceManagerError:
+    state = _state(error)
+    kind: type[AudienceManagerError]
+    if _is_of_values(error, state):
+        kind, what = DataError, "the database does not take a row"
+    elif state.startswith(_OF_THE_STATEMENT):
+        kind, what = ConfigurationError, "the database refuses a statement"
+    else:
+        kind, what = TransientError, "the database did not do what it was asked for"
+    return kind(
+        f"{parameter}: {what}: {_known(error, state, sql)}. Nothing of it is kept. The rest of its "
+        f"words is left out, as it may quote rows; the database's own log may have it"
+    )
+
+
+def _state(error: Exception) -> str:
+    # psycopg and psycopg2 each have a name of their own for it.
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return state if isinstance(state, str) else ""
+
+
+def _is_of_values(error: Exception, state: str) -> bool:
+    if state:
+        return state.startswith(_OF_VALUES)
+    return any(kind.__name__ in _DATA_ERRORS for kind in type(error).__mro__)
+
+
+def _known(error: Exception, state: str, sql: str) -> str:
+    """What of an error is known to hold no value."""
+    return f"{type(error).__name__}{_code(error, state)}{_shown(str(error), sql)}{_broken(error)}"
+
+
+def _broken(error: Exception) -> str:
+    """Which constraint a row breaks, where PostgreSQL's own checks say it."""
+    said = getattr(error, "diag", None)
+    name = getattr(said, "constraint_name", None)
+    if getattr(said, "source_file", None) not in _CHECKS or not isinstance(name, str):
+        return ""
+    return f", constraint {name!r}" if _NAME.fullmatch(name) else ""
 
 
 def _code(error: Exception, state: str) -> str:

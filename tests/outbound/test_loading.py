@@ -29,7 +29,6 @@ from airflow_am_provider.outbound.parquet import load_into_parquet, loaded_versi
 from airflow_am_provider.outbound.statements import Statements, Tables
 from airflow_am_provider.outbound.table import load_into_table
 from airflow_am_provider.storage import LocalFolder
-from benchmarks.mysql_server import mysql_server
 from tests.outbound.mysql_hook import DRIVERS, MysqlHook
 from tests.outbound.senders import FIRST_DAY, Sender
 
@@ -193,12 +192,6 @@ def test_a_batch_sent_again_replaces_its_own_rows(
     assert [file.path for file in target.list()] == [f"1234/2026-01-21/{root}.parquet"]
     rows = pq.read_table(tmp_path / "loaded").column("segments").to_pylist()
     assert rows == [[2]]
-
-
-@pytest.fixture(scope="session")
-def mysql_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with mysql_server(tmp_path_factory.mktemp("mysql")) as port:
-        yield port
 
 
 @pytest.fixture(params=["sqlite", "postgres", *(["mysql", "load data"] if DRIVERS else [])])
