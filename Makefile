@@ -28,7 +28,7 @@ rehearse: setup  ## an account by SFTP and PGP and a mailbox by OAuth, simulated
 	@.venv/bin/python -m demo.rehearse
 
 test: setup  ## all tests on this Python and the newest Airflow
-	@.venv/bin/python -m pytest -n 2 -m "not slow"
+	@.venv/bin/python -m pytest -n 3 -m "not slow"
 	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "slow and not long"
 
 test-long: setup  ## what takes many minutes: ten days backfilled, more faults, all examples of properties
