@@ -63,17 +63,17 @@ of_airflow=(tests/sensors tests/test_task_groups.py
 # Its connections, and what listens to it.
 of_hooks=(tests/hooks/test_asset_events.py tests/hooks/test_audience_manager.py
     tests/hooks/test_last_line.py tests/hooks/test_waiting.py)
-# And all that reads, computes or sends with a driver, with Arrow and numpy, or with boto3. Left out is
-# what needs the standard library alone: Adobe's contract, decisions about targets, receipts' mails,
-# the command line's words, days on which traits are said again; and two of three measurements of
-# memory.
-of_dependencies=(tests/deliveries tests/formatting tests/hooks tests/notifications tests/operators
-    tests/sensors tests/snapshots tests/sources tests/storage tests/suppression tests/system
-    tests/test_task_groups.py
-    tests/cli/test_deliveries.py tests/cli/test_format.py tests/cli/test_outbound.py)
-need_none=(deliveries/test_costs deliveries/test_past_rates deliveries/test_reasons
-    deliveries/test_receipt_intake formatting/test_progress hooks/test_settings
-    snapshots/test_refresh)
+# And what reads, computes, packs or sends with a driver, Arrow, numpy, gpg, boto3 or paramiko. What goes
+# by these alone, such as decisions and deliveries, does on the oldest what it does on the newest.
+of_dependencies=("${of_airflow[@]}" "${of_hooks[@]}" tests/hooks tests/sources tests/storage tests/system
+    tests/formatting/test_columns.py tests/formatting/test_large_values.py
+    tests/formatting/test_lookups.py tests/formatting/test_openpgp.py tests/formatting/test_parts.py
+    tests/formatting/test_repeats.py tests/formatting/test_row_hash.py
+    tests/formatting/test_sliced_columns.py tests/formatting/test_traits_text.py
+    tests/operators/test_format.py tests/operators/test_outbound.py
+    tests/operators/test_partitions.py tests/operators/test_pgp.py
+    tests/operators/test_snapshot_diff.py tests/snapshots/test_difference.py
+    tests/deliveries/test_destinations.py tests/notifications tests/cli/test_format.py)
 
 # $1: the pair
 run_spread() {
@@ -81,9 +81,6 @@ run_spread() {
     if [ "$1" = "${pairs[0]}" ]; then
         # The oldest of everything.
         tests=("${of_dependencies[@]}")
-        for name in "${need_none[@]}"; do tests+=("--ignore=tests/$name.py"); done
-        tests+=(--deselect=tests/formatting/test_memory.py::test_memory_does_not_grow_with_the_rows_that_are_compared
-            --deselect=tests/formatting/test_memory.py::test_memory_does_not_grow_with_the_duplicates)
     elif [[ "$1" = "3.3 "* ]]; then
         # The published pins of the newest, and drivers on another Python.
         tests=("${of_airflow[@]}" "${of_hooks[@]}" tests/sources tests/storage)
