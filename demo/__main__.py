@@ -69,9 +69,18 @@ def _serve(port: int | None) -> int:
     days = playing.days()
     policies = playing.policies(days, list(DELIVERIES_OF))
     with world(
-        DIRECTORY, port=port, days=days.all, policies=policies, in_database=True, say=say
+        DIRECTORY,
+        port=port,
+        days=days.all,
+        policies=policies,
+        in_database=True,
+        # Somebody waits for what they have just done.
+        environment={"AIRFLOW__AUDIENCE_MANAGER__PAGE_REFRESH_INTERVAL_S": "3"},
+        say=say,
     ) as running:
-        play.prepare(DIRECTORY, running.crm_uri, running.s3.environment)
+        play.prepare(
+            DIRECTORY, running.crm_uri, running.s3.environment, running.airflow.environment
+        )
         login = playing.login(running)
         say(f"Airflow's UI: {login}")
         say("it can be looked at now; the first days are sent meanwhile")

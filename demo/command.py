@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -18,7 +19,7 @@ from demo.local.postgres import check_startable
 from demo.local.processes import ServerError, accepts_connections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
 DIRECTORY: Final = Path(__file__).parent.parent / ".demo"
@@ -77,6 +78,11 @@ def run_alone(
 def say(sentence: str) -> None:
     """Print what goes on, and when."""
     print(f"{time.monotonic() - _started:6.1f} s  {sentence}", flush=True)
+
+
+def as_shell(variables: Mapping[str, str]) -> str:
+    """Lines that set them in a shell."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
 def refused(sentence: str) -> int:

@@ -14,20 +14,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
 from demo import crm
-from demo.command import DIRECTORY
+from demo.command import DIRECTORY, as_shell
 from demo.world import SEGMENTS_BUCKET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 COMMANDS: Final = ("damage", "repair", "stop-sandbox", "start-sandbox", "segments")
 # Of the traits that the daily DAG sends, in its data source; where audience_manager_outbound looks.
@@ -57,14 +58,20 @@ def main(arguments: Sequence[str] | None = None, *, directory: Path = DIRECTORY)
     return 0
 
 
-def prepare(directory: Path, crm_uri: str, s3: Mapping[str, str]) -> None:
-    """Tell the commands where things are.
+def prepare(
+    directory: Path, crm_uri: str, s3: Mapping[str, str], airflow: Mapping[str, str]
+) -> None:
+    """Tell the commands where things are, and a shell how ``airflow`` and ``airflow-am`` find them.
 
     :param s3: variables by which the S3 server is found.
+    :param airflow: variables by which Airflow's commands work on this Airflow.
     """
-    notes = _notes(directory)
-    notes.touch(mode=0o600)
+    notes, shell = _notes(directory), directory / "shell.sh"
+    for path in (notes, shell):
+        path.touch(mode=0o600)
     notes.write_text(json.dumps({"crm": crm_uri, "s3": dict(s3)}))
+    programs = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH\n"
+    shell.write_text(programs + as_shell({**airflow, **s3}))
 
 
 def wants_sandbox(directory: Path) -> bool:

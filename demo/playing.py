@@ -30,7 +30,7 @@ _POLL_S: Final = 1.0
 
 _NOTE: Final = """**In `make serve`** the CRM has data on the days from {first} to {last}.
 {sent} are sent. To send more, *Trigger*, then *Backfill*, from {next} to {last}, whole days in UTC.
-Nothing is scheduled: each day waits for you.
+Nothing is scheduled: each day waits for you. Airflow names a run by the end of its day.
 
 """
 _APPROVAL_NOTE: Final = """**In `make serve`** all customers are sent once, so that the guard has \
@@ -43,13 +43,15 @@ Try this, in the UI or in another terminal in this folder:
 
 1. Send days. {unsent} days are unsent: {next} to {last} (UTC).
    Dags → audience_manager_daily → Trigger → Backfill, from {next} to {soon}.
-   All four daily DAGs have data on these days.
+   Airflow names a run by the end of its day: that of {next} is called {soon} 00:00.
+   The task replay_newer is skipped, in pink, unless an older day comes after a newer one.
 2. Look at the result. "Audience Manager" in the navigation shows each delivery, from rows read
-   to records stored.
+   to records stored. The commands on that page work in a shell after:
+       . .demo/shell.sh
 3. Damage the CRM, and see the guard ask before anything is sent:
        {play} damage
    Then trigger audience_manager_approval ("Single Run"), and answer under "Required Actions" on
-   the Home page. Reject it, with a reason, and bring the customers back:
+   the Home page. Reject it, with a reason: the run fails, as it should. Bring the customers back:
        {play} repair
 4. Stop Adobe, and see what waiting looks like:
        {play} stop-sandbox

@@ -8,7 +8,6 @@ the identity service that gives them. What Adobe and Microsoft would tell you li
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from demo.command import run_alone, say
+from demo.command import as_shell, run_alone, say
 from demo.local.imap import imap_server
 from demo.local.oauth import Certificate, identity_service, token_mailbox
 from demo.local.sftp import sftp_server
@@ -99,11 +98,6 @@ def rehearsal(directory: Path) -> Iterator[Rehearsal]:
         }
         with _sandbox(directory, sftp, mailbox) as sandbox:
             yield Rehearsal(answers=answers, sftp=sftp, mailbox=mailbox, sandbox=sandbox)
-
-
-def as_shell(answers: Mapping[str, str]) -> str:
-    """Lines that set them in a shell."""
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in answers.items())
 
 
 def main() -> int:

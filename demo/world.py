@@ -159,7 +159,7 @@ def _connections(
     return {
         "crm": database.airflow_connection(crm.DATABASE),
         "warehouse": database.airflow_connection(crm.DATABASE),
-        "aws_default": buckets.airflow_connection(),
+        "aws_default": {**buckets.airflow_connection(), "port": 0},
         "receipts_mailbox": mailbox.airflow_connection(),
         "adobe_ftp": ftp.airflow_connection(),
         "audience_manager_default": _connection(
@@ -172,7 +172,8 @@ def _connections(
 
 
 def _connection(extra: dict[str, str]) -> dict[str, object]:
-    return {"conn_type": "audience_manager", "extra": extra}
+    # Without a port the UI's Test is refused (docs/connection.md).
+    return {"conn_type": "audience_manager", "port": 0, "extra": extra}
 
 
 def _at_once(stack: ExitStack, *servers: Callable[[], Any]) -> list[Any]:

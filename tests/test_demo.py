@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from runpy import run_path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg2
 import pytest
@@ -23,17 +23,17 @@ from airflow.sdk import DAG
 from airflow_am_provider.audience_manager.outbound.names import SegmentFileName
 from airflow_am_provider.cli.arguments import parse
 from airflow_am_provider.sandbox.profiles import Profiles
-from demo import crm, play, playing
+from demo import crm, play, playing, world
 from demo.celery import __main__ as celery
 from demo.celery.stack import Stack
 from demo.deliveries import keep
+from demo.local.ftp import FtpServer
+from demo.local.imap import ImapServer
 from demo.local.postgres import Postgres
 from demo.local.processes import Process, dead, running
+from demo.local.s3 import S3
 from demo.sandbox import Sandbox
 from demo.world import ADOBE_BUCKET, BUCKETS, SEGMENTS_BUCKET, STAGING_BUCKET
-
-if TYPE_CHECKING:
-    from demo.local.s3 import S3
 
 ROOT = Path(__file__).parent.parent
 
@@ -105,7 +105,7 @@ class TestPlay:
     def folder(self, tmp_path: Path, postgres: Postgres, s3: S3) -> Path:
         server = NamedDatabase(postgres, f"play_{tmp_path.name}")
         crm.seed(server, [])
-        play.prepare(tmp_path, server.uri(), s3.environment)
+        play.prepare(tmp_path, server.uri(), s3.environment, {"AIRFLOW_HOME": "/an airflow"})
         return tmp_path
 
     def test_damage_loses_most_customers_and_repair_brings_them_back(
@@ -173,6 +173,16 @@ class TestPlay:
         }
         assert found == {example["DESTINATION"]}
 
+    def test_a_shell_finds_what_the_commands_of_the_page_need(self, folder: Path, s3: S3) -> None:
+        shell = folder / "shell.sh"
+        assert shell.stat().st_mode & 0o777 == 0o600  # it has passwords
+        script = f'. {shell}; echo "$AIRFLOW_HOME" "$AWS_ENDPOINT_URL"; command -v airflow-am'
+        said = subprocess.check_output(["bash", "-euc", script], text=True).splitlines()
+        assert said == [
+            f"/an airflow {s3.endpoint_url}",
+            str(Path(sys.executable).parent / "airflow-am"),
+        ]
+
     def test_the_first_batch_is_of_the_day_that_the_example_runs_for(self) -> None:
         morning, evening = (datetime(2026, 3, 3, hour, 30, tzinfo=UTC) for hour in (9, 21))
         assert play.batch_time(True, morning) == datetime(2026, 3, 2, 14, tzinfo=UTC)
@@ -227,6 +237,16 @@ class TestWhatIsSaid:
         assert "Airflow's triggerer ended with exit status 3" in sentence
         assert "out of memory" in sentence
         assert process not in dead()
+
+
+def test_each_connection_has_a_port_or_the_uis_test_of_it_is_refused(tmp_path: Path) -> None:
+    connections = world._connections(
+        Postgres(port=20_001),
+        S3(endpoint_url="http://127.0.0.1:20002"),
+        FtpServer(port=20_003, root=tmp_path, faults=tmp_path),
+        ImapServer(port=20_004),
+    )
+    assert {name for name, one in connections.items() if not isinstance(one["port"], int)} == set()
 
 
 class TestServeCelery:

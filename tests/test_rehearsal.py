@@ -16,7 +16,8 @@ from airflow.cli.cli_parser import get_parser
 
 from airflow_am_provider.cli import main as airflow_am
 from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-from demo.rehearse import Rehearsal, as_shell, rehearsal
+from demo.command import as_shell
+from demo.rehearse import Rehearsal, rehearsal
 from tests.docs_pages import blocks, codes, page, rows
 from tests.pgp_keys import needs_gpg
 
