@@ -23,6 +23,7 @@ from airflow_am_provider.airflow_compat import (
     AirflowSkipException,
     TaskDeferred,
 )
+from airflow_am_provider.cli import main
 from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
 from airflow_am_provider.sandbox.rest import ApiDestination, RestApi, RestConfig
 from airflow_am_provider.sensors.outbound_files import OutboundFilesSensor
@@ -287,6 +288,8 @@ def test_from_another_host(
     task = loader(location, source_conn_id=conn_id, batches=seen, into=str(tmp_path / "loaded"))
     (report,) = task.execute({})
     assert (report["rows_loaded"], report["lines_set_aside"]) == (400_000, 0)
+    words = ["outbound", "list", location, "--source-conn-id", conn_id]
+    assert main([*words, "--into", str(tmp_path / "loaded"), "--json"]) == 0
 
 
 def test_without_control_files_a_part_that_is_there_twice_is_not_loaded_twice(inbox: Path) -> None:
