@@ -255,6 +255,17 @@ def test_a_list_that_is_still_being_read_says_so_and_is_asked_again(
     expect(page.get_by_text("The list is being read")).to_have_count(0)
 
 
+def test_a_list_of_which_nothing_is_read_yet_does_not_say_that_there_is_nothing(
+    page: Page, server: PageServer
+) -> None:
+    server.is_indexed = False
+    page.goto(f"{server.page}#/deliveries?q=of-which-nothing-is-read")
+    expect(page.get_by_text("Loading deliveries")).to_be_visible()
+    expect(page.get_by_text("0 deliveries")).to_have_count(0)
+    server.is_indexed = True
+    expect(page.get_by_text("No delivery matches")).to_be_visible()
+
+
 def test_in_airflows_frame_it_follows_theme_and_address_and_leads_out(
     page: Page, server: PageServer
 ) -> None:

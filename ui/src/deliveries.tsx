@@ -31,7 +31,9 @@ export function DeliveriesView({ query }: { query: Record<string, string> }) {
           <Problems problems={first.problems} />
           <div className="summary">
             <p role="status">
-              <strong>{format.counted(first.total, 'delivery', 'deliveries')}</strong>
+              {(first.total > 0 || first.indexed_at) && (
+                <strong>{format.counted(first.total, 'delivery', 'deliveries')}</strong>
+              )}
               {first.outstanding > 0 && (
                 <>
                   , <a href={link(['deliveries'], { ...set, state: 'outstanding' })}>{format.number(first.outstanding)} outstanding</a>
@@ -58,7 +60,9 @@ export function DeliveriesView({ query }: { query: Record<string, string> }) {
             </div>
           </div>
           {rows.length > 0 && <NotHere failedRuns={first.failed_runs_url} />}
-          {rows.length === 0 ? (
+          {rows.length === 0 && !first.indexed_at ? (
+            <Loading what="deliveries" />
+          ) : rows.length === 0 ? (
             <NoDeliveries filtered={Object.keys(set).length > 0} failedRuns={first.failed_runs_url} />
           ) : (
             <TableBox label="Deliveries">
