@@ -164,10 +164,16 @@ def seen_batches(watch: ArrivalWatch, notes: BatchNotes) -> Seen:
     look = watch.look()
     notes.seen(look)
     batches = [described(batch) for batch in look.complete]
+    is_over = bool(batches) and not look.is_one_on_its_way(datetime.now(UTC))
     known = "; ".join([str(look), *look.notes])
+    if is_over and (look.waiting or look.undecided):
+        known += (
+            "; what is not complete is more than a day old and not waited for: when it is, clear "
+            "this task"
+        )
     return Seen(
         known,
-        is_over=bool(batches) and not look.is_one_on_its_way(datetime.now(UTC)),
+        is_over=is_over,
         result={"batches": batches},
         waited_for=f"a complete batch of outbound files: {known}",
     )

@@ -7,20 +7,22 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
+from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.outbound.batches import (
-    Arrivals,
     Batch,
     NameForm,
     QuietWatch,
-    arrivals,
     days_with_several,
     missing_days,
 )
 from airflow_am_provider.outbound.inbox import ControlFiles
+from airflow_am_provider.outbound.sent_history import KEPT
+from airflow_am_provider.outbound.sorting import Arrivals, Undecided, arrivals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from airflow_am_provider.audience_manager.outbound.names import SegmentFileName
     from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.outbound.sent_history import SentHistory
     from airflow_am_provider.storage.folder import ListedFile
@@ -51,11 +53,23 @@ class WantedBatches:
 
     def has(self, batch: Batch) -> bool:
         """Whether a batch is one of them."""
-        if self.mode is not None and batch.mode not in (None, self.mode):
+        return self.has_name(batch.name)
+
+    def has_name(self, name: SegmentFileName) -> bool:
+        """Whether a file of that name is of one of them."""
+        if self.mode is not None and name.mode not in (None, self.mode):
             return False
-        if self.day is None:
-            return True
-        return batch.timestamp is not None and batch.timestamp.astimezone(UTC).date() == self.day
+        return self.day is None or _day_of(name) == self.day
+
+    def is_earlier(self, name: SegmentFileName) -> bool:
+        """Whether a file is of one of the eight days before the one that is waited for.
+
+        Adobe keeps files for 8 days (faq/faq-privacy.md).
+        """
+        day = _day_of(name)
+        if self.day is None or day is None or self.mode not in (None, name.mode or self.mode):
+            return False
+        return timedelta(0) < self.day - day <= KEPT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +94,10 @@ class Look:
     :param complete: batches of which all is there, oldest first.
     :param waiting: batches of which something is missing, with what, in a sentence.
     :param passed_over: files that belong to no batch, with the reason.
-    :param notes: days without a batch, days with two, odd control files.
+    :param undecided: those of them that may be of a batch that is waited for.
+    :param unlisted: those that the control file of their batch does not list.
+    :param notes: days without a batch, days with two, odd control files, and what was left behind
+        on days before the one that is waited for.
     :param missing: the days without a batch.
     :param not_here: of the notes, what Adobe's outbound history says of batches that are not here.
     """
@@ -91,25 +108,29 @@ class Look:
     notes: tuple[str, ...]
     missing: tuple[MissingDay, ...] = ()
     not_here: tuple[str, ...] = ()
+    undecided: tuple[Undecided, ...] = ()
+    unlisted: tuple[str, ...] = ()
 
     def is_one_on_its_way(self, now: datetime) -> bool:
-        """Whether a batch waits that may still become complete by itself.
+        """Whether a batch waits that may still become complete by itself, seen or undecided.
 
         One whose files are gone, or were never sent, waits for ever; it must hold no other up.
         """
-        return any(
-            batch.timestamp is None or now - batch.timestamp < MOST_LATE
-            for batch, _ in self.waiting
-        )
+        made = [batch.timestamp for batch, _ in self.waiting]
+        made += [name.timestamp for one in self.undecided for name in one.names]
+        return any(moment is None or now - moment < MOST_LATE for moment in made)
 
     def __str__(self) -> str:
         parts = [_counted(len(self.complete), "complete batch", "complete batches")]
         parts += [f"{batch.batch_id}: {why}" for batch, why in self.waiting[:_SHOWN]]
         if len(self.waiting) > _SHOWN:
             parts.append(f"{len(self.waiting) - _SHOWN:,} more batches wait")
+        # One file of each batch that is not known yet; then how many there are in all.
+        open_ones = list({one.names[0].root: one.why for one in reversed(self.undecided)}.values())
         if self.passed_over:
             files = _counted(len(self.passed_over), "file is", "files are")
-            parts.append(f"{files} in no batch, such as: {self.passed_over[0]}")
+            such = "; ".join(open_ones[::-1][:_SHOWN] or self.passed_over[:1])
+            parts.append(f"{files} in no batch, such as: {such}")
         return "; ".join(parts)
 
 
@@ -151,7 +172,11 @@ class ArrivalWatch:
             complete=tuple(complete),
             waiting=tuple(waiting),
             passed_over=tuple(found.passed_over[path] for path in sorted(found.passed_over)),
-            notes=(*_notes(found.batches), *not_here),
+            undecided=tuple(
+                one for one in found.undecided if any(map(self._wanted.has_name, one.names))
+            ),
+            unlisted=found.unlisted,
+            notes=(*_notes(found.batches), *self._left_behind(found), *not_here),
             missing=tuple(self._missing(found.batches, is_there=bool(complete or waiting))),
             not_here=not_here,
         )
@@ -165,6 +190,31 @@ class ArrivalWatch:
                 day=f"{self._wanted.day:%Y-%m-%d}",
                 series="" if destination is None else str(destination),
                 is_asked_for=True,
+            )
+
+    def _left_behind(self, found: Arrivals) -> Iterator[str]:
+        """What is not complete of days before the one that is waited for."""
+        left = {
+            batch.batch_id: (batch.name, ", ".join(lacks[:_SHOWN]))
+            for batch in found.batches
+            if (lacks := batch.lacks)
+        }
+        for one in found.undecided:
+            # A name that can be read in two ways says no batch.
+            known = one.names[0].root if len(one.names) == 1 else printable(one.path)
+            left.setdefault(known, (one.names[0], one.why))
+        earlier = [
+            f"{root}, of an earlier day, is not complete: {why}"
+            for root, (name, why) in left.items()
+            if self._wanted.is_earlier(name)
+        ]
+        yield from earlier[:_SHOWN]
+        if len(earlier) > _SHOWN:
+            yield f"{len(earlier) - _SHOWN:,} more batches of earlier days are not complete"
+        if earlier:
+            yield (
+                "no run of a later day loads a batch of an earlier one: when it is complete, clear "
+                "the tasks of its day"
             )
 
     def _not_here(self, found: Arrivals, listing: list[ListedFile]) -> list[str]:
@@ -222,6 +272,10 @@ def _notes(batches: Sequence[Batch]) -> list[str]:
         for series, days in days_with_several(batches).items()
     ]
     return notes + [remark for batch in batches for remark in batch.remarks]
+
+
+def _day_of(name: SegmentFileName) -> date | None:
+    return None if name.timestamp is None else name.timestamp.astimezone(UTC).date()
 
 
 def _counted(count: int, one: str, many: str) -> str:

@@ -1,4 +1,4 @@
-"""Which batches have arrived, and what each still lacks: pure functions of a folder's listing.
+"""Batches of segment files, and what each still lacks.
 
 A batch is complete when every file that its control file lists is there with its size, not when the
 control file is: that may come first (transfer-control-files.md). Where an account gets no control
@@ -9,28 +9,22 @@ files, a batch is complete when nothing of it has changed for a stated time, whi
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.audience_manager.file_kinds import printable
 from airflow_am_provider.audience_manager.outbound.names import (
+    WIDTHS,
     AmbiguousName,
     SegmentFileName,
-    control_root,
-    digits_of,
-    is_control_file,
-    is_unfinished,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from airflow_am_provider.audience_manager.outbound.control_files import ControlFile
     from airflow_am_provider.storage.folder import ListedFile
-
-_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +46,22 @@ class NameForm:
         return SegmentFileName.parse(
             name, template=self.template, timestamp_digits=self.timestamp_digits or digits
         )
+
+    def readings(self, name: str) -> tuple[SegmentFileName, ...]:
+        """Each way in which a name can be read; none where it is no segment file's."""
+        found = []
+        for digits in (None, *WIDTHS):
+            try:
+                found.append(self.parse(name, digits))
+            except AmbiguousName:
+                continue
+            except DataError:
+                if digits is None:
+                    return ()
+                continue
+            if digits is None:
+                break
+        return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +108,15 @@ class Batch:
     :param files: in their sequence.
     :param control_path: where its control file lies; None when there is none.
     :param remarks: what is odd about it.
+    :param unsettled: what has to be settled before anybody can say that it is complete, such as
+        another control file that says something else; in sentences.
     """
 
     batch_id: str
     files: tuple[BatchFile, ...]
     control_path: str | None = None
     remarks: tuple[str, ...] = ()
+    unsettled: tuple[str, ...] = ()
 
     @property
     def name(self) -> SegmentFileName:
@@ -127,12 +140,9 @@ class Batch:
 
     @property
     def lacks(self) -> tuple[str, ...]:
-        """What is missing, a few words each; nothing when every listed file is there."""
+        """What is missing or unsettled, a few words each; nothing when all is there."""
         missing = [found for file in self.files if (found := file.lacks)]
-        if self.control_path is None:
-            missing += _gaps([file.name.split for file in self.files])
-            missing += _doubles(self.files)
-        return tuple(missing)
+        return (*missing, *self.unsettled)
 
     @property
     def size(self) -> int:
@@ -151,186 +161,6 @@ class Batch:
             for file in self.files
         )
         return hashlib.sha256(said.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arrivals:
-    """What a look into an inbox has shown.
-
-    :param batches: oldest first.
-    :param passed_over: files that belong to no batch, with the reason in a sentence.
-    """
-
-    batches: tuple[Batch, ...] = ()
-    passed_over: Mapping[str, str] = field(default_factory=dict)
-
-
-def arrivals(
-    listing: Iterable[ListedFile],
-    controls: Mapping[str, ControlFile | DataError],
-    form: NameForm,
-    *,
-    needs_control: bool,
-) -> Arrivals:
-    """Put what lies in an inbox together to batches.
-
-    :param listing: the inbox's files.
-    :param controls: each control file by its path, or why it cannot be read yet.
-    :param form: how the account's files are named.
-    :param needs_control: whether files without a control file wait for it. Otherwise they are
-        batches by their names.
-    """
-    files = {file.path: file for file in listing}
-    passed_over: dict[str, str] = {}
-    batches: dict[str, Batch] = {}
-    claimed: dict[str, str] = {}
-    for path in sorted(controls):
-        control = controls[path]
-        if isinstance(control, DataError):
-            passed_over[path] = str(control)
-            continue
-        try:
-            batch = _controlled(path, control, files, form)
-        except DataError as error:
-            passed_over[path] = str(error)
-            continue
-        if batch is None:
-            continue
-        other = batches.get(batch.batch_id)
-        if other is not None and _paths(other) != _paths(batch):
-            passed_over[path] = (
-                f"{printable(path)}: it lists other files of the batch {batch.batch_id} than "
-                f"{printable(str(other.control_path))}; the batch waits until one of them is gone"
-            )
-            batches[batch.batch_id] = _contradicted(other, path)
-            continue
-        batches[batch.batch_id] = batch
-        claimed |= dict.fromkeys(_paths(batch), path)
-    _add_uncontrolled(files, claimed, form, batches, passed_over, needs_control=needs_control)
-    return Arrivals(batches=tuple(sorted(batches.values(), key=_order)), passed_over=passed_over)
-
-
-def _gaps(splits: Sequence[int | None]) -> list[str]:
-    """Numbers left out by the parts of a batch that has no control file.
-
-    The first file has none, or the first number is 1; how many there are, nothing says.
-    """
-    numbers = {split for split in splits if split is not None}
-    missing = sorted(set(range(1, max(numbers, default=0))) - numbers)
-    shown = ", ".join(f"{number:03d}" for number in missing[:_SHOWN])
-    return [f"part {shown}{' and others' * (len(missing) > _SHOWN)} has not come"] * bool(missing)
-
-
-def _doubles(files: Sequence[BatchFile]) -> list[str]:
-    """Files that are the same part of a batch that has no control file, such as packed and not."""
-    by_part: dict[int | None, list[str]] = {}
-    for file in files:
-        by_part.setdefault(file.name.split, []).append(printable(file.path))
-    return [
-        f"{' and '.join(paths[:_SHOWN])} are one part; one of them has to go"
-        for paths in by_part.values()
-        if len(paths) > 1
-    ]
-
-
-def _order(batch: Batch) -> tuple[datetime, str]:
-    return batch.timestamp or datetime.min.replace(tzinfo=UTC), batch.batch_id
-
-
-def _paths(batch: Batch) -> list[str]:
-    return sorted(file.path for file in batch.files)
-
-
-def _contradicted(batch: Batch, path: str) -> Batch:
-    """A batch of which two control files say different things is never complete."""
-    extra = BatchFile(path=path, name=batch.name, size=-1)
-    return Batch(
-        batch_id=batch.batch_id,
-        files=(*batch.files, extra),
-        control_path=batch.control_path,
-        remarks=(*batch.remarks, f"{printable(path)} contradicts its control file"),
-    )
-
-
-def _controlled(
-    path: str, control: ControlFile, files: Mapping[str, ListedFile], form: NameForm
-) -> Batch | None:
-    folder = path.rpartition("/")[0]
-    digits = digits_of(control.name)
-    found = []
-    for entry in control.files:
-        where = f"{folder}/{entry.name}" if folder else entry.name
-        found.append(
-            BatchFile(
-                path=where,
-                name=form.parse(entry.name, digits),
-                size=entry.size,
-                lines=entry.lines,
-                checksum=entry.checksum if entry.is_checkable else None,
-                found=files.get(where),
-            )
-        )
-    roots = {file.name.root for file in found}
-    if len(roots) > 1:
-        raise DataError(
-            f"control file {printable(path)!r}: it lists files of {len(roots)} batches, such as "
-            f"{printable(min(roots))} and {printable(max(roots))}; one is expected"
-        )
-    if not _is_wanted(found[0].name, form):
-        return None
-    root = roots.pop()
-    remarks = list(control.remarks)
-    if root != control_root(control.name):
-        remarks.append(f"{printable(path)}: its files are named {printable(root)}, which counts")
-    return Batch(batch_id=root, files=tuple(found), control_path=path, remarks=tuple(remarks))
-
-
-def _is_wanted(name: SegmentFileName, form: NameForm) -> bool:
-    return form.destination is None or name.destination in (None, form.destination)
-
-
-def _add_uncontrolled(
-    files: Mapping[str, ListedFile],
-    claimed: Mapping[str, str],
-    form: NameForm,
-    batches: dict[str, Batch],
-    passed_over: dict[str, str],
-    *,
-    needs_control: bool,
-) -> None:
-    """What no control file lists: by the files' own names."""
-    groups: dict[str, list[BatchFile]] = {}
-    for path, file in files.items():
-        name = path.rpartition("/")[2]
-        if path in claimed or is_control_file(name):
-            continue
-        if is_unfinished(name):
-            passed_over[path] = f"{printable(path)}: it is still being written, by its ending"
-            continue
-        try:
-            parsed = form.parse(name)
-        except DataError as error:
-            # A control file would say how the name is to be read.
-            awaits = needs_control and isinstance(error, AmbiguousName)
-            passed_over[path] = (
-                f"{printable(path)}: its control file has not come" if awaits else str(error)
-            )
-            continue
-        if _is_wanted(parsed, form):
-            groups.setdefault(parsed.root, []).append(
-                BatchFile(path=path, name=parsed, size=file.size, found=file)
-            )
-    for root, found in groups.items():
-        if needs_control or root in batches:
-            why = (
-                "its control file does not list it"
-                if root in batches
-                else "its control file has not come"
-            )
-            passed_over |= {file.path: f"{printable(file.path)}: {why}" for file in found}
-            continue
-        found.sort(key=lambda file: (file.name.split or 0, file.path))
-        batches[root] = Batch(batch_id=root, files=tuple(found))
 
 
 class QuietWatch:

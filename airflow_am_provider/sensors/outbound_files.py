@@ -35,9 +35,9 @@ class OutboundFilesSensor(PollingSensor):
     A batch is complete when every file that its control file (``.info``) lists is there with its
     size. The control file may come before them, after them, or twice. What the files have inside is
     held against their checksums when they are loaded. Of several batches it waits for all that are
-    on their way: what stays incomplete for a day after the time in its name is told in the log, and
-    holds no other up. For accounts that get no control files,
-    ``quiet_period`` says how long nothing of a batch may have changed.
+    on their way, files without a control file included: what stays incomplete for a day after the
+    time in its name is told in the log, and holds no other up. For accounts that get no control
+    files, ``quiet_period`` says how long nothing of a batch may have changed.
 
     In a run that an
     :class:`~airflow_am_provider.triggers.outbound_arrival.OutboundArrivalTrigger` on the same

@@ -8,7 +8,8 @@ import json
 import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -83,6 +84,30 @@ def test_a_batch_that_stays_incomplete_holds_no_other_up_for_ever(
             sensor(inbox).execute({})
     else:
         assert [one["batch"] for one in sensor(inbox).execute({})] == [ROOT]
+
+
+@pytest.mark.parametrize("control_file", ["", "{", ".tmp"])
+def test_a_file_whose_batch_is_not_known_yet_holds_its_day_for_a_day(
+    inbox: Path, control_file: str
+) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"12345678")
+    for age_h, is_waited_for in ((1, True), (30, False)):
+        made_at = datetime.now(UTC) - timedelta(hours=age_h)
+        other = f"S3_1234_20915_full_{int(made_at.timestamp() * 1000)}"
+        (inbox / f"{other}.sync").write_bytes(b"A 1\n")
+        if control_file == ".tmp":
+            (inbox / f"{other}.info.tmp").write_bytes(control(**{f"{other}.sync": 4}))
+        elif control_file:
+            (inbox / f"{other}.info").write_text(control_file)
+        waits = pytest.raises(AirflowSensorTimeout, match=other)
+        with waits if is_waited_for else nullcontext():
+            assert [one["batch"] for one in sensor(inbox).execute({})] == [ROOT]
+        with pytest.raises(
+            AirflowSensorTimeout, match=rf"{other}(\.sync)?, of an earlier day, is not"
+        ):
+            sensor(inbox, batch_date=f"{made_at + timedelta(days=1):%Y-%m-%d}").execute({})
+        for file in inbox.glob(f"{other}*"):
+            file.unlink()
 
 
 def test_a_batch_of_another_day_or_destination_is_not_its_own(inbox: Path) -> None:

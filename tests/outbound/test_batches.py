@@ -11,13 +11,12 @@ from airflow_am_provider.audience_manager.outbound.control_files import (
     parse_control_file,
 )
 from airflow_am_provider.outbound.batches import (
-    Arrivals,
     NameForm,
     QuietWatch,
-    arrivals,
     days_with_several,
     missing_days,
 )
+from airflow_am_provider.outbound.sorting import Arrivals, arrivals
 from airflow_am_provider.storage.folder import ListedFile
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -108,6 +107,53 @@ def test_without_control_files_a_part_that_is_left_out_is_missed() -> None:
     files = {f"{ROOT}{part}.sync": 1 for part in ("", "001", "003")}
     (batch,) = look(files, needs_control=False, form=form).batches
     assert batch.lacks == ("part 002 has not come",)
+
+
+MAYBE = "S3_1234_20914_full_1486140844001"  # ten digits and part 001, or thirteen
+
+
+@pytest.mark.parametrize("second", ["-1", "001"])
+def test_a_file_that_may_be_the_batchs_own_is_waited_for_until_it_is_decided(second: str) -> None:
+    files = {f"{MAYBE}.sync.gz": 1, f"{MAYBE}{second}.sync.gz": 1}
+    (batch,) = look(files, needs_control=False).batches
+    assert f"'{MAYBE}.sync.gz': its timestamp can be read as" in batch.lacks[-1]
+    assert "Say which by timestamp_digits" in batch.lacks[-1]
+    form = NameForm(timestamp_digits=13)
+    (whole,) = look(files, needs_control=False, form=form).batches
+    assert (whole.lacks, len(whole.files)) == ((), 2)
+    # Nor is one complete of which a part is still being written.
+    files[f"{MAYBE}002.sync.gz.tmp"] = 1
+    (more,) = look(files, needs_control=False, form=form).batches
+    assert "still being written" in more.lacks[0]
+
+
+def test_without_control_files_the_first_file_is_missed() -> None:
+    form = NameForm(timestamp_digits=13)
+    lacks = ("the first file, which has no part's number, has not come",)
+    for parts in (("001", "002"), ("-1", "-2")):
+        files = {f"{ROOT}{part}.sync": 1 for part in parts}
+        (batch,) = look(files, needs_control=False, form=form).batches
+        assert batch.lacks == lacks
+    # An account whose parts begin with -1, as in the sample of transfer-control-files.md.
+    other = ROOT.replace("1486140844000", "1486227244000")
+    found = look({**files, f"{other}-1.sync": 1}, needs_control=False, form=form).batches
+    assert [batch.lacks for batch in found] == [(), ()]
+    found = look({**files, f"{other}.sync": 1}, needs_control=False, form=form).batches
+    assert [batch.lacks for batch in found] == [lacks, ()]
+
+
+def test_one_file_in_two_batches_holds_both() -> None:
+    first, second = "S3_1234_20914_full_1486140844", "S3_1234_20914_full_1486140844001"
+    files = {f"{first}.sync": 1, f"{second}.sync": 2}
+    said: dict[str, ControlFile | DataError] = {
+        f"{first}.info": control(f"{first}.info", **files),
+        f"{second}.info": control(f"{second}.info", **{f"{second}.sync": 2}),
+    }
+    found = look(files, said).batches
+    assert [batch.batch_id for batch in found] == [first, second]
+    for batch in found:
+        (lack,) = batch.lacks
+        assert lack.startswith(f"{second}.sync is listed by {first}.info and by {second}.info;")
 
 
 def test_other_destinations_batches_are_not_looked_at() -> None:

@@ -50,15 +50,17 @@ CONTROL_SUFFIX: Final = ".info"
 UNFINISHED_SUFFIXES: Final = (".tmp", ".part", ".filepart")
 #: Digits of a timestamp: seconds, milliseconds, and a date as YYYYMMDDhhmmss.
 SECONDS, MILLISECONDS, FORMATTED = 10, 13, 14
-_WIDTHS: Final = (SECONDS, MILLISECONDS, FORMATTED)
+WIDTHS: Final = (SECONDS, MILLISECONDS, FORMATTED)
 _FULL, _ITER = "full", "iter"
 MODES: Final = (_FULL, _ITER)
 _TYPES: Final = ("ftp", "s3", "http")
 # "At least 3 digits long, preceded by zeros". No page has a most; above 99,999 parts, six digits
 # after ten cannot be told from a timestamp of thirteen with a part of three.
 _SPLIT: Final = re.compile(r"\d{3}|[1-9]\d{3,4}")
+#: What data files end in, before their packing.
+EXTENSIONS: Final = ("sync", "csv", "txt", "json", "tsv")
 _FILE: Final = re.compile(
-    r"(?P<stem>.+?)\.(?P<extension>sync|csv|txt|json|tsv)(?:\.(?P<packing>gz|zip))?"
+    rf"(?P<stem>.+?)\.(?P<extension>{'|'.join(EXTENSIONS)})(?:\.(?P<packing>gz|zip))?"
 )
 _STAMP: Final = re.compile(r"(?P<digits>\d{10,19})(?:-(?P<split>\d{1,6}))?")
 _WORD: Final = re.compile(r"(?P<word>[A-Za-z][A-Za-z0-9]*)(?:-(?P<split>\d{1,6}))?")
@@ -71,6 +73,15 @@ class AmbiguousName(DataError):
 def is_unfinished(name: str) -> bool:
     """Whether a name says that the file is still being written."""
     return name.lower().endswith(UNFINISHED_SUFFIXES)
+
+
+def finished_name(name: str) -> str:
+    """What a file will be called that is still being written.
+
+    >>> finished_name("S3_1234_full_1486140844000.sync.tmp")
+    'S3_1234_full_1486140844000.sync'
+    """
+    return name.rpartition(".")[0] if is_unfinished(name) else name
 
 
 def is_control_file(name: str) -> bool:
@@ -117,7 +128,7 @@ class SegmentFileName:
         :raises DataError: when it is not such a name, or can be read in two ways.
         :raises ConfigurationError: when the template is none.
         """
-        if timestamp_digits not in (None, *_WIDTHS):
+        if timestamp_digits not in (None, *WIDTHS):
             raise ConfigurationError(
                 f"timestamp_digits={timestamp_digits!r}: 10 (seconds), 13 (milliseconds) or 14 "
                 f"(YYYYMMDDhhmmss) are expected ({PAGE})"
@@ -143,7 +154,7 @@ def digits_of(control_name: str) -> int | None:
     13
     """
     for token in reversed(control_root(control_name).split("_")):
-        if token.isascii() and token.isdigit() and len(token) in _WIDTHS:
+        if token.isascii() and token.isdigit() and len(token) in WIDTHS:
             return len(token)
     return None
 
@@ -194,7 +205,7 @@ def _split_digits(
 ) -> tuple[str, int | None]:
     """A run of digits as timestamp and part number."""
     if hyphened is not None:
-        whole = len(digits) in _WIDTHS
+        whole = len(digits) in WIDTHS
         readings: list[tuple[str, int | None]] = [(digits, int(hyphened))] * whole
     else:
         readings = list(_readings(digits))
@@ -215,7 +226,7 @@ def _split_digits(
 
 
 def _readings(digits: str) -> Iterator[tuple[str, int | None]]:
-    for width in _WIDTHS:
+    for width in WIDTHS:
         stamp, split = digits[:width], digits[width:]
         if len(stamp) < width or (split and not _SPLIT.fullmatch(split)):
             continue
