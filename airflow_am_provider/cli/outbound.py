@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
+from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.from_adobe import batch_verdict, facts_of, is_good, verdict_lines
@@ -299,10 +299,8 @@ def _in_table(args: argparse.Namespace, batches: Sequence[Batch]) -> Mapping[str
     names = [batch.batch_id for batch in batches]
     try:
         return loaded_reports(hook, tables, names, makes_table=False)
-    except AudienceManagerError:
-        raise
-    except Exception as error:  # noqa: BLE001  # each driver has errors of its own
+    except ConfigurationError as error:
         raise ConfigurationError(
-            f"--table: {tables.batches} cannot be read ({type(error).__name__}); "
-            f"OutboundLoadOperator makes it with its first load"
+            f"--table: {tables.batches} cannot be read; OutboundLoadOperator makes it with its "
+            f"first load. {error}"
         ) from None

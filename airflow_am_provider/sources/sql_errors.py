@@ -38,6 +38,7 @@ _WORDS: Final = (
     "no such column",
     "no such table",
     "no such function",
+    "has no column named",
     "syntax error",
     "an explicit cast is required",
     "does not exist",
@@ -85,6 +86,7 @@ _WORDS: Final = (
     "placeholders but",
     "not all arguments converted",
 )
+_MISSING: Final = ("no such table", "no such column", "has no column named", "doesn't exist")
 # Where PostgreSQL itself says that a row breaks a constraint; a function that raises may say any
 # text to be its name.
 _CHECKS: Final = frozenset({"execMain.c", "nbtinsert.c", "execIndexing.c", "ri_triggers.c"})
@@ -166,7 +168,7 @@ def _not_written(error: Exception, sql: str, parameter: str) -> AudienceManagerE
     kind: type[AudienceManagerError]
     if _is_of_values(error, state):
         kind, what = DataError, "the database does not take a row"
-    elif state.startswith(_OF_THE_STATEMENT):
+    elif state.startswith(_OF_THE_STATEMENT) or (not state and _is_missing(error)):
         kind, what = ConfigurationError, "the database refuses a statement"
     else:
         kind, what = TransientError, "the database did not do what it was asked for"
@@ -186,6 +188,11 @@ def _is_of_values(error: Exception, state: str) -> bool:
     if state:
         return state.startswith(_OF_VALUES)
     return any(kind.__name__ in _DATA_ERRORS for kind in type(error).__mro__)
+
+
+def _is_missing(error: Exception) -> bool:
+    """Whether a driver without SQLSTATE says that a table or a column is not there."""
+    return any(words in str(error) for words in _MISSING)
 
 
 def _known(error: Exception, state: str, sql: str) -> str:

@@ -72,7 +72,7 @@ def test_what_is_loaded_into_a_table_is_told(
     where = ["--table", "segments", "--conn-id", "warehouse"]
     words = ["outbound", "show", str(folder), FIRST, *where]
     assert main(words) == 2
-    assert "segments_batches cannot be read (OperationalError)" in capsys.readouterr().err
+    assert "segments_batches cannot be read; Outbound" in capsys.readouterr().err
     OutboundLoadOperator(
         task_id="load",
         location=str(folder),
