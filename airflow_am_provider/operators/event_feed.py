@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_am_provider.airflow_compat import AirflowSkipException
-from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
+from airflow_am_provider.audience_manager.errors import (
+    ConfigurationError,
+    DataError,
+    TransientError,
+)
+from airflow_am_provider.audience_manager.outbound.feeds import AUTHENTICATION
 from airflow_am_provider.audience_manager.words import counted
+from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.hooks.last_line import last_line
@@ -34,9 +40,10 @@ class EventFeedExtractOperator(BaseOperator):
     """Extract complete hours of a Customer Data Feed into Parquet, each event once.
 
     An hour is complete when its control file and every file that this lists are there, with their
-    sizes and checksums. Others wait, and hold no hour up. Empty hours are normal, and late ones
-    come in a later run: each run looks back, and reads what it has not read yet, or what Adobe made
-    again since (features/cdf-files.md).
+    sizes. Others wait, and hold no hour up. Empty hours are normal, and late ones come in a later
+    run: each run looks back, and reads what it has not read yet, or what Adobe made again since
+    (features/cdf-files.md). A complete hour that cannot be read, or has another checksum, fails the
+    task when the others are extracted, in each run that looks at it.
 
     Into ``into`` go ``events/DAY/HOUR.parquet`` by the day of the events, and ``id_pairs/``: for
     each declared ID of ``dpid`` the device's UUID, which is what
@@ -52,16 +59,20 @@ class EventFeedExtractOperator(BaseOperator):
         (templated)
     :param integration_code: The data source's integration code, by which pages may declare its IDs.
         (templated)
-    :param authentication: Pairs of this state only: 0 unknown, 1 logged in, 2 logged out. None for
-        all. (templated)
+    :param authentication: Pairs that were seen in this state only: 0 unknown, 1 logged in, 2 logged
+        out. None for all. (templated)
+    :param max_set_aside: How many events of an hour may break the layout. A whole number is a
+        count, a fraction is a share of its events: ``1`` is one event, ``1.0`` is all. Over the
+        limit nothing of the hour is written, and the task fails. (templated)
     :param source_conn_id: AWS connection for the feed; ``aws_default`` if None. (templated)
     :param into_aws_conn_id: AWS connection for ``into``; ``source_conn_id`` if None. (templated)
     :return: ``hours`` (what became of each that was read), ``waiting``, ``events_read``,
         ``events_written``, ``events_set_aside``, ``id_pairs`` and ``id_pairs_url``: the Parquet
         file with the columns ``aam_uuid`` and ``declared_id``, the latest pair first, each once.
-    :raises AirflowSkipException: when no hour of the window is there, or none that can be read and
-        is what its control file says.
-    :raises AirflowFailException: when a parameter is wrong.
+    :raises AirflowSkipException: when no hour of the window is complete.
+    :raises AirflowFailException: when a parameter is wrong, a file of an hour cannot be read, or
+        too many of its events break the layout.
+    :raises AirflowException: when a file is not what its control file says.
 
     Example::
 
@@ -82,6 +93,7 @@ class EventFeedExtractOperator(BaseOperator):
         "dpid",
         "integration_code",
         "authentication",
+        "max_set_aside",
         "source_conn_id",
         "into_aws_conn_id",
     )
@@ -97,6 +109,7 @@ class EventFeedExtractOperator(BaseOperator):
         dpid: int | str | None = None,
         integration_code: str | None = None,
         authentication: int | str | None = None,
+        max_set_aside: float | str = 0.01,
         source_conn_id: str | None = None,
         into_aws_conn_id: str | None = None,
         **kwargs: Any,
@@ -109,6 +122,7 @@ class EventFeedExtractOperator(BaseOperator):
         self.dpid = dpid
         self.integration_code = integration_code
         self.authentication = authentication
+        self.max_set_aside = max_set_aside
         self.source_conn_id = source_conn_id
         self.into_aws_conn_id = into_aws_conn_id
 
@@ -123,20 +137,25 @@ class EventFeedExtractOperator(BaseOperator):
             until = self._until()
             since = until - timedelta(hours=self._lookback())
             dpid = optional_whole_number("dpid", self.dpid)
-            state = optional_whole_number("authentication", self.authentication)
+            state = self._state()
+            most = limit("max_set_aside", self.max_set_aside, "events")
             inbox = open_folder(self.location, self.source_conn_id, asked_by="source_conn_id")
             access = self.into_aws_conn_id or self.source_conn_id
             target = open_folder(self.into, access, asked_by="into_aws_conn_id")
             found = hours_of(inbox, since, until)
             waiting = {f"{hour:%Y-%m-%dT%H}": why for hour, why in found.waiting}
             hours, names = [], []
+            failed: dict[str, TransientError | DataError] = {}
             for _, batch in found.complete:
+                for remark in batch.remarks:
+                    self.log.warning("Hour %s: %s", batch.batch_id, remark)
                 if extracted(inbox, batch, target) is None:
                     try:
-                        report = extract(inbox, batch, target)
+                        report = extract(inbox, batch, target, most)
                     except (NotAsListed, DataError) as error:
-                        # It holds no other hour up, and is looked at again.
-                        waiting[batch.batch_id] = str(error)
+                        # It holds no other hour up.
+                        self.log.warning("Hour %s is not extracted: %s", batch.batch_id, error)
+                        failed[batch.batch_id] = error
                         continue
                     hours.append(report.to_json())
                     self._tell(report)
@@ -144,15 +163,17 @@ class EventFeedExtractOperator(BaseOperator):
                 names.append(batch.batch_id)
             for name in sorted(waiting):
                 self.log.warning("Hour %s waits: %s", name, waiting[name])
-            if not names:
+            if not names and not failed:
                 raise AirflowSkipException(
                     f"No complete hour from {since:%Y-%m-%dT%H} to {until:%Y-%m-%dT%H} in "
                     f"{self.location}; {len(waiting)} wait"
                     + (f", such as {min(waiting)}: {waiting[min(waiting)]}" if waiting else "")
                 )
             pairs, url = 0, None
-            if dpid is not None:
+            if dpid is not None and names:
                 pairs, url = self._write_pairs(target, names, dpid, state, until)
+            if failed:
+                raise self._failure(failed)
         return {
             "hours": hours,
             "waiting": [f"{name}: {waiting[name]}" for name in sorted(waiting)][:_SHOWN],
@@ -163,6 +184,18 @@ class EventFeedExtractOperator(BaseOperator):
             "id_pairs": pairs,
             "id_pairs_url": url,
         }
+
+    def _failure(self, failed: dict[str, TransientError | DataError]) -> Exception:
+        """Says which hours are not extracted, the last thing of all."""
+        # What may go better next time counts for more: Airflow tries again then.
+        name = min(failed, key=lambda one: isinstance(failed[one], DataError))
+        kind = DataError if isinstance(failed[name], DataError) else TransientError
+        return kind(
+            f"hour {name} of {self.location}: {failed[name]}. {counted(len(failed), 'hour')} could "
+            f"not be extracted, what else is complete was. Adobe makes hours again for 8 days "
+            f"(features/cdf-files.md); to go on without it, choose lookback_hours so that it is "
+            f"before them"
+        )
 
     def outcome(self, result: dict[str, Any]) -> str:
         """What was extracted, for the last line of the log."""
@@ -196,6 +229,13 @@ class EventFeedExtractOperator(BaseOperator):
         )
         for reason in counts.reasons():
             self.log.warning("%s", reason)
+        if report.broken_ids:
+            self.log.warning(
+                "Hour %s: %s that pages declared are in no pair: decoded from their percent signs "
+                "they are not UTF-8",
+                report.hour,
+                counted(report.broken_ids, "ID"),
+            )
 
     def _write_pairs(
         self,
@@ -231,6 +271,15 @@ class EventFeedExtractOperator(BaseOperator):
         keys = ["device", "dpuuid"]
         once = found.group_by(keys, use_threads=False).aggregate([])
         return once.select(keys).rename_columns(["aam_uuid", "declared_id"])
+
+    def _state(self) -> int | None:
+        state = optional_whole_number("authentication", self.authentication)
+        if state is not None and state not in AUTHENTICATION:
+            known = ", ".join(f"{number} {name}" for number, name in AUTHENTICATION.items())
+            raise ConfigurationError(
+                f"authentication: {state} is no state; there are {known} (features/declared-ids.md)"
+            )
+        return state
 
     def _lookback(self) -> int:
         hours = whole_number("lookback_hours", self.lookback_hours)

@@ -82,10 +82,20 @@ class ReadCounts:
                 where = f"{printable(path)}, line {first_line + line.number:,}"
                 self.examples[line.reason] = where
 
-    def check_set_aside(self, allowed: float) -> None:
+    def check_set_aside(
+        self,
+        allowed: float,
+        *,
+        lines: str = "lines",
+        whole: str = "batch",
+        settings: str = "line_template, header_lines, separator_spaces",
+    ) -> None:
         """Compare the lines that were set aside with what is allowed.
 
         :param allowed: a whole number is a count, a fraction a share of the lines read.
+        :param lines: what they are called.
+        :param whole: what they are of.
+        :param settings: parameters that say how they are made; nothing where there are none.
         :raises DataError: when there are more; says why they were set aside.
         """
         if self.lines_set_aside <= (
@@ -93,11 +103,11 @@ class ReadCounts:
         ):
             return
         most = f"{allowed:,}" if isinstance(allowed, int) else f"{allowed:.2%}"
+        asked = f"Are its {lines} made in another way ({settings})? " if settings else ""
         raise DataError(
-            f"{self.lines_set_aside:,} of {self.lines_read:,} lines break the layout, "
+            f"{self.lines_set_aside:,} of {self.lines_read:,} {lines} break the layout, "
             f"max_set_aside allows {most}: {'; '.join(map(str, self.reasons()))}. Nothing of the "
-            f"batch is loaded. Are its lines made in another way (line_template, header_lines, "
-            f"separator_spaces)? If they may be left out, raise max_set_aside"
+            f"{whole} is loaded. {asked}If they may be left out, raise max_set_aside"
         )
 
     def reasons(self) -> Iterator[Reason]:

@@ -42,6 +42,7 @@ EVENTS: Final = "events"
 HOUR_PAIRS: Final = "id_pairs/hours"
 HOURS: Final = "hours"
 _UNKNOWN_DAY: Final = "unknown"
+_KEYS: Final = ["device", "dpid", "code", "dpuuid"]
 
 
 @dataclass
@@ -52,6 +53,7 @@ class HourReport:
     :param version: of its files.
     :param counts: lines.
     :param pairs: ID pairs found, each once.
+    :param broken_ids: IDs that pages declared and that are not UTF-8, so that they are in no pair.
     :param files: Parquet files, relative to the target.
     """
 
@@ -59,6 +61,7 @@ class HourReport:
     version: str
     counts: ReadCounts = field(default_factory=ReadCounts)
     pairs: int = 0
+    broken_ids: int = 0
     files: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -72,6 +75,7 @@ class HourReport:
             "events_set_aside": counts.lines_set_aside,
             "set_aside": dict(counts.set_aside),
             "id_pairs": self.pairs,
+            "ids_set_aside": self.broken_ids,
             "files": self.files,
         }
 
@@ -159,7 +163,17 @@ def hour_batch(
                 found=listed,
             )
         )
-    return Batch(batch_id=name, files=tuple(found), control_path=here[-1].path), ""
+    batch = Batch(
+        batch_id=name,
+        files=tuple(found),
+        control_path=here[-1].path,
+        remarks=tuple(
+            f"{printable(text)}: its control file does not list it"
+            for text in sorted(by_name)
+            if is_feed_file(text) and text not in entries
+        ),
+    )
+    return batch, ""
 
 
 def _age(file: ListedFile) -> tuple[datetime, str]:
@@ -187,16 +201,18 @@ def extracted(inbox: Inbox, batch: Batch, target: Folder) -> dict[str, Any] | No
     return document if document.get("version") == batch.version else None
 
 
-def extract(inbox: Inbox, batch: Batch, target: Folder) -> HourReport:
+def extract(inbox: Inbox, batch: Batch, target: Folder, max_set_aside: float = 1.0) -> HourReport:
     """Write an hour's events and ID pairs.
 
     :param inbox: the feed's folder.
     :param batch: a complete hour.
     :param target: gets ``events/DAY/HOUR.parquet``, ``id_pairs/hours/HOUR.parquet`` and, at the
         end, ``hours/HOUR.json``.
+    :param max_set_aside: how many events may break the layout: a whole number is a count, a
+        fraction a share.
     :raises ConfigurationError: when the target has the hours of another feed.
     :raises NotAsListed: when a file is not, or not yet, what its control file says.
-    :raises DataError: when a file cannot be read.
+    :raises DataError: when a file cannot be read, or too many events break the layout.
     """
     report = HourReport(batch.batch_id, batch.version)
     before = _noted(inbox, batch, target).get("files", [])
@@ -205,12 +221,15 @@ def extract(inbox: Inbox, batch: Batch, target: Folder) -> HourReport:
         writers: dict[str, pq.ParquetWriter] = {}
         for rows in read_hour(inbox, batch, report.counts):
             _write(rows, batch, target, writers, stack, report)
-            pairs.append(id_pairs(rows))
+            found = id_pairs(rows)
+            pairs.append(found.rows)
+            report.broken_ids += found.broken
+        report.counts.check_set_aside(max_set_aside, lines="events", whole="hour", settings="")
         # Before the first file appears: whoever is killed among them leaves none that nobody knows.
         if not set(report.files) <= set(before):
             _note(inbox, batch, target, {"files": sorted({*before, *report.files})})
     once = latest_pairs(pairs)
-    report.pairs = once.num_rows
+    report.pairs = once.group_by(_KEYS).aggregate([]).num_rows
     path = f"{HOUR_PAIRS}/{batch.batch_id}.parquet"
     with target.open_write(path) as opened:
         pq.write_table(once, opened)
@@ -241,7 +260,7 @@ def read_hour(inbox: Inbox, batch: Batch, counts: ReadCounts) -> Iterator[pa.Rec
 
 
 def latest_pairs(batches: Iterable[pa.RecordBatch | pa.Table]) -> pa.Table:
-    """Each pair of a device and an ID once, with its last time; the latest pair first."""
+    """Each pair of a device and an ID once in each state, with its last time; the latest first."""
     tables = [
         pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
         for batch in batches
@@ -249,17 +268,14 @@ def latest_pairs(batches: Iterable[pa.RecordBatch | pa.Table]) -> pa.Table:
     if not tables:
         return PAIRS.empty_table()
     whole = pa.concat_tables(tables)
-    keys = ["device", "dpid", "code", "dpuuid"]
-    ordered = whole.sort_by([("event_time", "descending")])
-    grouped = ordered.group_by(keys, use_threads=False).aggregate(
-        [("authentication", "first"), ("event_time", "first")]
-    )
-    named = grouped.rename_columns([name.removesuffix("_first") for name in grouped.column_names])
+    keys = [*_KEYS, "authentication"]
+    grouped = whole.group_by(keys, use_threads=False).aggregate([("event_time", "max")])
+    named = grouped.rename_columns([name.removesuffix("_max") for name in grouped.column_names])
     return named.select(PAIRS.names).cast(PAIRS).sort_by([("event_time", "descending")])
 
 
 def pairs_of_hours(target: Folder, hours: Iterable[str]) -> pa.Table:
-    """The pairs of some hours, each once, the latest first."""
+    """The pairs of some hours, each once in each state, the latest first."""
     tables = []
     for hour in hours:
         path = f"{HOUR_PAIRS}/{hour}.parquet"

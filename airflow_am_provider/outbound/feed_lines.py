@@ -58,6 +58,17 @@ NO_NUMBER: Final = "an element of an array of traits or segments is no number"
 NOT_UTF8: Final = "it is not UTF-8"
 
 
+class Pairs(NamedTuple):
+    """A block's ID pairs.
+
+    :param rows: of a declared ID and the device's UUID.
+    :param broken: how many declared IDs are none, since they are not UTF-8.
+    """
+
+    rows: pa.RecordBatch
+    broken: int
+
+
 class Events(NamedTuple):
     """A block's events, what is set aside, and how many lines there were."""
 
@@ -96,19 +107,23 @@ def read_events(block: bytes) -> Events:
     return Events(rows, sorted(bad), len(lines))
 
 
-def id_pairs(rows: pa.RecordBatch) -> pa.RecordBatch:
+def id_pairs(rows: pa.RecordBatch) -> Pairs:
     """The pairs of a declared ID and the device's UUID in a block's events."""
     found: list[tuple[object, ...]] = []
+    broken = 0
     devices, times = rows["device"], rows["event_time"]
     for row, parameters in _declaring(rows["parameters"]):
         device = devices[row].as_py()
         time = times[row].as_py()
-        found += [(device, *one, time) for one in (declared_ids(parameters) if device else ())]
+        declared = declared_ids(parameters) if device else []
+        good = [one for one in declared if one.dpuuid is not None]
+        broken += len(declared) - len(good)
+        found += [(device, *one, time) for one in good]
     columns = zip(*found, strict=True) if found else ([] for _ in PAIRS)
-    return pa.record_batch(
-        [pa.array(list(column), field.type) for column, field in zip(columns, PAIRS, strict=True)],
-        schema=PAIRS,
-    )
+    arrays = [
+        pa.array(list(column), field.type) for column, field in zip(columns, PAIRS, strict=True)
+    ]
+    return Pairs(pa.record_batch(arrays, schema=PAIRS), broken)
 
 
 def _declaring(maps: pa.MapArray) -> Iterator[tuple[int, dict[str, list[str]]]]:
@@ -157,7 +172,9 @@ def _without_nulls(column: pa.StringArray) -> pa.StringArray:
 
 def _times(column: pa.StringArray) -> tuple[pa.TimestampArray, pa.BooleanArray]:
     found = pc.strptime(column, format=TIME_FORMAT, unit="s", error_is_null=True)
-    return found.cast(_TIME), found.is_valid()
+    # It makes 2 March of 30 February, and takes 60 seconds: a time is what is written as it was.
+    is_time = pc.fill_null(pc.equal(found.cast(_TEXT), column), False)
+    return found.cast(_TIME), is_time
 
 
 def _are_numbers(columns: dict[str, pa.StringArray]) -> pa.BooleanArray:

@@ -15,12 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_am_provider.airflow_compat import (
+    AirflowException,
     AirflowFailException,
     AirflowSkipException,
 )
 from airflow_am_provider.audience_manager.outbound.feeds import declared_ids, is_feed_file
 from airflow_am_provider.operators.event_feed import EventFeedExtractOperator
-from airflow_am_provider.outbound.feed_lines import read_events
+from airflow_am_provider.outbound.feed_lines import NO_TIME, read_events
 from airflow_am_provider.sandbox.outboxes import Bucket, Write
 from demo.local.s3 import S3
 from tests.connections import Connect
@@ -125,29 +126,82 @@ def test_pairs_are_there_once_the_latest_first(feed: Feed, tmp_path: Path) -> No
 def test_bad_events_are_set_aside_and_new_fields_are_kept(feed: Feed, tmp_path: Path) -> None:
     good = event("2026-01-31 01:00:00", more="new")
     feed.put("2026-01-31", 1, good, event("yesterday"), "few", good.replace("7", "x"))
-    found = run(feed, tmp_path / "into")
+    with pytest.raises(AirflowFailException, match="3 of 4 events break the layout, max_set_aside"):
+        run(feed, tmp_path / "into")
+    assert not list((tmp_path / "into").rglob("*.parquet"))
+    found = run(feed, tmp_path / "into", max_set_aside=3)
     assert (found["events_read"], found["events_written"], found["events_set_aside"]) == (4, 1, 3)
     assert pq.read_table(tmp_path / "into" / "events").column("more").to_pylist() == [["new"]]
 
 
-def test_an_hour_that_is_not_what_its_control_file_says_waits_and_holds_no_other_up(
+def test_an_hour_that_is_not_what_its_control_file_says_fails_and_holds_no_other_up(
     feed: Feed, tmp_path: Path
 ) -> None:
     wrong = feed.put("2026-01-31", 1, event("2026-01-31 01:00:00"), md5="0" * 32 + "-1")
-    with pytest.raises(AirflowSkipException, match=r"such as 2026-01-31T01: .*not the checksum"):
+    with pytest.raises(AirflowException, match=r"hour 2026-01-31T01 of .*not the checksum") as may:
         run(feed, tmp_path / "into")
+    assert not isinstance(may.value, AirflowFailException)  # it is tried again
     assert not list((tmp_path / "into").rglob("*.parquet"))
     feed.put("2026-01-31", 2, event("2026-01-31 02:00:00"))
     feed.put("2026-01-31", 3, event("2026-01-31 03:00:00"), md5="none")
     broken = feed.folder / "day=2026-01-31" / "hour=03" / "AAM_CDF_1109_000000_0.gz"
     broken.write_bytes(broken.read_bytes()[:-4] + b"\0" * 4)
-    found = run(feed, tmp_path / "into")
-    assert [hour["hour"] for hour in found["hours"]] == ["2026-01-31T02"]
-    assert [why[:13] for why in found["waiting"]] == ["2026-01-31T01", "2026-01-31T03"]
+    with pytest.raises(AirflowException, match="2 hours could not be extracted, what else"):
+        run(feed, tmp_path / "into")
     assert pq.read_table(tmp_path / "into" / "events").num_rows == 1
+    assert (tmp_path / "into" / "id_pairs" / "478").exists()
     (wrong / "hour.info").unlink()
     feed.put("2026-01-31", 1, event("2026-01-31 01:00:00"))
-    assert [hour["hour"] for hour in run(feed, tmp_path / "into")["hours"]] == ["2026-01-31T01"]
+    with pytest.raises(AirflowFailException, match=r"hour 2026-01-31T03 .*no whole gzip file"):
+        run(feed, tmp_path / "into")
+    feed.put("2026-01-31", 3, event("2026-01-31 03:00:00"))
+    assert [hour["hour"] for hour in run(feed, tmp_path / "into")["hours"]] == ["2026-01-31T03"]
+
+
+def test_a_file_that_no_control_file_lists_is_told(
+    feed: Feed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = feed.put("2026-01-31", 1, event("2026-01-31 01:00:00"))
+    (place / "AAM_CDF_1109_000001_0.gz").write_bytes(gzip.compress(b""))
+    assert run(feed, tmp_path / "into")["events_read"] == 1
+    assert "AAM_CDF_1109_000001_0.gz: its control file does not list it" in capsys.readouterr().out
+
+
+def test_a_pair_that_was_seen_in_a_state_is_of_it_whatever_is_seen_later(
+    feed: Feed, tmp_path: Path
+) -> None:
+    login = event("2026-01-31 01:00:00", "17", declared="478%01ann%011")
+    feed.put("2026-01-31", 1, login, event("2026-01-31 01:30:00", "17", declared="478%01ann%012"))
+    feed.put("2026-01-31", 2, event("2026-01-31 02:00:00", "17", declared="478%01ann"))
+    for state in (1, 2, None):
+        found = run(feed, tmp_path / "into", authentication=state)
+        assert found["id_pairs"] == 1
+    assert run(feed, tmp_path / "into", authentication=0)["id_pairs"] == 0
+    told = json.loads((tmp_path / "into" / "hours" / "2026-01-31T01.json").read_text())
+    assert told["id_pairs"] == 1
+
+
+def test_ids_that_are_not_utf8_are_no_pairs_and_counted(
+    feed: Feed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = ("2026-01-31 01:00:00", "2026-01-31 01:00:01", "2026-01-31 01:00:02")
+    names = ("M%FCller", "M%F6ller", "M%C3%BCller")
+    lines = [
+        event(time, str(number), declared=f"478%01{name}%011")
+        for number, (time, name) in enumerate(zip(times, names, strict=True))
+    ]
+    feed.put("2026-01-31", 1, *lines)
+    found = run(feed, tmp_path / "into")
+    pairs = pq.read_table(found["id_pairs_url"]).to_pylist()
+    assert pairs == [{"aam_uuid": "2", "declared_id": "Müller"}]
+    assert found["hours"][0]["ids_set_aside"] == 2
+    assert "2 IDs that pages declared are in no pair" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("time", ["2026-02-30 01:00:00", "2026-01-31 23:59:60"])
+def test_an_event_of_a_time_that_does_not_exist_is_set_aside(time: str) -> None:
+    found = read_events(f"{event(time)}\n{event('2026-01-31 01:00:00')}\n".encode())
+    assert [(one.number, one.reason) for one in found.bad] == [(0, NO_TIME)]
 
 
 def test_of_two_control_files_of_an_hour_the_newer_says_how_a_file_is(
@@ -232,6 +286,7 @@ def test_no_hour_is_a_skip(feed: Feed, tmp_path: Path) -> None:
     [
         ({"window_end": "soon"}, "window_end: 'soon' is no time"),
         ({"lookback_hours": 200}, "is not from 1 to 192"),
+        ({"authentication": 3}, "3 is no state; there are 0 unknown, 1 logged in, 2 logged out"),
     ],
 )
 def test_wrong_parameters_fail_at_once(
@@ -267,7 +322,7 @@ def test_an_etag_of_s3_is_held_against_the_control_files(
             source_conn_id=conn_id,
         ).execute({})
 
-    with pytest.raises(AirflowSkipException, match="1 wait"):
+    with pytest.raises(AirflowException, match="not the checksum"):
         task()
     said["FileChecksumMD5"] = hashlib.md5(content, usedforsecurity=False).hexdigest()
     assert task()["events_written"] == 1

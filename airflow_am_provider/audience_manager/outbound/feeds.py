@@ -45,6 +45,8 @@ _FILE: Final = re.compile(r"AAM[_-]CDF_(?P<partner>\d+)_[0-9_]+\.gz")
 _FOLDER: Final = re.compile(
     r"(?:.*/)?day=(?P<day>\d{4}-\d\d-\d\d)/hour=(?P<hour>[01]\d|2[0-3])/[^/]+"
 )
+#: States of authentication, as pages declare them with an ID (features/declared-ids.md).
+AUTHENTICATION: Final = {0: "unknown", 1: "logged in", 2: "logged out"}
 #: Parameters that name an ID: data source's number, its integration code, both apart.
 DECLARING: Final = ("d_cid", "d_cid_ic", "d_dpid", "d_dpuuid")
 
@@ -54,13 +56,14 @@ class DeclaredId(NamedTuple):
 
     :param dpid: its data source; None where a code says which.
     :param code: the integration code of its data source; the API knows its number.
-    :param dpuuid: the ID.
+    :param dpuuid: the ID; None where it is not UTF-8 once its percent signs are decoded. Two of
+        these would become one if what is wrong in them were replaced.
     :param authentication: 0 unknown, 1 logged in, 2 logged out; None where the page says nothing.
     """
 
     dpid: int | None
     code: str | None
-    dpuuid: str
+    dpuuid: str | None
     authentication: int | None
 
 
@@ -90,16 +93,16 @@ def declared_ids(parameters: Mapping[str, Sequence[str]]) -> list[DeclaredId]:
     for text in parameters.get("d_cid", ()):
         source, dpuuid, authentication = _apart(text)
         if source.isascii() and source.isdigit() and dpuuid and len(source) < 11:
-            found.append(DeclaredId(int(source), None, dpuuid, authentication))
+            found.append(DeclaredId(int(source), None, _decoded(dpuuid), authentication))
     for text in parameters.get("d_cid_ic", ()):
         code, dpuuid, authentication = _apart(text)
         if code and dpuuid:
-            found.append(DeclaredId(None, code, dpuuid, authentication))
+            found.append(DeclaredId(None, code, _decoded(dpuuid), authentication))
     for source, dpuuid in zip(
         parameters.get("d_dpid", ()), parameters.get("d_dpuuid", ()), strict=False
     ):
         if source.isascii() and source.isdigit() and dpuuid and len(source) < 11:
-            found.append(DeclaredId(int(source), None, unquote(dpuuid), None))
+            found.append(DeclaredId(int(source), None, _decoded(dpuuid), None))
     return found
 
 
@@ -109,4 +112,12 @@ def _apart(text: str) -> tuple[str, str, int | None]:
     if len(parts) not in (2, 3):
         return "", "", None
     state = parts[2] if len(parts) == 3 else ""  # see above
-    return parts[0], unquote(parts[1]), int(state) if state in ("0", "1", "2") else None
+    is_state = state in map(str, AUTHENTICATION)
+    return parts[0], parts[1], int(state) if is_state else None
+
+
+def _decoded(text: str) -> str | None:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        return None
