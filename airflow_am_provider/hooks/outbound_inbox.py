@@ -107,7 +107,7 @@ def arrival_watch(
     :param source_conn_id: the connection that leads there.
     :param destination: ID of the destination whose batches count.
     :param batch_date: the day in UTC of the names' timestamps.
-    :param sync_mode: ``full`` or ``iter``.
+    :param sync_mode: ``full`` or ``iter``; what batches are whose names say neither, too.
     :param quiet_period: seconds that a batch has to be quiet, for accounts without control files.
     :param name_template: how names are made, in Adobe's macros.
     :param timestamp_digits: 10 or 13.
@@ -121,11 +121,12 @@ def arrival_watch(
         template=str(name_template) if is_given(name_template) else None,
         timestamp_digits=optional_whole_number("timestamp_digits", timestamp_digits),
         destination=optional_whole_number("destination", destination),
+        mode=_mode(sync_mode),
     )
     wanted = WantedBatches(
         form=form,
         day=_day(batch_date),
-        mode=_mode(sync_mode),
+        mode=form.mode,
         needs_control=quiet is None,
         quiet=quiet if waits else None,
     )

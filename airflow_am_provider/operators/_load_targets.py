@@ -37,6 +37,13 @@ class LoadTarget(Protocol):
         """Load a batch: all of it or nothing."""
         ...
 
+    def catch_up(self, destination: int | None) -> None:
+        """Bring up to date what is kept of all batches together.
+
+        :param destination: whose batches are loaded here; None for all.
+        """
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
@@ -80,6 +87,9 @@ class ParquetTarget:
         mappings = self.reading.mappings(batch)
         return load_into_parquet(inbox, batch, self.folder, self.reading.layout, mappings)
 
+    def catch_up(self, destination: int | None) -> None:
+        """Nothing is: each batch has a file."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableTarget:
@@ -107,6 +117,12 @@ class TableTarget:
 
         layout, mappings = self.reading.layout, self.reading.mappings(batch)
         return load_into_table(inbox, batch, self.hook, self.tables, layout, mappings)
+
+    def catch_up(self, destination: int | None) -> None:
+        """The current table, where there is one."""
+        from airflow_am_provider.outbound.table import catch_up
+
+        catch_up(self.hook, self.tables, self.reading.layout, destination)
 
 
 @dataclass(frozen=True, kw_only=True)

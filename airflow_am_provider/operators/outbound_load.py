@@ -70,7 +70,8 @@ class OutboundLoadOperator(BaseOperator):
         batch that is there and not loaded yet. (templated)
     :param destination: As for the sensor. (templated)
     :param batch_date: As for the sensor. (templated)
-    :param sync_mode: As for the sensor. (templated)
+    :param sync_mode: As for the sensor. ``current_table`` needs it where names do not say the mode.
+        (templated)
     :param quiet_period: Seconds, as for the sensor; only for accounts without control files. Needs
         ``batches``: the sensor has waited, and what it saw has to be there unchanged. (templated)
     :param name_template: As for the sensor. (templated)
@@ -96,9 +97,12 @@ class OutboundLoadOperator(BaseOperator):
     :param table: The table that gets the rows, with its schema before a dot. It is made when it is
         not there, and beside it ``TABLE_batches``, with what is loaded. (templated)
     :param conn_id: Airflow connection of the database. (templated)
-    :param current_table: A table that holds what is current: ``destination``, ``user_id``,
-        ``segment``, ``since``, ``until``. A full batch replaces what its destination has, an
-        incremental one is merged. In PostgreSQL, MySQL and SQLite. None for none. (templated)
+    :param current_table: A table that holds what is current: ``destination``, ``id_dpid`` (which
+        kind of ID; 0 where names do not say), ``user_id``, ``segment``, ``since``, ``until``. A
+        full batch replaces what its destination and kind of ID have, an incremental one is merged.
+        It holds what all batches in ``table`` say, of ``destination`` where that is given: what was
+        loaded without it is taken in by the next run. In PostgreSQL, MySQL and SQLite. None for
+        none. (templated)
     :param copy_sql: The warehouse's own statement that takes a Parquet file into the table, with
         ``{table}``, and ``{url}`` or ``{path}`` (relative to ``into``) for the file. Needs both
         ``into`` and ``table``. Example: ``COPY {table} FROM '{url}' IAM_ROLE default FORMAT
@@ -239,6 +243,10 @@ class OutboundLoadOperator(BaseOperator):
                 notes.loaded(batch, report.to_json())
                 self._tell(report)
                 metrics.loaded(report, self.dag_id)
+            try:
+                target.catch_up(optional_whole_number("destination", self.destination))
+            except DataError as error:
+                failed.append(error)
             if failed:
                 # What may go better next time counts for more: Airflow tries again then.
                 raise min(failed, key=lambda error: isinstance(error, DataError))

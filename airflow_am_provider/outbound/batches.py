@@ -9,7 +9,7 @@ files, a batch is complete when nothing of it has changed for a stated time, whi
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -35,17 +35,21 @@ class NameForm:
         ``<SYNC_TYPE>_<ORDER_ID>_<SYNC_MODE>_<TIMESTAMP>SPLITNUM.sync``.
     :param timestamp_digits: 10 or 13, where names do not say which.
     :param destination: batches of other destinations are passed over; None takes all.
+    :param mode: ``full`` or ``iter`` of batches whose names say neither; None where it is not
+        known.
     """
 
     template: str | None = None
     timestamp_digits: int | None = None
     destination: int | None = None
+    mode: str | None = None
 
     def parse(self, name: str, digits: int | None = None) -> SegmentFileName:
         """Read a name; ``digits`` is what a control file says, where no setting does."""
-        return SegmentFileName.parse(
+        found = SegmentFileName.parse(
             name, template=self.template, timestamp_digits=self.timestamp_digits or digits
         )
+        return replace(found, mode=found.mode or self.mode)
 
     def readings(self, name: str) -> tuple[SegmentFileName, ...]:
         """Each way in which a name can be read; none where it is no segment file's."""
@@ -130,7 +134,10 @@ class Batch:
 
     @property
     def mode(self) -> str | None:
-        """``full`` or ``iter`` by the data files' names: control files have said otherwise."""
+        """``full`` or ``iter`` by the data files' names: control files have said otherwise.
+
+        None where they say neither.
+        """
         return self.name.mode
 
     @property

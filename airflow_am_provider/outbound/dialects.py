@@ -19,6 +19,8 @@ class Dialect:
     :param text: the type of any other text.
     :param lock: what keeps other loads out until the transaction ends; ``{table}`` is the table.
         None where nothing is known that does.
+    :param first_lock: the same, by a name that needs no table: it comes first of all, before tables
+        are made. Where it is None, making them at once does no harm, or nothing is known.
     :param numbers: a FROM item that gives each number of a column of text, as ``part.value``. None
         where no current table can be kept.
     :param integer: what a number is cast to.
@@ -37,6 +39,7 @@ class Dialect:
     as_moment: str = "TEXT"
     upsert: str = ""
     lock: str | None = None
+    first_lock: str | None = None
     numbers: str | None = None
     index: str | None = "statement"
     bulk: str | None = None
@@ -44,8 +47,9 @@ class Dialect:
 
 
 _ON_CONFLICT: Final = (
-    "ON CONFLICT (destination, user_id, segment) DO UPDATE SET since = CASE WHEN {own}.until IS "
-    "NULL OR {own}.until = excluded.since THEN {own}.since ELSE excluded.since END, until = NULL"
+    "ON CONFLICT (destination, id_dpid, user_id, segment) DO UPDATE SET since = CASE WHEN "
+    "{own}.until IS NULL OR {own}.until = excluded.since THEN {own}.since ELSE excluded.since END, "
+    "until = NULL"
 )
 
 POSTGRES: Final = Dialect(
@@ -55,6 +59,9 @@ POSTGRES: Final = Dialect(
     upsert=_ON_CONFLICT,
     bulk="copy",
     lock="LOCK TABLE {table} IN EXCLUSIVE MODE",
+    # Two that make tables or indexes at once fail or wait for each other, whatever IF NOT EXISTS
+    # says, and a lock of a table cannot come before it is made.
+    first_lock="SELECT pg_advisory_xact_lock(hashtextextended('airflow_am_{table}', 0))",
     numbers="unnest(string_to_array(nullif({column}, ''), ',')::bigint[]) AS part(value)",
 )
 SQLITE: Final = Dialect(
@@ -79,7 +86,7 @@ MYSQL: Final = Dialect(
         "VALUES(since) THEN {own}.since ELSE VALUES(since) END, until = NULL"
     ),
     # Of the session; it ends with the connection. A lock of a table would end the transaction.
-    lock="SELECT GET_LOCK(CONCAT('airflow_am_', MD5('{table}')), 86400)",
+    first_lock="SELECT GET_LOCK(CONCAT('airflow_am_', MD5('{table}')), 86400)",
     numbers=(
         "JSON_TABLE(CONCAT('[', {column}, ']'), '$[*]' COLUMNS (value BIGINT PATH '$')) AS part"
     ),

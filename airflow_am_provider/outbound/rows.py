@@ -38,6 +38,14 @@ NAMES: Final = (
 )
 
 
+def schema_with(more: Sequence[pa.Field]) -> pa.Schema:
+    """The columns of rows.
+
+    :param more: columns beyond :data:`SCHEMA`.
+    """
+    return pa.schema([*SCHEMA, *more])
+
+
 class Rows:
     """Makes rows of a batch's lines.
 
@@ -54,7 +62,7 @@ class Rows:
     ) -> None:
         self._batch = batch
         self._mappings = mappings
-        self.schema = pa.schema([*SCHEMA, *more, *(() if mappings is None else NAMES)])
+        self.schema = schema_with([*more, *(() if mappings is None else NAMES)])
 
     def of(self, block: BatchLines) -> pa.RecordBatch:
         """A block's good lines as rows.

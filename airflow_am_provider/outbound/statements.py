@@ -1,11 +1,4 @@
-"""The statements of a load into tables, and their order.
-
-**Order.** A batch's place is the time in its name, which Adobe gives, and not when it is loaded. A
-batch that is newer than all others is merged into the current table. One that is older, or that was
-loaded before with other content, makes the current table of its destination anew, from the rows of
-all its batches in their order; so that loading days in any order gives the same table. A full batch
-says something of every user of its destination: who is not in it is in no segment from then on.
-"""
+"""The statements of a load into tables."""
 
 from __future__ import annotations
 
@@ -17,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.outbound.csv_stream import CsvStream, csv_of
-from airflow_am_provider.outbound.dialects import POSTGRES
+from airflow_am_provider.outbound.current_table import CurrentTable, check_mode
 from airflow_am_provider.outbound.load_data import load_data
 from airflow_am_provider.outbound.load_report import ANNOUNCED
 from airflow_am_provider.outbound.rows import SCHEMA, as_text, time_as_text
+from airflow_am_provider.outbound.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +29,6 @@ if TYPE_CHECKING:
 _TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*){0,2}")
 # SQLite takes 999 values in a statement unless it is built otherwise.
 _MOST_VALUES: Final = 500
-_SAID: Final = "airflow_am_said"
 #: No batch is called so.
 PROBE: Final = "airflow-am/probe"
 
@@ -59,6 +52,17 @@ class Tables:
                     f"{parameter}: {name!r} is no name of a table; letters, digits and _ are "
                     f"expected, with the schema before a dot"
                 )
+        beside = {one.lower() for one in (self.rows, self.batches, self.names)}
+        if self.current is not None and self.current.lower() in beside:
+            raise ConfigurationError(
+                f"current_table: {self.current!r} is the table of rows, or one beside it; give it "
+                f"a name of its own, such as current_{self.rows.rpartition('.')[2]}"
+            )
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """The tables that tasks name: those beside them go with the rows."""
+        return (self.rows,) if self.current is None else (self.rows, self.current)
 
     @property
     def batches(self) -> str:
@@ -72,58 +76,66 @@ class Tables:
 
 
 class Statements:
-    """The statements of one load. Names of tables are checked; values are always parameters.
-
-    ``last`` is the statement that was run last, without its values.
-    """
+    """The statements of one load. Names of tables are checked; values are always parameters."""
 
     def __init__(self, cursor: Any, dialect: Dialect, tables: Tables) -> None:
-        self._cursor = cursor
-        self._dialect = dialect
+        self._in = Transaction(cursor, dialect)
         self._tables = tables
-        self.last = ""
+        self._current = (
+            CurrentTable(self._in, name=tables.current, rows=tables.rows, batches=tables.batches)
+            if tables.current
+            else None
+        )
+
+    @property
+    def last(self) -> str:
+        """The statement that was run last, without its values."""
+        return self._in.last
 
     def make_tables(self, schema: pa.Schema = SCHEMA) -> None:
         """Make what is not there.
 
         :param schema: the columns of rows; what is not of every row is text.
         """
-        more = "".join(f", {name} {self._dialect.text}" for name in schema.names[len(SCHEMA) :])
+        more = "".join(f", {name} {self._in.dialect.text}" for name in schema.names[len(SCHEMA) :])
         self.make_batches_table()
-        tables, moment, key = self._tables, self._dialect.moment, self._dialect.key
-        text = self._dialect.text
+        tables, moment, key = self._tables, self._in.dialect.moment, self._in.dialect.key
+        text = self._in.dialect.text
         index = f"{tables.rows.replace('.', '_')}_by_batch"
-        inline = f", INDEX {index} (batch)" if self._dialect.index == "inline" else ""
-        self._run(
+        inline = f", INDEX {index} (batch)" if self._in.dialect.index == "inline" else ""
+        self._in.run(
             f"CREATE TABLE IF NOT EXISTS {tables.rows} (user_id {key} NOT NULL, id_dpid BIGINT, "
             f"segments {text} NOT NULL, removed_segments {text} NOT NULL, destination BIGINT, "
             f"mode {text}, batch_time {moment}, batch {key} NOT NULL{more}{inline})"
         )
-        if self._dialect.index == "statement":
-            self._run(f"CREATE INDEX IF NOT EXISTS {index} ON {tables.rows} (batch)")
-        if tables.current:
-            self._run(
-                f"CREATE TABLE IF NOT EXISTS {tables.current} (destination BIGINT NOT NULL, "
-                f"user_id {key} NOT NULL, segment BIGINT NOT NULL, since {moment} NOT NULL, "
-                f"until {moment}, PRIMARY KEY (destination, user_id, segment))"
-            )
+        if self._in.dialect.index == "statement":
+            self._in.run(f"CREATE INDEX IF NOT EXISTS {index} ON {tables.rows} (batch)")
+        if self._current:
+            self._current.make()
 
     def make_batches_table(self) -> None:
         """Make the table of which batches are loaded, unless it is there."""
-        dialect = self._dialect
-        self._run(
-            f"CREATE TABLE IF NOT EXISTS {self._tables.batches} (batch {dialect.key} PRIMARY KEY, "
+        dialect, batches = self._in.dialect, self._tables.batches
+        self._in.run(
+            f"CREATE TABLE IF NOT EXISTS {batches} (batch {dialect.key} PRIMARY KEY, "
             f"destination BIGINT NOT NULL, mode {dialect.text}, "
             f"batch_time {dialect.moment} NOT NULL, version {dialect.text} NOT NULL, "
-            f"report {dialect.text} NOT NULL)"
+            f"report {dialect.text} NOT NULL, id_dpid BIGINT, current_table {dialect.text})"
         )
+        # Where an earlier version has made it.
+        known = self._in.columns(batches)
+        for name, type_ in (("id_dpid", "BIGINT"), ("current_table", dialect.text)):
+            if known and name not in known:
+                self._in.run(f"ALTER TABLE {batches} ADD COLUMN {name} {type_}")
+
+    def lock_first(self) -> None:
+        """Keep other loads into the same tables out, before anything of them is touched."""
+        for table in sorted({one.lower() for one in self._tables.all}):
+            self._in.lock(_filled(self._in.dialect.first_lock, table))
 
     def lock(self) -> None:
         """Keep other loads into the same tables out until this one is over, where that is known."""
-        if self._dialect.lock is not None:
-            self._run(self._dialect.lock.format(table=self._tables.batches))
-            if self._cursor.description is not None:
-                self._cursor.fetchall()
+        self._in.lock(_filled(self._in.dialect.lock, self._tables.batches))
 
     def reports(self, batch_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What was written down of each batch when it was loaded."""
@@ -131,11 +143,13 @@ class Statements:
         for start in range(0, len(batch_ids), _MOST_VALUES):
             some = batch_ids[start : start + _MOST_VALUES]
             values = ", ".join("?" for _ in some)
-            self._run(
+            self._in.run(
                 f"SELECT batch, report FROM {self._tables.batches} WHERE batch IN ({values})",
                 *some,
             )
-            found |= {str(batch): json.loads(report) for batch, report in self._cursor.fetchall()}
+            found |= {
+                str(batch): json.loads(report) for batch, report in self._in.cursor.fetchall()
+            }
         return found
 
     def note_announced(self, kept: dict[str, Any], teller: dict[str, Any] | None) -> None:
@@ -143,70 +157,86 @@ class Statements:
 
         :param kept: what :meth:`reports` gives of it.
         """
-        self._run(
+        self._in.run(
             f"UPDATE {self._tables.batches} SET report = ? WHERE batch = ?",
             json.dumps({**kept, ANNOUNCED: teller}),
             kept["batch"],
         )
 
-    def is_next(self, batch: Batch) -> bool:
-        """Whether a batch is newer than all that are loaded of its destination."""
-        self._run(
-            f"SELECT batch, batch_time FROM {self._tables.batches} WHERE destination = ? "
-            f"ORDER BY batch_time DESC, batch DESC LIMIT 1",
-            batch.destination,
-        )
-        row = self._cursor.fetchone()
-        ours = (time_as_text(_time(batch)), batch.batch_id)
-        return row is None or (_as_text(row[1]), row[0]) < ours
+    def why_anew(self, batch: Batch) -> str | None:
+        """Why the current table has to be made anew for a batch; None where it is added to.
+
+        :raises DataError: when it is not known of the batch whether it is full.
+        """
+        if self._current is None:
+            return None
+        check_mode(batch.batch_id, batch.mode, self._tables.batches)
+        return self._current.why_anew(batch, time_as_text(_time(batch)))
+
+    def take_in(self, batch: Batch, why_anew: str | None) -> None:
+        """Take a loaded batch over into the current table.
+
+        :param why_anew: what :meth:`why_anew` has said before it was loaded.
+        """
+        if self._current is not None:
+            self._current.take_in(batch, why_anew)
+
+    def catch_up(self, destination: int | None) -> None:
+        """Take over into the current table what it lacks of batches that are loaded."""
+        if self._current is not None:
+            self._current.catch_up(destination)
+
+    def has_batches(self) -> bool:
+        """Whether anything is loaded."""
+        return self._in.row(f"SELECT 1 FROM {self._tables.batches} LIMIT 1") is not None
 
     def forget(self, batch: Batch) -> None:
         """Delete what is there of a batch: it came before."""
         for table in (self._tables.rows, self._tables.batches):
-            self._run(f"DELETE FROM {table} WHERE batch = ?", batch.batch_id)
+            self._in.run(f"DELETE FROM {table} WHERE batch = ?", batch.batch_id)
 
     def add(self, blocks: Iterator[pa.RecordBatch], schema: pa.Schema) -> None:
         """Add rows: by COPY where the driver has it.
 
         :param schema: their columns.
         """
-        columns, bulk = ", ".join(schema.names), self._dialect.bulk
+        columns, bulk = ", ".join(schema.names), self._in.dialect.bulk
         copy = f"COPY {self._tables.rows} ({columns}) FROM STDIN WITH (FORMAT csv)"
-        self.last = copy
+        self._in.last = copy
         if bulk == "load_data":
-            load_data(self._cursor, self._tables.rows, schema, blocks)
-        elif bulk == "copy" and hasattr(self._cursor, "copy_expert"):
+            load_data(self._in.cursor, self._tables.rows, schema, blocks)
+        elif bulk == "copy" and hasattr(self._in.cursor, "copy_expert"):
             stream = CsvStream(blocks)
             try:
-                self._cursor.copy_expert(copy, stream)
+                self._in.cursor.copy_expert(copy, stream)
             except Exception:
                 # The driver has words of its own for what went wrong with the rows.
                 if stream.error is not None:
                     raise stream.error from None
                 raise
-        elif bulk == "copy" and hasattr(self._cursor, "copy"):
-            with self._cursor.copy(copy) as copying:
+        elif bulk == "copy" and hasattr(self._in.cursor, "copy"):
+            with self._in.cursor.copy(copy) as copying:
                 for block in blocks:
                     copying.write(csv_of(block))
         else:
-            values = ", ".join(self._dialect.placeholder for _ in schema.names)
+            values = ", ".join(self._in.dialect.placeholder for _ in schema.names)
             insert = f"INSERT INTO {self._tables.rows} ({columns}) VALUES ({values})"
             for block in blocks:
                 listed = [column.to_pylist() for column in as_text(block).columns]
-                self._cursor.executemany(insert, list(zip(*listed, strict=True)))
+                self._in.cursor.executemany(insert, list(zip(*listed, strict=True)))
 
     def copy(self, statement: str) -> None:
         """Have the database read a file."""
-        self.last = statement
-        self._cursor.execute(statement)
+        self._in.last = statement
+        self._in.cursor.execute(statement)
 
     def check_count(self, batch: Batch, expected: int) -> None:
         """See that all rows of a batch are there.
 
         :raises TransientError: when it is another number.
         """
-        self._run(f"SELECT COUNT(*) FROM {self._tables.rows} WHERE batch = ?", batch.batch_id)
-        found = int(self._cursor.fetchone()[0])
+        self._in.run(f"SELECT COUNT(*) FROM {self._tables.rows} WHERE batch = ?", batch.batch_id)
+        found = int(self._in.cursor.fetchone()[0])
         if found != expected:
             raise TransientError(
                 f"batch {batch.batch_id}: copy_sql gave {found:,} rows, and its file has "
@@ -223,27 +253,28 @@ class Statements:
             time_as_text(_time(batch)),
             batch.version,
             json.dumps(report.to_kept_json()),
+            batch.name.master_dpid or 0,
         )
 
     def note_probe(self) -> None:
         """Write down what is to be rolled back."""
-        self._note(PROBE, 0, None, time_as_text(datetime.now(UTC)), "", "{}")
+        self._note(PROBE, 0, None, time_as_text(datetime.now(UTC)), "", "{}", 0)
 
     def forget_probe(self) -> None:
         """Delete it, where it could not be."""
-        self._run(f"DELETE FROM {self._tables.batches} WHERE batch = ?", PROBE)
+        self._in.run(f"DELETE FROM {self._tables.batches} WHERE batch = ?", PROBE)
 
     def _note(self, *values: object) -> None:
-        self._run(
+        self._in.run(
             f"INSERT INTO {self._tables.batches} (batch, destination, mode, batch_time, version, "
-            f"report) VALUES (?, ?, ?, ?, ?, ?)",
+            f"report, id_dpid) VALUES (?, ?, ?, ?, ?, ?, ?)",
             *values,
         )
 
     def make_names_table(self) -> None:
         """Make the table of what segments are called, unless it is there."""
-        text = self._dialect.text
-        self._run(
+        text = self._in.dialect.text
+        self._in.run(
             f"CREATE TABLE IF NOT EXISTS {self._tables.names} (destination BIGINT NOT NULL, "
             f"segment BIGINT NOT NULL, name {text} NOT NULL, description {text}, status {text}, "
             f"PRIMARY KEY (destination, segment))"
@@ -252,9 +283,9 @@ class Statements:
     def name_segments(self, destination: int, mappings: Sequence[Mapping]) -> None:
         """Write down what the segments of a destination are called now."""
         names = self._tables.names
-        self._run(f"DELETE FROM {names} WHERE destination = ?", destination)
+        self._in.run(f"DELETE FROM {names} WHERE destination = ?", destination)
         for one in mappings:
-            self._run(
+            self._in.run(
                 f"INSERT INTO {names} (destination, segment, name, description, status) "
                 f"VALUES (?, ?, ?, ?, ?)",
                 destination,
@@ -263,89 +294,6 @@ class Statements:
                 one.description,
                 one.status,
             )
-
-    def merge(self, batch_id: str) -> None:
-        """Take a batch's rows over into the current table; all older ones are in it."""
-        current = self._tables.current
-        if not current:
-            return
-        self._run(
-            f"SELECT destination, mode, batch_time FROM {self._tables.batches} WHERE batch = ?",
-            batch_id,
-        )
-        destination, mode, time = self._cursor.fetchone()
-        integer, moment = self._dialect.integer, self._dialect.as_moment
-        # A user who is added to a segment and removed from it by one batch is in it: what is
-        # removed goes first.
-        if mode == "full":
-            self._say("segments", batch_id)
-            self._close(destination, time, "NOT EXISTS")
-        else:
-            self._say("removed_segments", batch_id)
-            self._close(destination, time, "EXISTS")
-            self._say("segments", batch_id)
-        self._run(
-            f"INSERT INTO {current} (destination, user_id, segment, since, until) "
-            f"SELECT CAST(? AS {integer}), said.user_id, said.segment, CAST(? AS {moment}), "
-            f"CAST(NULL AS {moment}) FROM {_SAID} AS said WHERE true "
-            + self._dialect.upsert.format(own=_last(current)),
-            destination,
-            time,
-        )
-
-    def _say(self, column: str, batch_id: str) -> None:
-        """Put each user and segment of one of a batch's columns into a table of its own, once.
-
-        As a table it has a key: looking each row of the current table up among the lists of a
-        batch would take the product of both.
-        """
-        numbers = str(self._dialect.numbers).format(column=f"line.{column}")
-        self._run(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {_SAID} "
-            f"(user_id {self._dialect.key}, segment BIGINT, PRIMARY KEY (user_id, segment))"
-        )
-        self._run(f"DELETE FROM {_SAID}")
-        self._run(
-            f"INSERT INTO {_SAID} SELECT DISTINCT line.user_id, "
-            f"CAST(part.value AS {self._dialect.integer}) FROM "
-            f"{self._tables.rows} AS line, {numbers} WHERE line.batch = ?",
-            batch_id,
-        )
-        if self._dialect is POSTGRES:
-            self._run(f"ANALYZE {_SAID}")
-
-    def _close(self, destination: object, time: object, whether: str) -> None:
-        """End what holds of a destination, for the pairs that were said, or that were not."""
-        current = self._tables.current
-        self._run(
-            f"UPDATE {current} SET until = ? WHERE destination = ? AND until IS NULL AND {whether} "
-            f"(SELECT 1 FROM {_SAID} AS said WHERE said.user_id = {_last(str(current))}.user_id "
-            f"AND said.segment = {_last(str(current))}.segment)",
-            time,
-            destination,
-        )
-
-    def make_current_anew(self, batch: Batch) -> None:
-        """Put the current table together from the rows of all batches of a destination."""
-        if not self._tables.current:
-            return
-        self._run(f"DELETE FROM {self._tables.current} WHERE destination = ?", batch.destination)
-        self._run(
-            f"SELECT batch FROM {self._tables.batches} WHERE destination = ? "
-            f"ORDER BY batch_time, batch",
-            batch.destination,
-        )
-        for (batch_id,) in self._cursor.fetchall():
-            self.merge(batch_id)
-
-    def _run(self, statement: str, *values: object) -> None:
-        self.last = statement
-        self._cursor.execute(statement.replace("?", self._dialect.placeholder), values)
-
-
-def _last(table: str) -> str:
-    """A table's name as ON CONFLICT knows it."""
-    return table.rpartition(".")[2]
 
 
 def _time(batch: Batch) -> datetime:
@@ -356,8 +304,5 @@ def _time(batch: Batch) -> datetime:
     return batch.timestamp
 
 
-def _as_text(moment: datetime | str) -> str:
-    """A time as text that sorts as it does."""
-    if isinstance(moment, str):
-        return moment
-    return time_as_text(moment)
+def _filled(lock: str | None, table: str) -> str | None:
+    return None if lock is None else lock.format(table=table)

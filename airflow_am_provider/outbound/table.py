@@ -20,7 +20,7 @@ from airflow_am_provider.outbound.layout import BASIC, Layout
 from airflow_am_provider.outbound.load_report import LoadReport, is_free
 from airflow_am_provider.outbound.parquet import batch_path, load_into_parquet
 from airflow_am_provider.outbound.reading import read_batch
-from airflow_am_provider.outbound.rows import Rows
+from airflow_am_provider.outbound.rows import Rows, schema_with
 from airflow_am_provider.outbound.statements import PROBE, Statements
 from airflow_am_provider.sources.database_hook import connect
 from airflow_am_provider.sources.sql_errors import without_rows
@@ -67,7 +67,7 @@ def load_into_table(
         if mappings:
             statements.make_names_table()
         statements.lock()
-        is_next = statements.is_next(batch)
+        why_anew = statements.why_anew(batch)
         statements.forget(batch)
         blocks = read_batch(inbox, batch, counts, layout)
         statements.add((rows.of(block) for block in blocks if len(block.lines.ids)), rows.schema)
@@ -75,11 +75,32 @@ def load_into_table(
         statements.note(batch, report)
         if mappings:
             statements.name_segments(batch.destination, mappings)
-        if is_next:
-            statements.merge(batch.batch_id)
-        else:
-            statements.make_current_anew(batch)
+        statements.take_in(batch, why_anew)
     return report
+
+
+def catch_up(
+    hook: DbApiHook, tables: Tables, layout: Layout = BASIC, destination: int | None = None
+) -> None:
+    """Have the current table take in what it lacks of batches that are loaded.
+
+    Those may have been loaded before there was one, or by a task that keeps none. What it lacks
+    nothing of stays as it is.
+
+    :param tables: where rows go; nothing is done without a current table.
+    :param layout: how lines are made.
+    :param destination: whose batches it has; None for all.
+    :raises ConfigurationError: when the database cannot keep a current table.
+    :raises DataError: when it is not known of a batch whether it is full.
+    """
+    if tables.current is None:
+        return
+    with _statements(hook, tables) as statements:
+        statements.make_batches_table()
+        if statements.has_batches():
+            statements.make_tables(schema_with(layout.more))
+            statements.lock()
+            statements.catch_up(destination)
 
 
 def load_by_copy(
@@ -141,7 +162,7 @@ def loaded_reports(
 
     :param makes_table: whether the table of batches is made where it is not there yet.
     """
-    with _statements(hook, tables) as statements:
+    with _statements(hook, tables, locks=makes_table) as statements:
         if makes_table:
             statements.make_batches_table()
         return statements.reports(batch_ids)
@@ -166,8 +187,11 @@ def note_announced(
 
 
 @contextmanager
-def _statements(hook: DbApiHook, tables: Tables) -> Iterator[Statements]:
-    """One transaction: all of it or nothing. What the database says of an error quotes no row."""
+def _statements(hook: DbApiHook, tables: Tables, *, locks: bool = True) -> Iterator[Statements]:
+    """One transaction: all of it or nothing. What the database says of an error quotes no row.
+
+    :param locks: whether other loads into the same tables are kept out from its begin.
+    """
     dialect = dialect_of(hook)
     if tables.current and dialect.numbers is None:
         raise ConfigurationError(
@@ -179,6 +203,8 @@ def _statements(hook: DbApiHook, tables: Tables) -> Iterator[Statements]:
         with without_rows(lambda: statements.last, f"table {tables.rows}"):
             _begin(connection, hook)
             try:
+                if locks:
+                    statements.lock_first()
                 yield statements
                 connection.commit()
             except BaseException:

@@ -54,7 +54,8 @@ class OutboundFilesSensor(PollingSensor):
     :param destination: ID of the destination whose batches count; None for all. (templated)
     :param batch_date: The day in UTC that the timestamp in the names is of, such as ``{{ ds }}``.
         None for all that is there. (templated)
-    :param sync_mode: ``full`` or ``iter``; None for both. (templated)
+    :param sync_mode: ``full`` or ``iter``; None for both. Batches whose names say neither are taken
+        for this. (templated)
     :param quiet_period: Seconds, for accounts without control files. None where they come. Not with
         ``mode="reschedule"``, where each look is a process that knows nothing of those before; take
         ``deferrable=True`` to wait without a worker. (templated)

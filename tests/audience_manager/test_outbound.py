@@ -207,3 +207,18 @@ def test_the_time_for_a_control_file_grows_with_its_size_alone(beginning: str) -
 def test_strings_of_a_lenient_control_file_stay_as_they_are() -> None:
     content = b'{Files: [{FileName: "a, b: {c: 1,}.sync", FileByteSize: 1},]}'
     assert parse_control_file(content, "x.info").files[0].name == "a, b: {c: 1,}.sync"
+
+
+@pytest.mark.parametrize(
+    ("name", "template"),
+    [
+        ("S3_1234_20914_FULL_1486140844000.sync", None),
+        (
+            "S3_1234_20914_Full_1486140844000.sync",
+            "<SYNC_TYPE>_<ORDER_ID>_<DPID>_<SYNC_MODE>_<TIMESTAMP>.sync",
+        ),
+    ],
+)
+def test_a_mode_is_read_in_capitals_too(name: str, template: str | None) -> None:
+    found = SegmentFileName.parse(name, template=template, timestamp_digits=13)
+    assert (found.mode, found.alias) == ("full", None)

@@ -174,6 +174,29 @@ def test_a_batch_is_loaded_once(inbox: Path, warehouse: str, tmp_path: Path) -> 
     assert rows == [("A", 1, None)]
 
 
+def test_a_current_table_that_comes_later_is_made_without_a_new_batch(
+    inbox: Path, warehouse: str, tmp_path: Path
+) -> None:
+    without = {"table": "segments", "conn_id": warehouse}
+    nameless = "S3_1234_20914_1769040000000"
+    (inbox / f"{ROOT}.info").unlink()
+    (inbox / f"{nameless}.sync").write_bytes(b"A 1\nB 2\n")
+    (inbox / f"{nameless}.info").write_bytes(control(**{f"{nameless}.sync": 8}))
+    loader(inbox, **without).execute({})
+    current = {**without, "current_table": "current_segments"}
+    with pytest.raises(AirflowFailException, match="its name says neither full nor iter"):
+        loader(inbox, **current).execute({})
+    (report,) = loader(inbox, **current, sync_mode="full", reload=True).execute({})
+    for path in inbox.iterdir():
+        path.unlink()
+    with closing(sqlite3.connect(tmp_path / "warehouse.sqlite")) as database:
+        database.execute("DROP TABLE current_segments")
+        with pytest.raises(AirflowSkipException, match="no complete batch"):
+            loader(inbox, **current).execute({})
+        rows = database.execute("SELECT user_id, segment FROM current_segments").fetchall()
+    assert (report["batch"], rows) == (nameless, [("A", 1), ("B", 2)])
+
+
 SENT_AT = 1_768_957_200.0
 
 

@@ -29,8 +29,16 @@ class Sender:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def send(self, day: int, mode: str, *parts: str, control: bool = True, md5: str = "") -> str:
-        root = f"S3_1234_20914_{mode}_{FIRST_DAY + day * DAY_MS}"
+    def send(
+        self,
+        day: int,
+        mode: str,
+        *parts: str,
+        control: bool = True,
+        md5: str = "",
+        dpid: int | str = 20914,
+    ) -> str:
+        root = f"S3_1234_{dpid}_{mode}_{FIRST_DAY + day * DAY_MS}"
         files = []
         for number, text in enumerate(parts):
             name = f"{root}{f'{number:03d}' if number else ''}.sync.gz"

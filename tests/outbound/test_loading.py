@@ -6,6 +6,7 @@ import json
 import random
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,14 +21,18 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
-from airflow_am_provider.audience_manager.errors import DataError, TransientError
+from airflow_am_provider.audience_manager.errors import (
+    ConfigurationError,
+    DataError,
+    TransientError,
+)
 from airflow_am_provider.audience_manager.outbound.line_templates import LineTemplate
 from airflow_am_provider.outbound.batches import Batch
 from airflow_am_provider.outbound.dialects import dialect_of
 from airflow_am_provider.outbound.layout import Layout
 from airflow_am_provider.outbound.parquet import load_into_parquet, loaded_version
 from airflow_am_provider.outbound.statements import Statements, Tables
-from airflow_am_provider.outbound.table import load_into_table
+from airflow_am_provider.outbound.table import catch_up, load_into_table
 from airflow_am_provider.storage import LocalFolder
 from tests.outbound.mysql_hook import DRIVERS, MysqlHook
 from tests.outbound.senders import FIRST_DAY, Sender
@@ -307,6 +312,108 @@ def test_days_loaded_in_any_order_give_the_same_current_table(
     for root in shuffled:
         load(sender, hook, root)
     assert sorted(rows_of(hook, "SELECT * FROM current_segments"), key=str) == in_order
+
+
+WITHOUT = Tables(rows="segments")
+
+
+def run_of(hook: DbApiHook, *statements: str) -> None:
+    with closing(hook.get_conn()) as connection:
+        for statement in statements:
+            connection.cursor().execute(statement)
+        connection.commit()
+
+
+def test_a_current_table_takes_in_what_was_loaded_without_it(
+    sender: Sender, hook: DbApiHook, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    first = sender.send(0, "full", "A 1\nB 2\n")
+    second = sender.send(1, "iter", "A 3  1\n")
+    load_into_table(sender.inbox, sender.batch(first), hook, WITHOUT)
+    load(sender, hook, second)
+    expected = {("A", 3), ("B", 2)}
+    assert current_of(hook) == expected
+    assert (
+        "current_segments (destination 1234, IDs of 20914): made anew from the rows of 2 batches "
+        "in segments, as it lacked some of them" in caplog.messages
+    )
+    # Nothing new has come, and the table is gone, empty, or lacks what another task has loaded.
+    for undone in ("DROP TABLE current_segments", "DELETE FROM current_segments"):
+        run_of(hook, undone)
+        catch_up(hook, TABLES)
+        assert current_of(hook) == expected
+    third = sender.send(2, "iter", "B 4  2\n")
+    load_into_table(sender.inbox, sender.batch(third), hook, WITHOUT)
+    catch_up(hook, TABLES, destination=99)
+    assert current_of(hook) == expected
+    catch_up(hook, TABLES)
+    assert current_of(hook) == {("A", 3), ("B", 4)}
+    caplog.clear()
+    catch_up(hook, TABLES)
+    assert caplog.messages == []
+
+
+def test_ids_of_another_kind_stay_as_they_are(sender: Sender, hook: DbApiHook) -> None:
+    for dpid in (20914, 20915, ""):
+        load(sender, hook, sender.send(0, "full", f"x 1,2\nuser-{dpid} 1\n", dpid=dpid))
+    load(sender, hook, sender.send(1, "full", "x 1\n", dpid=20915))
+    load(sender, hook, sender.send(1, "iter", "x 9  1\n", dpid=""))
+    said = "SELECT id_dpid, user_id, segment FROM current_segments WHERE until IS NULL"
+    assert set(rows_of(hook, said)) == {
+        *[(20914, "x", 1), (20914, "x", 2), (20914, "user-20914", 1)],
+        (20915, "x", 1),
+        *[(0, "x", 2), (0, "x", 9), (0, "user-", 1)],
+    }
+
+
+def test_tables_of_an_earlier_version_are_taken_over(sender: Sender, hook: DbApiHook) -> None:
+    for dpid in (20914, 20915):
+        root = sender.send(0, "full", "x 1\n", dpid=dpid)
+        load_into_table(sender.inbox, sender.batch(root), hook, WITHOUT)
+    run_of(
+        hook,
+        "ALTER TABLE segments_batches DROP COLUMN id_dpid",
+        "ALTER TABLE segments_batches DROP COLUMN current_table",
+        "CREATE TABLE current_segments (destination BIGINT, user_id VARCHAR(9), segment BIGINT, "
+        "since VARCHAR(40), until VARCHAR(40))",
+    )
+    with pytest.raises(ConfigurationError, match=r"has no column id_dpid\. If an earlier"):
+        catch_up(hook, TABLES)
+    run_of(hook, "DROP TABLE current_segments")
+    load(sender, hook, sender.send(1, "full", "y 2\n", dpid=20915))
+    catch_up(hook, TABLES)
+    assert current_of(hook) == {("x", 1), ("y", 2)}
+
+
+def test_a_batch_of_no_known_mode_does_not_come_into_a_current_table(
+    sender: Sender, hook: DbApiHook
+) -> None:
+    root = sender.send(0, "other", "A 1\n")
+    with pytest.raises(DataError, match="neither full nor iter"):
+        load(sender, hook, root)
+    load_into_table(sender.inbox, sender.batch(root), hook, WITHOUT)
+    with pytest.raises(DataError, match="set sync_mode='full' or 'iter'"):
+        catch_up(hook, TABLES)
+    assert rows_of(hook, "SELECT COUNT(*) FROM segments") == [(1,)]
+
+
+@pytest.mark.parametrize("hook", ["postgres"], indirect=True)
+def test_loads_at_once_wait_for_each_other(sender: Sender, hook: DbApiHook) -> None:
+    def both(roots: list[str]) -> None:
+        batches = [sender.batch(root) for root in roots]
+        with ThreadPoolExecutor(len(batches)) as threads:
+            loads = [
+                threads.submit(load_into_table, sender.inbox, batch, hook, TABLES)
+                for batch in batches
+            ]
+            for one in loads:
+                one.result()
+
+    both([sender.send(day, "iter", "A 1\n") for day in range(4)])  # they make the tables
+    both([sender.send(4 + day, "iter", f"B {day}\n" * 2_000) for day in range(4)])
+    assert rows_of(hook, "SELECT COUNT(*) FROM segments") == [(8_004,)]
+    assert current_of(hook) == {("A", 1), *[("B", day) for day in range(4)]}
 
 
 def test_an_older_batch_sent_again_with_other_content_is_seen_through(

@@ -99,7 +99,7 @@ class SegmentFileName:
     :param destination: the destination's ID, also called order ID.
     :param master_dpid: which kind of ID is inside: 20914, 20915 or another data source.
     :param alias: free text agreed with the receiver.
-    :param mode: ``full`` or ``iter``.
+    :param mode: ``full`` or ``iter``, in small letters.
     :param timestamp: when the batch was made, in UTC.
     :param split: the part's number; None for the first file of a batch, or its only one.
     :param packing: ``gz``, ``zip`` or empty.
@@ -172,7 +172,8 @@ def _by_form(text: str, timestamp_digits: int | None) -> SegmentFileName:
         found = _WORD.fullmatch(word[0])
         hyphened = found["split"] if found else None
     digits, split = _split_digits(text, stamp["digits"], timestamp_digits, hyphened)
-    mode = head.pop() if head and head[-1] in MODES else None
+    # Adobe's pages show sync types in both cases, and modes in small letters.
+    mode = head.pop().lower() if head and head[-1].lower() in MODES else None
     sync_type = head.pop(0) if head and head[0].lower() in _TYPES else None
     tail = [part.partition("-")[0] for part in word]
     return SegmentFileName(
@@ -287,7 +288,7 @@ _MACROS: Final = {
     "MASTER_DPID": (r"(?P<master_dpid>\d*)", Value(DIGITS, may_be_empty=True)),
     "PID_ALIAS": (r"(?P<alias>.*?)", Value(PRINTING, may_be_empty=True)),
     "PIDALIAS": (r"(?P<alias>.*?)", Value(PRINTING, may_be_empty=True)),
-    "SYNC_MODE": (r"(?P<mode>full|iter)", Value(LETTERS)),
+    "SYNC_MODE": (r"(?P<mode>(?i:full|iter))", Value(LETTERS)),
 }
 _SPLIT_NODE: Final = Maybe(Capture(None, [Maybe(Text("-")), up_to(6)]))
 _SPLITNUM: Final = rf"(?P<split>(?:{_SPLIT.pattern})|-\d{{1,6}})?"
@@ -425,7 +426,7 @@ def _by_template(text: str, template: str, timestamp_digits: int | None) -> Segm
         destination=_id(text, "ORDER_ID", found.get("destination") or ""),
         master_dpid=_id(text, "MASTER_DPID", found.get("master_dpid") or found.get("dpid") or ""),
         alias=found.get("alias") or None,
-        mode=found.get("mode"),
+        mode=(found.get("mode") or "").lower() or None,
         timestamp=_moment_by(text, found["timestamp"], compiled.time_format),
         split=int(split.lstrip("-")) if split else None,
         packing=packing,
