@@ -172,7 +172,9 @@ def test_states_that_there_are_not(conn_id: str, wanted: Any) -> None:
     given = "sent" if wanted == "sent" else "lost"
     assert str(caught.value) == (
         f"states: {given!r}: a list of some of staged, queued, sending, sent, picked_up, "
-        f"assumed, acknowledged, reconciled, failed, superseded, abandoned, outstanding is expected"
+        f"assumed, acknowledged, reconciled, failed, superseded, abandoned, outstanding, "
+        f"sending_failed, file_in_doubt, approval_waiting, stopped_by_guard, no_answer_in_time, "
+        f"looking_failed, rejected, needs_attention is expected"
     )
 
 
