@@ -28,15 +28,22 @@ if TYPE_CHECKING:
 AWS_DEFAULT: Final = "aws_default"
 
 
-def open_folder(location: str, conn_id: str | None, *, asked_by: str) -> Folder:
+def open_folder(location: str, conn_id: str | None, *, asked_by: str, setting: str = "") -> Folder:
     """Open a folder that is read or written.
 
     :param location: ``s3://bucket/prefix``, ``file:///path`` or an absolute path.
     :param conn_id: the AWS connection for S3; ``aws_default`` if None.
     :param asked_by: the parameter that names the connection, for messages.
+    :param setting: the parameter that names a folder that has to be there, for messages; empty
+        for one that may be new.
     :raises ConfigurationError: when the location or the connection is none.
     """
-    return folder_of(location, lambda: s3_client(conn_id or AWS_DEFAULT, asked_by))
+    return folder_of(
+        location,
+        lambda: s3_client(conn_id or AWS_DEFAULT, asked_by),
+        setting=setting,
+        must_exist=bool(setting),
+    )
 
 
 def open_inbox(location: str, conn_id: str | None, *, asked_by: str = "source_conn_id") -> Inbox:
@@ -50,7 +57,7 @@ def open_inbox(location: str, conn_id: str | None, *, asked_by: str = "source_co
     """
     protocol, _, directory = location.partition("://")
     if protocol not in _PROTOCOLS:
-        return open_folder(location, conn_id, asked_by=asked_by)
+        return open_folder(location, conn_id, asked_by=asked_by, setting="location")
     if not directory.startswith("/"):
         raise ConfigurationError(
             f"location {printable(location)!r}: {protocol}:///directory is expected; the host is "

@@ -139,7 +139,9 @@ class EventFeedExtractOperator(BaseOperator):
             dpid = optional_whole_number("dpid", self.dpid)
             state = self._state()
             most = limit("max_set_aside", self.max_set_aside, "events")
-            inbox = open_folder(self.location, self.source_conn_id, asked_by="source_conn_id")
+            inbox = open_folder(
+                self.location, self.source_conn_id, asked_by="source_conn_id", setting="location"
+            )
             access = self.into_aws_conn_id or self.source_conn_id
             target = open_folder(self.into, access, asked_by="into_aws_conn_id")
             found = hours_of(inbox, since, until)

@@ -8,6 +8,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_am_provider.airflow_compat import AirflowSkipException
 from airflow_am_provider.audience_manager.errors import (
+    AudienceManagerError,
     ConfigurationError,
     DataError,
     TransientError,
@@ -215,12 +216,13 @@ class OutboundLoadOperator(BaseOperator):
         with airflow_errors():
             target = self._target()
             inbox = open_inbox(self.location, self.source_conn_id)
-            wanted = self._wanted()
+            # What fails holds no other batch up.
+            failed: list[AudienceManagerError] = []
+            wanted = self._wanted(failed)
             notes.found(wanted)
             known = {} if flag("reload", self.reload) else target.reports(wanted)
             teller = teller_of(context)
             loaded: list[tuple[Batch, dict[str, Any]]] = []
-            failed: list[TransientError | DataError] = []
             for batch in wanted:
                 kept = known.get(batch.batch_id, {})
                 if kept.get("version") == batch.version:
@@ -235,7 +237,6 @@ class OutboundLoadOperator(BaseOperator):
                 try:
                     report = target.load(inbox, batch)
                 except (TransientError, DataError) as error:
-                    # It holds no other batch up.
                     self.log.warning("Batch %s is not loaded: %s", batch.batch_id, error)
                     failed.append(error)
                     continue
@@ -249,7 +250,7 @@ class OutboundLoadOperator(BaseOperator):
                 failed.append(error)
             if failed:
                 # What may go better next time counts for more: Airflow tries again then.
-                raise min(failed, key=lambda error: isinstance(error, DataError))
+                raise min(failed, key=lambda error: not isinstance(error, TransientError))
             # Last of all: what fails before it tells nothing, and the next try does.
             told = [
                 report
@@ -307,7 +308,11 @@ class OutboundLoadOperator(BaseOperator):
                 f"{counts.unchecked:,}",
             )
 
-    def _wanted(self) -> list[Batch]:
+    def _wanted(self, failed: list[AudienceManagerError]) -> list[Batch]:
+        """What is to be loaded; of the sensor's batches, those that are as it has seen them.
+
+        :param failed: gets why the others are not.
+        """
         from airflow_am_provider.hooks.outbound_inbox import arrival_watch
         from airflow_am_provider.outbound.arrival import find_batch
 
@@ -329,10 +334,21 @@ class OutboundLoadOperator(BaseOperator):
             raise ConfigurationError(
                 f"batches: {type(self.batches).__name__} is not what OutboundFilesSensor returns"
             )
-        return [
-            find_batch(look, str(found["batch"]), str(found.get("version", "")))
-            for found in self.batches
-        ]
+        wanted = []
+        for found in self.batches:
+            if not isinstance(found, dict) or not is_given(found.get("batch")):
+                raise ConfigurationError(
+                    f"batches: {type(found).__name__} is in it, and is no batch as "
+                    f"OutboundFilesSensor returns it, such as {{'batch': NAME, 'version': VERSION}}"
+                )
+            try:
+                wanted.append(
+                    find_batch(look, str(found["batch"]), str(found.get("version") or ""))
+                )
+            except (TransientError, ConfigurationError) as error:
+                self.log.warning("%s", error)
+                failed.append(error)
+        return wanted
 
     def _target(self) -> LoadTarget:
         copies = is_given(self.copy_sql)

@@ -252,8 +252,10 @@ def find_batch(look: Look, batch_id: str, version: str) -> Batch:
                     f"task to take it as it is now"
                 )
             return batch
-    for batch, why in look.waiting:
-        if batch.batch_id == batch_id:
+    waiting = [(batch.batch_id, why) for batch, why in look.waiting]
+    waiting += [(name.root, one.why) for one in look.undecided for name in one.names]
+    for waits, why in waiting:
+        if waits == batch_id:
             raise TransientError(f"batch {batch_id}: it was complete and is not any more: {why}")
     raise ConfigurationError(
         f"batch {batch_id}: it is not there any more. Adobe keeps files for 8 days "

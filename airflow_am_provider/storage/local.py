@@ -55,15 +55,17 @@ class LocalFolder:
 
     :param root: its absolute path; made when the first file is written.
     :param setting: what names it, for messages: ``staging_location of connection 'adobe'``.
+    :param must_exist: whether it is an error to list it where it is not there.
     :raises ConfigurationError: when the path is not absolute.
 
     >>> LocalFolder("/data/staging").url
     '/data/staging'
     """
 
-    def __init__(self, root: str | Path, *, setting: str = "") -> None:
+    def __init__(self, root: str | Path, *, setting: str = "", must_exist: bool = False) -> None:
         self.root = Path(root)
         self._setting = setting
+        self._must_exist = must_exist
         if not self.root.is_absolute():
             raise ConfigurationError(
                 f"folder {printable(str(root))!r}: an absolute path is expected, since every "
@@ -152,11 +154,19 @@ class LocalFolder:
         """The files whose path begins with ``prefix``, in order of their paths.
 
         Unfinished files, links and names that are not safe are left out.
+
+        :raises ConfigurationError: when the directory must exist and does not.
         """
         start = self.root / prefix.rpartition("/")[0]
         if "/" in prefix:
             self._target(prefix.rpartition("/")[0])
         with self._errors("list", start):
+            if self._must_exist and not self.root.is_dir():
+                where = f" ({self._setting})" if self._setting else ""
+                raise ConfigurationError(
+                    f"{_whole(self.root)!r}{where}: there is no such folder; check the path, and "
+                    f"that each worker and the triggerer reach it"
+                )
             for directory, names, files in os.walk(start, onerror=_raise_unless_missing):
                 names.sort()
                 for name in sorted(files):

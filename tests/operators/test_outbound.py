@@ -25,6 +25,7 @@ from airflow_am_provider.airflow_compat import (
     TaskDeferred,
 )
 from airflow_am_provider.cli import main
+from airflow_am_provider.operators.event_feed import EventFeedExtractOperator
 from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
 from airflow_am_provider.sandbox.rest import ApiDestination, RestApi, RestConfig
 from airflow_am_provider.sensors.outbound_files import OutboundFilesSensor
@@ -152,6 +153,18 @@ def test_wrong_parameters_fail_at_once(
 @pytest.fixture
 def warehouse(connect: Connect, tmp_path: Path) -> str:
     return connect({"conn_type": "sqlite", "host": str(tmp_path / "warehouse.sqlite")})
+
+
+def test_a_mistyped_folder_is_told_at_once(tmp_path: Path) -> None:
+    place = tmp_path / "form-adobe"
+    feed = EventFeedExtractOperator(
+        task_id="feed", location=str(place), into=str(tmp_path / "in"), window_end="2026-01-31"
+    )
+    for task in (sensor(place), sensor(place, deferrable=True), loader(place, into="/in"), feed):
+        with pytest.raises(
+            AirflowFailException, match=r"form-adobe' \(location\): there is no such"
+        ):
+            task.execute({})
 
 
 def loader(inbox: Path | str, **more: Any) -> OutboundLoadOperator:
@@ -359,6 +372,39 @@ def test_content_of_the_same_size_and_time_is_told_by_the_control_file(
         (inbox / f"{ROOT}.info").write_text(json.dumps({"Files": [said]}))
         (report,) = loader(inbox, into=str(tmp_path / "loaded")).execute({})
         assert report["rows_loaded"] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "is_retried"),
+    [
+        ("gone", f"batch {ROOT}: it is not there any more", False),
+        ("a part is gone", f"{ROOT}: it was complete and is not any more", True),
+        ("no control file", f"{ROOT}.sync: its control file has not come", True),
+        ("grown", f"{ROOT}: it was complete and is not any more", True),
+        ("sent again", f"batch {ROOT}: its files are others", True),
+    ],
+)
+def test_a_batch_that_has_changed_since_the_sensor_holds_no_other_up(
+    inbox: Path, tmp_path: Path, change: str, message: str, is_retried: bool
+) -> None:
+    later = ROOT.replace("1768953600000", "1769040000000")
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    (inbox / f"{later}.info").write_bytes(control(**{f"{later}.sync": 4}))
+    (inbox / f"{later}.sync").write_bytes(b"A 1\n")
+    seen = sensor(inbox).execute({})
+    if change in ("gone", "a part is gone"):
+        (inbox / f"{ROOT}.sync").unlink()
+    if change in ("gone", "no control file"):
+        (inbox / f"{ROOT}.info").unlink()
+    if change in ("grown", "sent again"):
+        (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\nC 1\n")
+    if change == "sent again":
+        (inbox / f"{ROOT}.info").write_bytes(control(**{f"{ROOT}.sync": 12}))
+    task = loader(inbox, into=str(tmp_path / "loaded"), batches=seen)
+    with pytest.raises(AirflowException, match=message) as failed:
+        task.execute({})
+    assert isinstance(failed.value, AirflowFailException) is not is_retried
+    assert [file.stem for file in (tmp_path / "loaded").rglob("*.parquet")] == [later]
 
 
 def test_a_batch_that_cannot_be_loaded_holds_no_other_up(inbox: Path, tmp_path: Path) -> None:
