@@ -20,6 +20,7 @@ from uuid import uuid4
 import psutil
 import psycopg2
 import pytest
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from botocore.exceptions import ClientError
 
 from demo.local.ftp import FtpServer
@@ -34,6 +35,7 @@ from demo.local.processes import (
     running,
 )
 from demo.local.s3 import S3
+from tests.connections import Connect
 
 # Its threads change after every few instructions, so that none gets through by luck.
 _RESTLESS_S3 = """
@@ -93,6 +95,13 @@ class TestPostgres:
 
 
 class TestS3:
+    def test_the_uis_test_of_its_connection_stays_on_this_machine(
+        self, s3: S3, connect: Connect
+    ) -> None:
+        hook = AwsGenericHook(aws_conn_id=connect(s3.airflow_connection()), client_type="sts")
+        is_good, said = hook.test_connection()
+        assert is_good, said
+
     def test_records_the_acl_of_an_object(self, s3: S3) -> None:
         s3.create_bucket("test-acl")
         client = s3.client()

@@ -60,6 +60,8 @@ class S3:
                 "endpoint_url": self.endpoint_url,
                 "region_name": self.region,
                 "config_kwargs": {"s3": {"addressing_style": "path"}},
+                # What the UI's Test asks, which would ask Amazon.
+                "service_config": {"sts": {"endpoint_url": self.endpoint_url}},
             },
         }
 
