@@ -6,6 +6,7 @@ come out in the order in which they stand in the files.
 
 from __future__ import annotations
 
+import codecs
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -70,6 +71,7 @@ def read_batch(
     with ThreadPoolExecutor(_THREADS, "outbound") as pool:
         waiting: deque[tuple[BatchFile, int, Future[SegmentLines]]] = deque()
         spaces: int | None = None
+        watch = _SpacesWatch(layout)
         try:
             for file in batch.files:
                 number = 1
@@ -78,13 +80,45 @@ def read_batch(
                     waiting.append((file, number, pool.submit(layout.read, block, spaces)))
                     number += lines
                     while len(waiting) > _AHEAD:
-                        yield _next(waiting, counts)
+                        yield watch.checked(_next(waiting, counts))
             while waiting:
-                yield _next(waiting, counts)
+                yield watch.checked(_next(waiting, counts))
             counts.check_set_aside(layout.max_set_aside)
         finally:
             for _, _, future in waiting:
                 future.cancel()
+
+
+class _SpacesWatch:
+    """Sees that the lines of a batch do not contradict each other in their spaces.
+
+    By these it is told whether a line's one list is of segments or of removed ones. Lines that
+    depend on it may come long before the first that contradicts, so that the batch is refused.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._is_said = layout.separator_spaces is not None
+        self._seen: set[int] = set()
+        self._first: str | None = None
+
+    def checked(self, block: BatchLines) -> BatchLines:
+        """A block that is like those before it.
+
+        :raises DataError: when it is not, and some line depends on it.
+        """
+        lines = block.lines
+        self._seen |= lines.spaces_seen
+        if self._first is None and lines.first_doubtful is not None:
+            number = block.first_line + lines.first_doubtful
+            self._first = f"{printable(block.file.path)}, line {number:,}"
+        if self._first is not None and len(self._seen) > 1 and not self._is_said:
+            raise DataError(
+                f"lines of the batch have {min(self._seen)} and {max(self._seen)} spaces between "
+                f"fields, so that it cannot be told whether one list after several spaces is of "
+                f"segments or of removed ones (first: {self._first}). Nothing of the batch is "
+                f"loaded; say by separator_spaces how many stand between fields"
+            )
+        return block
 
 
 def _next(
@@ -112,11 +146,16 @@ def file_blocks(
         raw = stack.enter_context(closing(_opened(inbox, file)))
         stream = CheckedStream(raw, size=file.size, checksum=file.checksum, name=file.path)
         total = 0
+        is_first = True
         skip = header_lines
         read = stack.enter_context(unpacked(stream, file))
         for block in _whole_lines(read, file):
             lines = block.count(b"\n") + (not block.endswith(b"\n"))
             total += lines
+            if is_first:
+                # Some programs put it at the begin of what is UTF-8; it is of no ID.
+                block = block.removeprefix(codecs.BOM_UTF8)
+                is_first = False
             if skip:
                 skipped = min(skip, lines)
                 for _ in range(skipped):

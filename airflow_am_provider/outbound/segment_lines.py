@@ -19,7 +19,8 @@ of its line. Group 0 is the ID, group 1 the segments, group 2 the removed ones.
 it stand together: with one space between fields, ``B  25`` says that B was removed from 25. With
 two spaces, as in the page's own example, it says that B is in 25. How many spaces a file has is
 seen from lines that have all three fields, or from lines with one space; see :func:`spaces_in`.
-Where no line shows it, a line with one list after an even number of spaces is set aside.
+Where no line shows it, a line with one list after an even number of spaces is set aside. Each block
+says what its lines show, so that a batch whose lines contradict each other can be refused.
 """
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ class SegmentLines:
     :param removed: the segments that each was removed from.
     :param bad: what is set aside.
     :param count: lines in all.
+    :param spaces_seen: how many spaces its lines show to be between fields, least and most.
+    :param first_doubtful: the place of the first line with one list after several spaces, from 0;
+        None where there is none.
     :param more: columns beyond these that a template of lines has.
     """
 
@@ -79,6 +83,8 @@ class SegmentLines:
     removed: pa.ListArray
     bad: tuple[BadLine, ...]
     count: int
+    spaces_seen: frozenset[int] = frozenset()
+    first_doubtful: int | None = None
     more: tuple[pa.Array, ...] = ()
 
 
@@ -110,6 +116,7 @@ def read_lines(block: bytes, spaces: int | None = None) -> SegmentLines:
     tokens = _tokens(data)
     _place_removals(tokens, spaces)
     reasons = _reasons(tokens)
+    seen, first_doubtful = _spaces_seen(tokens, reasons == 0)
     if spaces is None:
         unsure = (reasons == 0) & ~tokens.has_two & (tokens.gaps % 2 == 0)
         reasons[unsure] = _CODE[AMBIGUOUS]
@@ -127,6 +134,8 @@ def read_lines(block: bytes, spaces: int | None = None) -> SegmentLines:
             BadLine(int(number), _REASONS[reasons[number]]) for number in np.flatnonzero(reasons)
         ),
         count=tokens.lines,
+        spaces_seen=seen,
+        first_doubtful=first_doubtful,
     )
 
 
@@ -142,6 +151,7 @@ class _Tokens:
     :param group: 0 the ID, 1 and 2 lists of segments, more for what has no place.
     :param lines: how many lines there are.
     :param gaps: spaces after the ID of each line.
+    :param second_gaps: spaces after the first list of each line.
     :param has_two: whether each line has two lists.
     """
 
@@ -153,6 +163,7 @@ class _Tokens:
     group: NDArray[np.int64]
     lines: int
     gaps: NDArray[np.int64]
+    second_gaps: NDArray[np.int64]
     has_two: NDArray[np.bool_]
 
 
@@ -200,6 +211,7 @@ def _tokens(data: NDArray[np.uint8]) -> _Tokens:
         group=group[real],
         lines=lines,
         gaps=1 + np.bincount(line[is_gap & (group == 0)], minlength=lines),
+        second_gaps=1 + np.bincount(line[is_gap & (group == 1)], minlength=lines),
         has_two=np.bincount(line[real & (group > 1)], minlength=lines) > 0,
     )
 
@@ -210,6 +222,17 @@ def _place_removals(tokens: _Tokens, spaces: int | None) -> None:
         only_removed = ~tokens.has_two & (tokens.gaps == 2 * spaces)
         if only_removed.any():
             tokens.group[(tokens.group == 1) & only_removed[tokens.line]] = _GROUPS
+
+
+def _spaces_seen(tokens: _Tokens, good: NDArray[np.bool_]) -> tuple[frozenset[int], int | None]:
+    """What good lines show of the spaces between fields, and the first that depends on it."""
+    two, one = good & tokens.has_two, good & ~tokens.has_two
+    seen = {1} if (one & (tokens.gaps == 1)).any() else set[int]()
+    if two.any():
+        for gaps in (tokens.gaps[two], tokens.second_gaps[two]):
+            seen |= {int(gaps.min()), int(gaps.max())}
+    doubtful = np.flatnonzero(one & (tokens.gaps > 1))
+    return frozenset(seen), int(doubtful[0]) if len(doubtful) else None
 
 
 _REASONS: Final = (

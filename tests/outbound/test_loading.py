@@ -86,6 +86,44 @@ def test_header_lines_are_no_rows(sender: Sender, target: LocalFolder) -> None:
     assert (counts.lines_read, counts.lines_loaded, counts.header_lines) == (1, 1, 2)
 
 
+@pytest.mark.parametrize("header_lines", [0, 1])
+def test_a_byte_order_mark_is_of_no_id(
+    sender: Sender, target: LocalFolder, header_lines: int
+) -> None:
+    lines = "UUID segments\n" * header_lines + "A 1\n"
+    root = sender.send(0, "full", f"\ufeff{lines}", f"\ufeff{lines}")
+    layout = Layout(header_lines=header_lines)
+    report = load_into_parquet(sender.inbox, sender.batch(root), target, layout)
+    assert pq.read_table(report.url).column("user_id").to_pylist() == ["A", "A"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("B  3  4\nA 1 2\nC  5\n",),
+        ("A 1 2\nC  5\n", "B  3  4\n"),
+        ("C  5\nB 3  4\n",),
+        ("A 1 2\n" + "C  5\n" * 300_000 + "B  3  4\n",),
+    ],
+    ids=["in a file", "in two files", "in a line", "far apart"],
+)
+def test_lines_whose_spaces_contradict_each_other_are_not_guessed_at(
+    sender: Sender, target: LocalFolder, files: tuple[str, ...]
+) -> None:
+    batch = sender.batch(sender.send(0, "full", *files))
+    with pytest.raises(DataError, match=r"1 and 2 spaces between fields.*separator_spaces"):
+        load_into_parquet(sender.inbox, batch, target)
+    report = load_into_parquet(sender.inbox, batch, target, Layout(separator_spaces=1))
+    assert report.counts.lines_set_aside == 0
+
+
+def test_spaces_that_contradict_each_other_are_nothing_where_no_line_depends_on_them(
+    sender: Sender, target: LocalFolder
+) -> None:
+    batch = sender.batch(sender.send(0, "full", "B  3  4\nA 1 2\nC 5\n"))
+    assert load_into_parquet(sender.inbox, batch, target).counts.lines_loaded == 3
+
+
 def test_a_wrong_checksum_loads_nothing_and_may_go_better_later(
     sender: Sender, target: LocalFolder
 ) -> None:
