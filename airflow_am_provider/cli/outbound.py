@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_am_provider.audience_manager.errors import ConfigurationError
+from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.names import printable
+from airflow_am_provider.audience_manager.outbound.names import control_root, is_control_file
 from airflow_am_provider.cli.arguments import add_json
 from airflow_am_provider.cli.from_adobe import batch_verdict, facts_of, is_good, verdict_lines
 from airflow_am_provider.cli.sources import S3, folder_at
@@ -134,7 +135,8 @@ def _list(args: argparse.Namespace, look: Look) -> int:
         if loaded is not None:
             row["loaded"] = loaded[batch.batch_id]
         rows.append(row)
-    code = int(bool(waiting or look.missing or look.not_here))
+    is_whole = not (waiting or look.missing or look.not_here or look.in_no_batch)
+    code = int(not (batches and is_whole))
     if args.json:
         print_json({"batches": rows, "notes": look.notes, "passed_over": look.passed_over})
         return code
@@ -142,8 +144,7 @@ def _list(args: argparse.Namespace, look: Look) -> int:
     headers += ["loaded"] if loaded is not None else []
     lines = table(headers, [_cells(row, headers) for row in rows], right="files bytes")
     lacks = [f"{row['batch']}: {row['lacks']}" for row in rows if row["lacks"]]
-    nothing = [f"{printable(args.location)}: no batch is there"]
-    print(*(lines if rows else nothing), *lacks, *look.notes, *look.passed_over, sep="\n")
+    print(*(lines if rows else [_nothing(args)]), *lacks, *look.notes, *look.passed_over, sep="\n")
     return code
 
 
@@ -183,26 +184,47 @@ def _show(args: argparse.Namespace, look: Look) -> int:
 
 
 def _check(args: argparse.Namespace, look: Look) -> int:
-    batches = look.complete if args.batch is None else (_batch(args.batch, look),)
+    batches, others = _checked(args, look)
     inbox = _inbox(args)
     layout = _layout(args)
     found = [batch_verdict(inbox, batch, layout) for batch in batches]
     if args.json:
-        print_json({"batches": found})
+        print_json({"batches": found, "passed_over": others})
     for verdict in () if args.json else found:
         for line in verdict_lines(verdict):
             print(line)
-    return int(not all(map(is_good, found)))
+    if not args.json:
+        for line in others if found or others else [_nothing(args)]:
+            print(line)
+    return int(not found or bool(others) or not all(map(is_good, found)))
+
+
+def _checked(args: argparse.Namespace, look: Look) -> tuple[list[Batch], list[str]]:
+    """The batches that are to be read, and what is in none of them though Adobe sent it."""
+    if args.batch is not None:
+        return [_batch(args.batch, look)], []
+    batches = sorted(
+        [*look.complete, *(batch for batch, _ in look.waiting)], key=lambda one: one.batch_id
+    )
+    return batches, list(look.in_no_batch)
+
+
+def _nothing(args: argparse.Namespace) -> str:
+    return f"{printable(args.location)}: no batch is there"
 
 
 def _layout(args: argparse.Namespace) -> Layout:
     from airflow_am_provider.audience_manager.outbound.line_templates import LineTemplate
     from airflow_am_provider.outbound.layout import Layout
 
-    template = args.line_template
+    template, spaces = args.line_template, args.separator_spaces
+    if args.header_lines < 0:
+        raise ConfigurationError(f"--header-lines {args.header_lines}: 0 or more is expected")
+    if spaces is not None and spaces < 1:
+        raise ConfigurationError(f"--separator-spaces {spaces}: 1 or more is expected")
     return Layout(
         header_lines=args.header_lines,
-        separator_spaces=args.separator_spaces,
+        separator_spaces=spaces,
         template=None if template is None else LineTemplate.parse(template),
     )
 
@@ -252,6 +274,14 @@ def _batch(name: str, look: Look) -> Batch:
         control = (batch.control_path or "").rpartition("/")[2]
         if wanted in (batch.batch_id, control):
             return batch
+    for one in look.undecided:
+        roots = {found.root for found in one.names}
+        if control_root(wanted) in roots | {one.path.rpartition("/")[2]}:
+            raise DataError(f"{printable(name)!r}: it is no batch yet: {one.why}")
+    # A control file that cannot be read, and whose own name says no batch either.
+    for why in look.passed_over:
+        if is_control_file(wanted) and printable(wanted) in why:
+            raise DataError(why)
     raise ConfigurationError(
         f"{printable(name)!r}: there is no such batch; airflow-am outbound list shows all"
     )

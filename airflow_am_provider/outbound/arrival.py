@@ -95,7 +95,7 @@ class Look:
     :param waiting: batches of which something is missing, with what, in a sentence.
     :param passed_over: files that belong to no batch, with the reason.
     :param undecided: those of them that may be of a batch that is waited for.
-    :param unlisted: those that the control file of their batch does not list.
+    :param unlisted: those that the control file of their batch does not list, with the reason.
     :param notes: days without a batch, days with two, odd control files, and what was left behind
         on days before the one that is waited for.
     :param missing: the days without a batch.
@@ -119,6 +119,11 @@ class Look:
         made = [batch.timestamp for batch, _ in self.waiting]
         made += [name.timestamp for one in self.undecided for name in one.names]
         return any(moment is None or now - moment < MOST_LATE for moment in made)
+
+    @property
+    def in_no_batch(self) -> tuple[str, ...]:
+        """Why files of Adobe's are in none of the batches, in sentences."""
+        return (*(one.why for one in self.undecided), *self.unlisted)
 
     def __str__(self) -> str:
         parts = [_counted(len(self.complete), "complete batch", "complete batches")]
@@ -175,7 +180,7 @@ class ArrivalWatch:
             undecided=tuple(
                 one for one in found.undecided if any(map(self._wanted.has_name, one.names))
             ),
-            unlisted=found.unlisted,
+            unlisted=tuple(found.passed_over[path] for path in found.unlisted),
             notes=(*_notes(found.batches), *self._left_behind(found), *not_here),
             missing=tuple(self._missing(found.batches, is_there=bool(complete or waiting))),
             not_here=not_here,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_am_provider.storage.folder import ListedFile
 
 _SHOWN: Final = 5
+_NO_FIRST: Final = "the first file, which has no part's number, has not come"
 _HYPHENED_ONE: Final = re.compile(r"-0*1(?!\d)")
 
 
@@ -170,6 +171,9 @@ class _Sorter:
             undecided.append(one)
             for batch in batches:
                 if batch is not None and batch.control_path is None:
+                    # It may be the very file that was missed.
+                    others = tuple(why for why in batch.unsettled if why != _NO_FIRST)
+                    self._batches[batch.batch_id] = replace(batch, unsettled=others)
                     self._unsettle(batch.batch_id, one.why)
         return Arrivals(
             batches=tuple(sorted(self._batches.values(), key=_order)),
@@ -286,8 +290,7 @@ def _by_names(groups: Mapping[str, list[BatchFile]]) -> dict[str, Batch]:
     from_one = _series_from_one(batches.values())
     for root, batch in batches.items():
         if not _has_first(batch) and series_of(batch) not in from_one:
-            why = "the first file, which has no part's number, has not come"
-            batches[root] = replace(batch, unsettled=(why, *batch.unsettled))
+            batches[root] = replace(batch, unsettled=(_NO_FIRST, *batch.unsettled))
     return batches
 
 

@@ -100,7 +100,7 @@ def test_list_names_what_is_waited_for(folder: Path, capsys: pytest.CaptureFixtu
 def test_a_mistyped_location_is_not_an_empty_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["outbound", "list", str(tmp_path)]) == 0
+    assert main(["outbound", "list", str(tmp_path)]) == 1
     assert capsys.readouterr().out == f"{tmp_path}: no batch is there\n"
     assert main(["outbound", "list", str(tmp_path / "form-adobe")]) == 2
     assert "form-adobe': there is no such folder" in capsys.readouterr().err
@@ -114,7 +114,7 @@ def test_a_prefix_without_objects_is_told(
     bucket = "test-cli-outbound"
     s3.create_bucket(bucket)
     s3.client().put_object(Bucket=bucket, Key="from-adobe/x.txt", Body=b"")
-    assert main(["outbound", "list", f"s3://{bucket}/from-adobe"]) == 0
+    assert main(["outbound", "list", f"s3://{bucket}/from-adobe"]) == 1
     assert main(["outbound", "list", f"s3://{bucket}/form-adobe"]) == 2
     assert "no object lies below it" in capsys.readouterr().err
 
@@ -170,11 +170,59 @@ def test_check_reads_every_line(
 def test_without_control_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for file in folder.glob("*.info"):
         file.unlink()
-    assert main(["outbound", "list", str(folder)]) == 0
+    assert main(["outbound", "list", str(folder)]) == 1
     assert "its control file has not come" in capsys.readouterr().out
     arguments = ["outbound", "list", str(folder), "--without-control-files"]
     assert main([*arguments, "--timestamp-digits", "13", "--json"]) == 1  # a day is missing
     assert len(json.loads(capsys.readouterr().out)["batches"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("mishap", "said"),
+    [
+        ("nothing", ": no batch is there"),
+        ("a part is missing", f"{FIRST}.sync has not come"),
+        ("another size", f"{FIRST}.sync has 5 bytes, its control file says 4"),
+        ("unreadable", "cannot be read, neither as JSON"),
+        ("no control file", "its control file has not come"),
+        ("unlisted", f"{FIRST}001.sync: its control file does not list it"),
+        ("unfinished", f"{FIRST}.sync.tmp: it is still being written"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_said_and_is_exit_1(
+    tmp_path: Path, mishap: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if mishap != "nothing":
+        send(tmp_path, FIRST, b"A 1\n")
+        assert main(["outbound", "list", str(tmp_path)]) == 0
+        assert main(["outbound", "check", str(tmp_path)]) == 0
+    file, control = tmp_path / f"{FIRST}.sync", tmp_path / f"{FIRST}.info"
+    if mishap == "a part is missing":
+        file.unlink()
+    if mishap == "another size":
+        file.write_bytes(b"A 12\n")
+    if mishap == "unreadable":
+        control.write_text("{")
+    if mishap in ("no control file", "unfinished"):
+        control.unlink()
+    if mishap == "unlisted":
+        (tmp_path / f"{FIRST}001.sync").write_bytes(b"B 1\n")
+    if mishap == "unfinished":
+        file.rename(f"{file}.tmp")
+    capsys.readouterr()
+    for words in (["outbound", "list"], ["outbound", "check"], ["outbound", "check", "--json"]):
+        assert main([*words, str(tmp_path)]) == 1
+        printed = capsys.readouterr().out
+        assert said in printed or (mishap == "nothing" and "--json" in words)
+    if mishap in ("unreadable", "no control file"):
+        assert main(["outbound", "check", str(tmp_path), f"{FIRST}.info"]) == 1
+        assert main(["outbound", "show", str(tmp_path), FIRST]) == 1
+        assert "it is no batch yet: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--header-lines=-1", "--separator-spaces=0"])
+def test_a_layout_that_is_none_is_wrong_use(folder: Path, option: str) -> None:
+    assert main(["outbound", "check", str(folder), option]) == 2
 
 
 def test_check_knows_what_adobe_sent_by_its_names(
