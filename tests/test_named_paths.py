@@ -29,15 +29,6 @@ def test_tests_that_are_named_are_there() -> None:
     assert gone == []
 
 
-def test_what_the_matrix_leaves_out_is_there() -> None:
-    # pytest says nothing of an --ignore that matches no file.
-    script = (ROOT / "scripts" / "test-matrix.sh").read_text()
-    (names,) = re.findall(r"^need_none=\((.*?)\)$", script, re.M | re.S)
-    assert len(names.split()) > 3
-    for name in names.split():
-        assert (ROOT / "tests" / f"{name}.py").exists(), name
-
-
 def test_targets_of_make_and_stages_of_ci_that_are_named_are_there() -> None:
     targets = set(named(ROOT / "Makefile", r"(?m)^([a-z-]+):"))
     stages = set(named(ROOT / ".ci" / "run", r"(?m)^run_(\w+)\(\)")) - {"one", "beside"}
