@@ -37,9 +37,9 @@ class GuardReport:
 
     @property
     def title(self) -> str:
-        """The delivery, on one line."""
+        """The delivery, on one line, of which Airflow's list of questions shows the beginning."""
         kind = self.manifest.file_name.kind.packed(Encoding.PLAIN)
-        return f"Delivery {self.manifest.delivery_id}, {kind}, is unlike those before"
+        return f"{kind} is unlike those before (delivery {self.manifest.delivery_id})"
 
     @property
     def lines(self) -> list[str]:

@@ -145,7 +145,7 @@ def test_too_few_rows_fail_with_their_figures(world: World) -> None:
         world.sent(rows)
     manifest = world.staged(499)
     assert world.stopped(manifest) == (
-        f"Delivery {manifest.delivery_id}, ftp_dpm_478_567.overwrite, is unlike those before: 499 "
+        f"ftp_dpm_478_567.overwrite is unlike those before (delivery {manifest.delivery_id}): 499 "
         f"rows, 49.90% of 1,000, the median of the last 3 comparable deliveries; min_rows_share "
         f"asks for 50.00%. Nothing was sent. Mend the source and format again, or set approved to "
         f"send it as it is"
