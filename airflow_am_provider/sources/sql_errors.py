@@ -80,12 +80,21 @@ _WORDS: Final = (
     "Data too long for column",
     "invalid input syntax for type",
     "no partition of relation",
+    "Loading local data is disabled",
+    "read-only transaction",
+    "attempt to write a readonly database",
+    "S3ServiceException",
+    "Access Denied",
+    "Insufficient privileges",
+    "No files found that match the pattern",
     "malformed JSON",
     "Could not decode to UTF-8",
     "Incorrect number of bindings",
     "placeholders but",
     "not all arguments converted",
 )
+# For drivers without SQLSTATE: by its class (PEP 249), or SQLite's words, which has none for it.
+_OF_STATEMENTS: Final = "ProgrammingError"
 _MISSING: Final = ("no such table", "no such column", "has no column named", "doesn't exist")
 # Where PostgreSQL itself says that a row breaks a constraint; a function that raises may say any
 # text to be its name.
@@ -192,7 +201,8 @@ def _is_of_values(error: Exception, state: str) -> bool:
 
 def _is_missing(error: Exception) -> bool:
     """Whether a driver without SQLSTATE says that a table or a column is not there."""
-    return any(words in str(error) for words in _MISSING)
+    bases = {kind.__name__ for kind in type(error).__mro__}
+    return _OF_STATEMENTS in bases or any(words in str(error) for words in _MISSING)
 
 
 def _known(error: Exception, state: str, sql: str) -> str:

@@ -339,14 +339,14 @@ def test_ids_are_declared_in_three_ways() -> None:
     found = declared_ids(
         {
             "d_cid": ["478%01ann%011", "x%01y", "478"],
-            "d_cid_ic": ["crm\x01a%20b"],
+            "d_cid_ic": ["our%20crm\x01a%20b"],
             "d_dpid": ["21"],
             "d_dpuuid": ["bob"],
         }
     )
     assert [(one.dpid, one.code, one.dpuuid, one.authentication) for one in found] == [
         (478, None, "ann", 1),
-        (None, "crm", "a b", None),
+        (None, "our crm", "a b", None),
         (21, None, "bob", None),
     ]
 

@@ -91,6 +91,19 @@ def test_a_load_that_breaks_leaves_nothing_there(sender: Sender, warehouse: Ware
     assert warehouse.rows("SELECT * FROM segments_batches") == []
 
 
+def test_a_table_that_cannot_take_the_file_is_told_without_a_row(
+    sender: Sender, warehouse: Warehouse, stage: LocalFolder
+) -> None:
+    batch = sender.batch(sender.send(0, "full", "jane@example.com 1\n"))
+    with pytest.raises(ConfigurationError, match="CatalogException: does not exist"):
+        load_by_copy(sender.inbox, batch, stage, warehouse, TABLES, COPY)
+    warehouse.rows("CREATE TABLE segments (user_id INTEGER, batch VARCHAR)")
+    copy = COPY.replace("SELECT *", "SELECT user_id, batch")
+    with pytest.raises(DataError) as caught:
+        load_by_copy(sender.inbox, batch, stage, warehouse, TABLES, copy)
+    assert "jane" not in str(caught.value)
+
+
 def test_a_database_that_cannot_roll_back_is_refused(sender: Sender, tmp_path: Path) -> None:
     root = sender.send(0, "full", "A 1\n")
     hook = Forgetful(tmp_path / "warehouse.duckdb")

@@ -95,8 +95,8 @@ def declared_ids(parameters: Mapping[str, Sequence[str]]) -> list[DeclaredId]:
         if source.isascii() and source.isdigit() and dpuuid and len(source) < 11:
             found.append(DeclaredId(int(source), None, _decoded(dpuuid), authentication))
     for text in parameters.get("d_cid_ic", ()):
-        code, dpuuid, authentication = _apart(text)
-        if code and dpuuid:
+        written, dpuuid, authentication = _apart(text)
+        if (code := _decoded(written)) and dpuuid:
             found.append(DeclaredId(None, code, _decoded(dpuuid), authentication))
     for source, dpuuid in zip(
         parameters.get("d_dpid", ()), parameters.get("d_dpuuid", ()), strict=False
