@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -59,9 +60,13 @@ def optional_number(parameter: str, value: object) -> float | None:
     if not is_given(value):
         return None
     try:
-        return float(str(value))
+        number = float(str(value))
     except ValueError:
-        raise ConfigurationError(f"{parameter}: {value!r} is not a number") from None
+        number = math.nan
+    # Each comparison with what Python calls "nan" is false, so that it would pass every check.
+    if not math.isfinite(number):
+        raise ConfigurationError(f"{parameter}: {value!r} is not a number")
+    return number
 
 
 def whole_numbers(parameter: str, values: object) -> tuple[int, ...]:

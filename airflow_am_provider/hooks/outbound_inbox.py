@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -194,7 +195,12 @@ def _quiet(value: object) -> timedelta | None:
             f"quiet_period: {value!r} is not more than nothing; without control files, it says how "
             f"many seconds nothing of a batch may have changed"
         )
-    return None if seconds is None else timedelta(seconds=seconds)
+    try:
+        return None if seconds is None else timedelta(seconds=seconds)
+    except OverflowError:
+        raise ConfigurationError(
+            f"quiet_period: {value!r} is more seconds than there are; a few hours are usual"
+        ) from None
 
 
 def described(batch: Batch) -> dict[str, Any]:
@@ -211,12 +217,17 @@ def described(batch: Batch) -> dict[str, Any]:
 def _day(value: object) -> date | None:
     if not is_given(value):
         return None
+    text = str(value).strip()
+    with suppress(ValueError):
+        return date.fromisoformat(text)
     try:
-        return date.fromisoformat(str(value)[:10])
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigurationError(
             f"batch_date: {value!r} is no day; one such as 2026-01-31 is expected"
         ) from None
+    # A time without a zone is taken for UTC, as Airflow's own are.
+    return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
 
 
 def _mode(value: object) -> str | None:

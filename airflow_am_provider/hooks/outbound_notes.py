@@ -49,12 +49,16 @@ class BatchNotes:
 
         self._write(lambda notes: notes.tell(seen_facts(look)))
 
-    def found(self, batches: Iterable[Batch]) -> None:
-        """Note which batches are there to be loaded; what a try before has loaded stays so."""
+    def found(self, batches: Iterable[Batch], *, gone: Iterable[str] = ()) -> None:
+        """Note which batches are there to be loaded; what a try before has loaded stays so.
+
+        :param gone: batches that are loaded, and whose files are not there any more.
+        """
         from airflow_am_provider.outbound.notes import arrived_fact, is_same_content
 
         def write(notes: TaskNotes) -> None:
             told = {fact.get("batch"): fact for fact in notes.told()}
+            self._facts |= {batch_id: told[batch_id] for batch_id in gone if batch_id in told}
             for batch in batches:
                 fact, before = arrived_fact(batch), told.get(batch.batch_id, {})
                 self._facts[batch.batch_id] = before if is_same_content(before, fact) else fact

@@ -26,9 +26,16 @@ class LoadTarget(Protocol):
         """What became of each batch when it was loaded, by its ID; nothing where it was not."""
         ...
 
-    def note_announced(self, batch: Batch, teller: dict[str, Any], *, tells: bool = True) -> bool:
+    def report_of_gone(self, batch_id: str) -> Mapping[str, Any]:
+        """The same of one whose files are not there any more; nothing where it is not loaded."""
+        ...
+
+    def note_announced(
+        self, report: Mapping[str, Any], teller: dict[str, Any], *, tells: bool = True
+    ) -> bool:
         """Write down who tells Airflow of a loaded batch; False when it is not theirs to tell.
 
+        :param report: what became of it when it was loaded.
         :param tells: False to take back what an earlier try of the same task has noted.
         """
         ...
@@ -74,11 +81,19 @@ class ParquetTarget:
 
         return {batch.batch_id: loaded_report(self.folder, batch) for batch in batches}
 
-    def note_announced(self, batch: Batch, teller: dict[str, Any], *, tells: bool = True) -> bool:
+    def report_of_gone(self, batch_id: str) -> Mapping[str, Any]:
+        """By the metadata of the file that is called like it."""
+        from airflow_am_provider.outbound.parquet import find_report
+
+        return find_report(self.folder, batch_id)
+
+    def note_announced(
+        self, report: Mapping[str, Any], teller: dict[str, Any], *, tells: bool = True
+    ) -> bool:
         """In a file beside."""
         from airflow_am_provider.outbound.parquet import note_announced
 
-        return note_announced(self.folder, batch, teller, tells=tells)
+        return note_announced(self.folder, report, teller, tells=tells)
 
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         """Write a file, which appears whole."""
@@ -105,11 +120,19 @@ class TableTarget:
 
         return loaded_reports(self.hook, self.tables, [one.batch_id for one in batches])
 
-    def note_announced(self, batch: Batch, teller: dict[str, Any], *, tells: bool = True) -> bool:
+    def report_of_gone(self, batch_id: str) -> Mapping[str, Any]:
+        """By the table of batches beside it."""
+        from airflow_am_provider.outbound.table import loaded_reports
+
+        return loaded_reports(self.hook, self.tables, [batch_id]).get(batch_id, {})
+
+    def note_announced(
+        self, report: Mapping[str, Any], teller: dict[str, Any], *, tells: bool = True
+    ) -> bool:
         """In the table of batches beside it."""
         from airflow_am_provider.outbound.table import note_announced
 
-        return note_announced(self.hook, self.tables, batch, teller, tells=tells)
+        return note_announced(self.hook, self.tables, report, teller, tells=tells)
 
     def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
         """Write rows in one transaction."""

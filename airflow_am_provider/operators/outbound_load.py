@@ -32,7 +32,7 @@ from airflow_am_provider.operators._load_targets import (
 from airflow_am_provider.parameters import flag, is_given, optional_whole_number, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
@@ -210,7 +210,6 @@ class OutboundLoadOperator(BaseOperator):
         """Load what is complete and not loaded yet."""
         from airflow_am_provider.hooks.asset_events import announce_loaded, teller_of
         from airflow_am_provider.hooks.outbound_inbox import open_inbox
-        from airflow_am_provider.outbound.load_report import without_note
 
         notes = BatchNotes.of(self.audience_manager_conn_id, origin_of(context, self.task_id))
         with airflow_errors():
@@ -218,21 +217,17 @@ class OutboundLoadOperator(BaseOperator):
             inbox = open_inbox(self.location, self.source_conn_id)
             # What fails holds no other batch up.
             failed: list[AudienceManagerError] = []
-            wanted = self._wanted(failed)
-            notes.found(wanted)
+            wanted, gone = self._wanted(target, failed)
+            notes.found(wanted, gone=[kept["batch"] for kept in gone])
             known = {} if flag("reload", self.reload) else target.reports(wanted)
             teller = teller_of(context)
-            loaded: list[tuple[Batch, dict[str, Any]]] = []
+            loaded = [one for kept in gone for one in self._untold(target, kept, teller)]
             for batch in wanted:
                 kept = known.get(batch.batch_id, {})
                 if kept.get("version") == batch.version:
                     self.log.info("Batch %s is loaded already, as it is now", batch.batch_id)
                     notes.loaded(batch, None)
-                    if teller and self._is_untold(kept, teller):
-                        # By a try that failed afterwards. Should this one fail too, and be cleared,
-                        # it is another teller, to whom the note would say that it was told.
-                        target.note_announced(batch, teller, tells=False)
-                        loaded.append((batch, without_note(kept)))
+                    loaded += self._untold(target, kept, teller)
                     continue
                 try:
                     report = target.load(inbox, batch)
@@ -240,7 +235,7 @@ class OutboundLoadOperator(BaseOperator):
                     self.log.warning("Batch %s is not loaded: %s", batch.batch_id, error)
                     failed.append(error)
                     continue
-                loaded.append((batch, report.to_json()))
+                loaded.append(report.to_json())
                 notes.loaded(batch, report.to_json())
                 self._tell(report)
                 metrics.loaded(report, self.dag_id)
@@ -252,18 +247,13 @@ class OutboundLoadOperator(BaseOperator):
                 # What may go better next time counts for more: Airflow tries again then.
                 raise min(failed, key=lambda error: not isinstance(error, TransientError))
             # Last of all: what fails before it tells nothing, and the next try does.
-            told = [
-                report
-                for batch, report in loaded
-                if teller and target.note_announced(batch, teller)
-            ]
+            told = [one for one in loaded if teller and target.note_announced(one, teller)]
         if not loaded:
-            raise AirflowSkipException(
-                f"Nothing to load from {self.location}: "
-                + (f"{len(wanted)} complete, all of them loaded" if wanted else "no complete batch")
-            )
+            found = f"{len(wanted)} complete, all of them loaded" if wanted else "no complete batch"
+            lost = f"; {len(gone)} loaded, whose files are gone" if gone else ""
+            raise AirflowSkipException(f"Nothing to load from {self.location}: {found}{lost}")
         announce_loaded(context.get("outlet_events"), told)
-        return [report for _, report in loaded]
+        return loaded
 
     def outcome(self, result: list[dict[str, Any]]) -> str:
         """What was loaded, for the last line of the log."""
@@ -281,13 +271,22 @@ class OutboundLoadOperator(BaseOperator):
 
         return of_load(self)
 
-    def _is_untold(self, kept: dict[str, Any], teller: dict[str, Any]) -> bool:
-        """Whether Airflow has not heard of a batch that is loaded."""
+    def _untold(
+        self, target: LoadTarget, kept: Mapping[str, Any], teller: dict[str, Any] | None
+    ) -> list[dict[str, Any]]:
+        """The report of a batch that is loaded already, if Airflow has not heard of it."""
         from airflow_am_provider.hooks.asset_events import has_heard
-        from airflow_am_provider.outbound.load_report import is_due, is_free
+        from airflow_am_provider.outbound.load_report import is_due, is_free, without_note
 
         # A task that told, and was cleared, may have failed before Airflow knew its success.
-        return is_due(kept, teller) or (is_free(kept, teller) and not has_heard(kept))
+        if teller is None or not (
+            is_due(kept, teller) or (is_free(kept, teller) and not has_heard(kept))
+        ):
+            return []
+        # By a try that failed afterwards. Should this one fail too, and be cleared, it is another
+        # teller, to whom the note would say that it was told.
+        target.note_announced(kept, teller, tells=False)
+        return [without_note(kept)]
 
     def _tell(self, report: LoadReport) -> None:
         counts = report.counts
@@ -308,10 +307,13 @@ class OutboundLoadOperator(BaseOperator):
                 f"{counts.unchecked:,}",
             )
 
-    def _wanted(self, failed: list[AudienceManagerError]) -> list[Batch]:
+    def _wanted(
+        self, target: LoadTarget, failed: list[AudienceManagerError]
+    ) -> tuple[list[Batch], list[Mapping[str, Any]]]:
         """What is to be loaded; of the sensor's batches, those that are as it has seen them.
 
         :param failed: gets why the others are not.
+        :return: with it, the reports of those that are loaded, and whose files are gone.
         """
         from airflow_am_provider.hooks.outbound_inbox import arrival_watch
         from airflow_am_provider.outbound.arrival import find_batch
@@ -329,26 +331,39 @@ class OutboundLoadOperator(BaseOperator):
         for note in look.notes:
             self.log.warning("%s", note)
         if not is_given(self.batches):
-            return list(look.complete)
+            return list(look.complete), []
         if not isinstance(self.batches, list):
             raise ConfigurationError(
                 f"batches: {type(self.batches).__name__} is not what OutboundFilesSensor returns"
             )
-        wanted = []
+        wanted: list[Batch] = []
+        gone: list[Mapping[str, Any]] = []
         for found in self.batches:
             if not isinstance(found, dict) or not is_given(found.get("batch")):
                 raise ConfigurationError(
                     f"batches: {type(found).__name__} is in it, and is no batch as "
                     f"OutboundFilesSensor returns it, such as {{'batch': NAME, 'version': VERSION}}"
                 )
+            batch_id, version = str(found["batch"]), str(found.get("version") or "")
             try:
-                wanted.append(
-                    find_batch(look, str(found["batch"]), str(found.get("version") or ""))
-                )
+                wanted.append(find_batch(look, batch_id, version))
             except (TransientError, ConfigurationError) as error:
-                self.log.warning("%s", error)
-                failed.append(error)
-        return wanted
+                is_there = any(batch.batch_id == batch_id for batch in look.complete)
+                kept = {} if is_there else self._report_of_gone(target, batch_id, version)
+                if kept:
+                    self.log.info("Batch %s is loaded already; its files are gone", batch_id)
+                    gone.append(kept)
+                else:
+                    self.log.warning("%s", error)
+                    failed.append(error)
+        return wanted, gone
+
+    def _report_of_gone(self, target: LoadTarget, batch_id: str, version: str) -> Mapping[str, Any]:
+        """What became of a batch that is not there any more; nothing when it is to be loaded."""
+        if flag("reload", self.reload):
+            return {}
+        kept = target.report_of_gone(batch_id)
+        return kept if version in ("", kept.get("version")) else {}
 
     def _target(self) -> LoadTarget:
         copies = is_given(self.copy_sql)
@@ -357,6 +372,11 @@ class OutboundLoadOperator(BaseOperator):
         elif is_given(self.into) == is_given(self.table):
             raise ConfigurationError(
                 "into or table: one of them says where rows go; both go with copy_sql only"
+            )
+        if is_given(self.current_table) and not is_given(self.table):
+            raise ConfigurationError(
+                "current_table: it goes with table, and is in the same database; from Parquet "
+                "files, a query says what is current"
             )
         reading = Reading(layout=self._layout(), names=self._names())
         if not is_given(self.table):

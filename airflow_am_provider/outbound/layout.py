@@ -26,7 +26,7 @@ class Layout:
     :param template: in Adobe's macros (outbound-template-macros.md); None for the basic layout.
     :param max_set_aside: how many lines of a batch may break the layout: a whole number is a count,
         a fraction a share of its lines.
-    :raises ConfigurationError: when the two contradict each other.
+    :raises ConfigurationError: when one of them can be none, or they contradict each other.
     """
 
     header_lines: int = 0
@@ -35,6 +35,16 @@ class Layout:
     max_set_aside: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.header_lines < 0:
+            raise ConfigurationError(
+                f"header_lines: {self.header_lines} is less than none; 0 is for files that begin "
+                f"with data"
+            )
+        if self.separator_spaces is not None and self.separator_spaces < 1:
+            raise ConfigurationError(
+                f"separator_spaces: {self.separator_spaces}; one or more stand between fields "
+                f"(outbound-file-name-contents.md); give None to see it from the lines"
+            )
         if self.template is not None and self.separator_spaces is not None:
             raise ConfigurationError(
                 "separator_spaces: it is of the basic layout, and line_template is another one"

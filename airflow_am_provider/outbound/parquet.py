@@ -19,9 +19,9 @@ from airflow_am_provider.outbound.reading import read_batch
 from airflow_am_provider.outbound.rows import NAMES, SCHEMA, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from airflow_am_provider.audience_manager.api.answers import Mapping
+    from airflow_am_provider.audience_manager.api.answers import Mapping as SegmentMapping
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.outbound.reading import BatchLines
@@ -49,7 +49,18 @@ def loaded_version(target: Folder, batch: Batch) -> str | None:
 
 def loaded_report(target: Folder, batch: Batch) -> dict[str, Any]:
     """What became of a batch when it was loaded; nothing when it was not."""
-    path = batch_path(batch)
+    return _report_at(target, batch_path(batch))
+
+
+def find_report(target: Folder, batch_id: str) -> dict[str, Any]:
+    """The same of a batch whose files are gone: its name alone does not say where it lies."""
+    ending = f"/{batch_id}.parquet"
+    found = (file.path for file in target.list() if f"/{file.path}".endswith(ending))
+    path = next(found, None)
+    return {} if path is None else _report_at(target, path)
+
+
+def _report_at(target: Folder, path: str) -> dict[str, Any]:
     if not target.exists(path):
         return {}
     with target.open_read(path) as file:
@@ -63,20 +74,22 @@ def loaded_report(target: Folder, batch: Batch) -> dict[str, Any]:
 
 
 def note_announced(
-    target: Folder, batch: Batch, teller: dict[str, Any], *, tells: bool = True
+    target: Folder, report: Mapping[str, Any], teller: dict[str, Any], *, tells: bool = True
 ) -> bool:
     """Write down, beside its file, who tells Airflow of a loaded batch.
 
+    :param report: what became of the batch when it was loaded.
     :param teller: as for :func:`~airflow_am_provider.outbound.load_report.is_free`.
     :param tells: False to take back what an earlier try of the same task has noted.
     :return: False when it is not theirs to tell, or it is loaded in another version by now.
     """
-    kept = loaded_report(target, batch)
-    is_theirs = kept.get("version") == batch.version and is_free(kept, teller)
+    # As batch_path() has made it.
+    path = "/".join(str(report["url"]).split("/")[-3:])
+    kept = _report_at(target, path)
+    is_theirs = kept.get("version") == report["version"] and is_free(kept, teller)
     if is_theirs:
-        note = {"version": batch.version, ANNOUNCED: teller if tells else None}
-        path = _beside(batch_path(batch), "announced.json")
-        target.write_bytes(path, json.dumps(note).encode())
+        note = {"version": report["version"], ANNOUNCED: teller if tells else None}
+        target.write_bytes(_beside(path, "announced.json"), json.dumps(note).encode())
     return is_theirs
 
 
@@ -90,7 +103,7 @@ def load_into_parquet(
     batch: Batch,
     target: Folder,
     layout: Layout = BASIC,
-    mappings: Sequence[Mapping] | None = None,
+    mappings: Sequence[SegmentMapping] | None = None,
 ) -> LoadReport:
     """Write a complete batch into a Parquet file.
 

@@ -26,9 +26,9 @@ from airflow_am_provider.sources.database_hook import connect
 from airflow_am_provider.sources.sql_errors import without_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from airflow_am_provider.audience_manager.api.answers import Mapping
+    from airflow_am_provider.audience_manager.api.answers import Mapping as SegmentMapping
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.outbound.statements import Tables
@@ -44,7 +44,7 @@ def load_into_table(
     hook: DbApiHook,
     tables: Tables,
     layout: Layout = BASIC,
-    mappings: Sequence[Mapping] | None = None,
+    mappings: Sequence[SegmentMapping] | None = None,
 ) -> LoadReport:
     """Load a complete batch in one transaction.
 
@@ -111,7 +111,7 @@ def load_by_copy(
     tables: Tables,
     copy_sql: str,
     layout: Layout = BASIC,
-    mappings: Sequence[Mapping] | None = None,
+    mappings: Sequence[SegmentMapping] | None = None,
 ) -> LoadReport:
     """Write a batch into a Parquet file, and have the database take it from there.
 
@@ -169,18 +169,24 @@ def loaded_reports(
 
 
 def note_announced(
-    hook: DbApiHook, tables: Tables, batch: Batch, teller: dict[str, Any], *, tells: bool = True
+    hook: DbApiHook,
+    tables: Tables,
+    report: Mapping[str, Any],
+    teller: dict[str, Any],
+    *,
+    tells: bool = True,
 ) -> bool:
     """Write down who tells Airflow of a loaded batch.
 
+    :param report: what became of the batch when it was loaded.
     :param teller: as for :func:`~airflow_am_provider.outbound.load_report.is_free`.
     :param tells: False to take back what an earlier try of the same task has noted.
     :return: False when it is not theirs to tell, or it is loaded in another version by now.
     """
     with _statements(hook, tables) as statements:
         statements.lock()
-        kept = statements.reports([batch.batch_id]).get(batch.batch_id, {})
-        is_theirs = kept.get("version") == batch.version and is_free(kept, teller)
+        kept = statements.reports([report["batch"]]).get(report["batch"], {})
+        is_theirs = kept.get("version") == report["version"] and is_free(kept, teller)
         if is_theirs:
             statements.note_announced(kept, teller if tells else None)
         return is_theirs

@@ -52,8 +52,8 @@ class OutboundFilesSensor(PollingSensor):
     :param source_conn_id: Airflow connection that leads there: of the type ``aws`` for S3
         (``aws_default`` if None), ``sftp``, or ``ftp`` for FTP and FTPS. (templated)
     :param destination: ID of the destination whose batches count; None for all. (templated)
-    :param batch_date: The day in UTC that the timestamp in the names is of, such as ``{{ ds }}``.
-        None for all that is there. (templated)
+    :param batch_date: The day in UTC that the timestamp in the names is of, such as ``{{ ds }}``;
+        of a time with a zone, its day in UTC. None for all that is there. (templated)
     :param sync_mode: ``full`` or ``iter``; None for both. Batches whose names say neither are taken
         for this. (templated)
     :param quiet_period: Seconds, for accounts without control files. None where they come. Not with

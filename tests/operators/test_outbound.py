@@ -118,6 +118,22 @@ def test_a_batch_of_another_day_or_destination_is_not_its_own(inbox: Path) -> No
             sensor(inbox, **other).execute({})
 
 
+@pytest.mark.parametrize(
+    "day",
+    [
+        "2026-01-21",
+        "20260121",
+        "2026-01-22T01:30:00+02:00",
+        "2026-01-20T20:00:00-05:00",
+        "2026-01-21T23:59:59Z",
+        "2026-01-21 12:00:00",
+    ],
+)
+def test_a_batchs_day_is_of_utc(inbox: Path, day: str) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    assert [one["batch"] for one in sensor(inbox, batch_date=day).execute({})] == [ROOT]
+
+
 async def test_the_triggerer_goes_on_looking(inbox: Path) -> None:
 
     task = sensor(inbox, deferrable=True, timeout=60)
@@ -140,6 +156,8 @@ async def test_the_triggerer_goes_on_looking(inbox: Path) -> None:
         ({"timestamp_digits": 11}, "timestamp_digits=11"),
         ({"name_template": "<NO>"}, "is no macro of a name"),
         ({"quiet_period": 0}, "quiet_period: 0 is not more than nothing"),
+        ({"quiet_period": "nan"}, "quiet_period: 'nan' is not a number"),
+        ({"quiet_period": 1e15}, "is more seconds than there are"),
         ({"quiet_period": 60, "mode": "reschedule"}, "cannot be seen with mode='reschedule'"),
     ],
 )
@@ -279,6 +297,25 @@ def test_what_the_sensor_saw_is_what_is_loaded(inbox: Path, tmp_path: Path) -> N
     assert not (tmp_path / "loaded").exists()
 
 
+def test_what_is_loaded_stays_so_when_adobe_takes_its_files_away(
+    inbox: Path, where: dict[str, str], told: Told
+) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    seen = sensor(inbox).execute({})
+    task = loader(inbox, batches=seen, **where)
+    task.execute({})
+    for path in inbox.iterdir():
+        path.unlink()
+    with pytest.raises(AirflowSkipException, match="1 loaded, whose files are gone"):
+        task.execute({})
+    for asked in ({"reload": True}, {"batches": [{**seen[0], "version": "another"}]}):
+        with pytest.raises(AirflowFailException, match="it is not there any more"):
+            loader(inbox, **{"batches": seen, **where, **asked}).execute({})
+    # Nobody has told of it, as no run of Airflow's was there.
+    assert [one["batch"] for one in told(task)] == [ROOT]
+    assert told(task, run="two") == []
+
+
 def test_a_batch_without_a_control_file_is_loaded_once_it_was_quiet(
     inbox: Path, tmp_path: Path
 ) -> None:
@@ -306,6 +343,10 @@ def test_a_batch_without_a_control_file_is_loaded_once_it_was_quiet(
         ({"into": "/a", "line_template": "<PID>"}, "it names no user"),
         ({"into": "/a", "max_set_aside": "half"}, "neither a number of lines nor a share"),
         ({"table": "a; DROP TABLE b", "conn_id": "x"}, "is no name of a table"),
+        ({"into": "/a", "current_table": "b"}, "current_table: it goes with table"),
+        ({"table": "a", "conn_id": "x", "current_table": "A"}, "is the table of rows, or one"),
+        ({"into": "/a", "header_lines": -1}, "header_lines: -1"),
+        ({"into": "/a", "separator_spaces": 0}, "separator_spaces: 0"),
         ({"into": "here"}, "s3://bucket/prefix"),
         ({"into": "/a", "quiet_period": 60}, "batches: missing; whether a batch without"),
     ],

@@ -164,13 +164,17 @@ class Tasks:
             elif is_due(kept, teller) or (
                 is_free(kept, teller) and not self.told[batch.batch_id, batch.version]
             ):
-                note_announced(self.target, batch, teller, tells=False)
+                note_announced(self.target, kept, teller, tells=False)
                 due.append(batch)
         dies_at = self.chance.random()
         is_cleared = self.chance.random() < 0.5
         noted = list[Batch]()
         if not has_failed and dies_at > 0.2:
-            noted = [batch for batch in due if note_announced(self.target, batch, teller)]
+            noted = [
+                batch
+                for batch in due
+                if note_announced(self.target, loaded_report(self.target, batch), teller)
+            ]
         if has_failed or dies_at < 0.3:  # before Airflow knows that it has succeeded
             self.teller = {**teller, "max_tries": teller["max_tries"] + is_cleared}
             return
