@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
+    from airflow_am_provider.outbound.arrival import Look
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.layout import Layout
     from airflow_am_provider.outbound.load_report import LoadReport
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
     from airflow_am_provider.storage import Folder
 
 __all__ = ["OutboundLoadOperator"]
+
+
+# How many batches a warning names.
+_NAMED = 5
 
 
 class OutboundLoadOperator(BaseOperator):
@@ -217,7 +222,9 @@ class OutboundLoadOperator(BaseOperator):
             inbox = open_inbox(self.location, self.source_conn_id)
             # What fails holds no other batch up.
             failed: list[AudienceManagerError] = []
-            wanted, gone = self._wanted(target, failed)
+            look = self._look()
+            wanted, gone = self._wanted(look, target, failed)
+            self._tell_of_left(look, wanted, target)
             notes.found(wanted, gone=[kept["batch"] for kept in gone])
             known = {} if flag("reload", self.reload) else target.reports(wanted)
             teller = teller_of(context)
@@ -307,16 +314,22 @@ class OutboundLoadOperator(BaseOperator):
                 f"{counts.unchecked:,}",
             )
 
-    def _wanted(
-        self, target: LoadTarget, failed: list[AudienceManagerError]
-    ) -> tuple[list[Batch], list[Mapping[str, Any]]]:
-        """What is to be loaded; of the sensor's batches, those that are as it has seen them.
+    def _tell_of_left(self, look: Look, wanted: list[Batch], target: LoadTarget) -> None:
+        """Name what became complete after the run of its day."""
+        from airflow_am_provider.outbound.arrival import left_behind
 
-        :param failed: gets why the others are not.
-        :return: with it, the reports of those that are loaded, and whose files are gone.
-        """
+        left = left_behind(look, wanted)
+        known = target.reports(left) if left else {}
+        names = [batch.batch_id for batch in left if not known.get(batch.batch_id)]
+        if names:
+            self.log.warning(
+                "Complete, older than what this run loads, and not loaded: %s. Runs of later days "
+                "do not load it: clear the tasks of its day",
+                ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else ""),
+            )
+
+    def _look(self) -> Look:
         from airflow_am_provider.hooks.outbound_inbox import arrival_watch
-        from airflow_am_provider.outbound.arrival import find_batch
 
         if is_given(self.quiet_period) and not is_given(self.batches):
             # A single look cannot tell a batch that is quiet from one that is on its way.
@@ -330,6 +343,18 @@ class OutboundLoadOperator(BaseOperator):
         self.log.info("%s: %s", self.location, look)
         for note in look.notes:
             self.log.warning("%s", note)
+        return look
+
+    def _wanted(
+        self, look: Look, target: LoadTarget, failed: list[AudienceManagerError]
+    ) -> tuple[list[Batch], list[Mapping[str, Any]]]:
+        """What is to be loaded; of the sensor's batches, those that are as it has seen them.
+
+        :param failed: gets why the others are not.
+        :return: with it, the reports of those that are loaded, and whose files are gone.
+        """
+        from airflow_am_provider.outbound.arrival import find_batch
+
         if not is_given(self.batches):
             return list(look.complete), []
         if not isinstance(self.batches, list):

@@ -99,6 +99,7 @@ class Look:
     :param notes: days without a batch, days with two, odd control files, and what was left behind
         on days before the one that is waited for.
     :param missing: the days without a batch.
+    :param earlier: complete batches of the eight days before the one that is waited for.
     :param not_here: of the notes, what Adobe's outbound history says of batches that are not here.
     """
 
@@ -110,6 +111,7 @@ class Look:
     not_here: tuple[str, ...] = ()
     undecided: tuple[Undecided, ...] = ()
     unlisted: tuple[str, ...] = ()
+    earlier: tuple[Batch, ...] = ()
 
     def is_one_on_its_way(self, now: datetime) -> bool:
         """Whether a batch waits that may still become complete by itself, seen or undecided.
@@ -179,6 +181,11 @@ class ArrivalWatch:
             passed_over=tuple(found.passed_over[path] for path in sorted(found.passed_over)),
             undecided=tuple(
                 one for one in found.undecided if any(map(self._wanted.has_name, one.names))
+            ),
+            earlier=tuple(
+                batch
+                for batch in found.batches
+                if self._wanted.is_earlier(batch.name) and not batch.lacks
             ),
             unlisted=tuple(found.passed_over[path] for path in found.unlisted),
             notes=(*_notes(found.batches), *self._left_behind(found), *not_here),
@@ -266,6 +273,23 @@ def find_batch(look: Look, batch_id: str, version: str) -> Batch:
         f"batch {batch_id}: it is not there any more. Adobe keeps files for 8 days "
         f"(faq/faq-privacy.md); ask Adobe to send it again, or take another day"
     )
+
+
+def left_behind(look: Look, wanted: Sequence[Batch]) -> list[Batch]:
+    """Complete batches of the eight days before those that are loaded, and none of them.
+
+    One that became complete after the run of its day is loaded by no run of a later day.
+    """
+    taken = {batch.batch_id for batch in wanted}
+    first = min((batch.timestamp for batch in wanted if batch.timestamp), default=None)
+    return [
+        batch
+        for batch in (*look.complete, *look.earlier)
+        if first is not None
+        and batch.timestamp is not None
+        and batch.batch_id not in taken
+        and timedelta(0) < first - batch.timestamp <= KEPT
+    ]
 
 
 def _notes(batches: Sequence[Batch]) -> list[str]:

@@ -415,6 +415,25 @@ def test_content_of_the_same_size_and_time_is_told_by_the_control_file(
         assert report["rows_loaded"] == 2
 
 
+@pytest.mark.parametrize("given", [{}, {"batch_date": "2026-01-22"}])
+def test_a_batch_that_came_after_the_run_of_its_day_is_named_by_a_later_run(
+    inbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], given: dict[str, Any]
+) -> None:
+    later = ROOT.replace("1768953600000", "1769040000000")
+    (inbox / f"{later}.info").write_bytes(control(**{f"{later}.sync": 4}))
+    (inbox / f"{later}.sync").write_bytes(b"A 1\n")
+    seen = sensor(inbox, batch_date="2026-01-22").execute({})
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    into = {"into": str(tmp_path / "loaded")}
+    loader(inbox, batches=seen, **into, **given).execute({})
+    said = f"Complete, older than what this run loads, and not loaded: {ROOT}."
+    assert said in capsys.readouterr().out
+    loader(inbox, batch_date="2026-01-21", **into).execute({})
+    capsys.readouterr()
+    loader(inbox, batches=seen, reload=True, **into, **given).execute({})
+    assert "Complete, older" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("change", "message", "is_retried"),
     [
