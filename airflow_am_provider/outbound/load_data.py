@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_am_provider.audience_manager.errors import DataError
 from airflow_am_provider.outbound.csv_stream import csv_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def load_data(cursor: Any, table: str, schema: pa.Schema, blocks: Iterator[pa.Re
     :param table: its name, which is checked.
     :param schema: the columns of rows.
     :param blocks: rows; what goes wrong with them is raised here.
+    :raises DataError: when the database has left a row out or changed one.
     """
     with TemporaryDirectory(prefix="airflow-am-") as folder:
         pipe = Path(folder) / "rows.csv"
@@ -39,6 +41,24 @@ def load_data(cursor: Any, table: str, schema: pa.Schema, blocks: Iterator[pa.Re
             writer.end()
         if writer.error is not None:
             raise writer.error
+        _check(cursor, writer.rows)
+
+
+def _check(cursor: Any, rows: int) -> None:
+    """See that all rows are there as they are.
+
+    What is an error of INSERT is a warning with LOCAL: rows that break a constraint are left out,
+    and values that are too long are cut.
+    """
+    found = cursor.rowcount
+    cursor.execute("SHOW WARNINGS")
+    codes = sorted({str(code) for level, code, _ in cursor.fetchall() if level != "Note"})
+    if found != rows or codes:
+        raise DataError(
+            f"the database took {found:,} of {rows:,} rows, and warns of some of them "
+            f"({', '.join(codes) or 'without a number'}). Nothing of the batch is loaded. Do types "
+            f"and constraints of the table fit its rows? A column may be shorter than an ID"
+        )
 
 
 def _statement(table: str, schema: pa.Schema, pipe: Path) -> str:
@@ -58,6 +78,7 @@ class _Writer(threading.Thread):
         super().__init__(name="load-data", daemon=True)
         self._pipe = pipe
         self._blocks = blocks
+        self.rows = 0
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -66,6 +87,7 @@ class _Writer(threading.Thread):
             with self._pipe.open("wb") as file:
                 for block in self._blocks:
                     file.write(csv_of(block))
+                    self.rows += block.num_rows
         except BrokenPipeError:
             pass  # the driver reads no more, and says why
         except BaseException as error:  # noqa: BLE001  # whoever waits raises it
