@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -32,7 +33,10 @@ airflow() {
 airflow-am() { :; }
 """
 
-pytestmark = needs_gpg
+pytestmark = [
+    needs_gpg,
+    pytest.mark.skipif(shutil.which("ssh-keyscan") is None, reason="no openssh-client"),
+]
 
 
 @pytest.fixture(scope="module")
