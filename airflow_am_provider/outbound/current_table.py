@@ -173,13 +173,18 @@ class CurrentTable:
             series.id_dpid,
             self._name,
         )
-        return missed is not None or not self._has_rows(series)
+        return missed is not None or self._is_emptied(series)
 
-    def _has_rows(self, series: Series) -> bool:
+    def _is_emptied(self, series: Series) -> bool:
+        """Whether it has no row of a series that has some: those that ended stay."""
+        of_series = "destination = ? AND id_dpid = ?"
+        values = (series.destination, series.id_dpid)
+        if self._in.row(f"SELECT 1 FROM {self._name} WHERE {of_series} LIMIT 1", *values):
+            return False
         found = self._in.row(
-            f"SELECT 1 FROM {self._name} WHERE destination = ? AND id_dpid = ? LIMIT 1",
-            series.destination,
-            series.id_dpid,
+            f"SELECT 1 FROM {self._rows} WHERE segments <> '' AND batch IN "
+            f"(SELECT batch FROM {self._batches} WHERE {of_series}) LIMIT 1",
+            *values,
         )
         return found is not None
 

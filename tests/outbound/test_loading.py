@@ -392,6 +392,19 @@ def test_a_current_table_takes_in_what_was_loaded_without_it(
     assert caplog.messages == []
 
 
+def test_batches_in_which_nobody_is_in_a_segment_are_taken_in_once(
+    sender: Sender, hook: DbApiHook, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    load(sender, hook, sender.send(0, "iter", ""))
+    load(sender, hook, sender.send(1, "iter", "A 1 2\nB  2\n"))
+    run_of(hook, "DELETE FROM current_segments WHERE user_id = 'A'")
+    load(sender, hook, sender.send(2, "full", ""))
+    (told,) = [one for one in caplog.messages if "made anew" in one]
+    assert "from the rows of 3 batches in segments, as it lacked some of them" in told
+    assert current_of(hook) == set()
+
+
 def test_ids_of_another_kind_stay_as_they_are(sender: Sender, hook: DbApiHook) -> None:
     for dpid in (20914, 20915, ""):
         load(sender, hook, sender.send(0, "full", f"x 1,2\nuser-{dpid} 1\n", dpid=dpid))
