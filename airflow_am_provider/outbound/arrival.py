@@ -120,7 +120,8 @@ class Look:
         """
         made = [batch.timestamp for batch, _ in self.waiting]
         made += [name.timestamp for one in self.undecided for name in one.names]
-        return any(moment is None or now - moment < MOST_LATE for moment in made)
+        # A time to come is a mistake in a name, and would hold the others up until then.
+        return any(moment is None or abs(now - moment) < MOST_LATE for moment in made)
 
     @property
     def in_no_batch(self) -> tuple[str, ...]:

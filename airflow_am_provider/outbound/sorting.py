@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from airflow_am_provider.storage.folder import ListedFile
 
 _SHOWN: Final = 5
-_NO_FIRST: Final = "the first file, which has no part's number, has not come"
+_NO_FIRST: Final = (
+    "the first file, which has no part's number, has not come (if what was read as a part's number "
+    "is the end of a timestamp, say timestamp_digits)"
+)
 _HYPHENED_ONE: Final = re.compile(r"-0*1(?!\d)")
 
 
@@ -296,7 +299,7 @@ def _by_names(groups: Mapping[str, list[BatchFile]]) -> dict[str, Batch]:
 
 def _has_first(batch: Batch) -> bool:
     """Whether the first file is there: it has no number (outbound-file-name-contents.md)."""
-    return any(not file.name.split for file in batch.files)
+    return any(file.name.split is None for file in batch.files)
 
 
 def _series_from_one(batches: Iterable[Batch]) -> set[str]:

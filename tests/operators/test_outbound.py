@@ -72,7 +72,7 @@ def test_it_waits_for_the_files_that_the_control_file_lists(inbox: Path) -> None
     assert (found["batch"], found["files"], found["bytes"]) == (ROOT, 1, 8)
 
 
-@pytest.mark.parametrize(("age_h", "is_waited_for"), [(30, False), (1, True)])
+@pytest.mark.parametrize(("age_h", "is_waited_for"), [(30, False), (1, True), (-30, False)])
 def test_a_batch_that_stays_incomplete_holds_no_other_up_for_ever(
     inbox: Path, age_h: int, is_waited_for: bool
 ) -> None:

@@ -130,11 +130,17 @@ def test_a_file_that_may_be_the_batchs_own_is_waited_for_until_it_is_decided(sec
 
 def test_without_control_files_the_first_file_is_missed() -> None:
     form = NameForm(timestamp_digits=13)
-    lacks = ("the first file, which has no part's number, has not come",)
     for parts in (("001", "002"), ("-1", "-2")):
         files = {f"{ROOT}{part}.sync": 1 for part in parts}
         (batch,) = look(files, needs_control=False, form=form).batches
-        assert batch.lacks == lacks
+        lacks = batch.lacks
+        assert lacks[0].startswith("the first file, which has no part's number, has not come")
+    # By a template, a timestamp has ten digits unless it is said.
+    template = "<SYNC_TYPE>_<ORDER_ID>_<DPID>_<SYNC_MODE>_<TIMESTAMP>SPLITNUM.sync"
+    (batch,) = look(
+        {f"{ROOT}.sync": 1}, needs_control=False, form=NameForm(template=template)
+    ).batches
+    assert batch.lacks == lacks
     # An account whose parts begin with -1, as in the sample of transfer-control-files.md.
     other = ROOT.replace("1486140844000", "1486227244000")
     found = look({**files, f"{other}-1.sync": 1}, needs_control=False, form=form).batches
