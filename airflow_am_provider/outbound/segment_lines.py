@@ -19,7 +19,8 @@ of its line. Group 0 is the ID, group 1 the segments, group 2 the removed ones.
 it stand together: with one space between fields, ``B  25`` says that B was removed from 25. With
 two spaces, as in the page's own example, it says that B is in 25. How many spaces a file has is
 seen from lines that have all three fields, or from lines with one space; see :func:`spaces_in`.
-Where no line shows it, a line with one list after an even number of spaces is set aside. Each block
+Where no line shows it, a line with one list after an even number of spaces is set aside; where it
+is known, one after several spaces that are neither so many nor twice as many. Each block
 says what its lines show, so that a batch whose lines contradict each other can be refused.
 """
 
@@ -54,6 +55,11 @@ NOT_UTF8: Final = "its ID is not UTF-8"
 AMBIGUOUS: Final = (
     "its one list, after several spaces, can be of segments or of removed ones; say which by "
     "separator_spaces"
+)
+
+ODD_SPACES: Final = (
+    "its one list stands after several spaces, which are neither as many as between fields nor "
+    "twice as many"
 )
 
 # What shows how many spaces are between fields: a line with three of them, or with one space.
@@ -120,6 +126,9 @@ def read_lines(block: bytes, spaces: int | None = None) -> SegmentLines:
     if spaces is None:
         unsure = (reasons == 0) & ~tokens.has_two & (tokens.gaps % 2 == 0)
         reasons[unsure] = _CODE[AMBIGUOUS]
+    else:
+        is_known = np.isin(tokens.gaps, (1, spaces, 2 * spaces))
+        reasons[(reasons == 0) & ~tokens.has_two & ~is_known] = _CODE[ODD_SPACES]
     good = reasons == 0
     ids, is_text = _ids(tokens, good)
     if not is_text:
@@ -244,6 +253,7 @@ _REASONS: Final = (
     NO_SEGMENTS,
     NOT_UTF8,
     AMBIGUOUS,
+    ODD_SPACES,
 )
 _CODE: Final = {reason: code for code, reason in enumerate(_REASONS)}
 

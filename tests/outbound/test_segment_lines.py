@@ -38,6 +38,9 @@ def slowly(block: bytes, spaces: int | None) -> tuple[list[Row], list[int]]:
         if not removed and spaces is None and gap % 2 == 0:
             bad.append(number)
             continue
+        if not removed and spaces is not None and gap not in (1, spaces, 2 * spaces):
+            bad.append(number)
+            continue
         if not removed and spaces is not None and gap == 2 * spaces:
             added, removed = [], added
         rows.append((name, added, removed))
@@ -99,6 +102,8 @@ def test_any_block_is_read_as_line_by_line(pieces: list[bytes], spaces: int | No
         (b"A  1  2\nB  25\nC    3\n", [[1], [25], []], [[2], [], [3]], 0),  # two
         (b"B  25\nC  3\n", [], [], 2),  # nothing shows it
         (b"B   25\n", [[25]], [[]], 0),  # three are no two pairs
+        (b"A 1 2\nB   25\n", [[1]], [[2]], 1),  # neither one nor two
+        (b"A   1   2\nB    25\nC      3\n", [[1], []], [[2], [3]], 1),  # neither three nor six
     ],
 )
 def test_a_user_who_was_only_removed_is_never_guessed_at(
