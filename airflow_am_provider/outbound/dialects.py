@@ -28,6 +28,8 @@ class Dialect:
     :param upsert: what becomes of a row of the current table that is there; ``{own}`` is that one.
     :param index: how an index is made: ``statement``, ``inline`` with the table, or None.
     :param bulk: the way of many rows: ``copy``, ``load_data``, or None for INSERT.
+    :param longest_name: characters of a table's name; what is longer is cut off or refused. None
+        where it is not known.
     :param is_known: whether it is known that a transaction is all or nothing.
     """
 
@@ -43,6 +45,7 @@ class Dialect:
     numbers: str | None = None
     index: str | None = "statement"
     bulk: str | None = None
+    longest_name: int | None = None
     is_known: bool = True
 
 
@@ -58,6 +61,7 @@ POSTGRES: Final = Dialect(
     as_moment="TIMESTAMPTZ",
     upsert=_ON_CONFLICT,
     bulk="copy",
+    longest_name=63,
     lock="LOCK TABLE {table} IN EXCLUSIVE MODE",
     # Two that make tables or indexes at once fail or wait for each other, whatever IF NOT EXISTS
     # says, and a lock of a table cannot come before it is made.
@@ -91,6 +95,7 @@ MYSQL: Final = Dialect(
         "JSON_TABLE(CONCAT('[', {column}, ']'), '$[*]' COLUMNS (value BIGINT PATH '$')) AS part"
     ),
     index="inline",
+    longest_name=64,
 )
 # Its hook says that it is PostgreSQL, of which it has neither indexes nor modes of locks. What it
 # calls TEXT has 256 bytes (docs.aws.amazon.com/redshift/latest/dg: r_LOCK, r_Character_types).

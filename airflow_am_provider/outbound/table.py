@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.audience_manager.api.answers import Mapping as SegmentMapping
     from airflow_am_provider.outbound.batches import Batch
+    from airflow_am_provider.outbound.dialects import Dialect
     from airflow_am_provider.outbound.inbox import Inbox
     from airflow_am_provider.outbound.statements import Tables
     from airflow_am_provider.sources.database_hook import DbApiHook
@@ -204,6 +205,7 @@ def _statements(hook: DbApiHook, tables: Tables, *, locks: bool = True) -> Itera
             f"current_table: it is kept in PostgreSQL, MySQL and SQLite; in others, make it a view "
             f"of {tables.rows}"
         )
+    _check_length(tables, dialect)
     with closing(connect(hook)) as connection:
         statements = Statements(connection.cursor(), dialect, tables)
         with without_rows(lambda: statements.last, f"table {tables.rows}"):
@@ -218,6 +220,20 @@ def _statements(hook: DbApiHook, tables: Tables, *, locks: bool = True) -> Itera
                 with suppress(Exception):
                     connection.rollback()
                 raise
+
+
+def _check_length(tables: Tables, dialect: Dialect) -> None:
+    """See that no name is cut off: that of the table beside would be the table's own."""
+    for parameter, named, name in (
+        ("table", tables.rows, tables.batches),
+        ("current_table", tables.current or "", tables.current or ""),
+    ):
+        last = name.rpartition(".")[2]
+        if dialect.longest_name is not None and len(last) > dialect.longest_name:
+            raise ConfigurationError(
+                f"{parameter}: {named!r} is too long; {last} has {len(last)} characters, and the "
+                f"database takes {dialect.longest_name}"
+            )
 
 
 def _begin(connection: Any, hook: DbApiHook) -> None:

@@ -450,6 +450,13 @@ def test_a_batch_of_no_known_mode_does_not_come_into_a_current_table(
 
 
 @pytest.mark.parametrize("hook", ["postgres"], indirect=True)
+def test_a_name_that_postgresql_would_cut_off_is_refused(hook: DbApiHook) -> None:
+    with pytest.raises(ConfigurationError, match="has 64 characters, and the database takes 63"):
+        catch_up(hook, Tables(rows="s" * 56, current="c"))
+    catch_up(hook, Tables(rows="s" * 55, current="c" * 63))
+
+
+@pytest.mark.parametrize("hook", ["postgres"], indirect=True)
 def test_loads_at_once_wait_for_each_other(sender: Sender, hook: DbApiHook) -> None:
     def both(roots: list[str]) -> None:
         batches = [sender.batch(root) for root in roots]
