@@ -40,8 +40,12 @@ class LoadTarget(Protocol):
         """
         ...
 
-    def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
-        """Load a batch: all of it or nothing."""
+    def load(self, inbox: Inbox, batch: Batch, *, loads_again: bool) -> LoadReport | None:
+        """Load a batch: all of it or nothing.
+
+        :param loads_again: whether it is loaded although it is there, as it is now.
+        :return: None when it was not, as another load has done it that was waited for.
+        """
         ...
 
     def catch_up(self, destination: int | None) -> None:
@@ -95,7 +99,7 @@ class ParquetTarget:
 
         return note_announced(self.folder, report, teller, tells=tells)
 
-    def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
+    def load(self, inbox: Inbox, batch: Batch, *, loads_again: bool) -> LoadReport | None:
         """Write a file, which appears whole."""
         from airflow_am_provider.outbound.parquet import load_into_parquet
 
@@ -134,12 +138,14 @@ class TableTarget:
 
         return note_announced(self.hook, self.tables, report, teller, tells=tells)
 
-    def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
+    def load(self, inbox: Inbox, batch: Batch, *, loads_again: bool) -> LoadReport | None:
         """Write rows in one transaction."""
         from airflow_am_provider.outbound.table import load_into_table
 
         layout, mappings = self.reading.layout, self.reading.mappings(batch)
-        return load_into_table(inbox, batch, self.hook, self.tables, layout, mappings)
+        return load_into_table(
+            inbox, batch, self.hook, self.tables, layout, mappings, loads_again=loads_again
+        )
 
     def catch_up(self, destination: int | None) -> None:
         """The current table, where there is one."""
@@ -155,7 +161,7 @@ class CopyTarget(TableTarget):
     stage: Folder
     copy_sql: str
 
-    def load(self, inbox: Inbox, batch: Batch) -> LoadReport:
+    def load(self, inbox: Inbox, batch: Batch, *, loads_again: bool) -> LoadReport | None:
         """Write a file, and have the database read it."""
         from airflow_am_provider.outbound.table import load_by_copy
 

@@ -226,7 +226,8 @@ class OutboundLoadOperator(BaseOperator):
             wanted, gone = self._wanted(look, target, failed)
             self._tell_of_left(look, wanted, target)
             notes.found(wanted, gone=[kept["batch"] for kept in gone])
-            known = {} if flag("reload", self.reload) else target.reports(wanted)
+            loads_again = flag("reload", self.reload)
+            known = {} if loads_again else target.reports(wanted)
             teller = teller_of(context)
             loaded = [one for kept in gone for one in self._untold(target, kept, teller)]
             for batch in wanted:
@@ -237,10 +238,16 @@ class OutboundLoadOperator(BaseOperator):
                     loaded += self._untold(target, kept, teller)
                     continue
                 try:
-                    report = target.load(inbox, batch)
+                    report = target.load(inbox, batch, loads_again=loads_again)
                 except (TransientError, DataError) as error:
                     self.log.warning("Batch %s is not loaded: %s", batch.batch_id, error)
                     failed.append(error)
+                    continue
+                if report is None:
+                    self.log.info("Batch %s was loaded by another task meanwhile", batch.batch_id)
+                    notes.loaded(batch, None)
+                    kept = target.reports([batch])[batch.batch_id]
+                    loaded += self._untold(target, kept, teller)
                     continue
                 loaded.append(report.to_json())
                 notes.loaded(batch, report.to_json())

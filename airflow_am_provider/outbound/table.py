@@ -46,7 +46,9 @@ def load_into_table(
     tables: Tables,
     layout: Layout = BASIC,
     mappings: Sequence[SegmentMapping] | None = None,
-) -> LoadReport:
+    *,
+    loads_again: bool = True,
+) -> LoadReport | None:
     """Load a complete batch in one transaction.
 
     :param inbox: where the batch lies.
@@ -54,6 +56,8 @@ def load_into_table(
     :param tables: where rows go.
     :param layout: how its lines are made.
     :param mappings: the destination's, for the table of segments' names; None for none.
+    :param loads_again: whether it is loaded although it is there, as it is now.
+    :return: None when it was not, as another load has done it that was waited for.
     :raises ConfigurationError: when the database has no transactions, or cannot keep a current
         table.
     :raises TransientError: when a file is not, or not yet, what its control file says.
@@ -68,6 +72,9 @@ def load_into_table(
         if mappings:
             statements.make_names_table()
         statements.lock()
+        kept = {} if loads_again else statements.reports([batch.batch_id]).get(batch.batch_id, {})
+        if kept.get("version") == batch.version:
+            return None
         why_anew = statements.why_anew(batch)
         statements.forget(batch)
         blocks = read_batch(inbox, batch, counts, layout)

@@ -25,6 +25,7 @@ from airflow_am_provider.airflow_compat import (
     TaskDeferred,
 )
 from airflow_am_provider.cli import main
+from airflow_am_provider.operators._load_targets import TableTarget
 from airflow_am_provider.operators.event_feed import EventFeedExtractOperator
 from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
 from airflow_am_provider.sandbox.rest import ApiDestination, RestApi, RestConfig
@@ -33,11 +34,12 @@ from airflow_am_provider.storage import LocalFolder
 from airflow_am_provider.triggers.outbound import OutboundFilesTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from airflow.sdk import AssetAlias
 
+    from airflow_am_provider.outbound.batches import Batch
     from demo.local.s3 import S3
     from tests.connections import Connect
 
@@ -314,6 +316,26 @@ def test_what_is_loaded_stays_so_when_adobe_takes_its_files_away(
     # Nobody has told of it, as no run of Airflow's was there.
     assert [one["batch"] for one in told(task)] == [ROOT]
     assert told(task, run="two") == []
+
+
+def test_what_another_task_has_loaded_meanwhile_is_not_loaded_again(
+    inbox: Path, warehouse: str, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
+    into = {"table": "segments", "conn_id": warehouse}
+    asked = TableTarget.reports
+    others = [loader(inbox, **into)]
+
+    def reports(target: TableTarget, batches: Sequence[Batch]) -> dict[str, dict[str, Any]]:
+        found = asked(target, batches)
+        if others:
+            assert others.pop().execute({})[0]["batch"] == ROOT
+        return found
+
+    monkeypatch.setattr(TableTarget, "reports", reports)
+    # The other one has not told of it, and may never do.
+    assert [one["batch"] for one in told(loader(inbox, **into))] == [ROOT]
+    assert told(loader(inbox, **into), run="two") == []
 
 
 def test_a_batch_without_a_control_file_is_loaded_once_it_was_quiet(

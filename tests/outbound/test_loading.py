@@ -469,6 +469,10 @@ def test_loads_at_once_wait_for_each_other(sender: Sender, hook: DbApiHook) -> N
                 one.result()
 
     both([sender.send(day, "iter", "A 1\n") for day in range(4)])  # they make the tables
+    again = sender.batch(sender.send(0, "iter", "A 1\n"))
+    asked = (sender.inbox, again, hook, TABLES)
+    assert load_into_table(*asked) is not None
+    assert load_into_table(*asked, loads_again=False) is None
     both([sender.send(4 + day, "iter", f"B {day}\n" * 2_000) for day in range(4)])
     assert rows_of(hook, "SELECT COUNT(*) FROM segments") == [(8_004,)]
     assert current_of(hook) == {("A", 1), *[("B", day) for day in range(4)]}
