@@ -27,9 +27,12 @@ serve-celery: setup  ## docker-compose.yaml without containers: Celery, two work
 rehearse: setup  ## an account by SFTP and PGP and a mailbox by OAuth, simulated, for your own Airflow
 	@.venv/bin/python -m demo.rehearse
 
+# What to look at when tests take too long.
+LONGEST := --durations=12 --durations-min=10
+
 test: setup  ## all tests on this Python and the newest Airflow
-	@.venv/bin/python -m pytest -n 3 -m "not slow"
-	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "slow and not long"
+	@.venv/bin/python -m pytest $(LONGEST) -n 3 -m "not slow"
+	@.venv/bin/python -m pytest $(LONGEST) -n 2 --dist loadfile -m "slow and not long"
 
 test-long: setup  ## what takes many minutes: ten days backfilled, more faults, all examples of properties
 	@.venv/bin/python -m pytest -m long

@@ -44,7 +44,7 @@ def test_every_example_is_understood(line: str) -> None:
         ("airflow-am del", {"deliveries"}),
         ("airflow-am deliveries res", {"resend"}),
         ("airflow-am deliveries list --s", {"--state", "--since", "--staging"}),
-        ("airflow-am deliveries list --state re", {"reconciled"}),
+        ("airflow-am deliveries list --state re", {"reconciled", "rejected"}),
     ],
 )
 def test_the_shell_completes(typed: str, wanted: set[str], tmp_path: Path) -> None:
