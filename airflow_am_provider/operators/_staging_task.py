@@ -74,12 +74,15 @@ class RowsTask(QueryTask):
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
         with airflow_errors(), cancelled_in_time():
+            writer = self._line_writer()
+            # Whatever fails below, the log says for whom.
+            self.log.info("Target: %s", writer.file_kind.stem)
             hook = AudienceManagerHook(self.audience_manager_conn_id)
             return stage_rows(
                 context,
                 hook,
                 RowSource.of(self),
-                self._line_writer(),
+                writer,
                 window=AskedWindow.of(self),  # type: ignore[arg-type]  # each has them
                 suppression=SuppressionLists.of(self),
                 options=format_options(hook, self),  # type: ignore[arg-type]  # each has them

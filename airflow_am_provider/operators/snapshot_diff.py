@@ -304,12 +304,13 @@ class SnapshotDiffOperator(QueryTask):
 
         with airflow_errors(), cancelled_in_time():
             on_empty = choice("on_empty", self.on_empty, OnEmpty)
+            spec = self._spec()
+            self.log.info("Target: %s", spec.file_kind.stem)
             source = RowSource.of(self, without=("partition",))
             asked = AskedWindow.of(self)
             window = asked.of_run(context)
             self.log.info("Window: %s", window)
             hook = AudienceManagerHook(self.audience_manager_conn_id)
-            spec = self._spec()
             check_data_sources(hook, spec.file_kind)
             columns = (spec.id_column, *spec.item_columns)
             lists = SuppressionLists.of(self)

@@ -134,8 +134,9 @@ class SuppressionRemovalOperator(StagingTask):
         from airflow_am_provider.suppression.source import tell_lists
 
         with airflow_errors():
-            hook = AudienceManagerHook(self.audience_manager_conn_id)
             writer = self._writer()
+            self.log.info("Target: %s", writer.file_kind.stem)
+            hook = AudienceManagerHook(self.audience_manager_conn_id)
             check_data_sources(hook, writer.file_kind)
             if hook.settings.api_conn_id:
                 writer.name_traits()

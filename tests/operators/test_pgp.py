@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -244,8 +245,11 @@ def test_without_gpg_each_task_fails_before_it_reads_anything(
     staging: LocalFolder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
     place: int,
 ) -> None:
+    caplog.set_level(logging.INFO)
     monkeypatch.setenv("PATH", str(tmp_path))
     # Neither is there, so whatever is read first would be the one that is told of.
     rows, suppression = str(tmp_path / "rows.csv"), str(tmp_path / "suppression.csv")
@@ -253,6 +257,9 @@ def test_without_gpg_each_task_fails_before_it_reads_anything(
         operators(pgp_conn_id, rows, suppression)[place].execute(context())
     assert str(caught.value) == f"connection '{pgp_conn_id}': {NO_GPG}"
     assert not Path(staging.url).exists()
+    # Yet the log says for whom it was.
+    said = capsys.readouterr().out + caplog.text
+    assert f"Target: {'adobe_id_0_478' if place == 2 else 'ftp_dpm_478'}" in said
 
 
 def test_without_gpg_the_test_of_the_connection_says_so_and_proves_the_rest(
