@@ -52,7 +52,7 @@ WORDS: Final = {
     DeliveryState.PICKED_UP: "Picked up, not acknowledged yet",
     DeliveryState.ASSUMED: "Taken for processed, as the wait is over",
     DeliveryState.ACKNOWLEDGED: "Acknowledged",
-    DeliveryState.RECONCILED: "Acknowledged, all lines are accounted for",
+    DeliveryState.RECONCILED: "Acknowledged, a receipt says what became of each line",
     DeliveryState.FAILED: "Failed",
     DeliveryState.SUPERSEDED: "Not sent, another version took its place",
     DeliveryState.ABANDONED: "Given up",
