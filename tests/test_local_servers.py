@@ -287,8 +287,9 @@ with postgres(Path(sys.argv[1])) as server:
         print(connection.info.dbname)
 """
 
+# What a shell starts in the background ignores Ctrl-C, and so does what that starts.
 _ALL_SERVERS = """
-import sys, time
+import signal, sys, time
 from contextlib import ExitStack
 from pathlib import Path
 from demo.local.ftp import ftp_server
@@ -296,6 +297,7 @@ from demo.local.imap import imap_server
 from demo.local.postgres import postgres
 from demo.local.s3 import s3
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with ExitStack() as stack:
     for server in (ftp_server, imap_server, postgres, s3):
         stack.enter_context(server(Path(sys.argv[1])))

@@ -8,7 +8,7 @@ import socket
 import stat
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,7 +70,8 @@ def own_ports(port: int) -> set[int]:
     """This process's ends of its connections to a port."""
     ports = set()
     for number in connected_to(port):
-        with socket.socket(fileno=os.dup(number)) as connected:
+        # It may be closed since it was found.
+        with suppress(OSError), socket.socket(fileno=os.dup(number)) as connected:
             ports.add(connected.getsockname()[1])
     return ports
 
