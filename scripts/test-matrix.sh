@@ -77,10 +77,10 @@ of_dependencies=("${of_airflow[@]}" "${of_hooks[@]}" tests/hooks tests/sources t
 
 # $1: the pair
 run_spread() {
-    local tests
+    local tests at_once=0
     if [ "$1" = "${pairs[0]}" ]; then
         # The oldest of everything.
-        tests=("${of_dependencies[@]}")
+        tests=("${of_dependencies[@]}") at_once=2
     elif [[ "$1" = "3.3 "* ]]; then
         # The published pins of the newest, and drivers on another Python.
         tests=("${of_airflow[@]}" "${of_hooks[@]}" tests/sources tests/storage)
@@ -90,13 +90,12 @@ run_spread() {
         tests=("${of_airflow[@]}" tests/system)
     fi
     # What is hostile is tried in `make test`: here it is whether the libraries agree.
-    AM_PROPERTY_ROWS=200 run_pair "$1" "${tests[@]}"
+    AM_PROPERTY_ROWS=200 run_pair "$1" -n "$at_once" "${tests[@]}"
 }
 
 failed=()
 if [ "$mode" = spread ]; then
-    # The oldest on one processor, the pins and the others on another: nothing waits for a second
-    # worker to find the same tests.
+    # The oldest, which has the most tests, beside the pins and the others.
     said="$(mktemp)"
     trap 'rm -f "$said"' EXIT
     run_spread "${pairs[0]}" >"$said" 2>&1 &
