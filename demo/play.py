@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 
 from demo import crm
-from demo.command import DIRECTORY, as_shell
+from demo.command import DIRECTORY, as_shell, refused
+from demo.local.processes import ServerError
 from demo.world import SEGMENTS_BUCKET
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None, *, directory: Path = DIRECTORY)
     """Do one of them.
 
     :param directory: where ``make serve`` keeps its data.
-    :return: 1 when nothing is there to play with.
+    :return: 1 when it was not done, as when nothing is there to play with.
     """
     parser = argparse.ArgumentParser(
         prog="demo.play", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -53,8 +54,9 @@ def main(arguments: Sequence[str] | None = None, *, directory: Path = DIRECTORY)
         notes = json.loads(_notes(directory).read_text())
         print(_do(command, notes, directory))
     except (FileNotFoundError, psycopg2.OperationalError):
-        print("No make serve runs in this folder: start it first.", file=sys.stderr)
-        return 1
+        return refused("No make serve runs in this folder: start it first.")
+    except ServerError as error:
+        return refused(str(error))
     return 0
 
 
@@ -115,7 +117,7 @@ def _send_segments(s3: Mapping[str, str], directory: Path) -> str:
     command += ["--database", str(directory / "sandbox.sqlite"), "--time", f"{time:%FT%T}"]
     done = subprocess.run(command, env={**os.environ, **s3}, capture_output=True, text=True)
     if done.returncode:
-        return f"No segments were sent: {done.stderr.strip()}"
+        raise ServerError(f"No segments were sent: {done.stderr.strip()}")
     sent.touch()
     return f"Audience Manager has sent the batch {done.stdout.strip()}"
 

@@ -173,6 +173,15 @@ class TestPlay:
         }
         assert found == {example["DESTINATION"]}
 
+    def test_segments_that_cannot_be_sent_are_no_success(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert play.main(["segments"], directory=folder) == 1
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "No segments were sent: " in said.err
+        assert "sandbox.sqlite" in said.err
+
     def test_a_shell_finds_what_the_commands_of_the_page_need(self, folder: Path, s3: S3) -> None:
         shell = folder / "shell.sh"
         assert shell.stat().st_mode & 0o777 == 0o600  # it has passwords
