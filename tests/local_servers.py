@@ -1,4 +1,4 @@
-"""Fixtures with the real servers of :mod:`demo.local`, each started when a test first asks for it.
+"""Fixtures with real servers, most of :mod:`demo.local`, started when a test first asks for them.
 
 They last for the whole run, one of each per pytest-xdist worker: tests keep apart by names of
 their own for databases, buckets, folders and mailboxes.
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks.mysql_server import mysql_server
 from demo.local import ftp as local_ftp
 from demo.local import imap as local_imap
 from demo.local import postgres as local_postgres
@@ -19,6 +20,13 @@ from demo.local import sftp as local_sftp
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_postgres.Postgres]:
     with local_postgres.postgres(tmp_path_factory.mktemp("postgres")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def mysql_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Where MariaDB listens; for tests that have asked for its drivers."""
+    with mysql_server(tmp_path_factory.mktemp("mysql")) as port:
+        yield port
 
 
 @pytest.fixture(scope="session")

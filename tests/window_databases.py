@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sqlite3
 import time
 from abc import ABC, abstractmethod
@@ -137,4 +138,7 @@ def postgres_drivers() -> list[str]:
 
 
 def mysql_drivers() -> list[str]:
+    """None where there is no MariaDB to connect to."""
+    if shutil.which("mariadbd") is None:
+        return []
     return [name for name in ("MySQLdb", "pymysql") if find_spec(name)]

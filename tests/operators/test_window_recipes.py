@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import logging
-import shutil
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -19,7 +18,6 @@ from airflow_am_provider.operators._asked_window import query_window
 from airflow_am_provider.operators._window import window_of
 from airflow_am_provider.sources.query_window import QueryWindow, Zone
 from airflow_am_provider.sources.sql import read_sql
-from benchmarks.mysql_server import mysql_server
 from demo import crm
 from tests.docs_pages import ROOT, blocks, codes, page, rows, section
 from tests.own_log import own_messages
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MYSQL = mysql_drivers() if shutil.which("mariadbd") else []
+MYSQL = mysql_drivers()
 KINDS = [
     *postgres_drivers(),
     "sqlite",
@@ -63,12 +61,6 @@ with_sessions = pytest.mark.parametrize("database", [*POSTGRES, "duckdb", *MYSQL
 with_named_zones = pytest.mark.parametrize(
     "database", [*POSTGRES, "sqlite", "duckdb"], indirect=True
 )
-
-
-@pytest.fixture(scope="session")
-def mysql_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with mysql_server(tmp_path_factory.mktemp("mysql")) as port:
-        yield port
 
 
 @pytest.fixture(params=KINDS)

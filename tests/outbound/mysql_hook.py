@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 from typing import Any
 
 from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -11,7 +10,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from demo.local.processes import HOST
 from tests.window_databases import mysql_drivers
 
-DRIVERS = mysql_drivers() if shutil.which("mariadbd") else []
+DRIVERS = mysql_drivers()
 
 
 class MysqlHook(DbApiHook):

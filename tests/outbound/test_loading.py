@@ -34,6 +34,7 @@ from airflow_am_provider.outbound.parquet import load_into_parquet, loaded_versi
 from airflow_am_provider.outbound.statements import Statements, Tables
 from airflow_am_provider.outbound.table import catch_up, load_into_table
 from airflow_am_provider.storage import LocalFolder
+from tests.outbound.databases import run
 from tests.outbound.mysql_hook import DRIVERS, MysqlHook
 from tests.outbound.senders import FIRST_DAY, Sender
 
@@ -355,13 +356,6 @@ def test_days_loaded_in_any_order_give_the_same_current_table(
 WITHOUT = Tables(rows="segments")
 
 
-def run_of(hook: DbApiHook, *statements: str) -> None:
-    with closing(hook.get_conn()) as connection:
-        for statement in statements:
-            connection.cursor().execute(statement)
-        connection.commit()
-
-
 def test_a_current_table_takes_in_what_was_loaded_without_it(
     sender: Sender, hook: DbApiHook, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -378,7 +372,7 @@ def test_a_current_table_takes_in_what_was_loaded_without_it(
     )
     # Nothing new has come, and the table is gone, empty, or lacks what another task has loaded.
     for undone in ("DROP TABLE current_segments", "DELETE FROM current_segments"):
-        run_of(hook, undone)
+        run(hook, undone)
         catch_up(hook, TABLES)
         assert current_of(hook) == expected
     third = sender.send(2, "iter", "B 4  2\n")
@@ -398,7 +392,7 @@ def test_batches_in_which_nobody_is_in_a_segment_are_taken_in_once(
     caplog.set_level("INFO")
     load(sender, hook, sender.send(0, "iter", ""))
     load(sender, hook, sender.send(1, "iter", "A 1 2\nB  2\n"))
-    run_of(hook, "DELETE FROM current_segments WHERE user_id = 'A'")
+    run(hook, "DELETE FROM current_segments WHERE user_id = 'A'")
     load(sender, hook, sender.send(2, "full", ""))
     (told,) = [one for one in caplog.messages if "made anew" in one]
     assert "from the rows of 3 batches in segments, as it lacked some of them" in told
@@ -422,7 +416,7 @@ def test_tables_of_an_earlier_version_are_taken_over(sender: Sender, hook: DbApi
     for dpid in (20914, 20915):
         root = sender.send(0, "full", "x 1\n", dpid=dpid)
         load_into_table(sender.inbox, sender.batch(root), hook, WITHOUT)
-    run_of(
+    run(
         hook,
         "ALTER TABLE segments_batches DROP COLUMN id_dpid",
         "ALTER TABLE segments_batches DROP COLUMN current_table",
@@ -431,7 +425,7 @@ def test_tables_of_an_earlier_version_are_taken_over(sender: Sender, hook: DbApi
     )
     with pytest.raises(ConfigurationError, match=r"has no column id_dpid\. If an earlier"):
         catch_up(hook, TABLES)
-    run_of(hook, "DROP TABLE current_segments")
+    run(hook, "DROP TABLE current_segments")
     load(sender, hook, sender.send(1, "full", "y 2\n", dpid=20915))
     catch_up(hook, TABLES)
     assert current_of(hook) == {("x", 1), ("y", 2)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import traceback
-from contextlib import closing
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -20,6 +19,7 @@ from airflow_am_provider.audience_manager.errors import (
 from airflow_am_provider.hooks.errors import airflow_errors
 from airflow_am_provider.outbound.statements import Tables
 from airflow_am_provider.outbound.table import load_into_table
+from tests.outbound.databases import run
 from tests.outbound.mysql_hook import DRIVERS, MysqlHook
 
 if TYPE_CHECKING:
@@ -63,14 +63,6 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         yield error
         hidden = error.__suppress_context__
         error = error.__cause__ or (None if hidden else error.__context__)
-
-
-def run(hook: DbApiHook, *statements: str) -> None:
-    with closing(hook.get_conn()) as connection:
-        cursor = connection.cursor()
-        for statement in statements:
-            cursor.execute(statement)
-        connection.commit()
 
 
 def table(user_id: str, *, time: str = "VARCHAR(40)") -> str:
