@@ -63,9 +63,10 @@ of_airflow=(tests/sensors tests/test_task_groups.py
 # Its connections, and what listens to it.
 of_hooks=(tests/hooks/test_asset_events.py tests/hooks/test_audience_manager.py
     tests/hooks/test_last_line.py tests/hooks/test_waiting.py)
-# And what reads, computes, packs or sends with a driver, Arrow, numpy, gpg, boto3 or paramiko. What goes
-# by these alone, such as decisions and deliveries, does on the oldest what it does on the newest.
-of_dependencies=("${of_airflow[@]}" "${of_hooks[@]}" tests/hooks tests/sources tests/storage tests/system
+# And what reads, computes, packs or sends with a driver, Arrow, numpy, gpg, boto3 or paramiko. What uses
+# none of them but through that, such as decisions and deliveries, does on the oldest what it does on
+# the newest.
+of_dependencies=("${of_airflow[@]}" tests/hooks tests/sources tests/storage tests/system
     tests/formatting/test_columns.py tests/formatting/test_large_values.py
     tests/formatting/test_lookups.py tests/formatting/test_openpgp.py tests/formatting/test_parts.py
     tests/formatting/test_repeats.py tests/formatting/test_row_hash.py
