@@ -121,13 +121,8 @@ def without_values(sql: str, parameter: str = "sql") -> Iterator[None]:
     """
     try:
         yield
-    except AudienceManagerError:
-        raise
-    except Exception as error:
-        if isinstance(error, InterruptedError):
-            raise
-        # Arrow raises its own with the words of whoever filled it, and without a number.
-        if isinstance(error, OSError) and error.errno is not None:
+    except Exception as error:  # each driver has errors of its own
+        if _goes_on(error) or isinstance(error, InterruptedError):
             raise
         raise _told(error, sql, parameter) from None
 
@@ -147,14 +142,19 @@ def without_rows(statement: Callable[[], str], parameter: str) -> Iterator[None]
     """
     try:
         yield
-    except AudienceManagerError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        if any(kind.__name__ == "ArrowException" for kind in type(error).__mro__):
+    except Exception as error:  # each driver has errors of its own
+        if _goes_on(error) or "ArrowException" in _classes(error):
             raise
         raise _not_written(error, statement(), parameter) from None
+
+
+def _goes_on(error: Exception) -> bool:
+    """Whether it is this package's own, or the operating system's: those have a number.
+
+    Arrow raises an OSError without one, with the words of whoever filled it.
+    """
+    is_of_the_system = isinstance(error, OSError) and error.errno is not None
+    return is_of_the_system or isinstance(error, AudienceManagerError)
 
 
 def _told(error: Exception, sql: str, parameter: str) -> AudienceManagerError:
@@ -196,13 +196,17 @@ def _state(error: Exception) -> str:
 def _is_of_values(error: Exception, state: str) -> bool:
     if state:
         return state.startswith(_OF_VALUES)
-    return any(kind.__name__ in _DATA_ERRORS for kind in type(error).__mro__)
+    return not _DATA_ERRORS.isdisjoint(_classes(error))
 
 
 def _is_missing(error: Exception) -> bool:
     """Whether a driver without SQLSTATE says that a table or a column is not there."""
-    bases = {kind.__name__ for kind in type(error).__mro__}
-    return _OF_STATEMENTS in bases or any(words in str(error) for words in _MISSING)
+    return _OF_STATEMENTS in _classes(error) or any(words in str(error) for words in _MISSING)
+
+
+def _classes(error: Exception) -> set[str]:
+    """What its classes are called: drivers are known by names, and none is imported for it."""
+    return {kind.__name__ for kind in type(error).__mro__}
 
 
 def _known(error: Exception, state: str, sql: str) -> str:
