@@ -41,12 +41,6 @@ def batch_path(batch: Batch) -> str:
     return f"{batch.destination}/{day}/{batch.batch_id}.parquet"
 
 
-def loaded_version(target: Folder, batch: Batch) -> str | None:
-    """The version in which a batch is loaded, by its file's own metadata; None when it is not."""
-    version = loaded_report(target, batch).get("version")
-    return None if version is None else str(version)
-
-
 def loaded_report(target: Folder, batch: Batch) -> dict[str, Any]:
     """What became of a batch when it was loaded; nothing when it was not."""
     return _report_at(target, batch_path(batch))

@@ -30,7 +30,7 @@ from airflow_am_provider.audience_manager.outbound.line_templates import LineTem
 from airflow_am_provider.outbound.batches import Batch
 from airflow_am_provider.outbound.dialects import dialect_of
 from airflow_am_provider.outbound.layout import Layout
-from airflow_am_provider.outbound.parquet import load_into_parquet, loaded_version
+from airflow_am_provider.outbound.parquet import load_into_parquet, loaded_report
 from airflow_am_provider.outbound.statements import Statements, Tables
 from airflow_am_provider.outbound.table import catch_up, load_into_table
 from airflow_am_provider.storage import LocalFolder
@@ -228,10 +228,10 @@ def test_a_batch_sent_again_replaces_its_own_rows(
     root = sender.send(0, "full", "A 1\nB x\n")
     first = sender.batch(root)
     load_into_parquet(sender.inbox, first, target)
-    assert loaded_version(target, first) == first.version
+    assert loaded_report(target, first)["version"] == first.version
     sender.send(0, "full", "A 2\n")
     second = sender.batch(root)
-    assert loaded_version(target, second) != second.version
+    assert loaded_report(target, second)["version"] != second.version
     load_into_parquet(sender.inbox, second, target)
     assert [file.path for file in target.list()] == [f"1234/2026-01-21/{root}.parquet"]
     rows = pq.read_table(tmp_path / "loaded").column("segments").to_pylist()
