@@ -143,13 +143,11 @@ class Statements:
         for start in range(0, len(batch_ids), _MOST_VALUES):
             some = batch_ids[start : start + _MOST_VALUES]
             values = ", ".join("?" for _ in some)
-            self._in.run(
+            rows = self._in.rows(
                 f"SELECT batch, report FROM {self._tables.batches} WHERE batch IN ({values})",
                 *some,
             )
-            found |= {
-                str(batch): json.loads(report) for batch, report in self._in.cursor.fetchall()
-            }
+            found |= {str(batch): json.loads(report) for batch, report in rows}
         return found
 
     def note_announced(self, kept: dict[str, Any], teller: dict[str, Any] | None) -> None:
@@ -210,7 +208,8 @@ class Statements:
             try:
                 self._in.cursor.copy_expert(copy, stream)
             except Exception:
-                # The driver has words of its own for what went wrong with the rows.
+                # What read() raises comes out as the driver's own error, with its words alone: a
+                # broken file would pass for a database that fails.
                 if stream.error is not None:
                     raise stream.error from None
                 raise
@@ -235,8 +234,10 @@ class Statements:
 
         :raises TransientError: when it is another number.
         """
-        self._in.run(f"SELECT COUNT(*) FROM {self._tables.rows} WHERE batch = ?", batch.batch_id)
-        found = int(self._in.cursor.fetchone()[0])
+        counted = self._in.rows(
+            f"SELECT COUNT(*) FROM {self._tables.rows} WHERE batch = ?", batch.batch_id
+        )
+        found = int(counted[0][0])
         if found != expected:
             raise TransientError(
                 f"batch {batch.batch_id}: copy_sql gave {found:,} rows, and its file has "
