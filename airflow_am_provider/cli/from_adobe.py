@@ -6,6 +6,7 @@ itself: its size, its checksum and its lines are then held against nothing.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, DataError
@@ -16,6 +17,7 @@ from airflow_am_provider.audience_manager.outbound.names import (
     MODES,
     AmbiguousName,
     SegmentFileName,
+    finished_name,
     is_control_file,
     is_unfinished,
 )
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from airflow_am_provider.cli.sources import Source
+    from airflow_am_provider.outbound.arrival import Look
     from airflow_am_provider.outbound.batches import Batch
     from airflow_am_provider.outbound.counts import ReadCounts
     from airflow_am_provider.outbound.inbox import Inbox
@@ -43,8 +46,7 @@ def is_from_adobe(name: str) -> bool:
     >>> is_from_adobe("ftp_dpm_478_1366545717.sync"), is_from_adobe("ftp_478_1366545717.sync")
     (False, False)
     """
-    if is_unfinished(name):
-        name = name.rpartition(".")[0]
+    name = finished_name(name)
     return is_control_file(name) or is_feed_file(name) or _segment_name(name) is not None
 
 
@@ -140,8 +142,6 @@ class _Folder:
 
     def _controlled(self, name: str) -> tuple[str, Batch | None, str]:
         """The batch of a control file; without one, why not."""
-        from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
-        from airflow_am_provider.outbound.batches import NameForm
         from airflow_am_provider.outbound.feed import hour_batch
         from airflow_am_provider.outbound.inbox import ControlFiles
 
@@ -154,12 +154,19 @@ class _Folder:
             title = name if hour is None else f"{hour:%Y-%m-%dT%H}"
             batch, why = hour_batch(title, list(self._listed.values()), {name: control})
             return _FEED, batch, why
-        look = ArrivalWatch(self._inbox, WantedBatches(form=NameForm())).look()
-        for found in (*look.complete, *(waiting for waiting, _ in look.waiting)):
+        for found in self._look.batches:
             if found.control_path == name or {file.path for file in found.files} == control.names:
                 return _SEGMENTS, found, ""
-        others = [why for why in look.passed_over if printable(name) in why]
+        others = [why for why in self._look.passed_over if printable(name) in why]
         return _SEGMENTS, None, others[0] if others else "it lists no files of a batch"
+
+    @cached_property
+    def _look(self) -> Look:
+        """What is there, seen once for all control files of segment files."""
+        from airflow_am_provider.outbound.arrival import ArrivalWatch, WantedBatches
+        from airflow_am_provider.outbound.batches import NameForm
+
+        return ArrivalWatch(self._inbox, WantedBatches(form=NameForm())).look()
 
     def _alone(self, name: str) -> tuple[str, Batch]:
         """One file as a batch of its own."""

@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace, look: Look) -> int:
     waiting = dict(look.waiting)
-    batches = sorted([*look.complete, *waiting], key=lambda one: one.batch_id)
+    batches = _by_name(look)
     loaded = _loaded(args, batches)
     rows = []
     for batch in batches:
@@ -190,12 +190,9 @@ def _check(args: argparse.Namespace, look: Look) -> int:
     found = [batch_verdict(inbox, batch, layout) for batch in batches]
     if args.json:
         print_json({"batches": found, "passed_over": others})
-    for verdict in () if args.json else found:
-        for line in verdict_lines(verdict):
-            print(line)
-    if not args.json:
-        for line in others if found or others else [_nothing(args)]:
-            print(line)
+    else:
+        lines = [line for verdict in found for line in verdict_lines(verdict)]
+        print(*([*lines, *others] or [_nothing(args)]), sep="\n")
     return int(not found or bool(others) or not all(map(is_good, found)))
 
 
@@ -203,10 +200,11 @@ def _checked(args: argparse.Namespace, look: Look) -> tuple[list[Batch], list[st
     """The batches that are to be read, and what is in none of them though Adobe sent it."""
     if args.batch is not None:
         return [_batch(args.batch, look)], []
-    batches = sorted(
-        [*look.complete, *(batch for batch, _ in look.waiting)], key=lambda one: one.batch_id
-    )
-    return batches, list(look.in_no_batch)
+    return _by_name(look), list(look.in_no_batch)
+
+
+def _by_name(look: Look) -> list[Batch]:
+    return sorted(look.batches, key=lambda one: one.batch_id)
 
 
 def _nothing(args: argparse.Namespace) -> str:
@@ -270,7 +268,7 @@ def _history(args: argparse.Namespace, wanted: WantedBatches) -> SentHistory | N
 
 def _batch(name: str, look: Look) -> Batch:
     wanted = name.rpartition("/")[2]
-    for batch in (*look.complete, *(batch for batch, _ in look.waiting)):
+    for batch in look.batches:
         control = (batch.control_path or "").rpartition("/")[2]
         if wanted in (batch.batch_id, control):
             return batch

@@ -113,6 +113,11 @@ class Look:
     unlisted: tuple[str, ...] = ()
     earlier: tuple[Batch, ...] = ()
 
+    @property
+    def batches(self) -> tuple[Batch, ...]:
+        """All that were seen, complete or not."""
+        return (*self.complete, *(batch for batch, _ in self.waiting))
+
     def is_one_on_its_way(self, now: datetime) -> bool:
         """Whether a batch waits that may still become complete by itself, seen or undecided.
 
