@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 _SEGMENTS: Final = "segments"
 _FEED: Final = "feed"
+_NOT_LISTED: Final = (
+    "it is not looked into, and no load reads it: it is a link, or its name is not safe, such as "
+    "one with a line break"
+)
 
 
 def is_from_adobe(name: str) -> bool:
@@ -124,6 +128,10 @@ class _Folder:
     def verdicts(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         """On each batch of a control file that is named, and on what none of them lists."""
         claimed: set[str] = set()
+        for name in names:
+            if name not in self._listed:
+                yield _unread(printable(name), _SEGMENTS, _NOT_LISTED)
+        names = [name for name in names if name in self._listed]
         for name in filter(is_control_file, names):
             kind, batch, problem = self._controlled(name)
             if batch is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_am_provider.audience_manager.names import printable
 from airflow_am_provider.cli import main
 from airflow_am_provider.operators.outbound_load import OutboundLoadOperator
 from airflow_am_provider.sandbox.rest import ApiDestination, RestApi, RestConfig
@@ -248,6 +249,21 @@ def test_check_knows_what_adobe_sent_by_its_names(
     (folder / f"{FIRST}.info").write_text("{")
     assert main(["check", str(folder / f"{FIRST}.info")]) == 1
     assert "still being written" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [f"{FIRST}002.sync", f"{FIRST}\n.info"])
+def test_what_no_load_reads_is_wrong_and_holds_no_other_up(
+    folder: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name.endswith(".sync"):
+        (folder / name).symlink_to(folder / f"{FIRST}.sync")
+    else:
+        (folder / name).write_text("{}")
+    assert main(["check", str(folder)]) == 1
+    printed = capsys.readouterr().out
+    assert f"{printable(name)}: WRONG" in printed
+    assert "it is a link, or its name is not safe" in printed
+    assert f"{SECOND}: ok" in printed
 
 
 def test_check_reads_the_hours_of_a_feed(
