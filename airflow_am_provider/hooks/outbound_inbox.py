@@ -177,8 +177,8 @@ def seen_batches(watch: ArrivalWatch, notes: BatchNotes) -> Seen:
     known = "; ".join([str(look), *look.notes])
     if is_over and (look.waiting or look.undecided):
         known += (
-            "; what is not complete is more than a day old and not waited for: when it is, clear "
-            "this task"
+            "; what is not complete is more than a day old and is not waited for; clear this task "
+            "when all of it has come"
         )
     return Seen(
         known,
