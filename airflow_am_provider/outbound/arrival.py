@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, TransientError
 from airflow_am_provider.audience_manager.file_kinds import printable
+from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.outbound.batches import (
     Batch,
     NameForm,
     QuietWatch,
+    day_of,
     days_with_several,
     missing_days,
 )
@@ -20,7 +22,7 @@ from airflow_am_provider.outbound.sent_history import KEPT
 from airflow_am_provider.outbound.sorting import Arrivals, Undecided, arrivals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow_am_provider.audience_manager.outbound.names import SegmentFileName
     from airflow_am_provider.outbound.inbox import Inbox
@@ -57,19 +59,20 @@ class WantedBatches:
 
     def has_name(self, name: SegmentFileName) -> bool:
         """Whether a file of that name is of one of them."""
-        if self.mode is not None and name.mode not in (None, self.mode):
-            return False
-        return self.day is None or _day_of(name) == self.day
+        return self._has_mode(name) and self.day in (None, day_of(name))
 
     def is_earlier(self, name: SegmentFileName) -> bool:
         """Whether a file is of one of the eight days before the one that is waited for.
 
         Adobe keeps files for 8 days (faq/faq-privacy.md).
         """
-        day = _day_of(name)
-        if self.day is None or day is None or self.mode not in (None, name.mode or self.mode):
+        day = day_of(name)
+        if self.day is None or day is None:
             return False
-        return timedelta(0) < self.day - day <= KEPT
+        return self._has_mode(name) and timedelta(0) < self.day - day <= KEPT
+
+    def _has_mode(self, name: SegmentFileName) -> bool:
+        return self.mode is None or name.mode in (None, self.mode)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,14 +137,14 @@ class Look:
         return (*(one.why for one in self.undecided), *self.unlisted)
 
     def __str__(self) -> str:
-        parts = [_counted(len(self.complete), "complete batch", "complete batches")]
+        parts = [counted(len(self.complete), "complete batch", "complete batches")]
         parts += [f"{batch.batch_id}: {why}" for batch, why in self.waiting[:_SHOWN]]
         if len(self.waiting) > _SHOWN:
             parts.append(f"{len(self.waiting) - _SHOWN:,} more batches wait")
         # One file of each batch that is not known yet; then how many there are in all.
         open_ones = list({one.names[0].root: one.why for one in reversed(self.undecided)}.values())
         if self.passed_over:
-            files = _counted(len(self.passed_over), "file is", "files are")
+            files = counted(len(self.passed_over), "file is", "files are")
             such = "; ".join(open_ones[::-1][:_SHOWN] or self.passed_over[:1])
             parts.append(f"{files} in no batch, such as: {such}")
         return "; ".join(parts)
@@ -181,6 +184,7 @@ class ArrivalWatch:
             else:
                 complete.append(batch)
         not_here = tuple(self._not_here(found, listing))
+        gaps = missing_days(found.batches)
         return Look(
             complete=tuple(complete),
             waiting=tuple(waiting),
@@ -194,13 +198,13 @@ class ArrivalWatch:
                 if self._wanted.is_earlier(batch.name) and not batch.lacks
             ),
             unlisted=tuple(found.passed_over[path] for path in found.unlisted),
-            notes=(*_notes(found.batches), *self._left_behind(found), *not_here),
-            missing=tuple(self._missing(found.batches, is_there=bool(complete or waiting))),
+            notes=(*_notes(found.batches, gaps), *self._left_behind(found), *not_here),
+            missing=tuple(self._missing(gaps, is_there=bool(complete or waiting))),
             not_here=not_here,
         )
 
-    def _missing(self, batches: Sequence[Batch], *, is_there: bool) -> Iterator[MissingDay]:
-        for series, days in missing_days(batches).items():
+    def _missing(self, gaps: Mapping[str, list[str]], *, is_there: bool) -> Iterator[MissingDay]:
+        for series, days in gaps.items():
             yield from (MissingDay(day=day, series=series) for day in days)
         if self._wanted.day is not None and not is_there:
             destination = self._wanted.form.destination
@@ -298,22 +302,14 @@ def left_behind(look: Look, wanted: Sequence[Batch]) -> list[Batch]:
     ]
 
 
-def _notes(batches: Sequence[Batch]) -> list[str]:
+def _notes(batches: Sequence[Batch], gaps: Mapping[str, list[str]]) -> list[str]:
     notes = [
         f"destination {series}: no batch of {', '.join(days[:_SHOWN])}"
         + (f" and {len(days) - _SHOWN:,} more days" if len(days) > _SHOWN else "")
-        for series, days in missing_days(batches).items()
+        for series, days in gaps.items()
     ]
     notes += [
         f"destination {series}: more than one batch of {', '.join(days[:_SHOWN])}"
         for series, days in days_with_several(batches).items()
     ]
     return notes + [remark for batch in batches for remark in batch.remarks]
-
-
-def _day_of(name: SegmentFileName) -> date | None:
-    return None if name.timestamp is None else name.timestamp.astimezone(UTC).date()
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"

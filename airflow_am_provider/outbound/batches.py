@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import DataError
@@ -200,10 +200,10 @@ def missing_days(batches: Sequence[Batch]) -> dict[str, list[str]]:
 
     :return: the destination's part of the name to days, ``2026-01-31``.
     """
-    days: dict[str, set[datetime]] = {}
+    days: dict[str, set[date]] = {}
     for batch in batches:
-        if batch.timestamp is not None:
-            days.setdefault(series_of(batch), set()).add(_day(batch.timestamp))
+        if (day := day_of(batch.name)) is not None:
+            days.setdefault(series_of(batch), set()).add(day)
     gaps: dict[str, list[str]] = {}
     for series, known in days.items():
         first, last = min(known), max(known)
@@ -216,10 +216,10 @@ def missing_days(batches: Sequence[Batch]) -> dict[str, list[str]]:
 
 def days_with_several(batches: Sequence[Batch]) -> dict[str, list[str]]:
     """Days that have more than one batch of the same destination and mode."""
-    seen: dict[tuple[str, str | None, datetime], int] = {}
+    seen: dict[tuple[str, str | None, date], int] = {}
     for batch in batches:
-        if batch.timestamp is not None:
-            key = (series_of(batch), batch.mode, _day(batch.timestamp))
+        if (made := day_of(batch.name)) is not None:
+            key = (series_of(batch), batch.mode, made)
             seen[key] = seen.get(key, 0) + 1
     found: dict[str, list[str]] = {}
     for (series, _, day), count in sorted(seen.items(), key=lambda item: item[0][2]):
@@ -235,5 +235,6 @@ def series_of(batch: Batch) -> str:
     return "_".join(str(part) for part in said if part is not None) or "all"
 
 
-def _day(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+def day_of(name: SegmentFileName) -> date | None:
+    """The day in UTC on which a file was made, by its name; None where that has no time."""
+    return None if name.timestamp is None else name.timestamp.astimezone(UTC).date()

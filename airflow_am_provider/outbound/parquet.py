@@ -6,12 +6,12 @@ import csv
 import io
 import json
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_am_provider.outbound.batches import day_of
 from airflow_am_provider.outbound.counts import ReadCounts
 from airflow_am_provider.outbound.layout import BASIC, Layout
 from airflow_am_provider.outbound.load_report import ANNOUNCED, LoadReport, is_free
@@ -37,8 +37,8 @@ METADATA_KEY: Final = b"airflow_am_provider"
 
 def batch_path(batch: Batch) -> str:
     """Where a batch's Parquet file lies: its name says all, so that it is there once."""
-    day = "unknown" if batch.timestamp is None else f"{batch.timestamp.astimezone(UTC):%Y-%m-%d}"
-    return f"{batch.destination}/{day}/{batch.batch_id}.parquet"
+    day = day_of(batch.name)
+    return f"{batch.destination}/{day or 'unknown'}/{batch.batch_id}.parquet"
 
 
 def loaded_report(target: Folder, batch: Batch) -> dict[str, Any]:
