@@ -14,7 +14,6 @@ from airflow_am_provider.audience_manager.errors import (
     TransientError,
 )
 from airflow_am_provider.audience_manager.words import counted
-from airflow_am_provider.formatting.acceptance import limit
 from airflow_am_provider.hooks import metrics
 from airflow_am_provider.hooks.asset_events import LOADED
 from airflow_am_provider.hooks.errors import airflow_errors
@@ -22,14 +21,8 @@ from airflow_am_provider.hooks.inbox_parameters import INBOX_PARAMETERS, inbox_o
 from airflow_am_provider.hooks.last_line import last_line
 from airflow_am_provider.hooks.origin import origin_of
 from airflow_am_provider.hooks.outbound_notes import BatchNotes
-from airflow_am_provider.operators._load_targets import (
-    CopyTarget,
-    LoadTarget,
-    ParquetTarget,
-    Reading,
-    TableTarget,
-)
-from airflow_am_provider.parameters import flag, is_given, optional_whole_number, whole_number
+from airflow_am_provider.operators._load_parameters import LoadParameters
+from airflow_am_provider.parameters import flag, is_given, optional_whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,17 +30,12 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
+    from airflow_am_provider.operators._load_targets import LoadTarget
     from airflow_am_provider.outbound.arrival import Look
     from airflow_am_provider.outbound.batches import Batch
-    from airflow_am_provider.outbound.layout import Layout
     from airflow_am_provider.outbound.load_report import LoadReport
-    from airflow_am_provider.outbound.segment_names import SegmentNames
-    from airflow_am_provider.outbound.statements import Tables
-    from airflow_am_provider.sources.database_hook import DbApiHook
-    from airflow_am_provider.storage import Folder
 
 __all__ = ["OutboundLoadOperator"]
-
 
 # How many batches a warning names.
 _NAMED = 5
@@ -218,7 +206,7 @@ class OutboundLoadOperator(BaseOperator):
 
         notes = BatchNotes.of(self.audience_manager_conn_id, origin_of(context, self.task_id))
         with airflow_errors():
-            target = self._target()
+            target = LoadParameters.of(self).target()
             inbox = open_inbox(self.location, self.source_conn_id)
             # What fails holds no other batch up.
             failed: list[AudienceManagerError] = []
@@ -396,88 +384,3 @@ class OutboundLoadOperator(BaseOperator):
             return {}
         kept = target.report_of_gone(batch_id)
         return kept if version in ("", kept.get("version")) else {}
-
-    def _target(self) -> LoadTarget:
-        copies = is_given(self.copy_sql)
-        if copies:
-            self._check_copy()
-        elif is_given(self.into) == is_given(self.table):
-            raise ConfigurationError(
-                "into or table: one of them says where rows go; both go with copy_sql only"
-            )
-        if is_given(self.current_table) and not is_given(self.table):
-            raise ConfigurationError(
-                "current_table: it goes with table, and is in the same database; from Parquet "
-                "files, a query says what is current"
-            )
-        reading = Reading(layout=self._layout(), names=self._names())
-        if not is_given(self.table):
-            return ParquetTarget(folder=self._folder(), reading=reading)
-        hook, tables = self._database()
-        if not copies:
-            return TableTarget(hook=hook, tables=tables, reading=reading)
-        return CopyTarget(
-            hook=hook,
-            tables=tables,
-            reading=reading,
-            stage=self._folder(),
-            copy_sql=str(self.copy_sql),
-        )
-
-    def _folder(self) -> Folder:
-        from airflow_am_provider.hooks.outbound_inbox import open_folder
-
-        is_s3 = self.location.startswith("s3://")
-        aws_conn_id = self.into_aws_conn_id or (self.source_conn_id if is_s3 else None)
-        return open_folder(str(self.into), aws_conn_id, asked_by="into_aws_conn_id")
-
-    def _database(self) -> tuple[DbApiHook, Tables]:
-        from airflow_am_provider.outbound.statements import Tables
-        from airflow_am_provider.sources.database_hook import database_hook
-
-        if not is_given(self.conn_id):
-            raise ConfigurationError(f"conn_id: missing; the table {self.table!r} is in a database")
-        current = str(self.current_table) if is_given(self.current_table) else None
-        tables = Tables(rows=str(self.table), current=current)
-        return database_hook(str(self.conn_id), asked_by="conn_id"), tables
-
-    def _layout(self) -> Layout:
-        from airflow_am_provider.audience_manager.outbound.line_templates import LineTemplate
-        from airflow_am_provider.outbound.layout import Layout
-
-        text = self.line_template
-        return Layout(
-            header_lines=whole_number("header_lines", self.header_lines),
-            separator_spaces=optional_whole_number("separator_spaces", self.separator_spaces),
-            template=LineTemplate.parse(str(text)) if is_given(text) else None,
-            max_set_aside=limit("max_set_aside", self.max_set_aside, "lines"),
-        )
-
-    def _check_copy(self) -> None:
-        statement = str(self.copy_sql)
-        if not (is_given(self.into) and is_given(self.table)):
-            raise ConfigurationError(
-                "copy_sql: into and table: both are needed, the folder of the Parquet files and "
-                "the table that gets their rows"
-            )
-        if "{table}" not in statement or not ("{url}" in statement or "{path}" in statement):
-            raise ConfigurationError(
-                "copy_sql: {table}, and {url} or {path}, have to stand in it, for the table and "
-                "for the file"
-            )
-        if is_given(self.current_table):
-            raise ConfigurationError(
-                "current_table: it does not go with copy_sql; make it a view of the table"
-            )
-
-    def _names(self) -> SegmentNames | None:
-        if not flag("segment_names", self.segment_names):
-            return None
-        if not is_given(self.api_conn_id):
-            raise ConfigurationError(
-                "api_conn_id: missing; segment_names=True asks Adobe's REST API"
-            )
-        from airflow_am_provider.hooks.audience_manager_api import AudienceManagerApiHook
-        from airflow_am_provider.outbound.segment_names import SegmentNames
-
-        return SegmentNames(AudienceManagerApiHook(str(self.api_conn_id)).mappings)
