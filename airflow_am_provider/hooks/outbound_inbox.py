@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -166,7 +165,8 @@ def sent_history(api_conn_id: object, wanted: WantedBatches) -> SentHistory | No
 def seen_batches(watch: ArrivalWatch, notes: BatchNotes) -> Seen:
     """One look, for a sensor or a trigger: over when a batch is complete and none is on its way.
 
-    What has waited for more than a day is not waited for: the next run finds it when it is whole.
+    What is more than a day old is not waited for: when it is complete, whoever clears the task
+    gets it, and so does the next run that asks for no day.
 
     :param notes: what the page is told.
     """
@@ -177,8 +177,8 @@ def seen_batches(watch: ArrivalWatch, notes: BatchNotes) -> Seen:
     known = "; ".join([str(look), *look.notes])
     if is_over and (look.waiting or look.undecided):
         known += (
-            "; what is not complete is more than a day old and is not waited for; clear this task "
-            "when all of it has come"
+            "; what is not complete is not waited for, as the time in its name is more than a day "
+            "away; clear this task when all of it has come"
         )
     return Seen(
         known,
@@ -217,11 +217,8 @@ def described(batch: Batch) -> dict[str, Any]:
 def _day(value: object) -> date | None:
     if not is_given(value):
         return None
-    text = str(value).strip()
-    with suppress(ValueError):
-        return date.fromisoformat(text)
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(str(value).strip())
     except ValueError:
         raise ConfigurationError(
             f"batch_date: {value!r} is no day; one such as 2026-01-31 is expected"
