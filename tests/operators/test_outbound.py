@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 ROOT = "S3_1234_20914_full_1768953600000"  # 21 January 2026
+LATER = "S3_1234_20914_full_1769040000000"  # the day after
 
 
 def control(**sizes: int) -> bytes:
@@ -441,9 +442,8 @@ def test_content_of_the_same_size_and_time_is_told_by_the_control_file(
 def test_a_batch_that_came_after_the_run_of_its_day_is_named_by_a_later_run(
     inbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], given: dict[str, Any]
 ) -> None:
-    later = ROOT.replace("1768953600000", "1769040000000")
-    (inbox / f"{later}.info").write_bytes(control(**{f"{later}.sync": 4}))
-    (inbox / f"{later}.sync").write_bytes(b"A 1\n")
+    (inbox / f"{LATER}.info").write_bytes(control(**{f"{LATER}.sync": 4}))
+    (inbox / f"{LATER}.sync").write_bytes(b"A 1\n")
     seen = sensor(inbox, batch_date="2026-01-22").execute({})
     (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
     into = {"into": str(tmp_path / "loaded")}
@@ -469,10 +469,9 @@ def test_a_batch_that_came_after_the_run_of_its_day_is_named_by_a_later_run(
 def test_a_batch_that_has_changed_since_the_sensor_holds_no_other_up(
     inbox: Path, tmp_path: Path, change: str, message: str, is_retried: bool
 ) -> None:
-    later = ROOT.replace("1768953600000", "1769040000000")
     (inbox / f"{ROOT}.sync").write_bytes(b"A 1\nB 2\n")
-    (inbox / f"{later}.info").write_bytes(control(**{f"{later}.sync": 4}))
-    (inbox / f"{later}.sync").write_bytes(b"A 1\n")
+    (inbox / f"{LATER}.info").write_bytes(control(**{f"{LATER}.sync": 4}))
+    (inbox / f"{LATER}.sync").write_bytes(b"A 1\n")
     seen = sensor(inbox).execute({})
     if change in ("gone", "a part is gone"):
         (inbox / f"{ROOT}.sync").unlink()
@@ -486,22 +485,21 @@ def test_a_batch_that_has_changed_since_the_sensor_holds_no_other_up(
     with pytest.raises(AirflowException, match=message) as failed:
         task.execute({})
     assert isinstance(failed.value, AirflowFailException) is not is_retried
-    assert [file.stem for file in (tmp_path / "loaded").rglob("*.parquet")] == [later]
+    assert [file.stem for file in (tmp_path / "loaded").rglob("*.parquet")] == [LATER]
 
 
 def test_a_batch_that_cannot_be_loaded_holds_no_other_up(inbox: Path, tmp_path: Path) -> None:
     (inbox / f"{ROOT}.info").write_bytes(control(**{f"{ROOT}.sync.gz": 5}))
     (inbox / f"{ROOT}.sync.gz").write_bytes(b"12345")
-    later = ROOT.replace("1768953600000", "1769040000000")
-    (inbox / f"{later}.info").write_bytes(control(**{f"{later}.sync": 4}))
-    (inbox / f"{later}.sync").write_bytes(b"A 1\n")
+    (inbox / f"{LATER}.info").write_bytes(control(**{f"{LATER}.sync": 4}))
+    (inbox / f"{LATER}.sync").write_bytes(b"A 1\n")
     # A number that no database has; whoever may write into the folder can send it.
     huge = ROOT.replace("1234", "9999999999999999999")
     (inbox / f"{huge}.info").write_bytes(control(**{f"{huge}.sync": 4}))
     (inbox / f"{huge}.sync").write_bytes(b"A 1\n")
     with pytest.raises(AirflowFailException, match="no whole gzip file"):
         loader(inbox, into=str(tmp_path / "loaded")).execute({})
-    assert [path.stem for path in (tmp_path / "loaded").rglob("*.parquet")] == [later]
+    assert [path.stem for path in (tmp_path / "loaded").rglob("*.parquet")] == [LATER]
 
 
 def test_a_file_that_is_gone_when_it_is_read_is_waited_for(
@@ -575,9 +573,6 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
 
     monkeypatch.setattr(InletEventsAccessors, "__getitem__", events_of_inlet)
     return run_task
-
-
-LATER = ROOT.replace("1768953600000", "1769040000000")
 
 
 @pytest.mark.parametrize("run", ["one", "other"])
