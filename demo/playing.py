@@ -153,6 +153,17 @@ def stay(running: World, directory: Path, say: Callable[[str], None]) -> None:
         time.sleep(_POLL_S)
 
 
+def stay_up(command: str, say: Callable[[str], None]) -> None:
+    """Do nothing until Ctrl-C, but say of each part that ends that it has ended.
+
+    :param command: what starts all anew.
+    """
+    told: set[Process] = set()
+    while True:
+        tell_of_the_dead(told, say, command)
+        time.sleep(_POLL_S)
+
+
 def follow(sandbox: Sandbox, directory: Path, say: Callable[[str], None]) -> None:
     """Stop or start the sandbox as the user asked for it."""
     wanted = play.wants_sandbox(directory)

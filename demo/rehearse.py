@@ -9,7 +9,6 @@ the identity service that gives them. What Adobe and Microsoft would tell you li
 from __future__ import annotations
 
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +18,17 @@ from demo.command import as_shell, run_alone, say
 from demo.local.imap import imap_server
 from demo.local.oauth import Certificate, identity_service, token_mailbox
 from demo.local.sftp import sftp_server
-from demo.playing import tell_of_the_dead
+from demo.playing import stay_up
 from demo.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from demo.local.imap import ImapServer
-    from demo.local.processes import Process
     from demo.local.sftp import SftpServer
 
 DIRECTORY: Final = Path(__file__).parent.parent / ".rehearsal"
+_NAME: Final = "make rehearse"
 #: Of the account at Adobe: the login, and the folder that files are put into.
 LOGIN: Final = "acme"
 FOLDER: Final = "inbound"
@@ -102,7 +101,7 @@ def rehearsal(directory: Path) -> Iterator[Rehearsal]:
 
 def main() -> int:
     """Run it until Ctrl-C."""
-    return run_alone(_serve, port=None, name="make rehearse", directory=DIRECTORY)
+    return run_alone(_serve, port=None, name=_NAME, directory=DIRECTORY)
 
 
 def _serve() -> int:
@@ -113,10 +112,7 @@ def _serve() -> int:
         answers.write_text(as_shell(running.answers))
         say("up")
         print(f"\n{_NEXT.format(answers=answers)}", flush=True)
-        told: set[Process] = set()
-        while True:
-            tell_of_the_dead(told, say, "make rehearse")
-            time.sleep(1.0)
+        stay_up(_NAME, say)
 
 
 def _sandbox(directory: Path, sftp: SftpServer, mailbox: ImapServer) -> Sandbox:

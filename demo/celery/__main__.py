@@ -7,24 +7,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from demo import crm
 from demo.celery.stack import Stack, redis_programs
 from demo.command import DIRECTORY, SERVE_PORT, refused, run_alone, say
 from demo.local.postgres import postgres
-from demo.playing import tell_of_the_dead
-
-if TYPE_CHECKING:
-    from demo.local.processes import Process
+from demo.playing import stay_up
 
 NAME: Final = "make serve-celery"
 NO_REDIS: Final = (
     "Celery needs Redis, and this machine has no redis-server and redis-cli: install the package "
     "redis-server (Debian, Ubuntu) or redis (Fedora, macOS). With Python 3.11 a wheel brings them."
 )
-_POLL_S: Final = 1.0
 _TRY: Final = """\
 Try this, in the UI or in another terminal in this folder:
 
@@ -59,10 +54,7 @@ def _serve(port: int) -> int:
         with stack.up(say):
             say(f"all are well. Airflow's UI: {stack.login}")
             print(f"\n{try_this(stack)}\nAirflow's UI: {stack.login}\nCtrl-C ends all.", flush=True)
-            told: set[Process] = set()
-            while True:
-                tell_of_the_dead(told, say, NAME)
-                time.sleep(_POLL_S)
+            stay_up(NAME, say)
 
 
 def try_this(stack: Stack) -> str:
