@@ -5,13 +5,13 @@ Nothing is decided by this note. The layout is public: docs/manifest.md.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_am_provider.deliveries.guard_limits import counts
 from airflow_am_provider.deliveries.layout import GUARD_FILE
+from airflow_am_provider.deliveries.note_file import read_note, write_note
 
 if TYPE_CHECKING:
     from airflow_am_provider.deliveries.guard import GuardReport
@@ -53,7 +53,7 @@ def note_report(
         "is_asked": is_asked,
         "decision": None,
     }
-    _write(staging, manifest, document)
+    write_note(staging, _path(manifest.location), document)
 
 
 def note_decision(
@@ -66,22 +66,16 @@ def note_decision(
     """
     document = read_guard_note(staging, manifest.location) or {"version": _VERSION}
     document["decision"] = {"by": by, "at": _now(), "approved": approved, "note": note}
-    _write(staging, manifest, document)
+    write_note(staging, _path(manifest.location), document)
 
 
 def read_guard_note(staging: Folder, location: str) -> dict[str, Any] | None:
     """What was noted of a delivery; None where no guard looked, or the note cannot be read."""
-    content = staging.read_bytes(f"{location}/{GUARD_FILE}")
-    try:
-        document = json.loads(content or b"")
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) else None
+    return read_note(staging, _path(location))
 
 
-def _write(staging: Folder, manifest: Manifest, document: dict[str, Any]) -> None:
-    content = json.dumps(document, indent=2).encode()
-    staging.write_bytes(f"{manifest.location}/{GUARD_FILE}", content)
+def _path(location: str) -> str:
+    return f"{location}/{GUARD_FILE}"
 
 
 def _now() -> str:

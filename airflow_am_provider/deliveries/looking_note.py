@@ -7,12 +7,12 @@ docs/manifest.md.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_am_provider.deliveries.layout import LOOKING_FILE, numbered
+from airflow_am_provider.deliveries.note_file import read_note, write_note
 
 if TYPE_CHECKING:
     from airflow_am_provider.deliveries.origin import Origin
@@ -60,7 +60,8 @@ def note_looking(
     :param until: when the task gives up; None where this process does not know it.
     :param task: which task waits; None where this process does not know it.
     """
-    before = _read(staging, delivery)
+    path = _path(delivery)
+    before = read_note(staging, path) or {}
     if before.get("gave_up_at"):
         before = {}
     document = {
@@ -75,7 +76,7 @@ def note_looking(
         "gave_up_at": None,
         "error": None,
     }
-    _write(staging, delivery, document)
+    write_note(staging, path, document)
 
 
 def note_gave_up(
@@ -85,22 +86,11 @@ def note_gave_up(
 
     :param error: why looking failed; None where time was up.
     """
-    document = {**_read(staging, delivery), "gave_up_at": _now(), "error": error}
+    path = _path(delivery)
+    document = {**(read_note(staging, path) or {}), "gave_up_at": _now(), "error": error}
     if task is not None:
         document["task"] = task.to_json()
-    _write(staging, delivery, document)
-
-
-def _read(staging: Folder, delivery: UploadResult) -> dict[str, Any]:
-    try:
-        document = json.loads(staging.read_bytes(_path(delivery)) or b"{}")
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _write(staging: Folder, delivery: UploadResult, document: dict[str, Any]) -> None:
-    staging.write_bytes(_path(delivery), json.dumps(document, indent=2).encode())
+    write_note(staging, path, document)
 
 
 def _path(delivery: UploadResult) -> str:

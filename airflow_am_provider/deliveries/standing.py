@@ -8,7 +8,6 @@ is decided by it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -20,6 +19,7 @@ from airflow_am_provider.deliveries.layout import (
     UPLOAD_FAILURE_FILE,
     numbered,
 )
+from airflow_am_provider.deliveries.note_file import read_note
 from airflow_am_provider.deliveries.target.state import DeliveryState
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def notes_beside(staging: Folder, entry: DeliveryEntry) -> Notes:
     found: dict[str, Mapping[str, Any]] = {}
     for name in _READ.get(entry.state, ()):
         file_name = name if name == GUARD_FILE else numbered(name, number)
-        document = _document(staging.read_bytes(f"{entry.location}/{file_name}"))
+        document = read_note(staging, f"{entry.location}/{file_name}")
         if document is not None:
             found[name] = document
     return Notes(
@@ -190,11 +190,3 @@ def _of_now(note: Mapping[str, Any] | None, entry: DeliveryEntry) -> Mapping[str
     except (KeyError, TypeError, ValueError):
         return None
     return None if is_over else note
-
-
-def _document(content: bytes | None) -> dict[str, Any] | None:
-    try:
-        document = json.loads(content or b"")
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) else None

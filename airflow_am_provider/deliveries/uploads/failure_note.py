@@ -5,12 +5,12 @@ Nothing is decided by this note. The layout is public: docs/manifest.md.
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError, ConfigurationError
 from airflow_am_provider.deliveries.layout import UPLOAD_FAILURE_FILE, numbered
+from airflow_am_provider.deliveries.note_file import write_note
 
 if TYPE_CHECKING:
     from airflow_am_provider.deliveries.origin import Origin
@@ -47,4 +47,4 @@ def write_failure(
     }
     path = f"{location}/{numbered(UPLOAD_FAILURE_FILE, sending)}"
     with suppress(AudienceManagerError):
-        staging.write_bytes(path, json.dumps(note, indent=2).encode())
+        write_note(staging, path, note)
