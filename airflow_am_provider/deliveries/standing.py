@@ -41,6 +41,8 @@ class Special(StrEnum):
     REJECTED = "rejected"
 
 
+#: How the reason begins of a delivery that a person rejected; ``NAME: WHY`` follows.
+REJECTED_BY: Final = "Rejected by "
 #: Stands for all in which nothing goes on before somebody has looked.
 NEEDS_ATTENTION: Final = "needs_attention"
 
@@ -67,8 +69,6 @@ WORDS: Final = {
 _NOT_BEGUN: Final = "Sending failed before it began"
 # On S3 a marker proves more than that it was picked up.
 _PROCESSED: Final = "Processed, not acknowledged yet"
-# As GuardOperator words the reason of a delivery that a person rejected.
-_REJECTED: Final = "Rejected by "
 _READ: Final = {
     DeliveryState.STAGED: (GUARD_FILE, UPLOAD_FAILURE_FILE),
     DeliveryState.QUEUED: (UPLOAD_FAILURE_FILE,),
@@ -156,7 +156,7 @@ def standing_of(entry: DeliveryEntry, notes: Notes) -> Standing:
         error = looking.get("error")
         name = Special.NO_ANSWER_IN_TIME if error is None else Special.LOOKING_FAILED
         return _standing(name, entry, looking["gave_up_at"], error)
-    if entry.state is DeliveryState.ABANDONED and str(entry.reason).startswith(_REJECTED):
+    if entry.state is DeliveryState.ABANDONED and str(entry.reason).startswith(REJECTED_BY):
         return _standing(Special.REJECTED, entry)
     words = WORDS[entry.state]
     # A marker proves less on FTP than on S3.

@@ -34,7 +34,6 @@ APPROVE: Final = "Approve"
 REJECT: Final = "Reject"
 _ON_BREACH: Final = ("fail", "ask")
 _ON_REJECT: Final = ("fail", "skip")
-_REJECTED: Final = "Rejected"
 _BY_PARAMETER: Final = "the task's parameter approved is set"
 
 
@@ -202,6 +201,7 @@ class GuardOperator(HITLOperator):
         """Go on with what a person answered."""
         from airflow_am_provider.deliveries.guard_note import note_decision
         from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
+        from airflow_am_provider.deliveries.standing import REJECTED_BY
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
 
         answer = super().execute_complete(context, event)
@@ -215,10 +215,10 @@ class GuardOperator(HITLOperator):
             if approved:
                 self._why = f"approved by {who}: {reason}"
                 # Whoever cleared this task to be asked again has changed their mind.
-                if str(records.find(manifest.delivery_id).reason).startswith(_REJECTED):
+                if str(records.find(manifest.delivery_id).reason).startswith(REJECTED_BY):
                     records.reopen(manifest.delivery_id)
                 return manifest.to_json()
-            answer = f"{_REJECTED} by {who}: {reason}"
+            answer = f"{REJECTED_BY}{who}: {reason}"
             records.end(manifest.delivery_id, DeliveryState.ABANDONED, answer)
         told = f"Delivery {manifest.delivery_id} is abandoned, and nothing was sent. {answer}"
         raise AirflowSkipException(told) if self.on_reject == "skip" else AirflowFailException(told)

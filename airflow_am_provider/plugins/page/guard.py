@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from airflow_am_provider.deliveries.standing import REJECTED_BY
+
 _LIMITS: Final = {
     "min_rows_share": "Fewest rows, as a share of the median before",
     "max_rows_share": "Most rows, as a share of the median before",
@@ -17,8 +19,7 @@ _FIGURES: Final = {
     "items_a_line": "items a line",
     "lines_without_items": "lines without items",
 }
-# As GuardOperator words the reason of a delivery that a person rejected.
-_REJECTED: Final = re.compile(r"Rejected by (?P<by>.+?): (?P<note>.*)", re.DOTALL)
+_REJECTED: Final = re.compile(rf"{REJECTED_BY}(?P<by>.+?): (?P<note>.*)", re.DOTALL)
 
 
 def guard_of(
