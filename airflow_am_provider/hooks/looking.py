@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import AudienceManagerError
 from airflow_am_provider.deliveries.looking_note import note_gave_up, note_looking
+from airflow_am_provider.deliveries.receipt_report import note_what_came
+from airflow_am_provider.hooks.polling import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus, ReceiptWatch
     from airflow_am_provider.deliveries.connection import Connection
-    from airflow_am_provider.deliveries.looking_note import Looking
     from airflow_am_provider.deliveries.origin import Origin
     from airflow_am_provider.deliveries.uploads.result import UploadResult
     from airflow_am_provider.storage import Folder
@@ -21,29 +23,27 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def looking_note(
-    hook: Connection,
-    deliveries: Iterable[UploadResult],
-    looking: Looking,
-    task: Origin | None = None,
-) -> Callable[[float, datetime | None], None]:
-    """What notes, when it is said in the log, that deliveries are looked for.
+def not_yet(
+    watch: ReceiptWatch, statuses: Sequence[AcknowledgementStatus], task: Origin | None = None
+) -> Seen:
+    """What a look has shown after which something is still waited for; what came is written down.
 
-    :param hook: leads to staging.
-    :param deliveries: what is not acknowledged yet.
-    :param looking: what is looked for, and where.
+    :param watch: has looked.
+    :param statuses: what it has seen.
     :param task: the task that waits; None where this process does not know it.
     """
-    awaited = list(deliveries)
+    note_what_came(watch, statuses)
+    looking = watch.waited_for()
+    awaited = [status.delivery for status in statuses if status.outstanding]
 
     def note(every_s: float, until: datetime | None) -> None:
         try:
-            for staging, delivery in _in_staging(hook, awaited):
+            for staging, delivery in _in_staging(watch.hook, awaited):
                 note_looking(staging, delivery, looking, every_s=every_s, until=until, task=task)
         except AudienceManagerError as error:
             _logger.info("What is waited for is not on the page: %s", error)
 
-    return note
+    return Seen(watch.known(statuses), is_over=False, waited_for=looking, note=note)
 
 
 def note_end(

@@ -254,13 +254,8 @@ class DeliveryReceiptSensor(PollingSensor):
         except (AirflowFailException, AirflowSensorTimeout) as end:
             error = None if isinstance(end, AirflowSensorTimeout) else str(end)
             with suppress(AirflowSkipException, AudienceManagerError):
-                hook: Connection = AudienceManagerHook(self.audience_manager_conn_id)
-                given: Sequence[UploadResult]
-                if self._watch is None:
-                    given = self._deliveries()
-                else:
-                    hook, given = self._watch.hook, self._watch.deliveries
-                note_end(hook, given, error=error, task=self._task)
+                hook = AudienceManagerHook(self.audience_manager_conn_id)
+                note_end(hook, self._given(), error=error, task=self._task)
             raise
 
     def _or_defer(self, deadline: datetime) -> Any:
@@ -274,7 +269,7 @@ class DeliveryReceiptSensor(PollingSensor):
         if seen is not None and seen.is_over:
             return seen.result
         with airflow_errors():
-            deliveries = self._deliveries() if self._watch is None else self._watch.deliveries
+            deliveries = self._given()
         marked = self._marked if self._watch is None else self._watch.marked
         left = max(deadline - datetime.now(UTC), timedelta(0))
         self.defer(
@@ -296,18 +291,13 @@ class DeliveryReceiptSensor(PollingSensor):
 
     def look(self) -> Seen:
         """Look once for receipts and markers; judge what they say when all of them are there."""
-        from airflow_am_provider.deliveries.receipt_report import note_what_came
-        from airflow_am_provider.hooks.looking import looking_note
+        from airflow_am_provider.hooks.looking import not_yet
 
         self._watch = self._watch or self._new_watch()
         statuses = self._statuses = self._watch.look()
-        known = self._watch.known(statuses)
         if any(status.outstanding for status in statuses):
-            note_what_came(self._watch, statuses)
-            looking = self._watch.waited_for()
-            awaited = [status.delivery for status in statuses if status.outstanding]
-            note = looking_note(self._watch.hook, awaited, looking, self._task)
-            return Seen(known, is_over=False, waited_for=looking, note=note)
+            return not_yet(self._watch, statuses, self._task)
+        known = self._watch.known(statuses)
         self._waiting.tell(known)
         return Seen(known, is_over=True, result=self._judge(self._watch.hook, statuses))
 
@@ -346,6 +336,10 @@ class DeliveryReceiptSensor(PollingSensor):
         if not deliveries:
             raise AirflowSkipException("Nothing was sent, so there is no receipt to wait for")
         return deliveries
+
+    def _given(self) -> Sequence[UploadResult]:
+        """What is waited for, also where no look came so far."""
+        return self._deliveries() if self._watch is None else self._watch.deliveries
 
     def _judge(self, hook: Connection, statuses: Sequence[AcknowledgementStatus]) -> Any:
         from airflow_am_provider.deliveries.receipt_report import judge_and_record

@@ -75,11 +75,10 @@ class ReceiptTrigger(PollingTrigger):
     def look(self) -> Seen:
         """Look once for receipts and markers."""
         from airflow_am_provider.deliveries.acknowledgement import ReceiptWatch
-        from airflow_am_provider.deliveries.receipt_report import note_what_came
         from airflow_am_provider.deliveries.signs import AcknowledgedBy
         from airflow_am_provider.deliveries.uploads.result import read_deliveries
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
-        from airflow_am_provider.hooks.looking import looking_note
+        from airflow_am_provider.hooks.looking import not_yet
 
         self._watch = self._watch or ReceiptWatch(
             AudienceManagerHook(self.audience_manager_conn_id),
@@ -90,13 +89,7 @@ class ReceiptTrigger(PollingTrigger):
             wait=timedelta(seconds=self.wait_s),
         )
         statuses = self._watch.look()
-        note_what_came(self._watch, statuses)
-        looking = self._watch.waited_for()
-        awaited = [status.delivery for status in statuses if status.outstanding]
-        return Seen(
-            self._watch.known(statuses),
-            is_over=not any(status.outstanding for status in statuses),
-            result={"marked": [name for status in statuses for name in status.marked]},
-            waited_for=looking,
-            note=looking_note(self._watch.hook, awaited, looking),
-        )
+        if any(status.outstanding for status in statuses):
+            return not_yet(self._watch, statuses)
+        marked = [name for status in statuses for name in status.marked]
+        return Seen(self._watch.known(statuses), is_over=True, result={"marked": marked})
