@@ -6,7 +6,7 @@ import * as format from './format'
 import { Funnel } from './funnel'
 import { GuardPart } from './guard'
 import { Ladders } from './ladder'
-import { Ago, Card, Command, Copy, Failed, Loading, Note, Problems, State, TableBox, Time } from './parts'
+import { Ago, Card, Command, Copy, Failed, Loading, Note, Problems, State, TableBox, Time, tone } from './parts'
 import { link } from './route'
 
 /** Of a delivery whose folder is gone, only what its target's document says is left. */
@@ -24,7 +24,6 @@ const NOTHING_KNOWN: Omit<Delivery, keyof Row> = {
   commands: [],
 }
 
-const RED = ['failed', 'rejected', 'sending_failed', 'stopped_by_guard', 'no_answer_in_time', 'looking_failed']
 const TRIES = 20
 const PAUSE_S = 3
 
@@ -139,7 +138,7 @@ function Title({ delivery }: { delivery: Delivery }) {
           )}
         </p>
         {delivery.reason && (
-          <Note tone={RED.includes(delivery.standing) ? 'red' : 'amber'}>{format.sentence(delivery.reason)}</Note>
+          <Note tone={tone(delivery.standing) === 'red' ? 'red' : 'amber'}>{format.sentence(delivery.reason)}</Note>
         )}
       </div>
       {delivery.actions.length > 0 && (

@@ -31,9 +31,13 @@ const TONES: Record<string, string> = {
   abandoned: 'gray',
 }
 
+export function tone(state: string): string {
+  return TONES[state] ?? 'gray'
+}
+
 /** A state by word and colour: never by colour alone. */
 export function State({ state }: { state: string }) {
-  return <span className={`badge ${TONES[state] ?? 'gray'}`}>{format.words(state)}</span>
+  return <span className={`badge ${tone(state)}`}>{format.words(state)}</span>
 }
 
 export function Time({

@@ -9,7 +9,7 @@ const MARKS: Record<DayStatus, string> = { delivered: '✓', waiting: '…', att
 const WORDS: Record<DayStatus, string> = {
   delivered: 'delivered',
   waiting: 'waiting',
-  attention: 'needs attention: its sending failed, or a person is asked',
+  attention: 'needs attention: nothing goes on before somebody has looked',
   rejected: 'rejected or failed',
   nothing: 'nothing due',
 }
