@@ -10,7 +10,7 @@ from airflow_am_provider.audience_manager.errors import AudienceManagerError, Tr
 from airflow_am_provider.deliveries.records import DeliveryRecords
 from airflow_am_provider.deliveries.target.state import DeliveryState
 from airflow_am_provider.deliveries.uploads.failure_note import write_failure
-from airflow_am_provider.deliveries.uploads.journal import timestamp
+from airflow_am_provider.deliveries.uploads.journal import MustWait, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,9 @@ def noting_failure(hook: Connection, manifest: Manifest, task: Origin | None) ->
     """
     try:
         yield
+    except MustWait:
+        # No failure, and raised at each look of an upload whose turn it is not.
+        raise
     except AudienceManagerError as error:
         with suppress(AudienceManagerError):
             _note(hook, manifest, error, task)

@@ -233,7 +233,8 @@ def _so_far(found: dict[str, Any]) -> dict[str, Any]:
 
 def _why_not_sent(facts: dict[str, Any], failure: Mapping[str, Any]) -> str:
     """That its sending failed, when, why, and what to do."""
-    told = f"Sending failed at {in_words(failure.get('at'))}: {_sentence(failure.get('error'))}"
+    error = str(failure.get("error")).rstrip(".")
+    told = f"Sending failed at {_in_words(failure.get('at'))}: {error}"
     if failure.get("asks"):
         return told  # it says what to do already
     if facts["state"] == DeliveryState.SENDING:
@@ -249,19 +250,15 @@ def _not_finished(facts: dict[str, Any]) -> Iterator[str]:
     """That it is being sent, as far as anybody knows."""
     if facts["standing"] == DeliveryState.SENDING:
         yield (
-            f"Sending began at {in_words(facts['since'])} and is not finished. If its upload does "
+            f"Sending began at {_in_words(facts['since'])} and is not finished. If its upload does "
             f"not run any more, clear that task: it goes on where it stopped"
         )
 
 
-def _sentence(text: object) -> str:
-    return str(text).rstrip(".")
-
-
-def in_words(moment: object) -> str:
+def _in_words(moment: object) -> str:
     """A time as the page has it.
 
-    >>> in_words("2026-11-28T19:06:18+00:00")
+    >>> _in_words("2026-11-28T19:06:18+00:00")
     '28 Nov 2026, 19:06 UTC'
     """
     try:
