@@ -54,7 +54,7 @@ WORDS: Final = {
     DeliveryState.PICKED_UP: "Picked up, not acknowledged yet",
     DeliveryState.ASSUMED: "Taken for processed, as the wait is over",
     DeliveryState.ACKNOWLEDGED: "Acknowledged",
-    DeliveryState.RECONCILED: "Acknowledged, a receipt says what became of each line",
+    DeliveryState.RECONCILED: "Acknowledged, every line arrived and was counted",
     DeliveryState.FAILED: "Failed",
     DeliveryState.SUPERSEDED: "Not sent, another version took its place",
     DeliveryState.ABANDONED: "Given up",

@@ -141,7 +141,7 @@ def test_a_row_says_what_was_counted_and_leads_to_airflow(page: Page) -> None:
     assert sum(row["set_aside"].values()) == row["rows_set_aside"]
     assert row["match_rate"] == row["stored"] / row["received"]
     assert row["connection"] == "am"
-    assert row["state_words"] == "Acknowledged, a receipt says what became of each line"
+    assert row["state_words"] == "Acknowledged, every line arrived and was counted"
     run = row["run_id"].replace(":", "%3A").replace("+", "%2B")
     assert row["run_url"] == f"/dags/{DAILY}/runs/{run}"
     assert row["task_url"] == f"/dags/{DAILY}/runs/{run}/tasks/format"
