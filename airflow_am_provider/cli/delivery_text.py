@@ -125,7 +125,9 @@ def _looking(note: dict[str, Any] | None) -> Iterator[str]:
         yield f"nobody looks for its acknowledgement since {note['gave_up_at']}: {why}"
         return
     places = "; ".join(map(str, note.get("places") or ()))
-    yield f"waiting for {note.get('for')}, until {note.get('until')}: looking in {places}"
+    # Not known where each look is a process of its own and the first one failed.
+    until = f", until {note['until']}" if note.get("until") else ""
+    yield f"waiting for {note.get('for')}{until}: looking in {places}"
 
 
 def _address(record: DeliveryRecord, file_name: str) -> str:

@@ -251,6 +251,14 @@ def test_what_is_waited_for_is_on_the_page_as_in_the_log(page: Page) -> None:
     )
 
 
+def test_the_command_line_leaves_out_an_end_of_waiting_that_nobody_knows(page: Page) -> None:
+    note = {"at": AT, "for": "a sign", "places": ["mailbox 'imap'"], "until": None}
+    delivery_id = noted(page, "sent", "looking.json", note)
+    record = DeliveryRecords(page.targets).find(delivery_id)
+    lines = list(delivery_lines(record, delivery_document(record)))
+    assert "waiting for a sign: looking in mailbox 'imap'" in lines
+
+
 def test_what_goes_before_it_in_the_queue_is_named(page: Page) -> None:
     row = page.get("deliveries?limit=1&state=queued")["deliveries"][0]
     waiting = page.get(f"deliveries/{row['delivery_id']}")["waiting"]
