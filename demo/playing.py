@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from botocore.exceptions import BotoCoreError
 
@@ -153,7 +153,7 @@ def stay(running: World, directory: Path, say: Callable[[str], None]) -> None:
         time.sleep(_POLL_S)
 
 
-def stay_up(command: str, say: Callable[[str], None]) -> None:
+def stay_up(command: str, say: Callable[[str], None]) -> NoReturn:
     """Do nothing until Ctrl-C, but say of each part that ends that it has ended.
 
     :param command: what starts all anew.
