@@ -144,23 +144,30 @@ class _Sorter:
                 why = f"{printable(path)}: it is still being written, by its ending"
                 self._leave_open(path, why, _names_of(finished_name(path), self._form))
                 continue
-            try:
-                parsed = self._form.parse(name)
-            except AmbiguousName as error:
-                names = self._form.readings(name)
-                # A control file would say how the name is to be read.
-                waits = self._needs_control
-                self._leave_open(path, self._waits(path, names) if waits else str(error), names)
-            except DataError as error:
-                self._passed_over[path] = str(error)
-            else:
-                if self._needs_control or parsed.root in self._batches:
-                    self._leave_open(path, self._waits(path, (parsed,)), (parsed,))
-                elif _is_wanted(parsed, self._form):
-                    groups.setdefault(parsed.root, []).append(
-                        BatchFile(path=path, name=parsed, size=file.size, found=file)
-                    )
+            parsed = self._name(path)
+            if parsed is None:
+                continue
+            if self._needs_control or parsed.root in self._batches:
+                self._leave_open(path, self._waits(path, (parsed,)), (parsed,))
+            elif _is_wanted(parsed, self._form):
+                groups.setdefault(parsed.root, []).append(
+                    BatchFile(path=path, name=parsed, size=file.size, found=file)
+                )
         self._batches |= _by_names(groups)
+
+    def _name(self, path: str) -> SegmentFileName | None:
+        """What a file's own name says; without one reading, None, and it is told why."""
+        name = path.rpartition("/")[2]
+        try:
+            return self._form.parse(name)
+        except AmbiguousName as error:
+            names = self._form.readings(name)
+            # A control file would say how the name is to be read.
+            waits = self._needs_control
+            self._leave_open(path, self._waits(path, names) if waits else str(error), names)
+        except DataError as error:
+            self._passed_over[path] = str(error)
+        return None
 
     def sorted(self) -> Arrivals:
         """What it has come to."""
