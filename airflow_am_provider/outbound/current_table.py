@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.words import counted
-from airflow_am_provider.outbound.dialects import POSTGRES
 from airflow_am_provider.outbound.rows import time_as_text
 
 if TYPE_CHECKING:
@@ -229,6 +228,7 @@ class CurrentTable:
             self._close(series, time, "EXISTS")
             self._say("segments", batch_id)
         integer, moment = self._in.dialect.integer, self._in.dialect.as_moment
+        # Without WHERE, SQLite takes ON CONFLICT for the condition of a join.
         self._in.run(
             f"INSERT INTO {self._name} (destination, id_dpid, user_id, segment, since, until) "
             f"SELECT CAST(? AS {integer}), CAST(? AS {integer}), said.user_id, said.segment, "
@@ -260,8 +260,8 @@ class CurrentTable:
             f"{self._rows} AS line, {numbers} WHERE line.batch = ?",
             batch_id,
         )
-        if self._in.dialect is POSTGRES:
-            self._in.run(f"ANALYZE {_SAID}")
+        if self._in.dialect.analyze is not None:
+            self._in.run(self._in.dialect.analyze.format(table=_SAID))
 
     def _close(self, series: Series, time: object, whether: str) -> None:
         """End what holds of a series, for the pairs that were said, or that were not."""

@@ -26,6 +26,7 @@ class Dialect:
     :param integer: what a number is cast to.
     :param as_moment: what a time is cast to.
     :param upsert: what becomes of a row of the current table that is there; ``{own}`` is that one.
+    :param analyze: what says how many rows ``{table}`` has, where a statement is planned without.
     :param index: how an index is made: ``statement``, ``inline`` with the table, or None.
     :param bulk: the way of many rows: ``copy``, ``load_data``, or None for INSERT.
     :param longest_name: characters of a table's name; what is longer is cut off or refused. None
@@ -43,6 +44,7 @@ class Dialect:
     lock: str | None = None
     first_lock: str | None = None
     numbers: str | None = None
+    analyze: str | None = None
     index: str | None = "statement"
     bulk: str | None = None
     longest_name: int | None = None
@@ -67,6 +69,8 @@ POSTGRES: Final = Dialect(
     # says, and a lock of a table cannot come before it is made.
     first_lock="SELECT pg_advisory_xact_lock(hashtextextended('airflow_am_{table}', 0))",
     numbers="unnest(string_to_array(nullif({column}, ''), ',')::bigint[]) AS part(value)",
+    # Of tables that one session alone sees, its autovacuum learns nothing.
+    analyze="ANALYZE {table}",
 )
 SQLITE: Final = Dialect(
     placeholder="?",
