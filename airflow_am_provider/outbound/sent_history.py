@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from airflow_am_provider.audience_manager.errors import DataError, TransientError
 from airflow_am_provider.audience_manager.file_kinds import printable
+from airflow_am_provider.outbound.batches import day_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -93,10 +94,10 @@ class SentHistory:
         if not name or self._day is None:
             return bool(name)
         try:
-            made = self._form.parse(name).timestamp
+            made = day_of(self._form.parse(name))
         except DataError:
             return True
-        return made is None or made.astimezone(UTC).date() == self._day
+        return made in (None, self._day)
 
 
 def _base_name(transfer: OutboundTransfer) -> str:
