@@ -59,8 +59,8 @@ Try this, in the UI or in another terminal in this folder:
        {play} start-sandbox
 5. Get segments back from Audience Manager into the table current_segments:
        {play} segments
-   Then switch audience_manager_outbound on, in the list of Dags. The command again sends who is in
-   which segment by then, and what has arrived starts a run by itself.
+   Then switch audience_manager_outbound on, in the list of Dags. Given again, the command sends
+   who is in which segment by then, and what has arrived starts a run by itself.
 6. Change a connection under Admin → Connections: they are in Airflow's database.
 
 audience_manager_feed and audience_manager_circle need event files of a web site, and
