@@ -109,6 +109,14 @@ def test_without_control_files_a_part_that_is_left_out_is_missed() -> None:
     assert batch.lacks == ("part 002 has not come",)
 
 
+@pytest.mark.parametrize("needs_control", [True, False])
+def test_what_is_no_name_either_way_is_not_said_to_be_of_a_batch(needs_control: bool) -> None:
+    name = "export_full_1486140844001.csv"  # its digits can be read in two ways
+    found = look({name: 1}, needs_control=needs_control)
+    assert "'export' stands for destination, which is a number" in found.passed_over[name]
+    assert found.undecided == found.unlisted == ()
+
+
 MAYBE = "S3_1234_20914_full_1486140844001"  # ten digits and part 001, or thirteen
 
 

@@ -171,17 +171,20 @@ def _by_form(text: str, timestamp_digits: int | None) -> SegmentFileName:
     if word and hyphened is None:
         found = _WORD.fullmatch(word[0])
         hyphened = found["split"] if found else None
-    digits, split = _split_digits(text, stamp["digits"], timestamp_digits, hyphened)
     # Adobe's pages show sync types in both cases, and modes in small letters.
     mode = head.pop().lower() if head and head[-1].lower() in MODES else None
     sync_type = head.pop(0) if head and head[0].lower() in _TYPES else None
+    destination = _id(text, "destination", head.pop(0)) if head else None
+    master_dpid = _id(text, "MASTER_DPID", head.pop(0)) if head else None
+    # Last, so that what can be read in two ways is a name in both.
+    digits, split = _split_digits(text, stamp["digits"], timestamp_digits, hyphened)
     tail = [part.partition("-")[0] for part in word]
     return SegmentFileName(
         text=text,
         root="_".join([*tokens[: rest - 1], digits, *tail]),
         sync_type=sync_type.lower() if sync_type else None,
-        destination=_id(text, "destination", head.pop(0)) if head else None,
-        master_dpid=_id(text, "MASTER_DPID", head.pop(0)) if head else None,
+        destination=destination,
+        master_dpid=master_dpid,
         alias="_".join(head) or None,
         mode=mode,
         timestamp=_moment(text, digits),
