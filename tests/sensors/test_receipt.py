@@ -365,16 +365,17 @@ class TestLimits:
         ]
 
 
-class TestMarkers:
-    def mark(self, s3: S3, bucket: str, world: World, name: str) -> None:
-        key = f"acme/date={world.delivery['day']}/{name}.processed"
-        s3.client().put_object(Bucket=bucket, Key=key, Body=b"")
+def mark(s3: S3, bucket: str, world: World, name: str) -> None:
+    key = f"acme/date={world.delivery['day']}/{name}.processed"
+    s3.client().put_object(Bucket=bucket, Key=key, Body=b"")
 
+
+class TestMarkers:
     def test_markers_in_the_bucket(self, s3: S3, bucket: str, world: World) -> None:
         sensor = world.sensor(acknowledged_by="processed")
-        self.mark(s3, bucket, world, NAMES[0])
+        mark(s3, bucket, world, NAMES[0])
         assert not sensor.poke(CONTEXT)
-        self.mark(s3, bucket, world, NAMES[1])
+        mark(s3, bucket, world, NAMES[1])
         result = sensor.poke(CONTEXT).xcom_value
         assert (result["acknowledged"], result["marked"]) == (True, list(NAMES))
         assert (result["verdict"], result["counts"]) == ("pending", None)
@@ -392,13 +393,13 @@ class TestMarkers:
         if not may_list:
             monkeypatch.setattr(S3Folder, "list", refuse)
         for name in NAMES:
-            self.mark(s3, bucket, world, name)
+            mark(s3, bucket, world, name)
         time.sleep(1.1)  # S3 tells times by the second
         resend_delivery(AudienceManagerHook(world.conn_id), world.delivery["delivery_id"])
         sensor = world.sensor(acknowledged_by="processed")
         assert not sensor.poke(CONTEXT)
         for name in NAMES:
-            self.mark(s3, bucket, world, name)
+            mark(s3, bucket, world, name)
         assert sensor.poke(CONTEXT).is_done
 
     def test_on_ftp_what_was_sent_again_is_not_picked_up_while_it_lies_there(
@@ -415,7 +416,7 @@ class TestMarkers:
         assert sensor.poke(CONTEXT).is_done
 
     def test_the_ladder(self, s3: S3, bucket: str, world: World) -> None:
-        self.mark(s3, bucket, world, NAMES[0])
+        mark(s3, bucket, world, NAMES[0])
         world.receipt([NAMES[1]], records_received=1000)
         assert world.sensor(acknowledged_by="picked_up").poke(CONTEXT).is_done
         assert world.sensor(acknowledged_by="processed").poke(CONTEXT).is_done
@@ -429,7 +430,7 @@ class TestMarkers:
         self, s3: S3, bucket: str, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("INFO")
-        self.mark(s3, bucket, world, NAMES[0])
+        mark(s3, bucket, world, NAMES[0])
         world.receipt(NAMES, records_received=2000, stored_records=1990)
         found = world.sensor().poke(CONTEXT).xcom_value
         assert found["signs"] == [
@@ -484,7 +485,7 @@ class TestMarkers:
         sensor = world.sensor(acknowledged_by="processed")
         for name in NAMES:
             assert not sensor.poke(CONTEXT)
-            self.mark(s3, bucket, world, name)
+            mark(s3, bucket, world, name)
         assert sensor.poke(CONTEXT).is_done
 
     def test_whoever_may_only_write_is_told_at_once(
@@ -909,11 +910,11 @@ class TestTimeIsUp:
     def test_a_receipt_that_is_lost_asks_for_the_mail_alone(
         self, s3: S3, bucket: str, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
-        TestMarkers().mark(s3, bucket, world, NAMES[0])
+        mark(s3, bucket, world, NAMES[0])
         with pytest.raises(AirflowSensorTimeout) as caught:
             world.sensor(timeout=0.2).execute(CONTEXT)
         assert "only the receipt is late" not in str(caught.value)
-        TestMarkers().mark(s3, bucket, world, NAMES[1])
+        mark(s3, bucket, world, NAMES[1])
         with pytest.raises(AirflowSensorTimeout) as caught:
             world.sensor(timeout=0.2).execute(CONTEXT)
         assert "nothing has to be sent again: only the receipt is late or was lost" in str(
