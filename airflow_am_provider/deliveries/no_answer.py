@@ -17,13 +17,14 @@ from airflow_am_provider.audience_manager.names import (
 )
 from airflow_am_provider.audience_manager.words import counted
 from airflow_am_provider.deliveries.notices import DOCS, TITLES, Topic
-from airflow_am_provider.deliveries.past_answers import PastAnswers, in_words, past_answers
+from airflow_am_provider.deliveries.past_answers import in_words, past_answers
 from airflow_am_provider.deliveries.signs import AcknowledgedBy, Rung, reached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_am_provider.deliveries.acknowledgement import AcknowledgementStatus
+    from airflow_am_provider.deliveries.past_answers import PastAnswers
     from airflow_am_provider.deliveries.targets import Targets
 
 MORE: Final = f"{DOCS}{TITLES[Topic.LATE][1]}"
@@ -50,12 +51,12 @@ def what_to_ask(
     """What to check, and whom to ask what: a sentence each, for the first that is awaited.
 
     :param statuses: what is known of deliveries; one of them is outstanding.
-    :param targets: of the staging location, which know the past; None where it does not count.
+    :param targets: of the staging location, which know the past; None where it cannot be read.
     :raises AudienceManagerError: when the past cannot be read.
     """
     status = next(status for status in statuses if status.outstanding)
     is_silent = not reached(status.signs)
-    past = PastAnswers()
+    past = None
     if targets is not None and is_silent:
         past = past_answers(status.delivery, targets)
     check = _check(status, past, is_silent=is_silent)
@@ -64,7 +65,7 @@ def what_to_ask(
     return f"Check {check}.", f"Ask {ask}: {MORE}"
 
 
-def _check(status: AcknowledgementStatus, past: PastAnswers, *, is_silent: bool) -> str:
+def _check(status: AcknowledgementStatus, past: PastAnswers | None, *, is_silent: bool) -> str:
     found = status.reconciliation
     if found.in_part:
         return (
@@ -77,7 +78,8 @@ def _check(status: AcknowledgementStatus, past: PastAnswers, *, is_silent: bool)
             "proven (acknowledged_by='processed' goes by such receipts)"
         )
     if is_silent:
-        return in_words(past, status.delivery)
+        first = "the mailbox and the way to Adobe first"
+        return first if past is None else in_words(past, status.delivery)
     seen = reached(status.signs)
     if all(seen.get(name, 0) >= Rung.PROCESSED for name in status.delivery.files):
         return (
@@ -93,9 +95,11 @@ def _check(status: AcknowledgementStatus, past: PastAnswers, *, is_silent: bool)
     )
 
 
-def _ask(name: DataFileName | IdSyncFileName | None, past: PastAnswers, *, is_silent: bool) -> str:
+def _ask(
+    name: DataFileName | IdSyncFileName | None, past: PastAnswers | None, *, is_silent: bool
+) -> str:
     who = "whoever administers Audience Manager whether "
-    if isinstance(name, IdSyncFileName) and not past.had_receipt:
+    if isinstance(name, IdSyncFileName) and not (past and past.had_receipt):
         owner = f"{who}{_owner(name)}, and " if is_silent else ""
         return (
             f"{owner}Adobe whether your account gets receipts for ID syncs, which no page of "

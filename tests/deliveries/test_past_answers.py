@@ -67,13 +67,23 @@ def test_a_wrong_data_source_reads_unlike_an_adobe_that_is_away(tmp_path: Path) 
     )
 
 
+def _silent(name: str) -> Any:
+    """What is known of a file of which nothing came back."""
+    found = SimpleNamespace(in_part=(), uncounted=())
+    status: Any = SimpleNamespace(outstanding=(name,), reconciliation=found, signs=())
+    status.acknowledged_by = AcknowledgedBy.COUNTED
+    status.delivery = SimpleNamespace(target=name.partition(".")[0])
+    return status
+
+
+def test_nothing_is_said_of_a_past_that_could_not_be_read() -> None:
+    check, _ = what_to_ask([_silent("ftp_dpm_478_1366545717.sync.gz")])
+    assert check == "Check the mailbox and the way to Adobe first."
+
+
 def test_an_id_sync_without_an_answer_asks_for_its_number() -> None:
     def asked(name: str) -> str:
-        found = SimpleNamespace(in_part=(), uncounted=())
-        status: Any = SimpleNamespace(outstanding=(name,), reconciliation=found, signs=())
-        status.acknowledged_by = AcknowledgedBy.COUNTED
-        status.delivery = SimpleNamespace(target=name.partition(".")[0])
-        return what_to_ask([status])[1]
+        return what_to_ask([_silent(name)])[1]
 
     assert asked("adobe_id_0_487_1795901749.sync.gz").startswith(
         "Ask whoever administers Audience Manager whether 487 is the data source that was meant, "
