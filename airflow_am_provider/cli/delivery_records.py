@@ -19,7 +19,6 @@ from airflow_am_provider.cli.delivery_text import (
 from airflow_am_provider.cli.text import as_json, number
 from airflow_am_provider.deliveries.records import (
     STATES_TO_ASK_FOR,
-    DeliveryRecord,
     DeliveryRecords,
     DeliveryState,
 )
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from airflow_am_provider.deliveries.record import DeliveryRecord
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
     from airflow_am_provider.storage import Folder

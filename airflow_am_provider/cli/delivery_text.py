@@ -14,10 +14,12 @@ from airflow_am_provider.deliveries.figures import (
     share_in_words,
 )
 from airflow_am_provider.deliveries.reasons import reasons_in_words
-from airflow_am_provider.deliveries.records import DeliveryRecord, DeliveryState
+from airflow_am_provider.deliveries.records import DeliveryState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from airflow_am_provider.deliveries.record import DeliveryRecord
 
 _FACTS: Final = ("delivery", "target", "window", "state", "since")
 _COLOURS: Final = {

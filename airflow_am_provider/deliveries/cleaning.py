@@ -22,7 +22,7 @@ from airflow_am_provider.deliveries.layout import MANIFEST_FILE
 from airflow_am_provider.deliveries.records import DELIVERIES, DeliveryRecords
 
 if TYPE_CHECKING:
-    from airflow_am_provider.deliveries.records import DeliveryRecord
+    from airflow_am_provider.deliveries.record import DeliveryRecord
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.storage.folder import Folder, ListedFile
 

@@ -10,7 +10,7 @@ from airflow_am_provider.audience_manager.errors import ConfigurationError, Data
 from airflow_am_provider.audience_manager.names import DataFileName, Encoding
 from airflow_am_provider.deliveries.connection import MAKE_ANEW
 from airflow_am_provider.deliveries.guard_limits import breaches, figures
-from airflow_am_provider.deliveries.records import DeliveryRecord
+from airflow_am_provider.deliveries.record import DeliveryRecord
 from airflow_am_provider.deliveries.target.decide import KEPT_PREVIOUS
 from airflow_am_provider.deliveries.target.state import DeliveryState
 

@@ -15,7 +15,7 @@ from airflow_am_provider.deliveries.target.state import DeliveryState
 if TYPE_CHECKING:
     from datetime import date
 
-    from airflow_am_provider.deliveries.records import DeliveryRecord
+    from airflow_am_provider.deliveries.record import DeliveryRecord
     from airflow_am_provider.deliveries.target.state import DeliveryEntry
     from airflow_am_provider.deliveries.targets import Targets
 

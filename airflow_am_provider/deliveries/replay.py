@@ -6,7 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_am_provider.deliveries.records import DeliveryRecord, DeliveryRecords
+from airflow_am_provider.deliveries.record import DeliveryRecord
+from airflow_am_provider.deliveries.records import DeliveryRecords
 from airflow_am_provider.deliveries.target.queries import (
     deciding,
     is_settled,

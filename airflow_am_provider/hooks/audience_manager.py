@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.audience_manager.api.inbound_history import InboundFile
     from airflow_am_provider.deliveries.manifest import Manifest
-    from airflow_am_provider.deliveries.records import DeliveryRecord
+    from airflow_am_provider.deliveries.record import DeliveryRecord
     from airflow_am_provider.deliveries.target.homes import Home
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.deliveries.uploads.destination import Destination

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from airflow_am_provider.audience_manager.errors import DataError
-from airflow_am_provider.deliveries.records import DeliveryRecord
+from airflow_am_provider.deliveries.record import DeliveryRecord
 from airflow_am_provider.deliveries.target.names import target_of
 from airflow_am_provider.suppression.removals import DataUpload
 

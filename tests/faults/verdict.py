@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from airflow_am_provider.deliveries.record import DeliveryRecord
 from airflow_am_provider.deliveries.records import (
-    DeliveryRecord,
     DeliveryRecords,
     DeliveryState,
 )

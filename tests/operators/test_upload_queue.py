@@ -12,7 +12,8 @@ import pytest
 from airflow_am_provider.airflow_compat import AirflowFailException, AirflowSkipException
 from airflow_am_provider.audience_manager.errors import ConfigurationError
 from airflow_am_provider.deliveries.manifest import Manifest
-from airflow_am_provider.deliveries.records import DeliveryRecord, DeliveryRecords, DeliveryState
+from airflow_am_provider.deliveries.record import DeliveryRecord
+from airflow_am_provider.deliveries.records import DeliveryRecords, DeliveryState
 from airflow_am_provider.deliveries.target.state import TargetState
 from airflow_am_provider.deliveries.targets import Targets
 from airflow_am_provider.deliveries.uploads.sending import resend_delivery

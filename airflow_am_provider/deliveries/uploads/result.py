@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_am_provider.audience_manager.errors import ConfigurationError, DataError
 from airflow_am_provider.audience_manager.receipts.receipt import Receipt
 from airflow_am_provider.deliveries.layout import MANIFEST_FILE
-from airflow_am_provider.deliveries.records import DeliveryRecord, DeliveryRecords
+from airflow_am_provider.deliveries.record import DeliveryRecord
+from airflow_am_provider.deliveries.records import DeliveryRecords
 from airflow_am_provider.deliveries.target.names import target_of
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from airflow_am_provider.deliveries.connection import MAKE_ANEW
 from airflow_am_provider.deliveries.data_sources import check_data_sources
 from airflow_am_provider.deliveries.figures import rows_in_words
 from airflow_am_provider.deliveries.queue_gate import QueueGate
-from airflow_am_provider.deliveries.records import DeliveryRecord, DeliveryRecords
+from airflow_am_provider.deliveries.records import DeliveryRecords
 from airflow_am_provider.deliveries.shares import evenly
 from airflow_am_provider.deliveries.staging import write_manifest
 from airflow_am_provider.deliveries.target.commands import OnOlder, Rename, Resend
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from airflow_am_provider.deliveries.connection import Connection
     from airflow_am_provider.deliveries.manifest import Manifest
+    from airflow_am_provider.deliveries.record import DeliveryRecord
     from airflow_am_provider.deliveries.target.state import TargetState
     from airflow_am_provider.deliveries.targets import Targets
     from airflow_am_provider.storage import Folder

@@ -10,7 +10,7 @@ from airflow_am_provider.audience_manager.errors import AudienceManagerError
 from airflow_am_provider.deliveries.figures import TITLES, match_rate
 from airflow_am_provider.deliveries.guard_note import read_guard_note
 from airflow_am_provider.deliveries.layout import RECONCILIATION_FILE, numbered
-from airflow_am_provider.deliveries.records import DeliveryRecord
+from airflow_am_provider.deliveries.record import DeliveryRecord
 from airflow_am_provider.deliveries.standing import Notes
 from airflow_am_provider.deliveries.target.queries import blockers
 from airflow_am_provider.deliveries.target.state import DeliveryState
