@@ -246,6 +246,7 @@ class DeliveryReceiptSensor(PollingSensor):
     @contextmanager
     def _noting_its_end(self) -> Iterator[None]:
         """Note beside the deliveries that nobody looks any more, and why: the page says it."""
+        from airflow_am_provider.deliveries.uploads.result import last_sendings
         from airflow_am_provider.hooks.audience_manager import AudienceManagerHook
         from airflow_am_provider.hooks.looking import note_end
 
@@ -255,7 +256,8 @@ class DeliveryReceiptSensor(PollingSensor):
             error = None if isinstance(end, AirflowSensorTimeout) else str(end)
             with suppress(AirflowSkipException, AudienceManagerError):
                 hook = AudienceManagerHook(self.audience_manager_conn_id)
-                note_end(hook, self._given(), error=error, task=self._task)
+                awaited = last_sendings(hook.targets(), self._given())
+                note_end(hook, awaited, error=error, task=self._task)
             raise
 
     def _or_defer(self, deadline: datetime) -> Any:

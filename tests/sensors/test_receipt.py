@@ -984,6 +984,13 @@ def test_where_it_looks_and_that_it_gave_up_is_kept_beside_the_delivery(
     assert standing(world) == "reconciled"
 
 
+def test_of_what_was_sent_again_it_is_noted_that_looking_failed(world: World) -> None:
+    resend_delivery(AudienceManagerHook(world.conn_id), world.delivery["delivery_id"])
+    with pytest.raises(AirflowFailException, match="login refused"):
+        world.sensor().execute_complete(CONTEXT, {"status": "error", "message": "login refused"})
+    assert standing(world) == "looking_failed"
+
+
 def test_older_mail_is_not_looked_at(world: World) -> None:
     world.receipt(NAMES, records_received=2000)
     later = datetime.now(UTC) + timedelta(hours=1)
