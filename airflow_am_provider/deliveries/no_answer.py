@@ -31,15 +31,14 @@ MORE: Final = f"{DOCS}{TITLES[Topic.LATE][1]}"
 _NAMED: Final = 2
 
 
-def in_short(statuses: Sequence[AcknowledgementStatus], told: str) -> str:
-    """What is known, without its full stop: of many deliveries, of the first that lack something.
+def in_short(statuses: Sequence[AcknowledgementStatus]) -> str:
+    """What is known of the first that lack something; empty where all of it is short enough.
 
     :param statuses: what the last look has shown.
-    :param told: all of it, in the words of the log.
     """
     lacking = [status for status in statuses if status.outstanding]
     if len(lacking) <= _NAMED:
-        return told.rstrip(".")
+        return ""
     named = "; ".join(map(str, lacking[:_NAMED]))
     more = counted(len(lacking) - _NAMED, "delivery", "deliveries")
     return f"{named}; and {more} more"

@@ -183,9 +183,12 @@ class Waiting:
             self._known = known
             _logger.info("%s", known)
 
-    def told(self) -> str:
-        """What is known when time is up: what the last good look has shown, and what failed."""
-        known = self._known or "no look succeeded"
+    def told(self, known: str = "") -> str:
+        """What is known when time is up: what the last good look has shown, and what failed.
+
+        :param known: what that look has shown, in other words than the log's.
+        """
+        known = known or self._known or "no look succeeded"
         if not self._last_error or not self.failures:
             return known
         count = "look" if self.failures == 1 else f"{self.failures} looks in a row"

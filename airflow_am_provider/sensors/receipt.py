@@ -144,6 +144,8 @@ class DeliveryReceiptSensor(PollingSensor):
     @last_line
     def execute(self, context: Context) -> Any:
         """Look at once; then wait, in the triggerer or here."""
+        from airflow_am_provider.deliveries.no_answer import in_short
+
         self._task = origin_of(context, self.task_id)
         with self._noting_its_end():
             if self.deferrable:
@@ -152,7 +154,8 @@ class DeliveryReceiptSensor(PollingSensor):
             try:
                 return self._announced(context, super().execute(context))
             except AirflowSensorTimeout:
-                raise self._time_is_up(self._waiting.told()) from None
+                known = self._waiting.told(in_short(self._statuses))
+                raise self._time_is_up(known) from None
 
     @last_line
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -194,6 +197,8 @@ class DeliveryReceiptSensor(PollingSensor):
 
     def _last_look(self, context: Context, known: str) -> Any:
         """Look once more when time is up in the triggerer: what is known then is written down."""
+        from airflow_am_provider.deliveries.no_answer import in_short
+
         self._watch = None
         try:
             seen = self.look()
@@ -202,15 +207,12 @@ class DeliveryReceiptSensor(PollingSensor):
         else:
             if seen.is_over:
                 return self._announced(context, seen.result)
-        raise self._time_is_up(known)
+        raise self._time_is_up(in_short(self._statuses) or known)
 
-    def _time_is_up(self, told: str) -> AirflowSensorTimeout:
+    def _time_is_up(self, known: str) -> AirflowSensorTimeout:
         """What is known, what to check and what to ask: three sentences, and a link to more."""
-        from airflow_am_provider.deliveries.no_answer import in_short
-
-        known = in_short(self._statuses, told)
         within = timedelta(seconds=self.timeout)
-        sentences = [f"Not acknowledged within {within}: {known}.", *self._advice()]
+        sentences = [f"Not acknowledged within {within}: {known.rstrip('.')}.", *self._advice()]
         return AirflowSensorTimeout(" ".join(sentences))
 
     def _advice(self) -> tuple[str, ...]:

@@ -984,6 +984,33 @@ def test_where_it_looks_and_that_it_gave_up_is_kept_beside_the_delivery(
     assert standing(world) == "reconciled"
 
 
+def test_that_the_last_looks_failed_is_said_of_many_deliveries_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_am_provider.audience_manager.errors import TransientError
+    from airflow_am_provider.hooks.mailbox import ReceiptFolder
+
+    looks = iter([()])
+
+    def once(*_: Any, **__: Any) -> Any:
+        try:
+            return next(looks)
+        except StopIteration:
+            raise TransientError("the line broke") from None
+
+    monkeypatch.setattr(ReceiptFolder, "mails", once)
+    name = "ftp_dpm_7_136654579{}.sync.gz"
+    many = [
+        {**world.delivery, "delivery_id": f"{number:020}", "files": {name.format(number): 1}}
+        for number in range(3)
+    ]
+    with pytest.raises(AirflowSensorTimeout) as caught:
+        world.sensor(delivery=many, timeout=0.3).execute(CONTEXT)
+    known = str(caught.value).partition(". Check ")[0]
+    assert "; and 1 delivery more; the last " in known
+    assert known.endswith("failed, at last: the line broke")
+
+
 def test_of_what_was_sent_again_it_is_noted_that_looking_failed(world: World) -> None:
     resend_delivery(AudienceManagerHook(world.conn_id), world.delivery["delivery_id"])
     with pytest.raises(AirflowFailException, match="login refused"):
